@@ -1,0 +1,76 @@
+"""The camera contract: the one thing a new kind of source has to fulfil."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from stream_inspect.messages import Clock
+from stream_inspect.picture import Picture, UInt8Array
+
+
+class CameraError(Exception):
+    """The source failed (refused, ended, hung, sent garbage). The read loop closes it and connects again.
+
+    The text is fit for a log: it names what failed and carries no password.
+    """
+
+
+class EndOfMediaError(CameraError):
+    """A finite source (file, folder) has been read to its end. The read loop stops; nothing is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    """What a camera says of itself once it is open; `None` where it does not say."""
+
+    width_px: int
+    height_px: int
+    fps: float | None
+    codec: str
+    time_base: Fraction
+    clock: Clock
+    gop_s: float | None = None
+    frame_count: int | None = None
+
+
+class FrameSink(Protocol):
+    """Where a camera lays a picture down: the ring slot, so that a frame is written once."""
+
+    def slot(self, width_px: int, height_px: int) -> UInt8Array:
+        """The (padded_height * 3 // 2, padded_width) uint8 array to write the next picture's I420 planes into."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedFrame:
+    """One frame as a camera hands it over. `picture.i420` is the array that `FrameSink.slot` gave."""
+
+    picture: Picture
+    pts: int
+    time_base: Fraction
+    capture_mono_ns: int
+    capture_utc_ns: int
+    clock: Clock
+    is_key: bool = True
+
+
+class Camera(Protocol):
+    """A source of frames. Used by one thread at a time, in the order open, read..., close; open may follow close.
+
+    A constructor takes the camera's config and does no work. `close` never raises and may be called in any state.
+    """
+
+    def open(self) -> CameraInfo:
+        """Connect, within a few seconds at most. Raises `CameraError`."""
+
+    def read(self, sink: FrameSink) -> CapturedFrame | None:
+        """The next frame in decode order, written into `sink.slot(...)`; blocks at most about two seconds.
+
+        None means that the source delivered a bad frame (a GigE buffer with lost packets, a corrupt packet): it is
+        counted and never judged. Raises `CameraError` when the source has failed, `EndOfMediaError` at the end of a
+        finite one.
+        """
+
+    def close(self) -> None:
+        """Release the device or connection."""

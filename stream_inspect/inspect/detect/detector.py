@@ -1,0 +1,59 @@
+"""The detector contract: words and pictures in, scored boxes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_inspect.picture import UInt8Array
+
+
+class ModelError(Exception):
+    """A model is missing, corrupt or failed while running. The text says what to do."""
+
+
+class OutOfMemoryError(ModelError):
+    """The device ran out of memory for this batch; a smaller one may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """The queries of one change of prompts, encoded once. `queries` are the texts; `encoded` is the detector's own."""
+
+    queries: tuple[str, ...]
+    encoded: object
+
+
+@dataclass(frozen=True, slots=True)
+class RawDetections:
+    """What a detector finds in one picture, before thresholds and fusing.
+
+    `boxes_xyxy_px` is (N, 4) float32 in pixels of the original picture, right and bottom exclusive, not clipped;
+    `scores` is (N, Q) float32 in 0..1, a column for each query of the prompt set.
+    """
+
+    boxes_xyxy_px: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+class Detector(Protocol):
+    """Finds what the prompts describe. A constructor takes the model's folder, a device, options, and does no work."""
+
+    def open(self) -> None:
+        """Load the model. Raises `ModelError`."""
+
+    def encode_prompts(self, queries: Sequence[str]) -> PromptSet:
+        """Encode texts once; the result is good for as long as the model is open."""
+
+    def detect(self, pictures: Sequence[UInt8Array], prompts: PromptSet) -> list[RawDetections]:
+        """One result a picture, in order. Pictures are (H, W, 3) uint8 RGB, sizes may differ.
+
+        Raises `OutOfMemoryError` when a smaller batch may pass, `ModelError` when the model has failed.
+        """
+
+    def close(self) -> None:
+        """Release the model's memory. Never raises."""

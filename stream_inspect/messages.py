@@ -1,0 +1,356 @@
+"""All wire types, their schema version, and the table of topics.
+
+Everything that crosses a process boundary is one of these msgspec structs, tagged by name, encoded as MessagePack.
+`decode` either returns a typed message or raises `MalformedMessageError`; nothing is ever unpickled.
+
+Coordinates are pixels of the original picture: x to the right, y down, boxes as (left, top, right, bottom) with right
+and bottom exclusive. Times: `*_mono_ns` is CLOCK_MONOTONIC of the capturing host (comparable between processes of that
+host, immune to NTP steps), `*_utc_ns` is the best wall clock there is, `pts` is in the container's time base.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+WIRE_VERSION = 1
+"""Raised when a message changes so that an old reader would misunderstand it. A reader refuses every other version."""
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""A larger message is refused unread: headers, results and one live JPEG are all far smaller."""
+
+Box = tuple[float, float, float, float]
+Outline = list[list[tuple[float, float]]]
+
+
+class MalformedMessageError(ValueError):
+    """Bytes that are no message of this version. The receiver counts and drops them."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Base of all messages; the tag on the wire is the class's name."""
+
+
+# --- frames ------------------------------------------------------------------------------------------------------
+
+
+class FrameId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The identity of a frame: it never changes, is never reused, and depends on no clock.
+
+    `session` counts the connections of this camera's source, for ever (0 in a replay); `seq` counts from 0 in decode
+    order within the session; `pts` is in units of `time_base_num / time_base_den` seconds.
+    """
+
+    camera: str
+    session: int
+    seq: int
+    pts: int
+    time_base_num: int
+    time_base_den: int
+
+    @property
+    def pts_s(self) -> float:
+        """Presentation time in seconds of the container's clock."""
+        return self.pts * self.time_base_num / self.time_base_den
+
+
+class Clock(StrEnum):
+    """Where a frame's UTC came from, best first."""
+
+    RTCP = "rtcp"  # an RTCP sender report of the camera
+    DEVICE = "device"  # a GigE Vision timestamp
+    ARRIVAL = "arrival"  # the host's wall clock when the frame arrived
+    MEDIA = "media"  # a replay: pts counted from zero, so that a second run says the same
+
+
+class RingSlot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a frame's planes lie: `generation` must still be the slot's own, before and after reading."""
+
+    path: str
+    index: int
+    generation: int
+
+
+class FrameHeader(Message, frozen=True, kw_only=True):
+    """A frame without its pixels: they are in `slot` (same host) or travel as `encoded` (between hosts, later)."""
+
+    id: FrameId
+    width_px: int
+    height_px: int
+    color_matrix: Literal["bt601", "bt709", "bt2020"]
+    full_range: bool
+    capture_mono_ns: int
+    capture_utc_ns: int
+    clock: Clock
+    ledger_index: int
+    slot: RingSlot | None = None
+    encoded: bytes | None = None
+    encoding: Literal["", "jpeg", "h264"] = ""
+
+
+class Credit(Message, frozen=True, kw_only=True):
+    """An inspect worker asks one camera for its freshest due frame. A newer ticket of a worker replaces its older one.
+
+    `owner` is the worker's number in the ledger: which process, and which life of it.
+    """
+
+    worker: str
+    owner: int
+    ticket: int
+
+
+class DueFrame(Message, frozen=True, kw_only=True):
+    """The answer to a `Credit`: at most one for each ticket."""
+
+    header: FrameHeader
+    owner: int
+    ticket: int
+
+
+# --- inspection --------------------------------------------------------------------------------------------------
+
+
+class Rle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A COCO run-length mask: `size` is (height_px, width_px) of the whole picture, `counts` the compressed string."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+class Extent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How big a defect is. Lengths are those of the mask's minimum-area rectangle; mm where the scale is known."""
+
+    area_px: float
+    length_px: float
+    width_px: float
+    area_mm2: float | None = None
+    length_mm: float | None = None
+    width_mm: float | None = None
+
+
+class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One defect seen in one judged frame. With a mask the box is the mask's tight box."""
+
+    defect: str
+    score: float
+    box_xyxy_px: Box
+    severity: str = "major"
+    mask_rle: Rle | None = None
+    outline_px: Outline = []
+    extent: Extent | None = None
+
+
+class Inspection(Message, frozen=True, kw_only=True):
+    """A judged frame: what the detector and the segmenter found in it (possibly nothing)."""
+
+    frame: FrameHeader
+    detections: list[Detection]
+    model_hash: str
+    prompts_hash: str
+    judged_mono_ns: int
+
+
+# --- tracks ------------------------------------------------------------------------------------------------------
+
+
+class TrackUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A track as it stands after a judged frame. `track` is unique within (camera, session).
+
+    `box_xyxy_px` is where the defect is believed to be in this frame (predicted when `seen` is false); `velocity_px_s`
+    moves it to any frame near by. `left` says that it has gone out of the picture.
+    """
+
+    track: int
+    defect: str
+    seen: bool
+    left: bool
+    score: float
+    box_xyxy_px: Box
+    velocity_px_s: tuple[float, float]
+    first_pts_s: float
+    last_pts_s: float
+    detection: Detection | None = None
+
+
+class Tracked(Message, frozen=True, kw_only=True):
+    """A judged frame with its tracks: the live ones, and once those that ended in it."""
+
+    frame: FrameHeader
+    tracks: list[TrackUpdate]
+    ended: list[TrackUpdate] = []
+    model_hash: str = ""
+    prompts_hash: str = ""
+
+
+# --- camera conditions -------------------------------------------------------------------------------------------
+
+
+class ConditionKind(StrEnum):
+    """What can be wrong with a camera or an inspect worker, as the operator reads it."""
+
+    NO_SIGNAL = "no_signal"
+    BLACK = "black"
+    FROZEN = "frozen"
+    BAD_FRAMES = "bad_frames"
+    MODEL_FAILED = "model_failed"
+    PROMPTS_REFUSED = "prompts_refused"
+    RECORDING_STOPPED = "recording_stopped"
+
+
+class Condition(Message, frozen=True, kw_only=True):
+    """A condition of a camera (or, with an empty camera, of the line) begins or ends."""
+
+    camera: str
+    kind: ConditionKind
+    active: bool
+    detail: str
+    mono_ns: int
+    utc_ns: int
+    frame: FrameHeader | None = None
+
+
+# --- events ------------------------------------------------------------------------------------------------------
+
+EVENT_SCHEMA_VERSION = 1
+
+
+class EventState(StrEnum):
+    """The states an event is sent in. `suspect` is known inside `decide` only: nobody is told of it."""
+
+    CONFIRMED = "confirmed"
+    CLEARED = "cleared"
+
+
+class FrameRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The identity and times of the judged frame that an event rests on."""
+
+    session: int
+    seq: int
+    pts: int
+    pts_s: float
+    width_px: int
+    height_px: int
+    capture_mono_ns: int
+    capture_utc_ns: int
+    clock: Clock
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """A confirmed defect, or a condition of a camera or the line: what an alert carries and the store keeps.
+
+    `id` is derived from (camera, session, defect or condition, n), never from a clock or a random number; `key` is the
+    idempotency key: id + state. Times are UTC, ISO 8601 with nanoseconds kept in the `_utc_ns` fields.
+    """
+
+    version: int = EVENT_SCHEMA_VERSION
+    id: str
+    key: str
+    kind: Literal["defect", "condition"]
+    state: EventState
+    line: str
+    camera: str
+    name: str
+    severity: str
+    first_seen_utc_ns: int
+    last_seen_utc_ns: int
+    score: float | None = None
+    box_xyxy_px: Box | None = None
+    outline_px: Outline = []
+    extent: Extent | None = None
+    track: int | None = None
+    views: int = 0
+    frame: FrameRef | None = None
+    picture: str | None = None
+    clip: str | None = None
+    model_hash: str = ""
+    prompts_hash: str = ""
+    reason: str = ""
+
+
+class LivePicture(Message, frozen=True, kw_only=True):
+    """One annotated JPEG for the live page."""
+
+    camera: str
+    frame_seq: int
+    capture_mono_ns: int
+    capture_utc_ns: int
+    jpeg: bytes
+
+
+AnyMessage = FrameHeader | Credit | DueFrame | Inspection | Tracked | Condition | Event | LivePicture
+
+# --- topics ------------------------------------------------------------------------------------------------------
+
+
+class Delivery(StrEnum):
+    """How a topic treats a slow or absent reader. There are only these two ways."""
+
+    BROADCAST = "broadcast"  # to whoever listens; a slow reader loses the oldest, a fast writer never waits
+    MAILBOX = "mailbox"  # to one named reader, in order; when its box is full the sender is told and counts it
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One row of the table of topics: what a reader may expect of it."""
+
+    name: str
+    message: type[Message]
+    delivery: Delivery
+    rate_hz: float
+    """Usual rate a camera at full speed: an order of magnitude for sizing, not a limit."""
+    max_age_s: float
+    """A message older than this is of no use to a reader any more."""
+    depth: int
+    """Messages held for one reader before the delivery rule acts."""
+    keyed: bool = False
+    """Addressed by a key (a camera's or a worker's name) as well as by the topic's name."""
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("frames", FrameHeader, Delivery.BROADCAST, rate_hz=25, max_age_s=2, depth=256),
+        Topic("credit", Credit, Delivery.MAILBOX, rate_hz=25, max_age_s=5, depth=64, keyed=True),
+        Topic("due", DueFrame, Delivery.MAILBOX, rate_hz=10, max_age_s=2, depth=64, keyed=True),
+        Topic("inspections", Inspection, Delivery.MAILBOX, rate_hz=10, max_age_s=10, depth=1024),
+        Topic("conditions", Condition, Delivery.MAILBOX, rate_hz=0.1, max_age_s=60, depth=1024),
+        Topic("tracked", Tracked, Delivery.BROADCAST, rate_hz=10, max_age_s=2, depth=256),
+        Topic("events", Event, Delivery.BROADCAST, rate_hz=1, max_age_s=60, depth=1024),
+        Topic("live", LivePicture, Delivery.BROADCAST, rate_hz=10, max_age_s=1, depth=4),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a stage hands to the loop: this message, to this topic (and, for a keyed topic, to this key)."""
+
+    topic: str
+    message: AnyMessage
+    key: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """The message as MessagePack, led by one byte that carries `WIRE_VERSION`."""
+    return bytes((WIRE_VERSION,)) + _encoder.encode(message)
+
+
+def decode(data: bytes | memoryview) -> AnyMessage:
+    """Parse what came over a wire, or raise `MalformedMessageError` saying what is wrong with it."""
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise MalformedMessageError(f"message of {len(data)} bytes, the limit is {MAX_MESSAGE_BYTES}")
+    if len(data) < 2:
+        raise MalformedMessageError("message without a body")
+    if data[0] != WIRE_VERSION:
+        raise MalformedMessageError(f"message of wire version {data[0]}, this program speaks {WIRE_VERSION}")
+    try:
+        return _decoder.decode(memoryview(data)[1:])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedMessageError(str(error)) from error

@@ -1,0 +1,81 @@
+"""Every metric of the service, in one table.
+
+Stages run in processes of their own and may be killed: prometheus_client's multiprocess mode keeps the values in
+files that the supervisor owns (it sets PROMETHEUS_MULTIPROC_DIR before starting them) and serves at the one /metrics.
+The ledger and the restarts are the supervisor's own and are added in `runtime/health.py`.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1, 2, 5, 10, 30)
+_P = "stream_inspect_"
+
+MALFORMED = Counter(
+    _P + "malformed_messages", "Messages dropped as malformed, oversized or of another version.", ["topic"]
+)
+UNDELIVERED = Counter(
+    _P + "undelivered_messages", "Messages not sent because the reader's mailbox was full.", ["topic"]
+)
+LOST_BROADCASTS = Counter(_P + "lost_broadcasts", "Broadcasts a slow reader lost.", ["topic"])
+QUEUE_DEPTH = Gauge(
+    _P + "queue_depth",
+    "Messages taken from the inbox in one turn.",
+    ["stage"],
+    multiprocess_mode="mostrecent",
+)
+
+CAPTURE_SESSIONS = Counter(_P + "capture_sessions", "Connections made to the camera.", ["camera"])
+CAPTURE_FAILURES = Counter(_P + "capture_failures", "Connections that failed or were lost.", ["camera"])
+BAD_FRAMES = Counter(_P + "bad_frames", "Frames the source delivered damaged; never judged.", ["camera"])
+CAMERA_UP = Gauge(_P + "camera_up", "1 while the camera delivers frames.", ["camera"], multiprocess_mode="mostrecent")
+CONDITION = Gauge(
+    _P + "condition_active",
+    "1 while the condition lasts.",
+    ["camera", "condition"],
+    multiprocess_mode="mostrecent",
+)
+
+CAPTURE_TO_INSPECT = Histogram(
+    _P + "capture_to_inspect_seconds",
+    "From capture to the start of judging.",
+    ["camera"],
+    buckets=_LATENCY_BUCKETS_S,
+)
+INSPECT_SECONDS = Histogram(
+    _P + "inspect_seconds", "Time of one step for one batch.", ["step"], buckets=_LATENCY_BUCKETS_S
+)
+BATCH_FRAMES = Histogram(_P + "batch_frames", "Frames in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64))
+CAPTURE_TO_JUDGED = Histogram(
+    _P + "capture_to_judged_seconds",
+    "From capture to the result of judging.",
+    ["camera"],
+    buckets=_LATENCY_BUCKETS_S,
+)
+CAPTURE_TO_EVENT = Histogram(
+    _P + "capture_to_event_seconds",
+    "From capture of the confirming frame to the event.",
+    ["camera"],
+    buckets=_LATENCY_BUCKETS_S,
+)
+CAPTURE_TO_ALERT = Histogram(
+    _P + "capture_to_alert_seconds",
+    "From capture of the confirming frame to the alert acknowledged.",
+    ["output"],
+    buckets=_LATENCY_BUCKETS_S,
+)
+MODEL_RELOADS = Counter(_P + "model_reloads", "Times a failed model was loaded again.", ["worker"])
+
+EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
+ALERTS_SENT = Counter(_P + "alerts_sent", "Alerts acknowledged by the output.", ["output"])
+ALERT_FAILURES = Counter(_P + "alert_failures", "Attempts to send an alert that failed.", ["output"])
+OUTBOX_DEPTH = Gauge(_P + "outbox_depth", "Events waiting for this output.", ["output"], multiprocess_mode="mostrecent")
+OUTBOX_OLDEST = Gauge(
+    _P + "outbox_oldest_seconds",
+    "Age of the oldest event waiting for this output.",
+    ["output"],
+    multiprocess_mode="mostrecent",
+)
+CLIPS = Counter(_P + "clips", "Clips by outcome.", ["outcome"])
+LIVE_PICTURES = Counter(_P + "live_pictures", "Annotated live pictures made.", ["camera"])

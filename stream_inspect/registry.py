@@ -1,0 +1,61 @@
+"""(kind, name) -> "module:Class", imported only when configured, so that an unused plug-in costs nothing.
+
+Outsiders join by an entry point in the group `stream_inspect.<kind>`; built-ins use the same door.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Literal
+
+Kind = Literal["camera", "detector", "segmenter", "tracker", "alert"]
+
+BUILT_IN: dict[Kind, dict[str, str]] = {
+    "camera": {
+        "rtsp": "stream_inspect.capture.rtsp:RtspCamera",
+        "usb": "stream_inspect.capture.usb:UsbCamera",
+        "gige": "stream_inspect.capture.gige:GigeCamera",
+        "file": "stream_inspect.capture.files:FileCamera",
+        "images": "stream_inspect.capture.files:ImageFolderCamera",
+        "synthetic": "stream_inspect.sim.camera:SyntheticCamera",
+    },
+    "detector": {"owlv2": "stream_inspect.inspect.detect.owlv2:Owlv2Detector"},
+    "segmenter": {"sam": "stream_inspect.inspect.segment.sam:SamSegmenter"},
+    "tracker": {
+        "belt": "stream_inspect.track.belt_tracker:BeltTracker",
+        "iou": "stream_inspect.track.iou_tracker:IouTracker",
+    },
+    "alert": {
+        "mqtt": "stream_inspect.sinks.alerts.mqtt:MqttAlert",
+        "webhook": "stream_inspect.sinks.alerts.webhook:WebhookAlert",
+        "file": "stream_inspect.sinks.alerts.file:FileAlert",
+    },
+}
+
+
+class UnknownPluginError(LookupError):
+    """No plug-in of this name; the message lists those there are."""
+
+
+def names(kind: Kind) -> list[str]:
+    """All known plug-ins of a kind, built in and installed."""
+    installed = {point.name for point in entry_points(group=f"stream_inspect.{kind}")}
+    return sorted(BUILT_IN[kind].keys() | installed)
+
+
+def load(kind: Kind, name: str) -> type:
+    """Import and return the class registered as `name`. Raises `UnknownPluginError`."""
+    target = BUILT_IN[kind].get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        return _as_class(getattr(import_module(module), attribute), target)
+    for point in entry_points(group=f"stream_inspect.{kind}", name=name):
+        return _as_class(point.load(), point.value)
+    raise UnknownPluginError(f"no {kind} is called {name!r}; there are: {', '.join(names(kind))}")
+
+
+def _as_class(found: object, target: str) -> type:
+    if not isinstance(found, type):
+        raise UnknownPluginError(f"{target} is not a class")
+    return found

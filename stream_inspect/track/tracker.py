@@ -1,0 +1,30 @@
+"""The tracker contract: two methods are enough. One tracker a camera, each with its own ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_inspect.messages import Detection, TrackUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerFrame:
+    """What a tracker may know of a judged frame: its time in seconds of the media clock and its size."""
+
+    pts_s: float
+    width_px: int
+    height_px: int
+
+
+class Tracker(Protocol):
+    """Links the detections of judged frames. Gaps are measured in seconds, because frames are sampled."""
+
+    def update(
+        self, frame: TrackerFrame, detections: Sequence[Detection]
+    ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
+        """(live tracks after this frame, tracks that ended in it). Frames come in order of time."""
+
+    def reset(self) -> list[TrackUpdate]:
+        """End all tracks (a new session, a changed picture size) and return them; ids go on counting."""
