@@ -6,10 +6,19 @@ the same object runs in a test, in a local process, or in a Ray actor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from stream_inspect import metrics
 from stream_inspect.messages import AnyMessage, Output
+from stream_inspect.transport.channel import Channels
+
+TICK_S = 0.05
+"""A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
+
+DRAIN_S = 1.0
+"""How long a stopping stage goes on with what is already in its mailbox."""
 
 
 class Stage(Protocol):
@@ -32,3 +41,84 @@ class Stage(Protocol):
 
     def close(self) -> None:
         """Let go of everything. Never raises."""
+
+
+class Chain:
+    """Stages run one after the other in one process: what one sends on `hand_over` reaches the next one at once.
+
+    The message is also sent to its topic, for whoever else listens.
+    """
+
+    wake_fd: int | None = None
+
+    def __init__(self, first: Stage, then: Stage, hand_over: str) -> None:
+        self._first, self._then, self._hand_over = first, then, hand_over
+
+    def open(self) -> None:
+        self._first.open()
+        self._then.open()
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        yield from self._pass_on(self._first.process(batch))
+        yield from self._then.process(batch)
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        yield from self._pass_on(self._first.tick(now_mono_ns))
+        yield from self._then.tick(now_mono_ns)
+
+    def _pass_on(self, outputs: Iterable[Output]) -> Iterable[Output]:
+        for output in outputs:
+            if output.topic == self._hand_over:
+                yield from self._then.process([output.message])
+            yield output
+
+    def undelivered(self, output: Output) -> None:
+        self._first.undelivered(output)
+        self._then.undelivered(output)
+
+    def close(self) -> None:
+        self._then.close()
+        self._first.close()
+
+
+def run_stage(
+    name: str,
+    stage: Stage,
+    channels: Channels,
+    subscriptions: Iterable[tuple[str, str]],
+    *,
+    ready: Callable[[], None],
+    beat: Callable[[], None],
+    stopping: Callable[[], bool],
+) -> None:
+    """Open the stage, run it until `stopping()`, work off what is in its mailbox, close it.
+
+    `subscriptions` are (topic, key); `ready` is called once the stage is open, `beat` in every turn. What the stage
+    raises goes to the caller, after everything has been closed.
+    """
+
+    def send(outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            if not channels.send(output.topic, output.message, output.key):
+                metrics.UNDELIVERED.labels(output.topic).inc()
+                stage.undelivered(output)
+
+    depth = metrics.QUEUE_DEPTH.labels(name)
+    try:
+        for topic, key in subscriptions:
+            channels.subscribe(topic, key)
+        stage.open()
+        ready()
+        while not stopping():
+            batch = channels.receive(TICK_S, stage.wake_fd)
+            beat()
+            depth.set(len(batch))
+            if batch:
+                send(stage.process(batch))
+            send(stage.tick(time.monotonic_ns()))
+        drain_until = time.monotonic() + DRAIN_S
+        while time.monotonic() < drain_until and (batch := channels.receive(0.0)):
+            send(stage.process(batch))
+    finally:
+        stage.close()
+        channels.close()

@@ -1,0 +1,59 @@
+"""The board: where every process of a run says, in shared memory, which life it is and that it lives.
+
+One row a process, written by that process alone and read by the supervisor; each field is one aligned 8-byte store, so
+a killed process leaves no half-written row.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+
+
+class ProcessState(IntEnum):
+    """What a process last said of itself."""
+
+    STARTING = 0
+    RUNNING = 1
+    STOPPED = 2
+
+
+_OWNER, _STATE, _BEAT_MONO_NS = range(3)
+_COLUMNS = 4
+
+
+class Board:
+    """(row, column) int64 in a memory-mapped file."""
+
+    def __init__(self, path: Path, rows: int, *, create: bool = False) -> None:
+        if create:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, rows * _COLUMNS * 8)
+        self._cells = np.memmap(path, dtype=np.int64, mode="r+", shape=(rows, _COLUMNS))
+
+    def start(self, row: int, owner: int) -> None:
+        """A new life begins (the supervisor calls this before it starts the process)."""
+        self._cells[row, _STATE] = ProcessState.STARTING
+        self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
+        self._cells[row, _OWNER] = owner
+
+    def set_state(self, row: int, state: ProcessState) -> None:
+        """The process says what it does now."""
+        self._cells[row, _STATE] = state
+
+    def beat(self, row: int) -> None:
+        """The process lives."""
+        self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
+
+    def state(self, row: int) -> ProcessState:
+        """What the process last said."""
+        return ProcessState(int(self._cells[row, _STATE]))
+
+    def silence_s(self, row: int) -> float:
+        """Seconds since the last heartbeat."""
+        return (time.monotonic_ns() - int(self._cells[row, _BEAT_MONO_NS])) / 1e9

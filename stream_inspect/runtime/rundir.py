@@ -1,0 +1,95 @@
+"""The folder of one run: sockets, frame rings, ledger, board and metric files, all in memory (tmpfs) and gone at the end.
+
+A run holds a lock on its folder for as long as it lives. A folder without one was left behind by a killed run, and the
+next start removes it. A second lock, in the state folder, keeps two services from writing the same events.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO
+
+_PREFIX = "stream_inspect-"
+
+
+class RunDirError(Exception):
+    """The folder cannot be made, or another service holds it. The text says what to do."""
+
+
+class RunDir:
+    """The folder of this run, locked. Use as a context manager."""
+
+    def __init__(self, parent: Path, state_dir: Path) -> None:
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            self._state_lock = _lock(state_dir / ".lock")
+        except OSError as error:
+            raise RunDirError(f"state_dir {state_dir} is not usable: {error.strerror}") from error
+        if self._state_lock is None:
+            raise RunDirError(f"another stream-inspect runs with state_dir {state_dir}: stop it, or set another state_dir")
+        try:
+            remove_abandoned(parent)
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        except OSError as error:
+            self._state_lock.close()
+            raise RunDirError(f"transport.ring_dir {parent} is not usable: {error.strerror}") from error
+        self._lock = _lock(self.path / ".lock")
+        self.metrics.mkdir()
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger"
+
+    @property
+    def board(self) -> Path:
+        return self.path / "board"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics"
+
+    def close(self) -> None:
+        """Remove the folder and give up both locks."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        for lock in (self._lock, self._state_lock):
+            if lock is not None:
+                lock.close()
+
+    def __enter__(self) -> RunDir:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def remove_abandoned(parent: Path) -> list[Path]:
+    """Remove the folders of runs that died without cleaning up; returns what was removed."""
+    removed = []
+    for folder in parent.glob(_PREFIX + "*"):
+        if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+            continue
+        try:
+            lock = _lock(folder / ".lock")
+        except OSError:
+            continue
+        if lock is None:
+            continue
+        with lock:
+            shutil.rmtree(folder, ignore_errors=True)
+        removed.append(folder)
+    return removed
+
+
+def _lock(path: Path) -> IO[bytes] | None:
+    """The file, locked for us until it is closed, or None when another process holds it."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
