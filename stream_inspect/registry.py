@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Literal
 
+from stream_inspect.errors import StreamInspectError
+
 Kind = Literal["camera", "detector", "segmenter", "tracker", "alert"]
 
 BUILT_IN: dict[Kind, dict[str, str]] = {
@@ -34,7 +36,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
 }
 
 
-class UnknownPluginError(LookupError):
+class UnknownPluginError(StreamInspectError):
     """No plug-in of this name; the message lists those there are."""
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture, UInt8Array
 
 
-class CameraError(Exception):
+class CameraError(StreamInspectError):
     """The source failed (refused, ended, hung, sent garbage). The read loop closes it and connects again.
 
     The text is fit for a log: it names what failed and carries no password.

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from stream_inspect.errors import StreamInspectError
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Seconds = Annotated[float, Field(gt=0)]
 Point = tuple[float, float]
@@ -356,6 +358,14 @@ class Config(Model):
     transport: Transport = Transport()
     metrics: Metrics = Metrics()
     log: Log = Log()
+
+    def only_camera(self, name: str) -> Config:
+        """This configuration with one of its cameras. Raises `StreamInspectError` when there is none of this name."""
+        chosen = [camera for camera in self.cameras if camera.name == name]
+        if not chosen:
+            known = ", ".join(camera.name for camera in self.cameras)
+            raise StreamInspectError(f"no camera is called {name!r}; the configuration has: {known}")
+        return self.model_copy(update={"cameras": chosen})
 
     def line_of(self, camera: str) -> str:
         """The production line that this camera watches."""

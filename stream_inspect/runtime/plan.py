@@ -80,9 +80,7 @@ def plan(config: Config) -> Plan:
         )
     if config.alerts:
         rows.append(Row("alerts", "alerts", reads=(("events", ""),), writes=()))
-    rows.append(
-        Row("track", "track", reads=(("inspections", ""), ("conditions", "")), writes=("tracked", "events"))
-    )
+    rows.append(Row("track", "track", reads=(("inspections", ""), ("conditions", "")), writes=("tracked", "events")))
     for index, worker in enumerate(config.inspect.workers):
         name = f"inspect.{index}"
         rows.append(

@@ -1,4 +1,4 @@
-"""The folder of one run: sockets, frame rings, ledger, board and metric files, all in memory (tmpfs) and gone at the end.
+"""The folder of one run: sockets, frame rings, ledger, board and metric files, in memory (tmpfs) and gone at the end.
 
 A run holds a lock on its folder for as long as it lives. A folder without one was left behind by a killed run, and the
 next start removes it. A second lock, in the state folder, keeps two services from writing the same events.
@@ -10,13 +10,17 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
+from stream_inspect.errors import StreamInspectError
+
 _PREFIX = "stream_inspect-"
+_BEING_MADE_S = 60.0  # a folder without a lock file may belong to a start that is under way
 
 
-class RunDirError(Exception):
+class RunDirError(StreamInspectError):
     """The folder cannot be made, or another service holds it. The text says what to do."""
 
 
@@ -30,7 +34,9 @@ class RunDir:
         except OSError as error:
             raise RunDirError(f"state_dir {state_dir} is not usable: {error.strerror}") from error
         if self._state_lock is None:
-            raise RunDirError(f"another stream-inspect runs with state_dir {state_dir}: stop it, or set another state_dir")
+            raise RunDirError(
+                f"another stream-inspect runs with state_dir {state_dir}: stop it, or set another state_dir"
+            )
         try:
             remove_abandoned(parent)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
@@ -71,6 +77,8 @@ def remove_abandoned(parent: Path) -> list[Path]:
     removed = []
     for folder in parent.glob(_PREFIX + "*"):
         if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+            continue
+        if not (folder / ".lock").exists() and time.time() - folder.stat().st_mtime < _BEING_MADE_S:
             continue
         try:
             lock = _lock(folder / ".lock")

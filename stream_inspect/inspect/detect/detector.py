@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.picture import UInt8Array
 
 
-class ModelError(Exception):
+class ModelError(StreamInspectError):
     """A model is missing, corrupt or failed while running. The text says what to do."""
 
 

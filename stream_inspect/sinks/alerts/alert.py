@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Event
 
 
-class AlertError(Exception):
+class AlertError(StreamInspectError):
     """Sending failed and may pass later; the outbox keeps the event and tries again. No secret in the text."""
 
 
-class AlertRefusedError(Exception):
+class AlertRefusedError(StreamInspectError):
     """The receiver will never take this event (HTTP 4xx but 408, 425, 429): kept aside and logged; the next goes."""
 
 

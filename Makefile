@@ -1,0 +1,76 @@
+# stream_inspect: `make demo` shows it at work, `make test` tests it; both do all the set-up on a fresh machine.
+#
+#   TORCH=cpu      the small CPU build of torch (default)
+#   TORCH=cuda     the CUDA build
+#   PYTHON=...     the interpreter to make the environment with, 3.11 or newer
+#   ARGS="..."     options passed on, e.g. make demo ARGS="--seconds 30 --no-browser"
+
+PYTHON ?= python3
+TORCH ?= cpu
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' deploy/constraints.txt)
+READY := $(VENV)/.ready-$(TORCH)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c deploy/constraints.txt
+
+ifeq ($(filter $(TORCH),cpu cuda),)
+$(error TORCH must be cpu or cuda, not '$(TORCH)')
+endif
+
+.PHONY: help demo test test-unit check format docs soak train bench bench-env wheel clean
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | column -t -s '	'
+
+$(READY): pyproject.toml deploy/constraints.txt
+	@echo "setting up $(VENV) with the $(TORCH) build of torch (once, a minute or two)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "could not make $(VENV): on Debian and Ubuntu 'apt install python3-venv' first"; exit 1; }
+ifeq ($(TORCH),cpu)
+	@$(PIP) "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
+	  $(PIP) --extra-index-url https://download.pytorch.org/whl/cpu "torch==$(TORCH_VERSION)+cpu"
+else
+	@$(PIP) "torch==$(TORCH_VERSION)"
+endif
+	@$(PIP) -e ".[dev]"
+	@rm -f $(VENV)/.ready-* && touch $@
+
+demo: $(READY)  ## watch the synthetic line being inspected
+	@$(BIN)/stream-inspect demo $(ARGS)
+
+test: $(READY)  ## every test but the long ones; under half an hour on two cores
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+test-unit: $(READY)  ## the fast tests, under a minute
+	$(BIN)/python -m pytest -m "not soak and not slow" $(ARGS)
+
+check: $(READY)  ## format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)  ## generate the references and schemas again
+	$(BIN)/stream-inspect schema write
+
+soak: $(READY)  ## the long runs: tens of minutes to hours
+	$(BIN)/python -m pytest -m soak -s $(ARGS)
+
+train: $(READY)  ## train the embedded models again (hours; resumable)
+	$(BIN)/python -m stream_inspect.tiny.train $(ARGS)
+
+bench: $(READY)  ## all benchmarks, as ratios against named peers
+	$(BIN)/stream-inspect bench transport
+	$(BIN)/stream-inspect bench inspect
+	$(BIN)/stream-inspect bench track
+
+wheel: $(READY)  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist .
+
+clean:  ## remove the environments and everything built
+	rm -rf .venv .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,215 @@
+"""The command line: parsing only, one function a command. What the commands do is in `runtime/`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stream_inspect import __version__
+from stream_inspect.errors import StreamInspectError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_NOW = 1, 2, 130
+
+app = typer.Typer(
+    name="stream-inspect",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Real-time inspection of production lines: defects described in plain words, no training.
+
+    Begin with [bold]stream-inspect demo[/bold]: a synthetic line, inspected on this computer. Then copy an example
+    configuration, point it at your camera, ask [bold]stream-inspect check[/bold] whether everything is there, and
+    [bold]stream-inspect run[/bold] it.
+
+    [bold]Exit codes[/bold]: 0 done, or stopped in good order by Ctrl-C or SIGTERM; 1 it failed, or a check found
+    something wrong; 2 wrong usage or a wrong configuration (every error is listed with file and line); 130 stopped at
+    once by a second Ctrl-C.
+    """,
+)
+prompts_app = typer.Typer(
+    no_args_is_help=True,
+    help="""Read and change the words that describe the defects, also while the service runs.
+
+    A change is written into the configuration file (its comments stay) after the whole file has been validated; a
+    running service takes it over from one frame to the next. A wrong change is refused whole; `undo` takes the last
+    one back.
+    """,
+)
+models_app = typer.Typer(
+    no_args_is_help=True,
+    help="""Models on this computer: list them, pull one from the hub, verify that its files are whole.
+
+    Once pulled, no network is needed. `tiny` is embedded, for demonstration and tests.
+    """,
+)
+bench_app = typer.Typer(
+    no_args_is_help=True,
+    help="""Speed, as ratios against named peers measured in the same run.
+
+    The peers live in an environment of their own: `make bench-env`.
+    """,
+)
+schema_app = typer.Typer(no_args_is_help=True, help="JSON Schemas of the configuration, of events and of frames.jsonl.")
+app.add_typer(prompts_app, name="prompts")
+app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")
+app.add_typer(schema_app, name="schema")
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration file (YAML).")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a configuration key; repeatable: --set cameras.top.sampling.rate_hz=5 --set web.port=0",
+    ),
+]
+CameraOption = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="Only this camera.")]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def main() -> None:
+    """The entry point `stream-inspect`."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_NOW)
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Print an error that the user can mend as one message without a traceback, and exit with its code."""
+    from stream_inspect.config.load import ConfigError
+
+    try:
+        yield
+    except StreamInspectError as error:
+        err.print("error:", style="bold red", end=" ")
+        err.print(str(error), markup=False, soft_wrap=True)
+        raise typer.Exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED) from error
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+# --- the service -------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Stop after this much captured video; until Ctrl-C if absent.")
+    ] = None,
+    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Events, clips, pictures, summary.")] = Path(
+        "demo-out"
+    ),
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed shows another belt, parts and defects.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open the live page in a browser.")] = True,
+    overrides: SetOption = None,
+) -> None:
+    """Inspect the synthetic line: cameras, models, tracking, alerts, clips and the live page, all on this computer.
+
+    No camera, no GPU and no network are needed. At the end, DIR/summary.json says how many frames were captured and
+    judged, which defects were found and missed against the exact truth, and how long an alert took.
+    """
+    from stream_inspect.runtime.demo import demo as run_demo
+    from stream_inspect.runtime.demo_view import DemoView
+
+    with _told_plainly(), DemoView(out) as view:
+        summary = run_demo(
+            out_dir,
+            seconds=seconds,
+            seed=seed,
+            browser=browser,
+            overrides=tuple(overrides or ()),
+            show=view.show,
+            started=view.started,
+        )
+        view.finished(summary, out_dir)
+
+
+@app.command()
+def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOption = None) -> None:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    It stops in good order within three seconds; a second Ctrl-C stops it at once.
+    """
+    from stream_inspect import log
+    from stream_inspect.config.load import load
+    from stream_inspect.runtime.service import serve
+
+    with _told_plainly():
+        loaded = load(config, overrides or ())
+        if camera:
+            loaded = loaded.only_camera(camera)
+        log.configure(loaded.log.level, loaded.log.format)
+        serve(loaded, config_path=config.resolve(), overrides=tuple(overrides or ()))
+
+
+@app.command()
+def replay(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A recorded video file.")],
+    config: Annotated[Path, typer.Option("--config", metavar="CONFIG", help="Whose prompts, models and rules.")],
+    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder for the results.")],
+    inspections: Annotated[
+        Path | None,
+        typer.Option(metavar="FRAMES.JSONL", help="Decide again from these detections, without the models."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the results of an earlier replay in DIR.")] = False,
+    overrides: SetOption = None,
+    camera: CameraOption = None,
+) -> None:
+    """Judge a recorded video as fast as it can be judged, dropping nothing.
+
+    Writes events.jsonl, frames.jsonl (the detections), annotated.mp4 and summary.json, the same byte for byte at each
+    run, and timing.json for all that is wall time.
+    """
+    from stream_inspect.config.load import load
+    from stream_inspect.runtime.replay import replay as run_replay
+    from stream_inspect.runtime.replay_view import ReplayView
+
+    with _told_plainly(), ReplayView(out) as view:
+        loaded = load(config, overrides or ())
+        if camera:
+            loaded = loaded.only_camera(camera)
+        summary = run_replay(video, loaded, out_dir, inspections=inspections, progress=view.show, force=force)
+        view.finished(summary, out_dir)
+
+
+@app.command()
+def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOption = None) -> None:
+    """Try everything a configuration needs: cameras, models, outputs, memory, disk. Changes nothing.
+
+    Exit code 0 when all is well, 1 when something will not work, 2 when the configuration itself is wrong.
+    """
+    from stream_inspect.config.load import load
+    from stream_inspect.runtime.check import check as run_check
+
+    with _told_plainly():
+        loaded = load(config, overrides or ())
+        if camera:
+            loaded = loaded.only_camera(camera)
+        report = run_check(loaded)
+    out.print(report.to_text(), markup=False, soft_wrap=True)
+    if not report.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+# --- prompts -----------------------------------------------------------------------------------------------------
+
+
+def _print_lines(lines: Any) -> None:
+    out.print(str(lines), markup=False, soft_wrap=True)

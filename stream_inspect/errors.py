@@ -1,0 +1,19 @@
+"""The root of the errors that a user can do something about.
+
+    StreamInspectError
+    ├── ConfigError          config/load.py        the configuration is wrong, with file and line
+    ├── CameraError          capture/camera.py     a source failed
+    │   └── EndOfMediaError                        a finite source has ended
+    ├── ModelError           inspect/detect/       a model is missing, corrupt or failed
+    │   └── OutOfMemoryError                       a smaller batch may pass
+    ├── AlertError           sinks/alerts/         sending failed and may pass later
+    ├── AlertRefusedError    sinks/alerts/         the receiver will never take it
+    ├── UnknownPluginError   registry.py           no plug-in of this name
+    └── ...                  what else can keep a command from doing its work
+
+The text of each says what, where and what to do; it holds no secret.
+"""
+
+
+class StreamInspectError(Exception):
+    """Something is wrong that the user can mend; the command line prints the text alone, without a traceback."""

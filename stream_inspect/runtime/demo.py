@@ -1,0 +1,210 @@
+"""`stream-inspect demo`: the whole service on the synthetic line, and how well it did against exact truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+import webbrowser
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stream_inspect.config.builtin import builtin_config
+from stream_inspect.config.load import load
+from stream_inspect.config.models import Config, SyntheticSource
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.messages import EventState
+from stream_inspect.runtime.build import events_database
+from stream_inspect.runtime.local import Supervisor
+from stream_inspect.runtime.scoring import DefectScore, score_events
+from stream_inspect.runtime.service import serve
+from stream_inspect.sim.camera import line_of
+from stream_inspect.store.events import EventStore
+from stream_inspect.transport.ledger import Totals
+
+SUMMARY = "summary.json"
+_OURS = frozenset(
+    ("events.jsonl", "events.sqlite", "events.sqlite-shm", "events.sqlite-wal")
+    + ("clips", "pictures", "sessions", ".lock", SUMMARY)
+)
+"""What a demo leaves in its folder, and what the next one there replaces."""
+_PREFERRED_WEB_PORT = 8080
+
+
+class DemoError(StreamInspectError):
+    """The demo cannot start. The text says what to do."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the demo shows while it runs."""
+
+    elapsed_s: float = 0.0
+    seconds: float | None = None
+    totals: Totals | None = None
+    captured_fps: float = 0.0
+    judged_fps: float = 0.0
+    starting: bool = True
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Frame rates from the first captured frame on, and the peak of memory."""
+
+    first_mono_s: float | None = None
+    last_mono_s: float = 0.0
+    peak_pss_bytes: int = 0
+    _next_memory_s: float = 0.0
+
+    def note(self, supervisor: Supervisor, captured: int) -> None:
+        now_s = time.monotonic()
+        if captured and self.first_mono_s is None:
+            self.first_mono_s = now_s
+        self.last_mono_s = now_s
+        if now_s >= self._next_memory_s:
+            self._next_memory_s = now_s + 2.0
+            self.peak_pss_bytes = max(self.peak_pss_bytes, supervisor.memory_pss_bytes())
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.last_mono_s - self.first_mono_s if self.first_mono_s is not None else 0.0
+
+
+def demo(
+    out: Path,
+    *,
+    seconds: float | None,
+    seed: int | None = None,
+    browser: bool = True,
+    overrides: tuple[str, ...] = (),
+    show: Callable[[Progress], None] = lambda _: None,
+    started: Callable[[str | None], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Run the demo in the folder `out` for `seconds` of captured video (None: until interrupted).
+
+    Writes and returns the summary. `started` is told the live page's address. Raises `DemoError`, `ConfigError` and
+    what `serve` raises.
+    """
+    _make_room(out)
+    path = builtin_config("demo")
+    fixed = (f"state_dir={json.dumps(str(out.resolve()))}", "metrics.port=0", f"web.port={_free_web_port()}")
+    seeded = (f"cameras[0].source.seed={seed}",) if seed is not None else ()
+    all_overrides = (*fixed, *seeded, *overrides)
+    config = load(path, all_overrides)
+    page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
+
+    pace = _Pace()
+    opened = False
+
+    def until(supervisor: Supervisor) -> bool:
+        nonlocal opened
+        totals = _sum(supervisor.totals.values())
+        pace.note(supervisor, totals.captured)
+        if totals.captured and not opened:
+            opened = True
+            started(page)
+            if page and browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+                webbrowser.open(page)
+        elapsed_s = pace.elapsed_s
+        show(
+            Progress(
+                elapsed_s=elapsed_s,
+                seconds=seconds,
+                totals=totals,
+                captured_fps=totals.captured / elapsed_s if elapsed_s else 0.0,
+                judged_fps=totals.judged / elapsed_s if elapsed_s else 0.0,
+                starting=not opened,
+            )
+        )
+        return seconds is not None and elapsed_s >= seconds
+
+    supervisor = serve(config, config_path=path, overrides=all_overrides, until=until)
+    summary = _summary(config, supervisor, pace)
+    text = json.dumps(summary, indent=2) + "\n"
+    (out / SUMMARY).write_text(text)
+    return summary
+
+
+def _summary(config: Config, supervisor: Supervisor, pace: _Pace) -> dict[str, Any]:
+    totals = _sum(supervisor.totals.values())
+    store = EventStore(events_database(config))
+    events = [event for _, event in store.after(0, limit=1_000_000)]
+    latencies_s = [latency for output in config.alerts for latency in store.latencies_s(output.name)]
+    store.close()
+    confirmed = [event for event in events if event.kind == "defect" and event.state is EventState.CONFIRMED]
+    score = DefectScore(0, 0, 0)
+    for camera in config.cameras:
+        if isinstance(camera.source, SyntheticSource):
+            mine = [event for event in confirmed if event.camera == camera.name]
+            last_index = supervisor.totals[camera.name].captured - 1
+            score = score_events(line_of(camera), mine, last_index)
+    elapsed_s = pace.elapsed_s or 1e-9
+    return {
+        "frames": {
+            "captured": totals.captured,
+            "judged": totals.judged,
+            "not_due": totals.not_due,
+            "dropped": {f"{stage}.{cause}": count for (stage, cause), count in sorted(totals.dropped.items())},
+            "in_flight": totals.in_flight,
+            "residual": totals.residual,
+        },
+        "defects": {
+            "truth": score.truth,
+            "found": score.found,
+            "missed": score.missed,
+            "false": score.false,
+            "recall": round(score.recall, 4),
+            "precision": round(score.precision, 4),
+        },
+        "latency_ms": {"capture_to_alert": _percentiles_ms(latencies_s)},
+        "fps": {"captured": round(totals.captured / elapsed_s, 2), "judged": round(totals.judged / elapsed_s, 2)},
+        "memory_pss_mb": round(pace.peak_pss_bytes / 1e6),
+        "restarts": sum(child.restarts for child in supervisor.children),
+    }
+
+
+def _percentiles_ms(values_s: list[float]) -> dict[str, float | None]:
+    if not values_s:
+        return {"p50": None, "p95": None, "p99": None}
+    return {f"p{q}": round(float(np.percentile(values_s, q)) * 1e3, 1) for q in (50, 95, 99)}
+
+
+def _sum(all_totals: Iterable[Totals]) -> Totals:
+    """The ledgers of all cameras added up."""
+    total = Totals()
+    for totals in all_totals:
+        total = total + totals
+    return total
+
+
+def _make_room(out: Path) -> None:
+    """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
+    out.mkdir(parents=True, exist_ok=True)
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in _OURS)
+    if foreign:
+        raise DemoError(f"{out} holds other files ({', '.join(foreign[:3])}): name an empty or a new folder with --out")
+    for name in _OURS:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _free_web_port() -> int:
+    """8080 where it is free, else any free port."""
+    for port in (_PREFERRED_WEB_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise DemoError("no free TCP port on 127.0.0.1")

@@ -1,0 +1,198 @@
+"""The local supervisor: starts the rows of the plan, watches and restarts them, stops them in reverse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from stream_inspect import log
+from stream_inspect.config.models import Config
+from stream_inspect.runtime.board import Board, ProcessState
+from stream_inspect.runtime.plan import Row, plan
+from stream_inspect.runtime.process import Orders
+from stream_inspect.runtime.rundir import RunDir
+from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
+
+WATCH_EVERY_S = 0.1
+STOP_LIMIT_S = 2.5
+"""Stopping in good order may take this long for all rows together; what still runs then is killed."""
+CAMERAS_WAIT_S = 30.0
+"""Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
+_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_STEADY_AFTER_S = 20.0
+
+
+@dataclass(slots=True)
+class Child:
+    """The process of one row, through all its lives."""
+
+    row: Row
+    index: int
+    process: subprocess.Popen[str] | None = None
+    owner: int = 0
+    started_mono_s: float = 0.0
+    start_at_mono_s: float = 0.0
+    failures_in_a_row: int = 0
+    restarts: int = 0
+    running: bool = False
+
+
+class Supervisor:
+    """Runs a plan on this host: `start`, then `watch` every `WATCH_EVERY_S`, then `stop`.
+
+    It owns the ledger and the board, so that counters survive the death of any process but its own.
+    """
+
+    def __init__(
+        self, config: Config, run_dir: RunDir, *, config_path: Path | None = None, overrides: tuple[str, ...] = ()
+    ) -> None:
+        self.plan = plan(config)
+        self.children = [Child(row, index) for index, row in enumerate(self.plan.rows)]
+        self.totals: dict[str, Totals] = {}
+        self._config, self._config_path, self._overrides, self._run_dir = config, config_path, overrides, run_dir
+        self._log = log.get_logger("supervisor")
+        self._board = Board(run_dir.board, len(self.plan.rows), create=True)
+        self._ledger = LedgerKeeper(Ledger.create(run_dir.ledger, [camera.name for camera in config.cameras]))
+        self._owners = 0
+        self._cameras_start_mono_s = 0.0
+
+    @property
+    def all_running(self) -> bool:
+        """Every process has opened its stage."""
+        return all(child.running for child in self.children)
+
+    def silence_s(self, child: Child) -> float:
+        """Seconds since this process last gave a heartbeat."""
+        return self._board.silence_s(child.index)
+
+    def start(self) -> None:
+        """Start every row but the cameras; `watch` starts those when their readers are ready."""
+        self._cameras_start_mono_s = time.monotonic() + CAMERAS_WAIT_S
+        for child in self.children:
+            if child.row.stage != "capture":
+                self._start(child)
+
+    def watch(self) -> None:
+        """Look once at every process and at the ledger; never blocks."""
+        now_s = time.monotonic()
+        for child in self.children:
+            if child.process is None:
+                if self._may_start(child, now_s):
+                    self._start(child)
+            elif (code := child.process.poll()) is not None:
+                self._ended(child, code, now_s)
+            elif self._hangs(child, now_s):
+                self._log.error("process hangs, killing it", process=child.row.name)
+                child.process.kill()
+            else:
+                self._note_running(child, now_s)
+        self.totals = self._ledger.fold()
+
+    def stop(self) -> None:
+        """Stop in reverse: cameras, then what they fed. Kills what does not stop in `STOP_LIMIT_S`."""
+        deadline_s = time.monotonic() + STOP_LIMIT_S
+        for stage in dict.fromkeys(child.row.stage for child in reversed(self.children)):
+            group = [child for child in self.children if child.row.stage == stage and child.process is not None]
+            for child in group:
+                assert child.process is not None
+                child.process.send_signal(signal.SIGTERM)
+            for child in group:
+                self._wait_for_end(child, deadline_s)
+        self.totals = self._ledger.fold()
+
+    def kill(self) -> None:
+        """Stop now."""
+        for child in self.children:
+            if child.process is not None:
+                child.process.kill()
+                self._wait_for_end(child, time.monotonic() + 1.0)
+        self.totals = self._ledger.fold()
+
+    def memory_pss_bytes(self) -> int:
+        """Proportional set size of this process and all of its children together."""
+        pids = [os.getpid(), *(child.process.pid for child in self.children if child.process is not None)]
+        total = 0
+        for pid in pids:
+            try:
+                total += psutil.Process(pid).memory_full_info().pss
+            except psutil.Error:
+                continue  # it has just ended
+        return total
+
+    def _may_start(self, child: Child, now_s: float) -> bool:
+        if child.row.stage == "capture" and child.owner == 0 and now_s < self._cameras_start_mono_s:
+            return all(other.running for other in self.children if other.row.stage != "capture")
+        return now_s >= child.start_at_mono_s
+
+    def _start(self, child: Child) -> None:
+        self._owners += 1
+        child.owner, child.running, child.started_mono_s = self._owners, False, time.monotonic()
+        self._board.start(child.index, child.owner)
+        orders = Orders(
+            child.row.name, child.owner, self._run_dir.path, self._config, self._config_path, self._overrides
+        )
+        child.process = subprocess.Popen(
+            [sys.executable, "-m", "stream_inspect.runtime.process", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # the terminal's Ctrl-C is for the supervisor alone
+            env={
+                **os.environ,
+                "PROMETHEUS_MULTIPROC_DIR": str(self._run_dir.metrics),
+                "OMP_NUM_THREADS": "1",
+                **child.row.environment,
+            },
+        )
+        assert child.process.stdin is not None
+        try:
+            child.process.stdin.write(orders.to_json())
+            child.process.stdin.close()
+        except BrokenPipeError:
+            pass  # it died at once: `watch` sees that
+
+    def _note_running(self, child: Child, now_s: float) -> None:
+        if not child.running and self._board.state(child.index) is ProcessState.RUNNING:
+            child.running = True
+            if child.restarts:
+                self._log.info(
+                    "process is back", process=child.row.name, after_s=round(now_s - child.start_at_mono_s, 1)
+                )
+        if child.failures_in_a_row and now_s - child.started_mono_s > _STEADY_AFTER_S:
+            child.failures_in_a_row = 0
+
+    def _hangs(self, child: Child, now_s: float) -> bool:
+        if child.running:
+            return self.silence_s(child) > child.row.silent_limit_s
+        return now_s - child.started_mono_s > child.row.start_limit_s
+
+    def _ended(self, child: Child, code: int, now_s: float) -> None:
+        delay_s = _BACKOFF_S[min(child.failures_in_a_row, len(_BACKOFF_S) - 1)]
+        self._log.error(
+            "process ended, starting it again",
+            process=child.row.name,
+            how=signal.Signals(-code).name if code < 0 else f"exit code {code}",
+            in_s=delay_s,
+        )
+        child.process, child.running = None, False
+        child.failures_in_a_row += 1
+        child.restarts += 1
+        child.start_at_mono_s = now_s + delay_s
+        self._ledger.sweep_owner(child.owner)
+
+    def _wait_for_end(self, child: Child, deadline_s: float) -> None:
+        assert child.process is not None
+        try:
+            child.process.wait(timeout=max(0.05, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._log.warning("process did not stop in time, killing it", process=child.row.name)
+            child.process.kill()
+            child.process.wait()
+        child.process, child.running = None, False
+        self._ledger.sweep_owner(child.owner)

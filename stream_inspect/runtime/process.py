@@ -1,0 +1,119 @@
+"""The main function of every stage's process: `python -m stream_inspect.runtime.process`, started by the supervisor.
+
+What it needs comes as one JSON document on stdin (the configuration holds secrets: they are in no file, no argument and
+no environment variable). SIGTERM stops it in good order; SIGINT is the supervisor's business; when the supervisor dies,
+the kernel kills it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_inspect import log
+from stream_inspect.config.load import dump, parse_dump
+from stream_inspect.config.models import Config
+from stream_inspect.runtime.board import Board, ProcessState
+from stream_inspect.runtime.build import BUILDERS, Site
+from stream_inspect.runtime.plan import plan
+from stream_inspect.runtime.stage import run_stage
+from stream_inspect.transport.zmq import ZmqChannels
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the supervisor tells a process."""
+
+    row: str
+    owner: int
+    run_dir: Path
+    config: Config
+    config_path: Path | None
+    overrides: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """The document for stdin. It holds secrets."""
+        return json.dumps(
+            {
+                "row": self.row,
+                "owner": self.owner,
+                "run_dir": str(self.run_dir),
+                "config": dump(self.config),
+                "config_path": str(self.config_path) if self.config_path else None,
+                "overrides": self.overrides,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Orders:
+        document = json.loads(text)
+        return cls(
+            row=document["row"],
+            owner=document["owner"],
+            run_dir=Path(document["run_dir"]),
+            config=parse_dump(document["config"]),
+            config_path=Path(document["config_path"]) if document["config_path"] else None,
+            overrides=tuple(document["overrides"]),
+        )
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent(parent: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def main() -> int:
+    """Run one row of the plan until told to stop."""
+    _die_with_parent(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    orders = Orders.from_json(sys.stdin.read())
+
+    log.configure(orders.config.log.level, orders.config.log.format)
+    logger = log.get_logger(orders.row)
+    the_plan = plan(orders.config)
+    row = the_plan.row(orders.row)
+    row_index = the_plan.rows.index(row)
+    os.nice(row.nice)
+    board = Board(orders.run_dir / "board", len(the_plan.rows))
+    site = Site(orders.config, orders.config_path, orders.overrides, orders.run_dir, orders.owner)
+    stage = BUILDERS[row.stage](site, row)
+
+    def ready() -> None:
+        board.set_state(row_index, ProcessState.RUNNING)
+        logger.debug("running")
+
+    try:
+        run_stage(
+            row.name,
+            stage,
+            ZmqChannels(orders.run_dir, row.name, the_plan.writers()),
+            row.reads,
+            ready=ready,
+            beat=lambda: board.beat(row_index),
+            stopping=stop.is_set,
+        )
+    except Exception:
+        logger.exception("stage failed")
+        return 1
+    board.set_state(row_index, ProcessState.STOPPED)
+    return 0
+
+
+if __name__ == "__main__":
+    # Interpreter shutdown would join library threads that may hang (a camera's read, torch's pools): everything that
+    # matters was closed in `run_stage`.
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,87 @@
+"""One run of the service on this host: folder, supervisor, metrics, signals. Readable on one screen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from stream_inspect import log
+from stream_inspect.config.models import Config
+from stream_inspect.runtime.build import events_database
+from stream_inspect.runtime.health import HealthServer
+from stream_inspect.runtime.local import WATCH_EVERY_S, Supervisor
+from stream_inspect.runtime.rundir import RunDir
+from stream_inspect.store.events import EventStore
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first asks to stop, the second means now."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.now = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.now = self.stop.is_set()
+        self.stop.set()
+        if self.now:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def installed(self) -> Iterator[Interrupts]:
+        """Handle both signals while inside, and put the old handlers back."""
+        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(
+    config: Config,
+    *,
+    config_path: Path | None = None,
+    overrides: tuple[str, ...] = (),
+    until: Callable[[Supervisor], bool] = lambda _: False,
+) -> Supervisor:
+    """Run until interrupted, or until `until(supervisor)`, which is asked every 0.1 s.
+
+    Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` when it
+    cannot start.
+    """
+    logger = log.get_logger("service")
+    with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
+        EventStore(events_database(config)).close()  # made, or refused, before anything depends on it
+        supervisor = Supervisor(config, run_dir, config_path=config_path, overrides=overrides)
+        server = HealthServer(supervisor, config.metrics, str(run_dir.metrics)) if config.metrics.enabled else None
+        logger.info(
+            "starting",
+            line=config.line,
+            cameras=[camera.name for camera in config.cameras],
+            pid=os.getpid(),
+            metrics=f"http://{config.metrics.host}:{server.port}/metrics" if server else None,
+        )
+        try:
+            supervisor.start()
+            while not interrupts.stop.wait(WATCH_EVERY_S):
+                supervisor.watch()
+                if until(supervisor):
+                    break
+            logger.info("stopping")
+            started_s = time.monotonic()
+            supervisor.stop()
+            logger.info("stopped", after_s=round(time.monotonic() - started_s, 1))
+        except KeyboardInterrupt:
+            logger.warning("stopping now")
+        finally:
+            supervisor.kill()
+            if server:
+                server.close()
+    return supervisor
