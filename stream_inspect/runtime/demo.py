@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 import webbrowser
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,10 +178,18 @@ def _percentiles_ms(values_s: list[float]) -> dict[str, float | None]:
 
 def _sum(all_totals: Iterable[Totals]) -> Totals:
     """The ledgers of all cameras added up."""
-    total = Totals()
-    for totals in all_totals:
-        total = total + totals
-    return total
+    everything = list(all_totals)
+    dropped: Counter[tuple[str, str]] = Counter()
+    for totals in everything:
+        dropped.update(totals.dropped)
+    return Totals(
+        captured=sum(totals.captured for totals in everything),
+        judged=sum(totals.judged for totals in everything),
+        not_due=sum(totals.not_due for totals in everything),
+        dropped=dict(dropped),
+        in_flight=sum(totals.in_flight for totals in everything),
+        residual=sum(abs(totals.residual) for totals in everything),
+    )
 
 
 def _make_room(out: Path) -> None:

@@ -195,4 +195,4 @@ class Supervisor:
             child.process.kill()
             child.process.wait()
         child.process, child.running = None, False
-        self._ledger.sweep_owner(child.owner)
+        self._ledger.sweep_owner(child.owner, stopped=True)
