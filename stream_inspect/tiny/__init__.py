@@ -1,0 +1,1 @@
+"""The embedded default models: a small OWLv2 and a small SAM, trained from scratch on the synthetic line."""

@@ -1,0 +1,106 @@
+"""Stored pieces of belt, from which training cuts its pictures: drawing is dear, cutting is nearly free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stream_inspect.sim.belt import draw_rails
+from stream_inspect.sim.scene import Scene
+from stream_inspect.sim.truth import Stamp, stamp_of
+from stream_inspect.sim.world import World
+from stream_inspect.tiny.geometry import STRIP_PX_PER_MM
+from stream_inspect.tiny.vocabulary import CLASS_NAMES
+
+U8 = npt.NDArray[np.uint8]
+
+_PARTS = 4
+"""Parts on a strip."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StripObject:
+    """A defect, part or label; the stamp's corner is in pixels of the strip."""
+
+    class_number: int
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """A piece of belt with its rails, unlit, and everything on it."""
+
+    bgr: U8
+    """(h, w, 3) uint8 at `STRIP_PX_PER_MM`"""
+    objects: tuple[StripObject, ...]
+    """Parts first, then labels, then defects: what comes later lies on top."""
+
+
+def draw_strip(seed: int, world: World, shrink: float = 1.0) -> Strip:
+    """Draw a line's first parts. `shrink` > 1 draws finer and averages, as a camera of higher resolution does."""
+    scene = Scene(seed, world, STRIP_PX_PER_MM * shrink)
+    length_mm = world.pitch_mm * _PARTS
+    start_px = round(-world.pitch_mm / 2 * scene.px_per_mm)
+    picture = scene.render(start_px, start_px + round(length_mm * scene.px_per_mm))
+    offset_mm = float(np.random.default_rng(seed).uniform(0, 160))
+    picture = np.ascontiguousarray(picture)
+    draw_rails(picture, scene.px_per_mm, offset_mm)
+    layers: tuple[list[StripObject], list[StripObject], list[StripObject]] = ([], [], [])
+    for part in scene.parts_between(start_px, start_px + picture.shape[1]):
+        named = [(0, part.kind, part.stamp), *((1, label.name, label.stamp) for label in part.labels)]
+        named += [(2, defect.name, defect.stamp) for defect in part.defects]
+        for layer, name, stamp in named:
+            layers[layer].append(StripObject(CLASS_NAMES.index(name), _moved(stamp, start_px, shrink)))
+    if shrink != 1.0:
+        size = (round(picture.shape[1] / shrink), round(picture.shape[0] / shrink))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Strip(picture, (*layers[0], *layers[1], *layers[2]))
+
+
+def _moved(stamp: Stamp, start_px: int, shrink: float) -> Stamp:
+    """A stamp in the strip's pixels, the strip starting at belt column `start_px`."""
+    left, top = stamp.left_px - start_px, stamp.top_px
+    if shrink == 1.0:
+        return Stamp(left, top, stamp.mask, stamp.area_px)
+    x0, y0 = int(np.floor(left / shrink)), int(np.floor(top / shrink))
+    x1 = int(np.ceil((left + stamp.mask.shape[1]) / shrink))
+    y1 = int(np.ceil((top + stamp.mask.shape[0]) / shrink))
+    place = np.array([[1 / shrink, 0, left / shrink - x0], [0, 1 / shrink, top / shrink - y0]])
+    soft = cv2.blur(stamp.mask.astype(np.float32), (round(shrink), round(shrink)), borderType=cv2.BORDER_CONSTANT)
+    small = cv2.warpAffine(soft, place, (x1 - x0, y1 - y0))
+    moved = stamp_of(small > 0.4, x0, y0)
+    return moved if moved is not None else Stamp(x0, y0, np.ones((1, 1), np.bool_), 1)
+
+
+class StripPool:
+    """Strips that are drawn while training goes on; the oldest make room once there are `capacity`.
+
+    Strip number n has seed `first_seed + n`, whenever it is drawn.
+    """
+
+    def __init__(self, world: World, first_seed: int, capacity: int, fine_share: float = 0.0) -> None:
+        self.world = world
+        self.strips: list[Strip] = []
+        self.drawn = 0
+        self._first_seed = first_seed
+        self._capacity = capacity
+        self._fine_share = fine_share
+
+    def grow(self, count: int = 1) -> None:
+        """Draw `count` more strips."""
+        for _ in range(count):
+            rng = np.random.default_rng([self._first_seed, self.drawn])
+            shrink = 2.5 if rng.random() < self._fine_share else 1.0
+            strip = draw_strip(self._first_seed + self.drawn, self.world, shrink)
+            if len(self.strips) < self._capacity:
+                self.strips.append(strip)
+            else:
+                self.strips[self.drawn % self._capacity] = strip
+            self.drawn += 1
+
+    def draw(self, rng: np.random.Generator) -> Strip:
+        """Any strip of the pool."""
+        return self.strips[int(rng.integers(len(self.strips)))]
