@@ -42,13 +42,19 @@ class RawDetections:
 
 
 class Detector(Protocol):
-    """Finds what the prompts describe. A constructor takes the model's folder, a device, options, and does no work."""
+    """Finds what the prompts describe. A constructor takes (folder, device, precision) and does no work."""
+
+    useful_batch: int
+    """Pictures in one call beyond which nothing is gained. Known after `open`; 1 where a batch only costs delay."""
 
     def open(self) -> None:
         """Load the model. Raises `ModelError`."""
 
     def encode_prompts(self, queries: Sequence[str]) -> PromptSet:
-        """Encode texts once; the result is good for as long as the model is open."""
+        """Encode texts once; the result is good for as long as the model is open.
+
+        Raises `prompts.PromptsError` for a text that the model cannot read whole.
+        """
 
     def detect(self, pictures: Sequence[UInt8Array], prompts: PromptSet) -> list[RawDetections]:
         """One result a picture, in order. Pictures are (H, W, 3) uint8 RGB, sizes may differ.

@@ -22,7 +22,7 @@ class CropPreference:
 
 
 class Segmenter(Protocol):
-    """Turns boxes into masks. The constructor takes the model's folder, a device and options and does no work."""
+    """Turns boxes into masks. The constructor takes (folder, device, precision) and does no work."""
 
     crops: CropPreference | None
     """None: wants the whole picture, embedded once. Known after `open`."""

@@ -1,0 +1,266 @@
+"""The inspection engine: pictures in, detections out. The stage, the replay and the training's evaluation share it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_inspect import metrics, registry
+from stream_inspect.config import models as config
+from stream_inspect.inspect import masks, regions
+from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections
+from stream_inspect.inspect.fuse import Boxes, fuse, suppress
+from stream_inspect.inspect.models import ModelFiles, resolve
+from stream_inspect.inspect.prompts import CompiledPrompts, compile_prompts
+from stream_inspect.inspect.segment.crops import Crop, plan_crops
+from stream_inspect.inspect.segment.segmenter import Segmenter
+from stream_inspect.messages import Box, Detection
+from stream_inspect.picture import UInt8Array
+
+SAME_MASK = 0.7
+"""Two hits of one defect whose tight boxes share more than this (of the smaller) are the same defect found twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSettings:
+    """What the engine has to know of the camera that a picture comes from."""
+
+    region_px: tuple[tuple[float, float], ...] | None = None
+    mm_per_px: float | None = None
+
+    @classmethod
+    def of(cls, camera: config.Camera) -> CameraSettings:
+        """The settings of a configured camera."""
+        region = tuple(camera.region_px) if camera.region_px else None
+        return cls(region, camera.scale_mm_per_px)
+
+
+class InspectionEngine:
+    """A detector, perhaps a segmenter, and the defects they look for.
+
+    Scores are rounded to 1e-4 and boxes to 0.01 px before anything is reported, so that the last bits, which may
+    depend on the composition of a batch, do not show, and a replay gives the same bytes.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        segmenter: Segmenter | None,
+        *,
+        model_hash: str,
+        fuse_overlap: float = 0.3,
+        max_detections: int = 50,
+    ) -> None:
+        self.model_hash = model_hash
+        self._detector = detector
+        self._segmenter = segmenter
+        self._fuse_overlap = fuse_overlap
+        self._max_detections = max_detections
+        self._prompts: CompiledPrompts | None = None
+        self._encoded: PromptSet | None = None
+
+    def open(self) -> None:
+        """Load the models. Raises `ModelError`."""
+        self._detector.open()
+        if self._segmenter is not None:
+            self._segmenter.open()
+
+    def close(self) -> None:
+        """Release the models' memory. Never raises."""
+        self._detector.close()
+        if self._segmenter is not None:
+            self._segmenter.close()
+
+    @property
+    def useful_batch(self) -> int:
+        """Pictures in one call beyond which nothing is gained."""
+        return self._detector.useful_batch
+
+    @property
+    def prompts_hash(self) -> str:
+        """The hash of the defects in use."""
+        return self._prompts.prompts_hash if self._prompts else ""
+
+    def look_for(self, defects: Sequence[config.Defect]) -> None:
+        """Use these defects from the next picture on.
+
+        Raises `PromptsError` (or `ModelError`) and keeps the earlier ones whole. Texts are encoded only if they differ.
+        """
+        compiled = compile_prompts(defects)
+        if self._encoded is None or self._encoded.queries != compiled.queries:
+            with _timed("encode_prompts"):
+                self._encoded = self._detector.encode_prompts(compiled.queries)
+        self._prompts = compiled
+
+    def set_limits(self, *, fuse_overlap: float, max_detections: int) -> None:
+        """Change what may change while running, from the next picture on."""
+        self._fuse_overlap = fuse_overlap
+        self._max_detections = max_detections
+
+    def judge(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[list[Detection]]:
+        """The defects in each (H, W, 3) uint8 RGB picture, best first. Sizes may differ.
+
+        Raises `OutOfMemoryError` when fewer pictures at once may pass, `ModelError` when a model has failed.
+        """
+        if self._prompts is None or self._encoded is None:
+            raise RuntimeError("look_for comes before judge")
+        if len(pictures) != len(cameras):
+            raise ValueError(f"{len(pictures)} pictures, but settings of {len(cameras)} cameras")
+        with _timed("detect"):
+            raw = self._detector.detect(pictures, self._encoded)
+        if len(raw) != len(pictures):
+            raise RuntimeError(f"the detector gave {len(raw)} results for {len(pictures)} pictures")
+        return [
+            self._finish(picture, camera, found, self._prompts)
+            for picture, camera, found in zip(pictures, cameras, raw, strict=True)
+        ]
+
+    def _finish(
+        self, picture: UInt8Array, camera: CameraSettings, raw: RawDetections, prompts: CompiledPrompts
+    ) -> list[Detection]:
+        with _timed("fuse"):
+            hits = self._hits(picture, camera, raw, prompts)
+        if not len(hits):
+            return []
+        placed: list[masks.PlacedMask | None] = [None] * len(hits)
+        if self._segmenter is not None:
+            with _timed("segment"):
+                placed = self._masks(self._segmenter, picture, hits)
+        with _timed("measure"):
+            return self._report(picture, camera, hits, placed, prompts)
+
+    def _hits(self, picture: UInt8Array, camera: CameraSettings, raw: RawDetections, prompts: CompiledPrompts) -> Boxes:
+        """Fused boxes above threshold, inside the picture and not outside the region, at most `max_detections`."""
+        found = prompts.candidates(raw)
+        height, width = picture.shape[:2]
+        boxes = fuse(
+            found.boxes_xyxy_px,
+            found.scores,
+            found.defects,
+            longer_side_px=max(height, width),
+            overlap=self._fuse_overlap,
+        )
+        clipped = np.clip(boxes.boxes_xyxy, 0, (width, height, width, height))
+        sides = clipped[:, 2:] - clipped[:, :2]
+        keep: NDArray[np.bool_] = np.asarray((sides >= 0.5).all(axis=1))
+        if camera.region_px is not None:
+            region = camera.region_px
+            keep = keep & np.array([regions.share_inside(_as_box(box), region) > 0 for box in clipped], dtype=np.bool_)
+        return Boxes(clipped, boxes.scores, boxes.classes).take(keep).take(slice(self._max_detections))
+
+    def _masks(self, segmenter: Segmenter, picture: UInt8Array, hits: Boxes) -> list[masks.PlacedMask | None]:
+        height, width = picture.shape[:2]
+        everything = Crop(0, 0, width, height, list(range(len(hits))))
+        crops = plan_crops(hits.boxes_xyxy, segmenter.crops, width, height) if segmenter.crops else [everything]
+        placed: list[masks.PlacedMask | None] = [None] * len(hits)
+        for crop in crops:
+            pixels = picture[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+            corner = np.array((crop.left, crop.top, crop.left, crop.top))
+            boxes = hits.boxes_xyxy[crop.hits]
+            found, _ = segmenter.segment(segmenter.embed(pixels), (boxes - corner).astype(np.float32))
+            for index, box, mask in zip(crop.hits, boxes, found, strict=True):
+                whole = masks.place(mask, crop.left, crop.top)
+                placed[index] = masks.keep_touching(whole, box) if whole else None
+        return placed
+
+    def _report(
+        self,
+        picture: UInt8Array,
+        camera: CameraSettings,
+        hits: Boxes,
+        placed: list[masks.PlacedMask | None],
+        prompts: CompiledPrompts,
+    ) -> list[Detection]:
+        """Boxes become the masks' tight boxes; then what is double, too small or outside the region goes."""
+        height, width = picture.shape[:2]
+        boxes = np.array([mask.box_xyxy_px if mask else box for mask, box in zip(placed, hits.boxes_xyxy, strict=True)])
+        detections = []
+        for index in suppress(Boxes(boxes, hits.scores, hits.classes), overlap=SAME_MASK):
+            mask, box = placed[index], _as_box(boxes[index].round(2))
+            defect = prompts.defects[hits.classes[index]]
+            extent = (
+                masks.extent_of_mask(mask, camera.mm_per_px) if mask else masks.extent_of_box(box, camera.mm_per_px)
+            )
+            if camera.region_px is not None and regions.share_inside(box, camera.region_px) < regions.MIN_SHARE:
+                continue
+            if _too_small(defect, extent.area_px, extent.area_mm2):
+                continue
+            detections.append(
+                Detection(
+                    defect=defect.name,
+                    score=round(float(hits.scores[index]), 4),
+                    box_xyxy_px=box,
+                    severity=defect.severity,
+                    mask_rle=masks.to_rle(mask, width, height) if mask else None,
+                    outline_px=masks.outline(mask) if mask else [],
+                    extent=extent,
+                )
+            )
+        return sorted(detections, key=lambda found: (-found.score, found.defect, found.box_xyxy_px))
+
+
+def build_engine(inspect: config.Inspect, worker: config.InspectWorker) -> InspectionEngine:
+    """The configured engine, not opened yet. Raises `ModelError` when a model is missing or corrupt."""
+    from stream_inspect.inspect import device as torch_device
+
+    torch_device.set_up(worker.threads)
+    device = torch_device.choose_device(worker.device)
+    detector_files = resolve(
+        "detector", inspect.detector.model, inspect.detector.revision, plugin=inspect.detector.kind
+    )
+    detector = registry.load("detector", inspect.detector.kind)(
+        detector_files.folder, device, inspect.detector.precision
+    )
+    segmenter, segmenter_files = None, None
+    if inspect.segmenter is not None:
+        segmenter_files = resolve(
+            "segmenter", inspect.segmenter.model, inspect.segmenter.revision, plugin=inspect.segmenter.kind
+        )
+        segmenter = registry.load("segmenter", inspect.segmenter.kind)(
+            segmenter_files.folder, device, inspect.segmenter.precision
+        )
+    return InspectionEngine(
+        detector,
+        segmenter,
+        model_hash=engine_hash(inspect, detector_files, segmenter_files),
+        fuse_overlap=inspect.fuse_overlap,
+        max_detections=inspect.max_detections,
+    )
+
+
+def engine_hash(inspect: config.Inspect, detector: ModelFiles, segmenter: ModelFiles | None) -> str:
+    """SHA-256 of the models' files and of how they are run: what a verdict depends on besides prompts and pictures."""
+    parts = {
+        "detector": [inspect.detector.kind, inspect.detector.precision, detector.model_hash],
+        "segmenter": inspect.segmenter
+        and segmenter
+        and [inspect.segmenter.kind, inspect.segmenter.precision, segmenter.model_hash],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _too_small(defect: config.Defect, area_px: float, area_mm2: float | None) -> bool:
+    """Square millimetres count where the scale is known; else, or where only they are given, pixels."""
+    if defect.min_area_mm2 is not None and area_mm2 is not None:
+        return area_mm2 < defect.min_area_mm2
+    return defect.min_area_px is not None and area_px < defect.min_area_px
+
+
+def _as_box(box: NDArray[np.floating]) -> Box:
+    return float(box[0]), float(box[1]), float(box[2]), float(box[3])
+
+
+@contextmanager
+def _timed(step: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        metrics.INSPECT_SECONDS.labels(step).observe(time.perf_counter() - began)

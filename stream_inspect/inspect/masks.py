@@ -1,0 +1,121 @@
+"""From a mask to what is reported of it: tight box, outline, RLE, area, length, width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from stream_inspect.inspect.segment.segmenter import BoolMask
+from stream_inspect.messages import Box, Extent, Outline, Rle
+
+_OUTLINE_ERROR_PX = 0.75
+"""The outline stays this near to the mask's border (more for masks whose border is very long)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedMask:
+    """A mask cut down to its tight box; `left_px`, `top_px` is where that box lies in the picture. Never empty."""
+
+    mask: BoolMask
+    left_px: int
+    top_px: int
+
+    @property
+    def box_xyxy_px(self) -> Box:
+        """The tight box, right and bottom exclusive."""
+        height, width = self.mask.shape
+        return float(self.left_px), float(self.top_px), float(self.left_px + width), float(self.top_px + height)
+
+    @property
+    def area_px(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+
+def place(mask: BoolMask, left_px: int = 0, top_px: int = 0) -> PlacedMask | None:
+    """Cut a mask of a crop (whose corner is at left, top of the picture) to its tight box; None when it is empty."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(mask.any(axis=0))
+    tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return PlacedMask(tight, left_px + int(columns[0]), top_px + int(rows[0]))
+
+
+def keep_touching(placed: PlacedMask, box_xyxy_px: NDArray[np.floating]) -> PlacedMask | None:
+    """The mask without its pieces that lie apart from the hit's box: a stray speck would blow up the tight box."""
+    left = int(np.floor(box_xyxy_px[0])) - placed.left_px
+    top = int(np.floor(box_xyxy_px[1])) - placed.top_px
+    right = int(np.ceil(box_xyxy_px[2])) - placed.left_px
+    bottom = int(np.ceil(box_xyxy_px[3])) - placed.top_px
+    count, pieces = cv2.connectedComponents(placed.mask.astype(np.uint8), connectivity=8)
+    inside = np.unique(pieces[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)])
+    inside = inside[inside > 0]
+    if len(inside) == count - 1:
+        return placed
+    if not len(inside):
+        return None
+    return place(np.isin(pieces, inside), placed.left_px, placed.top_px)
+
+
+def to_rle(placed: PlacedMask, width_px: int, height_px: int) -> Rle:
+    """COCO run lengths (down the columns) over the whole picture, computed from the tight mask alone."""
+    columns, rows = np.nonzero(placed.mask.T)
+    index = (columns + placed.left_px).astype(np.int64) * height_px + rows + placed.top_px
+    breaks = np.flatnonzero(np.diff(index) != 1)
+    starts = np.concatenate((index[:1], index[breaks + 1]))
+    ends = np.concatenate((index[breaks], index[-1:])) + 1
+    edges = np.stack((starts, ends), axis=1).ravel()
+    counts = np.diff(np.concatenate(([0], edges, [width_px * height_px])))
+    if counts[-1] == 0:
+        counts = counts[:-1]
+    uncompressed = {"size": [height_px, width_px], "counts": counts.tolist()}
+    packed = coco_mask.frPyObjects(uncompressed, height_px, width_px)
+    return Rle(size=(height_px, width_px), counts=packed["counts"].decode("ascii"))
+
+
+def from_rle(rle: Rle) -> BoolMask:
+    """(H, W) bool mask of the whole picture."""
+    decoded = coco_mask.decode({"size": list(rle.size), "counts": rle.counts.encode("ascii")})
+    return np.asarray(decoded, dtype=np.bool_)
+
+
+def outline(placed: PlacedMask) -> Outline:
+    """The mask's outer borders as polygons through the centres of the border's pixels, largest first, simplified."""
+    contours, _ = cv2.findContours(placed.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    polygons: Outline = []
+    for contour in sorted(contours, key=len, reverse=True):
+        error_px = max(_OUTLINE_ERROR_PX, 0.003 * cv2.arcLength(contour, True))
+        points = cv2.approxPolyDP(contour, error_px, True).reshape(-1, 2)
+        polygons.append([(float(x) + placed.left_px + 0.5, float(y) + placed.top_px + 0.5) for x, y in points])
+    return polygons
+
+
+def extent_of_mask(placed: PlacedMask, mm_per_px: float | None) -> Extent:
+    """Area of the mask, and the sides of the smallest rectangle (at any angle) around it."""
+    contours, _ = cv2.findContours(placed.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    # The rectangle goes through the centres of the border's pixels: a pixel has to be added to see the whole of them.
+    _, sides, _ = cv2.minAreaRect(np.concatenate(contours))
+    return _extent(float(placed.area_px), max(sides) + 1, min(sides) + 1, mm_per_px)
+
+
+def extent_of_box(box_xyxy_px: Box, mm_per_px: float | None) -> Extent:
+    """Where there is no mask, the box's own measures."""
+    width, height = box_xyxy_px[2] - box_xyxy_px[0], box_xyxy_px[3] - box_xyxy_px[1]
+    return _extent(width * height, max(width, height), min(width, height), mm_per_px)
+
+
+def _extent(area_px: float, length_px: float, width_px: float, mm_per_px: float | None) -> Extent:
+    known = mm_per_px is not None
+    scale = mm_per_px or 0.0
+    return Extent(
+        area_px=round(area_px, 2),
+        length_px=round(length_px, 2),
+        width_px=round(width_px, 2),
+        area_mm2=round(area_px * scale**2, 3) if known else None,
+        length_mm=round(length_px * scale, 3) if known else None,
+        width_mm=round(width_px * scale, 3) if known else None,
+    )

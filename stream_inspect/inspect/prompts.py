@@ -1,0 +1,137 @@
+"""From defects in words to a list of queries, and from the queries' scores back to defects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_inspect.config.models import Defect
+from stream_inspect.inspect.detect.detector import RawDetections
+from stream_inspect.inspect.fuse import iou
+
+MAX_CANDIDATES = 1000
+"""Boxes above threshold that one picture may hand to fusion: a threshold set far too low must not stop the line."""
+SAME_BOX_IOU = 0.5
+"""Two raw boxes that share this much are the same box for a counter-prompt."""
+
+
+class PromptsError(ValueError):
+    """These defects cannot be used. The text says which one, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Raw boxes that count for a defect: `boxes_xyxy_px` (N, 4) float32, `scores` (N,), `defects` (N,) their index."""
+
+    boxes_xyxy_px: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    defects: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPrompts:
+    """The defects of one change of prompts, ready for the detector.
+
+    `queries` are the distinct texts in canonical order, so that the same defects written in another order give the same
+    numbers; `prompt_columns` and `counter_columns` say, for each defect, which columns of the scores are its own.
+    """
+
+    defects: tuple[Defect, ...]
+    queries: tuple[str, ...]
+    prompt_columns: tuple[tuple[int, ...], ...]
+    counter_columns: tuple[tuple[int, ...], ...]
+    prompts_hash: str
+
+    def candidates(self, raw: RawDetections) -> Candidates:
+        """The boxes that count, for each defect apart.
+
+        A box's score for a defect is the best of the defect's prompts. It counts when it reaches the threshold and no
+        counter-prompt suppresses it: the box is suppressed when a counter-prompt of this defect scores strictly higher
+        on the same box, that is on it or on any raw box that shares an IoU of `SAME_BOX_IOU` with it.
+        """
+        boxes: list[NDArray[np.float32]] = []
+        scores: list[NDArray[np.float32]] = []
+        indices: list[NDArray[np.int64]] = []
+        for index, defect in enumerate(self.defects):
+            best = raw.scores[:, self.prompt_columns[index]].max(axis=1)
+            counting = np.flatnonzero(best >= defect.threshold)
+            if len(counting) and self.counter_columns[index]:
+                counter = raw.scores[:, self.counter_columns[index]].max(axis=1)
+                counting = _not_countered(raw.boxes_xyxy_px, best, counter, counting)
+            boxes.append(raw.boxes_xyxy_px[counting])
+            scores.append(best[counting])
+            indices.append(np.full(len(counting), index, dtype=np.int64))
+        found = Candidates(np.concatenate(boxes), np.concatenate(scores), np.concatenate(indices))
+        if len(found.scores) <= MAX_CANDIDATES:
+            return found
+        keep = np.argsort(-found.scores, kind="stable")[:MAX_CANDIDATES]
+        return Candidates(found.boxes_xyxy_px[keep], found.scores[keep], found.defects[keep])
+
+
+def compile_prompts(defects: Sequence[Defect]) -> CompiledPrompts:
+    """Check the defects and lay out their queries. Raises `PromptsError`."""
+    if not defects:
+        raise PromptsError("there is no defect to look for: give at least one under `defects`")
+    ordered = tuple(sorted(defects, key=lambda defect: defect.name))
+    texts: set[str] = set()
+    for earlier, later in pairwise(ordered):
+        if earlier.name == later.name:
+            raise PromptsError(f"two defects are called {later.name!r}: put their prompts under one name")
+    for defect in ordered:
+        for text in (*defect.prompts, *defect.counter_prompts):
+            if not _tidy(text):
+                raise PromptsError(f"defect {defect.name!r} has an empty prompt: write what to look for, or remove it")
+        both = {_tidy(text) for text in defect.prompts} & {_tidy(text) for text in defect.counter_prompts}
+        if both:
+            raise PromptsError(
+                f"defect {defect.name!r} has {sorted(both)[0]!r} as prompt and as counter-prompt: remove one of them"
+            )
+        texts.update(_tidy(text) for text in (*defect.prompts, *defect.counter_prompts))
+    queries = tuple(sorted(texts))
+    column = {text: index for index, text in enumerate(queries)}
+    return CompiledPrompts(
+        defects=ordered,
+        queries=queries,
+        prompt_columns=tuple(tuple(sorted({column[_tidy(t)] for t in defect.prompts})) for defect in ordered),
+        counter_columns=tuple(tuple(sorted({column[_tidy(t)] for t in defect.counter_prompts})) for defect in ordered),
+        prompts_hash=prompts_hash(ordered),
+    )
+
+
+def prompts_hash(defects: Sequence[Defect]) -> str:
+    """SHA-256 of what the defects mean: order of defects and prompts, and spaces, make no difference."""
+    canonical = [
+        {
+            **defect.model_dump(mode="json"),
+            "prompts": sorted({_tidy(text) for text in defect.prompts}),
+            "counter_prompts": sorted({_tidy(text) for text in defect.counter_prompts}),
+        }
+        for defect in sorted(defects, key=lambda defect: defect.name)
+    ]
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _not_countered(
+    boxes: NDArray[np.float32], best: NDArray[np.float32], counter: NDArray[np.float32], counting: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Those of `counting` on which no counter-prompt scores higher. Only boxes that could suppress are compared."""
+    strong = np.flatnonzero(counter > best[counting].min())
+    if not len(strong):
+        return counting
+    kept = [
+        index
+        for index in counting
+        if counter[index] <= best[index]
+        and not ((iou(boxes[index], boxes[strong]) >= SAME_BOX_IOU) & (counter[strong] > best[index])).any()
+    ]
+    return np.asarray(kept, dtype=np.int64)
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
