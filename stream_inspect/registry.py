@@ -20,7 +20,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "gige": "stream_inspect.capture.gige:GigeCamera",
         "file": "stream_inspect.capture.files:FileCamera",
         "images": "stream_inspect.capture.files:ImageFolderCamera",
-        "synthetic": "stream_inspect.sim.camera:SyntheticCamera",
+        "synthetic": "stream_inspect.capture.synthetic:SyntheticCamera",
     },
     "detector": {"owlv2": "stream_inspect.inspect.detect.owlv2:Owlv2Detector"},
     "segmenter": {"sam": "stream_inspect.inspect.segment.sam:SamSegmenter"},

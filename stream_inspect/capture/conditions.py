@@ -1,0 +1,200 @@
+"""Camera conditions: when a picture, or the lack of one, counts as wrong, and when it is well again. Pure functions.
+
+- NO_SIGNAL: no frames come, or the picture is one even colour (the blue screen of a converter without input).
+- BLACK: nearly all of the picture is black: a lamp or lens cap.
+- FROZEN: the belt moves and the picture does not.
+- BAD_FRAMES: a notable share of frames arrives damaged.
+
+Each begins only after it has lasted, and ends only after it has been gone for a while. Until the first decision a
+condition is unknown; a camera found well says so once, so that an event left open by an earlier run ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream_inspect.config.models import Conditions
+from stream_inspect.messages import ConditionKind
+from stream_inspect.picture import UInt8Array
+
+_END_AFTER_S = 0.5
+_LOOK_EVERY_S = 0.1
+_SAMPLE_ROWS = 135
+"""About this many rows of the luma plane are looked at: enough to see a part, and 50 microseconds of work."""
+_BLACK_SHARE = 0.99
+_EVEN_SHARE = 0.97
+_EVEN_LEVELS = 2
+_CHANGED_LEVELS = 6
+_CHANGED_SHARE = 0.001
+_BAD_WINDOW_S = 2.0
+_BAD_SHARE_BEGIN = 0.1
+_BAD_SHARE_END = 0.05
+_BAD_LEAST = 3
+_SILENT_INTERVALS = 3
+"""A camera slower than `no_signal_after_s` is silent after this many of its frame intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A condition began or ended; `since_s` is when its sign first showed or was last seen gone."""
+
+    kind: ConditionKind
+    active: bool
+    since_s: float
+    detail: str = ""
+
+
+class Hysteresis:
+    """Turns a flickering sign into a steady condition."""
+
+    def __init__(self, begin_after_s: float, end_after_s: float = _END_AFTER_S) -> None:
+        self._after_s = {True: begin_after_s, False: end_after_s}
+        self._sign: bool | None = None
+        self.since_s = 0.0
+        self.active: bool | None = None
+
+    def update(self, sign: bool, now_s: float, since_s: float | None = None) -> bool:
+        """Note the sign (present since `since_s`, else since it changed); True when the condition changed by it."""
+        if sign is not self._sign:
+            self._sign, self.since_s = sign, now_s if since_s is None else since_s
+        if self.active is sign or now_s - self.since_s < self._after_s[sign]:
+            return False
+        self.active = sign
+        return True
+
+    def forget_sign(self) -> None:
+        """The sign could not be seen for a while: its time starts anew."""
+        self._sign = None
+
+
+def sample(luma: UInt8Array) -> UInt8Array:
+    """A thinned-out copy of a luma plane (H, W) uint8: every n-th row and column."""
+    step = max(1, luma.shape[0] // _SAMPLE_ROWS)
+    return luma[step // 2 :: step, step // 2 :: step].copy()
+
+
+def is_black(luma: UInt8Array, luma_max: int) -> bool:
+    """Whether nearly all of the picture is at or below `luma_max`."""
+    return bool(np.count_nonzero(luma <= luma_max) >= _BLACK_SHARE * luma.size)
+
+
+def is_even(luma: UInt8Array) -> bool:
+    """Whether nearly all of the picture has one luma: no lens and no lamp makes such a picture of a real thing."""
+    histogram = np.bincount(luma.ravel(), minlength=256)
+    window = np.convolve(histogram, np.ones(2 * _EVEN_LEVELS + 1, dtype=np.int64))
+    return bool(window.max() >= _EVEN_SHARE * luma.size)
+
+
+def is_still(luma: UInt8Array, before: UInt8Array) -> bool:
+    """Whether two pictures are the same, but for what an encoder does to a picture that does not change."""
+    if luma.shape != before.shape:
+        return False
+    difference = np.maximum(luma, before) - np.minimum(luma, before)
+    return bool(np.count_nonzero(difference > _CHANGED_LEVELS) <= _CHANGED_SHARE * luma.size)
+
+
+class ConditionWatch:
+    """Watches one camera. All times in seconds of one monotonic clock.
+
+    `belt_moves` says that the belt is known to move; `expect_frames` that silence of the source is wrong.
+    """
+
+    def __init__(self, config: Conditions, *, belt_moves: bool, expect_frames: bool, now_s: float) -> None:
+        self._config = config
+        self._expect_frames = expect_frames
+        self._states = {
+            ConditionKind.NO_SIGNAL: Hysteresis(config.no_signal_after_s),
+            ConditionKind.BLACK: Hysteresis(config.black_after_s),
+            ConditionKind.BAD_FRAMES: Hysteresis(0.0),
+        }
+        if belt_moves:
+            self._states[ConditionKind.FROZEN] = Hysteresis(config.frozen_after_s)
+        self._last_frame_s = now_s
+        self._last_look_s = float("-inf")
+        self._still: UInt8Array | None = None
+        self._window: deque[tuple[float, bool]] = deque()
+        self.fps: float | None = None
+        """Of the source, as far as it says: a slow camera is not silent between two frames."""
+
+    def frame(self, luma: UInt8Array, now_s: float) -> list[Change]:
+        """A good frame came: its luma plane, (H, W) uint8."""
+        self._last_frame_s = now_s
+        self._count(bad=False, now_s=now_s)
+        changes: list[Change] = []
+        if now_s - self._last_look_s >= _LOOK_EVERY_S:
+            self._last_look_s = now_s
+            self._look(sample(luma), now_s, changes)
+        return changes
+
+    def damaged(self, now_s: float) -> None:
+        """A frame came damaged."""
+        self._count(bad=True, now_s=now_s)
+
+    def tick(self, now_s: float) -> list[Change]:
+        """Time went by. Call often."""
+        changes: list[Change] = []
+        silent_after_s = self._config.no_signal_after_s
+        if self.fps:
+            silent_after_s = max(silent_after_s, _SILENT_INTERVALS / self.fps)
+        if self._expect_frames and now_s - self._last_frame_s >= silent_after_s:
+            if self._states[ConditionKind.NO_SIGNAL].active is not True:
+                self._forget_pictures()
+            self._note(ConditionKind.NO_SIGNAL, True, now_s, "no frames", changes, since_s=self._last_frame_s)
+        self._judge_bad(now_s, changes)
+        return changes
+
+    def finish(self) -> list[Change]:
+        """The source has come to its end: what lasted is over."""
+        return [
+            Change(kind, False, self._last_frame_s, "end of the recording")
+            for kind, state in self._states.items()
+            if state.active
+        ]
+
+    def _look(self, luma: UInt8Array, now_s: float, changes: list[Change]) -> None:
+        black = is_black(luma, self._config.black_luma_max)
+        even = not black and is_even(luma)
+        self._note(ConditionKind.BLACK, black, now_s, "the picture is black", changes)
+        self._note(ConditionKind.NO_SIGNAL, even, now_s, "the picture is one even colour", changes)
+        if ConditionKind.FROZEN in self._states:
+            still = self._still is not None and is_still(luma, self._still) and not black and not even
+            if not still:
+                self._still = luma
+            self._note(ConditionKind.FROZEN, still, now_s, "the belt moves and the picture does not", changes)
+
+    def _judge_bad(self, now_s: float, changes: list[Change]) -> None:
+        while self._window and self._window[0][0] < now_s - _BAD_WINDOW_S:
+            self._window.popleft()
+        if not self._window:
+            return
+        bad = sum(was_bad for _, was_bad in self._window)
+        limit = _BAD_SHARE_END if self._states[ConditionKind.BAD_FRAMES].active else _BAD_SHARE_BEGIN
+        many = bad >= _BAD_LEAST and bad > limit * len(self._window)
+        detail = f"{bad} of {len(self._window)} frames damaged within {_BAD_WINDOW_S:g} s"
+        self._note(ConditionKind.BAD_FRAMES, many, now_s, detail, changes)
+
+    def _count(self, *, bad: bool, now_s: float) -> None:
+        self._window.append((now_s, bad))
+
+    def _forget_pictures(self) -> None:
+        """Nothing is known of the picture during silence."""
+        self._still = None
+        for kind in (ConditionKind.BLACK, ConditionKind.FROZEN):
+            if kind in self._states:
+                self._states[kind].forget_sign()
+
+    def _note(
+        self,
+        kind: ConditionKind,
+        sign: bool,
+        now_s: float,
+        detail: str,
+        changes: list[Change],
+        since_s: float | None = None,
+    ) -> None:
+        state = self._states[kind]
+        if state.update(sign, now_s, since_s):
+            changes.append(Change(kind, sign, state.since_s, detail if sign else ""))

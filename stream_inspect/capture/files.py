@@ -1,0 +1,141 @@
+"""Recorded material as a camera: a video file, or a folder of pictures."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+
+from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived_now, say
+from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.pace import Pacer
+from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray
+from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import FileSource, ImagesSource
+from stream_inspect.messages import Clock
+from stream_inspect.picture import UInt8Array
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+
+
+class FileCamera:
+    """A video file. With `pace: fast` frames come as fast as they are taken."""
+
+    def __init__(self, config: CameraConfig) -> None:
+        assert isinstance(config.source, FileSource)
+        self._source = config.source
+        self._reader: AvReader | None = None
+        self._pacer: Pacer | None = None
+
+    def open(self) -> CameraInfo:
+        path = self._source.path
+        if not path.is_file():
+            raise CameraError(f"there is no file {path}")
+        try:
+            container = av.open(str(path))
+        except (av.error.FFmpegError, OSError) as error:
+            raise CameraError(f"{path} cannot be opened as a video: {say(error)}") from None
+        try:
+            self._reader = AvReader(container, live=False)
+            info = self._reader.open(Clock.ARRIVAL)
+        except EndOfMediaError:
+            self.close()
+            raise CameraError(f"{path} holds no picture that can be decoded") from None
+        except CameraError as error:
+            self.close()
+            raise CameraError(f"{path}: {error}") from None
+        self._pacer = Pacer() if self._source.pace == "real_time" else None
+        return info
+
+    def read(self, sink: FrameSink) -> CapturedFrame | None:
+        if self._reader is None:
+            raise CameraError("the file is not open")
+        return self._reader.read(sink, self._wait)
+
+    def _wait(self, decoded: Decoded) -> Arrival:
+        if self._pacer is not None and self._reader is not None:
+            self._pacer.wait(float(decoded.pts * self._reader.time_base))
+        return arrived_now()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class ImageFolderCamera:
+    """The pictures of a folder, by name. One that cannot be read counts as a bad frame.
+
+    Sizes may change from picture to picture: capture lays them down in a ring of their size, as it does when a camera
+    changes its resolution.
+    """
+
+    def __init__(self, config: CameraConfig) -> None:
+        assert isinstance(config.source, ImagesSource)
+        self._source = config.source
+        self._time_base = 1 / Fraction(self._source.fps).limit_denominator(1000)
+        self._paths: list[Path] = []
+        self._next = 0
+        self._pacer: Pacer | None = None
+
+    def open(self) -> CameraInfo:
+        folder = self._source.path
+        if not folder.is_dir():
+            raise CameraError(f"there is no folder {folder}")
+        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+        self._next = 0
+        first = next((picture for path in self._paths if (picture := _load(path)) is not None), None)
+        if first is None:
+            kinds = ", ".join(sorted(PICTURE_SUFFIXES))
+            raise CameraError(f"{folder} holds no picture that can be read ({kinds})")
+        self._pacer = Pacer() if self._source.pace == "real_time" else None
+        return CameraInfo(
+            width_px=first.shape[1],
+            height_px=first.shape[0],
+            fps=self._source.fps,
+            codec="pictures",
+            time_base=self._time_base,
+            clock=Clock.ARRIVAL,
+            frame_count=len(self._paths),
+        )
+
+    def read(self, sink: FrameSink) -> CapturedFrame | None:
+        if not self._paths:
+            raise CameraError("the folder is not open")
+        if self._next >= len(self._paths):
+            raise EndOfMediaError("end of the folder")
+        pts, self._next = self._next, self._next + 1
+        picture = _load(self._paths[pts])
+        if self._pacer is not None:
+            self._pacer.wait(float(pts * self._time_base))
+        if picture is None:
+            return None
+        arrival = arrived_now()
+        lay = lay_down_gray if picture.ndim == 2 else lay_down_bgr
+        return CapturedFrame(
+            picture=lay(picture, sink),
+            pts=pts,
+            time_base=self._time_base,
+            capture_mono_ns=arrival.mono_ns,
+            capture_utc_ns=arrival.utc_ns,
+            clock=arrival.clock,
+        )
+
+    def close(self) -> None:
+        self._paths = []
+
+
+def _load(path: Path) -> UInt8Array | None:
+    """The picture as (H, W) or (H, W, 3) BGR uint8, or None where it cannot be read. Exif rotation is applied."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    if not data.size:
+        return None
+    picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR)
+    return None if picture is None else np.asarray(picture, np.uint8)

@@ -1,0 +1,134 @@
+"""Decoded pictures into ring slots: each plane is copied once, from the decoder's buffer into shared memory.
+
+Eight-bit planar YUV (what nearly every camera sends) is copied plane by plane, minding strides; chroma of 4:2:2 and
+4:4:4 is averaged down on the way. NV12 is taken apart. Everything else (10 bit, RGB, packed YUV) goes through swscale
+first. Nothing is ever converted to BGR.
+
+A stream that does not state its colour matrix is taken as BT.601, as FFmpeg and OpenCV do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import av
+import cv2
+import numpy as np
+
+from stream_inspect.capture.camera import FrameSink
+from stream_inspect.picture import ColorMatrix, Picture, UInt8Array
+
+_MATRIX: dict[int, ColorMatrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+"""AVColorSpace (ITU-T H.273) to our names."""
+_FULL_RANGE = 2
+"""AVCOL_RANGE_JPEG."""
+_PLANAR = frozenset(
+    f"yuv{full}{sampling}p" for full in ("", "j") for sampling in ("420", "422", "444", "440", "411", "410")
+)
+_GRAY = "gray"
+_NEUTRAL_CHROMA = 128
+
+
+class Planes(NamedTuple):
+    """Views on a slot: y (padded height, padded width), u and v half of that each way; uint8."""
+
+    y: UInt8Array
+    u: UInt8Array
+    v: UInt8Array
+
+
+def planes_of(slot: UInt8Array) -> Planes:
+    """The three planes of a C-contiguous (padded_height * 3 // 2, padded_width) array, as views."""
+    height, width = slot.shape[0] * 2 // 3, slot.shape[1]
+    chroma = slot[height:].reshape(2, height // 2, width // 2)
+    return Planes(slot[:height], chroma[0], chroma[1])
+
+
+def lay_down(frame: av.VideoFrame, sink: FrameSink) -> Picture:
+    """Write a decoded frame of any pixel format into the sink's slot."""
+    full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+    matrix = _MATRIX.get(int(frame.colorspace), "bt601")
+    name = frame.format.name
+    if name not in _PLANAR and name not in ("nv12", _GRAY):
+        frame, matrix, full_range = _to_planar(frame, matrix, full_range)
+        name = "yuv420p"
+    width, height = frame.width, frame.height
+    slot = sink.slot(width, height)
+    planes = planes_of(slot)
+    _copy_luma(_plane(frame, 0, width, height), planes.y)
+    if name == _GRAY:
+        planes.u.fill(_NEUTRAL_CHROMA)
+        planes.v.fill(_NEUTRAL_CHROMA)
+        full_range = True  # FFmpeg's gray is 0 to 255
+    elif name == "nv12":
+        interleaved = _plane(frame, 1, width + width % 2, (height + 1) // 2)
+        planes.u[:], planes.v[:] = interleaved[:, 0::2], interleaved[:, 1::2]
+    else:
+        for index, target in ((1, planes.u), (2, planes.v)):
+            plane = frame.planes[index]
+            _copy_chroma(_plane(frame, index, plane.width, plane.height), target)
+    return Picture(slot, width, height, matrix, full_range)
+
+
+def lay_down_bgr(bgr: UInt8Array, sink: FrameSink) -> Picture:
+    """Write an (H, W, 3) uint8 BGR picture into the sink's slot, as limited-range BT.601."""
+    height, width = bgr.shape[:2]
+    slot = sink.slot(width, height)
+    if slot.shape == (height * 3 // 2, width) and not height % 2:
+        cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420, dst=slot)
+        return Picture(slot, width, height)
+    slot[:] = Picture.from_bgr(bgr).i420
+    return Picture(slot, width, height)
+
+
+def lay_down_gray(gray: UInt8Array, sink: FrameSink) -> Picture:
+    """Write an (H, W) uint8 picture of full range into the sink's slot."""
+    height, width = gray.shape
+    slot = sink.slot(width, height)
+    planes = planes_of(slot)
+    _copy_luma(gray, planes.y)
+    planes.u.fill(_NEUTRAL_CHROMA)
+    planes.v.fill(_NEUTRAL_CHROMA)
+    return Picture(slot, width, height, full_range=True)
+
+
+def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> UInt8Array:
+    """One plane of the decoder's buffer as a (height, width) view; its rows may be longer than that."""
+    plane = frame.planes[index]
+    buffer: Any = plane  # PyAV's planes speak the buffer protocol; their type stubs do not say so
+    rows: UInt8Array = np.frombuffer(buffer, np.uint8, plane.line_size * height).reshape(height, plane.line_size)
+    return rows[:, :width]
+
+
+def _copy_luma(source: UInt8Array, target: UInt8Array) -> None:
+    """Copy, and repeat the last column and row where an odd size was padded."""
+    height, width = source.shape
+    target[:height, :width] = source
+    if target.shape[1] > width:
+        target[:height, width] = source[:, width - 1]
+    if target.shape[0] > height:
+        target[height] = target[height - 1]
+
+
+def _copy_chroma(source: UInt8Array, target: UInt8Array) -> None:
+    if source.shape == target.shape:
+        target[:] = source
+    else:
+        cv2.resize(source, (target.shape[1], target.shape[0]), dst=target, interpolation=cv2.INTER_AREA)
+
+
+def _to_planar(frame: av.VideoFrame, matrix: ColorMatrix, full_range: bool) -> tuple[av.VideoFrame, ColorMatrix, bool]:
+    """Convert to yuv420p by swscale. YUV keeps its matrix and range; RGB becomes limited-range BT.601."""
+    if frame.format.is_rgb or frame.format.has_palette:
+        converted = frame.reformat(format="yuv420p", dst_colorspace=5, src_color_range=2, dst_color_range=1)
+        return converted, "bt601", False
+    code = next(code for code, name in _MATRIX.items() if name == matrix)
+    range_code = 2 if full_range else 1
+    converted = frame.reformat(
+        format="yuv420p",
+        src_colorspace=code,
+        dst_colorspace=code,
+        src_color_range=range_code,
+        dst_color_range=range_code,
+    )
+    return converted, matrix, full_range

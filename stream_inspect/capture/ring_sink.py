@@ -1,0 +1,60 @@
+"""The ring as the place where cameras lay their pictures down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream_inspect.config.models import Transport
+from stream_inspect.messages import RingSlot
+from stream_inspect.picture import UInt8Array
+from stream_inspect.transport.ring import RingWriter, slot_count
+
+_ASSUMED_FPS = 30.0
+
+
+class RingSink:
+    """Gives out slots of a ring of the right size, and makes a new ring where a picture has another size.
+
+    Ring files are `ring_dir/<prefix>.<number>.ring`; `number` is new for each size.
+    """
+
+    def __init__(self, ring_dir: Path, prefix: str, transport: Transport) -> None:
+        self._ring_dir = ring_dir
+        self._prefix = prefix
+        self._transport = transport
+        self._ring: RingWriter | None = None
+        self._size = (0, 0)
+        self._number = 0
+        self.fps: float | None = None
+        """Of the source, as far as it says; decides how many slots a new ring has."""
+
+    def remove_left_behind(self) -> None:
+        """Remove the rings of an earlier life of this camera's process, which was killed."""
+        for path in self._ring_dir.glob(f"{self._prefix}.*.ring"):
+            path.unlink(missing_ok=True)
+
+    def slot(self, width_px: int, height_px: int) -> UInt8Array:
+        """The slot for the next picture. Raises `RingError` where a ring for it cannot be made."""
+        if self._ring is None or self._size != (width_px, height_px):
+            self._renew(width_px, height_px)
+        assert self._ring is not None
+        return self._ring.begin()
+
+    def commit(self) -> RingSlot:
+        """The picture is whole: readers may have it."""
+        assert self._ring is not None
+        return self._ring.commit()
+
+    def close(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def _renew(self, width_px: int, height_px: int) -> None:
+        limits = self._transport
+        slots = slot_count(limits.ring_s, self.fps or _ASSUMED_FPS, width_px, height_px, limits.ring_max_mb)
+        self.close()  # first: the memory may not suffice for both
+        path = self._ring_dir / f"{self._prefix}.{self._number}.ring"
+        self._ring = RingWriter(path, slots, width_px, height_px)
+        self._size = (width_px, height_px)
+        self._number += 1

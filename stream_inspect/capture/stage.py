@@ -1,0 +1,221 @@
+"""The capture stage: one camera's frames into the ring, its headers to whoever listens, due frames to who asks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stream_inspect import metrics
+from stream_inspect.capture.camera import make_camera
+from stream_inspect.capture.conditions import Change, ConditionWatch
+from stream_inspect.capture.ring_sink import RingSink
+from stream_inspect.capture.sampler import Sampler
+from stream_inspect.capture.session import SessionCounter
+from stream_inspect.capture.worker import Damaged, Grabbed, ReadLoop
+from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import Transport
+from stream_inspect.messages import AnyMessage, Condition, Credit, DueFrame, FrameHeader, FrameId, Output
+from stream_inspect.transport.ledger import CameraLedger, DropCause
+
+_TICKET_LIFE_S = 3.0
+"""A worker repeats an unanswered credit every second: an older ticket is that of a worker which is no more."""
+_S = 1e-9
+
+
+class CaptureStage:
+    """Reads one camera. Fulfils `runtime.stage.Stage`.
+
+    Frames pass through as fast as the source delivers them; of the due ones only the freshest waits for a credit, and
+    the one it overtakes is dropped{capture, superseded}. A source with `pace: fast` loses none: it is not read any
+    further while a due frame waits.
+    """
+
+    wake_fd: int | None = None
+
+    def __init__(
+        self,
+        camera: CameraConfig,
+        *,
+        ring_dir: Path,
+        ring_prefix: str,
+        ledger: CameraLedger,
+        owner: int,
+        state_dir: Path,
+        transport: Transport,
+    ) -> None:
+        self._config = camera
+        self._ledger = ledger
+        self._owner = owner
+        self._lossless = getattr(camera.source, "pace", "real_time") == "fast"
+        self._sink = RingSink(ring_dir, ring_prefix, transport)
+        self._sessions = SessionCounter(state_dir, camera.name)
+        self._reader: ReadLoop | None = None
+        self._watch: ConditionWatch | None = None
+        self._sampler = Sampler(camera.sampling.rate_hz)
+        self._session = -1
+        self._waiting: FrameHeader | None = None
+        self._tickets: dict[str, tuple[Credit, int]] = {}
+        self._unsent: deque[Output] = deque()
+        self._latest: FrameHeader | None = None
+
+    @property
+    def ended(self) -> bool:
+        """A finite source has been read to its end, and each of its frames has been dealt with."""
+        return self._reader is not None and self._reader.ended and self._watch is None and self._waiting is None
+
+    def open(self) -> None:
+        """Start reading. That the camera cannot be reached is no error here: it is tried for ever."""
+        source = self._config.source
+        self._sink.remove_left_behind()
+        self._reader = ReadLoop(
+            self._config.name,
+            make_camera(self._config),
+            self._sink,
+            self._sessions.next,
+            loop=bool(getattr(source, "loop", False)),
+            depth=1 if self._lossless else 8,
+        )
+        self._watch = ConditionWatch(
+            self._config.conditions,
+            belt_moves=self._config.belt is not None,
+            expect_frames=not self._lossless,
+            now_s=time.monotonic(),
+        )
+        self.wake_fd = self._reader.wake_fd
+        self._reader.start()
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        """Credits from the inspect workers."""
+        now_mono_ns = time.monotonic_ns()
+        for message in batch:
+            if isinstance(message, Credit):
+                self._tickets.pop(message.worker, None)
+                self._tickets[message.worker] = (message, now_mono_ns)
+        yield from self._answer(now_mono_ns)
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        """What the reader has brought since."""
+        reader = self._reader
+        assert reader is not None
+        while self._unsent:
+            yield self._unsent.popleft()
+        reader.clear_wake()
+        ended = reader.ended  # before taking: what was handed over before the end is taken below
+        emptied = False
+        while not (self._lossless and self._waiting is not None):
+            item = reader.take()
+            if item is None:
+                emptied = True
+                break
+            yield from self._handle(item, now_mono_ns)
+        if reader.failure is not None:
+            raise reader.failure
+        if self._watch is not None:
+            if ended and emptied:
+                yield from self._conditions(self._watch.finish())
+                self._watch = None
+            else:
+                self._watch.fps = reader.info.fps if reader.info else None
+                yield from self._conditions(self._watch.tick(time.monotonic()))
+
+    def undelivered(self, output: Output) -> None:
+        """A due frame whose worker's mailbox is full is dropped; a condition is sent again."""
+        if isinstance(output.message, DueFrame):
+            self._ledger.drop(output.message.header.ledger_index, DropCause.TRANSPORT_MAILBOX_FULL)
+        elif isinstance(output.message, Condition):
+            self._unsent.append(output)
+
+    def close(self) -> None:
+        """Stop reading, and account for what still waits."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return
+        stopped = reader.stop()
+        while (item := reader.take()) is not None:
+            cause = DropCause.CAPTURE_BAD_FRAME if isinstance(item, Damaged) else DropCause.CAPTURE_STOPPED
+            self._ledger.drop(self._ledger.captured(self._owner), cause)
+        if self._waiting is not None:
+            self._ledger.drop(self._waiting.ledger_index, DropCause.CAPTURE_STOPPED)
+            self._waiting = None
+        if stopped:
+            self._sink.close()
+        self.wake_fd = None
+
+    def _handle(self, item: Grabbed | Damaged, now_mono_ns: int) -> Iterable[Output]:
+        index = self._ledger.captured(self._owner)
+        if isinstance(item, Damaged):
+            self._ledger.drop(index, DropCause.CAPTURE_BAD_FRAME)
+            if self._watch is not None:
+                self._watch.damaged(item.mono_ns * _S)
+            return
+        if item.session != self._session:
+            self._session = item.session
+            self._sampler = Sampler(self._config.sampling.rate_hz)
+        header = self._header(item, index)
+        self._latest = header
+        due = self._sampler.due(header.id.pts_s)
+        if not due:
+            self._ledger.not_due(index)
+        yield Output("frames", header)
+        if self._watch is not None:
+            yield from self._conditions(self._watch.frame(item.frame.picture.luma, header.capture_mono_ns * _S))
+        if due:
+            if self._waiting is not None:
+                self._ledger.drop(self._waiting.ledger_index, DropCause.CAPTURE_SUPERSEDED)
+            self._waiting = header
+            yield from self._answer(now_mono_ns)
+
+    def _header(self, item: Grabbed, ledger_index: int) -> FrameHeader:
+        frame = item.frame
+        return FrameHeader(
+            id=FrameId(
+                camera=self._config.name,
+                session=item.session,
+                seq=item.seq,
+                pts=frame.pts,
+                time_base_num=frame.time_base.numerator,
+                time_base_den=frame.time_base.denominator,
+            ),
+            width_px=frame.picture.width_px,
+            height_px=frame.picture.height_px,
+            color_matrix=frame.picture.matrix,
+            full_range=frame.picture.full_range,
+            capture_mono_ns=frame.capture_mono_ns,
+            capture_utc_ns=frame.capture_utc_ns,
+            clock=frame.clock,
+            ledger_index=ledger_index,
+            slot=item.slot,
+        )
+
+    def _answer(self, now_mono_ns: int) -> Iterable[Output]:
+        """Give the waiting frame to the worker that has waited longest."""
+        while self._waiting is not None and self._tickets:
+            worker = next(iter(self._tickets))
+            credit, arrived_mono_ns = self._tickets.pop(worker)
+            if now_mono_ns - arrived_mono_ns > _TICKET_LIFE_S / _S:
+                continue
+            header, self._waiting = self._waiting, None
+            if self._ledger.sent(header.ledger_index, credit.owner):
+                yield Output("due", DueFrame(header=header, owner=credit.owner, ticket=credit.ticket), key=worker)
+            else:  # the ledger was full when the frame came: it is counted there
+                self._tickets[worker] = (credit, arrived_mono_ns)
+
+    def _conditions(self, changes: list[Change]) -> Iterable[Output]:
+        now_mono_ns, now_utc_ns = time.monotonic_ns(), time.time_ns()
+        for change in changes:
+            metrics.CONDITION.labels(self._config.name, change.kind.value).set(change.active)
+            since_ns = round(change.since_s / _S)
+            yield Output(
+                "conditions",
+                Condition(
+                    camera=self._config.name,
+                    kind=change.kind,
+                    active=change.active,
+                    detail=change.detail,
+                    mono_ns=since_ns,
+                    utc_ns=now_utc_ns - (now_mono_ns - since_ns),
+                    frame=self._latest,
+                ),
+            )

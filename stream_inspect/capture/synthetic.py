@@ -1,0 +1,91 @@
+"""The synthetic line as a camera like any other."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from stream_inspect.capture.av_reader import arrived_now
+from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.pace import Pacer
+from stream_inspect.config.models import Belt, SyntheticSource
+from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.messages import Clock
+from stream_inspect.picture import Picture
+from stream_inspect.sim.line import SyntheticLine
+
+
+def make_line(source: SyntheticSource, belt: Belt | None) -> SyntheticLine:
+    """The line that this camera sees: its belt runs as fast, in px, and the way that `belt` says. Raises ValueError."""
+    if belt is None:
+        return SyntheticLine(source.seed, source.width_px, source.height_px, source.fps)
+    if belt.direction not in ("left_to_right", "right_to_left"):
+        raise ValueError(f"its belt cannot run {belt.direction}, only left_to_right or right_to_left")
+    return SyntheticLine(
+        source.seed,
+        source.width_px,
+        source.height_px,
+        source.fps,
+        speed_px_s=belt.speed_mm_s / belt.mm_per_px,
+        moves_right=belt.direction == "left_to_right",
+    )
+
+
+class SyntheticCamera:
+    """Draws frame after frame of a `SyntheticLine`: the same pictures for the same seed, whatever the pace.
+
+    A frame's pts is its number on the line. Each session begins at frame 0 again.
+    """
+
+    def __init__(self, config: CameraConfig) -> None:
+        assert isinstance(config.source, SyntheticSource)
+        self._source = config.source
+        self._belt = config.belt
+        self._time_base = 1 / Fraction(self._source.fps).limit_denominator(1000)
+        duration_s = self._source.duration_s
+        self._count = None if duration_s is None else round(duration_s * self._source.fps)
+        self._line: SyntheticLine | None = None
+        self._next = 0
+        self._pacer: Pacer | None = None
+
+    def open(self) -> CameraInfo:
+        source = self._source
+        try:
+            self._line = make_line(source, self._belt)
+        except ValueError as error:
+            raise CameraError(f"the synthetic line cannot be drawn: {error}") from None
+        self._next = 0
+        self._pacer = Pacer() if source.pace == "real_time" else None
+        return CameraInfo(
+            width_px=source.width_px,
+            height_px=source.height_px,
+            fps=source.fps,
+            codec="synthetic",
+            time_base=self._time_base,
+            clock=Clock.ARRIVAL,
+            frame_count=self._count,
+        )
+
+    def read(self, sink: FrameSink) -> CapturedFrame | None:
+        if self._line is None:
+            raise CameraError("the synthetic line is not open")
+        if self._count is not None and self._next >= self._count:
+            raise EndOfMediaError("end of the synthetic line's duration")
+        pts, self._next = self._next, self._next + 1
+        i420 = self._line.i420(pts)
+        if self._pacer is not None:
+            self._pacer.wait(float(pts * self._time_base))
+        arrival = arrived_now()
+        width_px, height_px = self._line.width_px, self._line.height_px
+        slot = sink.slot(width_px, height_px)
+        slot[:] = i420
+        return CapturedFrame(
+            picture=Picture(slot, width_px, height_px),
+            pts=pts,
+            time_base=self._time_base,
+            capture_mono_ns=arrival.mono_ns,
+            capture_utc_ns=arrival.utc_ns,
+            clock=arrival.clock,
+        )
+
+    def close(self) -> None:
+        self._line = None

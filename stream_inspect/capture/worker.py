@@ -1,0 +1,228 @@
+"""The only read loop, for all cameras: open, read until it fails, wait a little, open again, for ever.
+
+It runs in a thread of its own because devices and sockets block inside libraries; the stage beside it never waits.
+Everything that crosses over goes through one bounded queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stream_inspect import metrics
+from stream_inspect.capture.backoff import Backoff
+from stream_inspect.capture.camera import Camera, CameraError, CameraInfo, CapturedFrame, EndOfMediaError
+from stream_inspect.capture.ring_sink import RingSink
+from stream_inspect.log import Logger, get_logger
+from stream_inspect.messages import RingSlot
+
+_STEADY_S = 1.0
+"""A session that lasted this long worked: the next failure starts with the shortest wait again."""
+_ONLY_BAD_S = 3.0
+"""A source that sends nothing but damaged frames for this long has changed its codec or is garbage: connect again."""
+_REASONS_LOGGED = 5
+"""Different reasons logged in one outage: a camera that is off all night says so once, not 30,000 times."""
+_JOIN_S = 2.8
+_STOP_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Grabbed:
+    """A frame in its ring slot, with its place in the session."""
+
+    frame: CapturedFrame
+    slot: RingSlot
+    session: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A frame that the source delivered damaged: it is counted and has no picture."""
+
+    mono_ns: int
+
+
+class ReadLoop:
+    """Reads one camera in a thread and hands over what it gets.
+
+    `loop` begins a finite source again at its end. `depth` frames wait at most; then reading pauses until `take`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        camera: Camera,
+        sink: RingSink,
+        next_session: Callable[[], int],
+        *,
+        loop: bool = False,
+        depth: int = 8,
+    ) -> None:
+        self._name = name
+        self._camera = camera
+        self._sink = sink
+        self._next_session = next_session
+        self._loop = loop
+        self._items: queue.Queue[Grabbed | Damaged] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"read-{name}", daemon=True)
+        self._log = get_logger("stream_inspect.capture", stage="capture", camera=name)
+        self._up = metrics.CAMERA_UP.labels(name)
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.info: CameraInfo | None = None
+        """Of the latest session."""
+        self.ended = False
+        """A finite source has been read to its end; nothing more will come."""
+        self.failure: Exception | None = None
+        """What ended the loop for good: no fault of the source, but of ours."""
+
+    def start(self) -> None:
+        self._up.set(0)
+        self._thread.start()
+
+    def take(self) -> Grabbed | Damaged | None:
+        """The oldest frame not yet taken, or None."""
+        try:
+            return self._items.get_nowait()
+        except queue.Empty:
+            return None
+
+    def clear_wake(self) -> None:
+        """Make `wake_fd` wait for the next frame. Call before `take`."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.wake_fd)
+
+    def stop(self) -> bool:
+        """Stop reading, within three seconds. False: the thread hangs in a library and was left behind."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_S)
+        if self._thread.is_alive():
+            self._log.error("the read loop hangs in the camera's library and is abandoned", waited_s=_JOIN_S)
+            return False  # its descriptor stays open: the thread may still write to it
+        os.close(self.wake_fd)
+        return True
+
+    # --- in the thread -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._read_for_ever()
+        except Exception as error:
+            self.failure = error
+        finally:
+            self._up.set(0)
+            self._wake()
+
+    def _read_for_ever(self) -> None:
+        backoff = Backoff()
+        outage = _Outage(self._log)
+        while not self._stop.is_set():
+            began_s = time.monotonic()
+            frames = _Count()
+            try:
+                self._read_session(frames, outage)
+            except EndOfMediaError as end:
+                if frames.good and not self._loop:
+                    self.ended = True
+                    self._log.info("end of the recording", frames=frames.good)
+                    return
+                if not frames.good:
+                    self._failed(CameraError(f"{end}, without a frame"), outage)
+            except CameraError as error:
+                self._failed(error, outage)
+            finally:
+                self._up.set(0)
+                self._camera.close()
+            if frames.good and time.monotonic() - began_s >= _STEADY_S:
+                backoff.reset()
+            if outage.lasts:
+                self._stop.wait(backoff.next_s())
+
+    def _failed(self, error: CameraError, outage: _Outage) -> None:
+        metrics.CAPTURE_FAILURES.labels(self._name).inc()
+        outage.failed(str(error))
+
+    def _read_session(self, frames: _Count, outage: _Outage) -> None:
+        """One connection, until it fails or the loop is stopped."""
+        self._sink.fps = None
+        self.info = info = self._camera.open()
+        self._sink.fps = info.fps
+        session = self._next_session()
+        metrics.CAPTURE_SESSIONS.labels(self._name).inc()
+        last_good_s = time.monotonic()
+        while not self._stop.is_set():
+            frame = self._camera.read(self._sink)
+            if frame is None:
+                metrics.BAD_FRAMES.labels(self._name).inc()
+                self._hand_over(Damaged(time.monotonic_ns()))
+                if time.monotonic() - last_good_s > _ONLY_BAD_S:
+                    raise CameraError(f"nothing but damaged frames for {_ONLY_BAD_S:g} s")
+                continue
+            last_good_s = time.monotonic()
+            if frames.good == 0:
+                self._up.set(1)
+                outage.over(info, session)
+            self._hand_over(Grabbed(frame, self._sink.commit(), session, frames.good))
+            frames.good += 1
+
+    def _hand_over(self, item: Grabbed | Damaged) -> None:
+        while True:
+            try:
+                self._items.put(item, timeout=_STOP_POLL_S)
+            except queue.Full:
+                if self._stop.is_set():
+                    return  # nobody takes any more; the frame was not captured, as if the stop had come before it
+            else:
+                self._wake()
+                return
+
+    def _wake(self) -> None:
+        os.eventfd_write(self.wake_fd, 1)
+
+
+@dataclass(slots=True)
+class _Count:
+    good: int = 0
+
+
+class _Outage:
+    """Says once that the camera is lost and why, and once that it is back."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._since_s = time.monotonic()
+        self._reasons: set[str] = set()
+        self._seen = False
+
+    @property
+    def lasts(self) -> bool:
+        return bool(self._reasons)
+
+    def failed(self, reason: str) -> None:
+        if not self._reasons:
+            self._since_s = time.monotonic()
+        if reason not in self._reasons and len(self._reasons) < _REASONS_LOGGED:
+            self._reasons.add(reason)
+            self._log.warning("camera lost" if self._seen else "camera not reached", reason=reason)
+
+    def over(self, info: CameraInfo, session: int) -> None:
+        details = {
+            "session": session,
+            "size_px": f"{info.width_px}x{info.height_px}",
+            "fps": info.fps,
+            "codec": info.codec,
+        }
+        if self._reasons:
+            after_s = round(time.monotonic() - self._since_s, 2)
+            self._log.info("camera back" if self._seen else "camera connected", after_s=after_s, **details)
+        elif not self._seen:
+            self._log.info("camera connected", **details)
+        self._seen = True
+        self._reasons.clear()
