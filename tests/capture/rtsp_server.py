@@ -1,0 +1,114 @@
+#!/usr/bin/python3
+"""A real RTSP server for the camera tests, on GStreamer. Run by the system's python3, which has the gi bindings.
+
+Prints `READY <port>` on stdout once it listens on 127.0.0.1. Each mount draws a moving picture and encodes it live:
+/h264, /h265, /mjpeg, and /other (H.264 of another size, for a stream that changes). A mount whose encoder is not
+installed is left out; `MOUNTS` lists those there are.
+"""
+
+import argparse
+import signal
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=360)
+    parser.add_argument("--fps", type=int, default=25)
+    parser.add_argument("--gop", type=int, default=25, help="frames from key frame to key frame")
+    parser.add_argument("--pattern", default="ball", help="videotestsrc pattern, e.g. ball, black, blue, smpte")
+    parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), help="what the mount /camera speaks")
+    parser.add_argument("--user")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--digest", action="store_true", help="Digest instead of Basic authentication")
+    parser.add_argument("--drop", type=float, default=0.0, help="share of RTP packets to lose")
+    return parser.parse_args()
+
+
+def launch_lines(args: argparse.Namespace) -> dict[str, str]:
+    """The GStreamer pipeline of each mount."""
+
+    def source(width: int, height: int) -> str:
+        return (
+            f"videotestsrc is-live=true pattern={args.pattern} ! "
+            f"video/x-raw,format=I420,width={width},height={height},framerate={args.fps}/1"
+        )
+
+    here = source(args.width, args.height)
+    x264 = f"x264enc tune=zerolatency speed-preset=ultrafast bitrate=1500 key-int-max={args.gop}"
+    x265 = f"x265enc tune=zerolatency speed-preset=ultrafast bitrate=1500 key-int-max={args.gop}"
+    h264 = f"{x264} ! video/x-h264,profile=constrained-baseline ! rtph264pay pt=96 config-interval=-1"
+    lines = {
+        "h264": f"{here} ! {h264}",
+        "h265": f"{here} ! {x265} ! h265parse config-interval=-1 ! rtph265pay pt=96 config-interval=-1",
+        "mjpeg": f"{here} ! jpegenc quality=70 ! rtpjpegpay pt=26",
+        "other": f"{source(args.width // 2, args.height // 2)} ! {h264}",
+    }
+    if args.codec:
+        lines["camera"] = lines[args.codec]
+    needs = {"h264": "x264enc", "h265": "x265enc", "mjpeg": "jpegenc", "other": "x264enc"}
+    return {
+        mount: line for mount, line in lines.items() if Gst.ElementFactory.find(needs.get(mount, needs[args.codec or "h264"]))
+    }
+
+
+def main() -> None:
+    args = arguments()
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(str(args.port))
+    if args.user:
+        server.set_auth(authentication(args))
+    lines = launch_lines(args)
+    for mount, line in lines.items():
+        factory = GstRtspServer.RTSPMediaFactory()
+        factory.set_launch(f"( {line} ! identity name=pay0 drop-probability={args.drop} )")
+        factory.set_shared(True)
+        factory.set_latency(0)
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP)
+        if args.user:
+            factory.set_permissions(permissions())
+        server.get_mount_points().add_factory(f"/{mount}", factory)
+    if not server.attach(None):
+        sys.exit(f"cannot listen on port {args.port}")
+    loop = GLib.MainLoop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal_number, loop.quit)
+    GLib.timeout_add_seconds(2, lambda: server.get_session_pool().cleanup() is not None)
+    print("MOUNTS", *lines, flush=True)
+    print("READY", server.get_bound_port(), flush=True)
+    loop.run()
+
+
+def authentication(args: argparse.Namespace) -> GstRtspServer.RTSPAuth:
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    if args.digest:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(args.user, args.password, token)
+    else:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(args.user, args.password), token)
+    return auth
+
+
+def permissions() -> GstRtspServer.RTSPPermissions:
+    allowed = GstRtspServer.RTSPPermissions()
+    allowed.add_permission_for_role("viewer", "media.factory.access", True)
+    allowed.add_permission_for_role("viewer", "media.factory.construct", True)
+    return allowed
+
+
+if __name__ == "__main__":
+    main()
