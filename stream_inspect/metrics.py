@@ -53,6 +53,9 @@ CAPTURE_TO_JUDGED = Histogram(
     ["camera"],
     buckets=_LATENCY_BUCKETS_S,
 )
+LATE_INSPECTIONS = Counter(
+    _P + "late_inspections", "Judged frames not tracked because later ones had already gone on.", ["camera"]
+)
 CAPTURE_TO_EVENT = Histogram(
     _P + "capture_to_event_seconds",
     "From capture of the confirming frame to the event.",

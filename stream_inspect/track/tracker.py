@@ -19,12 +19,20 @@ class TrackerFrame:
 
 
 class Tracker(Protocol):
-    """Links the detections of judged frames. Gaps are measured in seconds, because frames are sampled."""
+    """Links the detections of judged frames. Gaps are measured in seconds, because frames are sampled.
+
+    A constructor takes the camera's config and the `track` section, and does no work.
+    """
 
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]
     ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
-        """(live tracks after this frame, tracks that ended in it). Frames come in order of time."""
+        """(live tracks after this frame, tracks that ended in it). Frames come in order of time.
+
+        Every detection is in at most one track's `detection`, and only in one with `seen`. A live track that no
+        detection fits is reported unseen, with its predicted box, until it ends. The size of frames changes only after
+        a `reset`.
+        """
 
     def reset(self) -> list[TrackUpdate]:
         """End all tracks (a new session, a changed picture size) and return them; ids go on counting."""

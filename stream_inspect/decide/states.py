@@ -1,0 +1,65 @@
+"""The life of a defect as a pure table: suspect -> confirmed -> cleared.
+
+`advance` applies the signs of one judged frame, most urgent first, and says what to tell the world. It knows no clock,
+no camera and no frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import Enum, StrEnum, auto
+
+from stream_inspect.messages import EventState
+
+
+class State(StrEnum):
+    """Where a defect (or a condition) stands. Nobody is told of a suspect; a forgotten one never was."""
+
+    SUSPECT = "suspect"
+    CONFIRMED = "confirmed"
+    CLEARED = "cleared"
+    FORGOTTEN = "forgotten"
+
+
+class Sign(Enum):
+    """What a judged frame says, most urgent first: a defect seen often enough counts even if it leaves at once."""
+
+    ENOUGH = auto()  # seen in n of the last m judged frames that show it
+    INTERRUPTED = auto()  # the service was stopped while it was open
+    LEFT = auto()  # it went out of the picture
+    LOST = auto()  # it was not seen for too long, or the session ended
+
+
+_S, _G = State, Sign
+TABLE: dict[State, dict[Sign, State]] = {
+    _S.SUSPECT: {
+        _G.ENOUGH: _S.CONFIRMED,
+        _G.INTERRUPTED: _S.FORGOTTEN,
+        _G.LEFT: _S.FORGOTTEN,
+        _G.LOST: _S.FORGOTTEN,
+    },
+    _S.CONFIRMED: {
+        _G.ENOUGH: _S.CONFIRMED,
+        _G.INTERRUPTED: _S.CLEARED,
+        _G.LEFT: _S.CLEARED,
+        _G.LOST: _S.CLEARED,
+    },
+    _S.CLEARED: dict.fromkeys(Sign, _S.CLEARED),
+    _S.FORGOTTEN: dict.fromkeys(Sign, _S.FORGOTTEN),
+}
+"""The whole of it. The last two states are final."""
+
+TOLD: dict[State, EventState] = {State.CONFIRMED: EventState.CONFIRMED, State.CLEARED: EventState.CLEARED}
+"""The states whose beginning is an event."""
+
+
+def advance(state: State, signs: Collection[Sign]) -> tuple[State, list[tuple[EventState, Sign]]]:
+    """The state after these signs, and the events on the way, each with the sign that caused it."""
+    told: list[tuple[EventState, Sign]] = []
+    for sign in Sign:
+        if sign in signs:
+            following = TABLE[state][sign]
+            if following is not state and following in TOLD:
+                told.append((TOLD[following], sign))
+            state = following
+    return state, told

@@ -1,0 +1,18 @@
+"""The best one-to-one matching under a gate."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+FORBIDDEN = 1e6
+"""A cost at or above this is no match, whatever the alternatives."""
+
+
+def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """(row, column) pairs of the cheapest matching of a (rows, columns) matrix: most pairs first, then least cost."""
+    if not cost.size:
+        return []
+    rows, columns = linear_sum_assignment(cost)
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if cost[row, column] < FORBIDDEN]

@@ -1,0 +1,20 @@
+"""The name of a track: what its detections say most, weighted by their scores."""
+
+from __future__ import annotations
+
+from stream_inspect.messages import Detection
+
+
+class Ballot:
+    """Detectors now and then call a scratch a crack: one frame must not rename a defect."""
+
+    def __init__(self, first: Detection) -> None:
+        self._votes = {first.defect: first.score}
+
+    def add(self, detection: Detection) -> None:
+        self._votes[detection.defect] = self._votes.get(detection.defect, 0.0) + detection.score
+
+    @property
+    def winner(self) -> str:
+        """The name with the most votes, the first named where they are equal."""
+        return max(self._votes, key=self._votes.__getitem__)

@@ -1,0 +1,233 @@
+"""Tracks on a belt: detections are linked by where they lie on the belt, not by where they appear in the picture.
+
+Judged frames are sampled, so a defect moves by several times its own size between two of them, and every tracker that
+compares places in the picture links it to its neighbour (docs/benchmarks.md). On the belt the defect has not moved at
+all: matching is by distance along and across, within a gate made of the box's own size and of what a wrong speed can
+add. A track that was seen twice is kept, unseen, for as long as it must be in the picture, so that a defect found again
+after a gap is not a second defect.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream_inspect.config.models import Camera, Track
+from stream_inspect.messages import Detection, TrackUpdate
+from stream_inspect.track.assign import FORBIDDEN, assign
+from stream_inspect.track.ballot import Ballot
+from stream_inspect.track.belt import BeltBox, BeltView, FixedSpeedOdometer
+from stream_inspect.track.tracker import TrackerFrame
+
+_SLACK_PX = 8.0
+"""Least half-width of the gate: how badly a small box may be placed."""
+_UNTRIED_SPEED = 0.10
+"""Relative error of a configured speed that must be coped with."""
+_TRIED_SPEED = 0.02
+"""Relative error left once the correction rests on `_TRIED_AFTER` observations."""
+_TRIED_AFTER = 7
+_SPEED_MEMORY = 31
+_CORRECTION_LIMIT = 0.15
+"""A belt farther off than this is not running at this speed, and no correction is trusted."""
+_OTHER_NAME_OVERLAP = 0.5
+"""Intersection over union from which a detection of another name is the same defect."""
+_INSIDE = 0.6
+"""A box with this much of its area inside another of the same name is a part of it."""
+
+
+class _BeltTrack:
+    """One track and what is known of it."""
+
+    def __init__(self, number: int, detection: Detection, placed: BeltBox, pts_s: float) -> None:
+        self.number = number
+        self.ballot = Ballot(detection)
+        self.placed = placed
+        self.score = detection.score
+        self.hits = 1
+        self.first_pts_s = self.last_pts_s = pts_s
+        self.detection: Detection | None = detection
+        self.anchor: tuple[float, float] | None = None
+        """(pts_s, distance from the upstream edge in mm) of an earlier sight of the whole, to measure the speed by."""
+
+    def see(self, detection: Detection, placed: BeltBox, pts_s: float) -> None:
+        self.ballot.add(detection)
+        self.placed = BeltBox(
+            self.placed.along.followed_by(placed.along), self.placed.across.followed_by(placed.across)
+        )
+        self.score = detection.score
+        self.hits += 1
+        self.last_pts_s = pts_s
+        self.detection = detection
+
+
+class BeltTracker:
+    """A matcher in belt coordinates for a camera with a belt."""
+
+    def __init__(self, camera: Camera, track: Track) -> None:
+        if camera.belt is None:
+            raise ValueError(f"camera {camera.name} has no belt: track.kind must be iou or auto")
+        self._belt = camera.belt
+        self._forget_after_s = track.forget_after_s
+        self._fixed_gate_px = track.match_distance_px
+        self._odometer = FixedSpeedOdometer(camera.belt.speed_mm_s)
+        self._ratios: deque[float] = deque(maxlen=_SPEED_MEMORY)
+        self._view: BeltView | None = None
+        self._tracks: list[_BeltTrack] = []
+        self._next_number = 1
+        self._now_mm = 0.0
+
+    @property
+    def speed_correction(self) -> float:
+        """True over configured speed, as observed so far."""
+        return self._odometer.correction
+
+    def update(
+        self, frame: TrackerFrame, detections: Sequence[Detection]
+    ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
+        if self._view is None:
+            self._view = BeltView(self._belt, frame.width_px, frame.height_px)
+        view = self._view
+        self._now_mm = self._odometer.advance_to(frame.pts_s)
+        placed = [view.place(detection.box_xyxy_px, self._now_mm) for detection in detections]
+        for track in self._tracks:
+            track.detection = None
+        free = self._match(list(range(len(detections))), detections, placed, frame.pts_s)
+        for index in free:
+            if not self._is_part_of_a_track(detections[index], placed[index]):
+                self._tracks.append(_BeltTrack(self._next_number, detections[index], placed[index], frame.pts_s))
+                self._next_number += 1
+        self._odometer.correction = self._correction()
+        left = [track for track in self._tracks if self._has_left(track)]
+        lost = [track for track in self._tracks if track not in left and self._is_lost(track, frame.pts_s)]
+        self._tracks = [track for track in self._tracks if track not in left and track not in lost]
+        live = [self._report(track, left=False) for track in self._tracks]
+        ended = [self._report(track, left=True) for track in left]
+        return live, ended + [self._report(track, left=False) for track in lost]
+
+    def reset(self) -> list[TrackUpdate]:
+        for track in self._tracks:
+            track.detection = None
+        ended = [self._report(track, left=False) for track in self._tracks]
+        # The speed that was learned holds for the belt, not for the session: it is kept.
+        correction = self._odometer.correction
+        self._odometer = FixedSpeedOdometer(self._belt.speed_mm_s)
+        self._odometer.correction = correction
+        self._view = None
+        self._tracks = []
+        return ended
+
+    def _match(
+        self, free: list[int], detections: Sequence[Detection], placed: list[BeltBox], pts_s: float
+    ) -> list[int]:
+        """Give detections to tracks; the detections that are left over."""
+        for same_name in (True, False):
+            tracks = [track for track in self._tracks if track.detection is None]
+            if not tracks or not free:
+                break
+            cost = np.full((len(tracks), len(free)), FORBIDDEN)
+            for row, track in enumerate(tracks):
+                name = track.ballot.winner
+                for column, index in enumerate(free):
+                    if (detections[index].defect == name) is same_name:
+                        cost[row, column] = (
+                            self._distance(track, placed[index], pts_s)
+                            if same_name
+                            else _unlikeness(track.placed, placed[index])
+                        )
+            pairs = assign(cost)
+            for row, column in pairs:
+                index = free[column]
+                self._measure_speed(tracks[row], placed[index], pts_s)
+                tracks[row].see(detections[index], placed[index], pts_s)
+            taken = {free[column] for _, column in pairs}
+            free = [index for index in free if index not in taken]
+        return free
+
+    def _distance(self, track: _BeltTrack, placed: BeltBox, pts_s: float) -> float:
+        """Cost of a match: distance in gates, plus how unlike the sizes are."""
+        along_gate, across_gate = self._gates_mm(track, placed, pts_s)
+        along = abs(track.placed.along.offset_to(placed.along)) / along_gate
+        across = abs(track.placed.across.offset_to(placed.across)) / across_gate
+        if along > 1 or across > 1:
+            return FORBIDDEN
+        unlike = 0.0
+        if track.placed.along.whole and placed.along.whole:
+            unlike = min(1.0, abs(math.log(max(placed.area_mm2, 1e-9) / max(track.placed.area_mm2, 1e-9))))
+        return along + across + 0.5 * unlike
+
+    def _gates_mm(self, track: _BeltTrack, placed: BeltBox, pts_s: float) -> tuple[float, float]:
+        slack = _SLACK_PX * self._belt.mm_per_px
+        across = max(slack, 0.5 * max(track.placed.across.length, placed.across.length))
+        if self._fixed_gate_px is not None:
+            return self._fixed_gate_px * self._belt.mm_per_px, across
+        speed_error = _TRIED_SPEED if len(self._ratios) >= _TRIED_AFTER else _UNTRIED_SPEED
+        drift = speed_error * self._belt.speed_mm_s * (pts_s - track.last_pts_s)
+        along = max(slack, 0.5 * max(track.placed.along.length, placed.along.length)) + drift
+        return along, across
+
+    def _is_part_of_a_track(self, detection: Detection, placed: BeltBox) -> bool:
+        """Whether this left-over box is a fragment of a defect that is already tracked (seen in pieces, or cut)."""
+        return any(
+            track.ballot.winner == detection.defect
+            and track.placed.shared_mm2(placed) >= _INSIDE * max(placed.area_mm2, 1e-9)
+            for track in self._tracks
+        )
+
+    def _measure_speed(self, track: _BeltTrack, placed: BeltBox, pts_s: float) -> None:
+        """Compare how far the defect went with how far the configured speed would have carried it."""
+        if not placed.along.whole:
+            track.anchor = None
+            return
+        distance_mm = self._now_mm - placed.along.centre
+        if track.anchor is None:
+            track.anchor = (pts_s, distance_mm)
+            return
+        nominal_mm = self._belt.speed_mm_s * (pts_s - track.anchor[0])
+        if nominal_mm >= max(placed.along.length, 4 * _SLACK_PX * self._belt.mm_per_px):
+            self._ratios.append((distance_mm - track.anchor[1]) / nominal_mm)
+            track.anchor = (pts_s, distance_mm)
+
+    def _correction(self) -> float:
+        if len(self._ratios) < 3:
+            return self._odometer.correction
+        correction = statistics.median(self._ratios)
+        return min(max(correction, 1 - _CORRECTION_LIMIT), 1 + _CORRECTION_LIMIT)
+
+    def _has_left(self, track: _BeltTrack) -> bool:
+        """Its trailing edge is beyond the downstream edge, by enough that no remnant can be seen any more."""
+        assert self._view is not None
+        travelled = self._now_mm - track.placed.along.high
+        return travelled > self._view.length_mm + _SLACK_PX * self._belt.mm_per_px and track.detection is None
+
+    def _is_lost(self, track: _BeltTrack, pts_s: float) -> bool:
+        return track.hits == 1 and pts_s - track.last_pts_s > self._forget_after_s
+
+    def _report(self, track: _BeltTrack, *, left: bool) -> TrackUpdate:
+        assert self._view is not None
+        seen = track.detection is not None
+        return TrackUpdate(
+            track=track.number,
+            defect=track.ballot.winner,
+            seen=seen,
+            left=left,
+            score=track.score,
+            box_xyxy_px=track.detection.box_xyxy_px
+            if track.detection is not None
+            else self._view.box_px(track.placed, self._now_mm),
+            velocity_px_s=self._view.velocity_px_s(self._odometer.speed_mm_s),
+            first_pts_s=track.first_pts_s,
+            last_pts_s=track.last_pts_s,
+            detection=track.detection,
+        )
+
+
+def _unlikeness(known: BeltBox, seen: BeltBox) -> float:
+    """One minus intersection over union, or forbidden where they share too little."""
+    shared = known.shared_mm2(seen)
+    union = known.area_mm2 + seen.area_mm2 - shared
+    overlap = shared / union if union > 0 else 0.0
+    return 1 - overlap if overlap >= _OTHER_NAME_OVERLAP else FORBIDDEN

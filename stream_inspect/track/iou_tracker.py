@@ -1,0 +1,155 @@
+"""Tracks without a belt: a Kalman filter of constant velocity, matched by overlap and distance of centres.
+
+It serves cameras whose picture stands still or moves little between judged frames. Where things move by more than
+about their own size between two judged frames, configure a belt (docs/benchmarks.md says what happens otherwise).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream_inspect.config.models import Camera, Track
+from stream_inspect.messages import Box, Detection, TrackUpdate
+from stream_inspect.track.assign import FORBIDDEN, assign
+from stream_inspect.track.ballot import Ballot
+from stream_inspect.track.motion import BoxMotion
+from stream_inspect.track.tracker import TrackerFrame
+
+_ENOUGH_OVERLAP = 0.3
+"""Intersection over union that makes a match whatever the filter believes of the distance."""
+_OTHER_NAME_OVERLAP = 0.5
+"""Intersection over union from which a detection of another name is the same defect."""
+_INSIDE = 0.6
+"""A box with this much of its area inside another of the same name is a part of it."""
+
+
+class _IouTrack:
+    """One track and what is known of it."""
+
+    def __init__(self, number: int, detection: Detection, pts_s: float) -> None:
+        self.number = number
+        self.ballot = Ballot(detection)
+        self.motion = BoxMotion(detection.box_xyxy_px)
+        self.score = detection.score
+        self.first_pts_s = self.last_pts_s = pts_s
+        self.detection: Detection | None = detection
+
+    def see(self, detection: Detection, pts_s: float) -> None:
+        self.ballot.add(detection)
+        self.motion.correct(detection.box_xyxy_px)
+        self.score = detection.score
+        self.last_pts_s = pts_s
+        self.detection = detection
+
+
+class IouTracker:
+    """IoU and centre distance under a Kalman filter, solved as one assignment a frame."""
+
+    def __init__(self, camera: Camera, track: Track) -> None:
+        self._forget_after_s = track.forget_after_s
+        self._tracks: list[_IouTrack] = []
+        self._next_number = 1
+        self._last_pts_s: float | None = None
+
+    def update(
+        self, frame: TrackerFrame, detections: Sequence[Detection]
+    ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
+        elapsed_s = 0.0 if self._last_pts_s is None else frame.pts_s - self._last_pts_s
+        self._last_pts_s = frame.pts_s
+        for track in self._tracks:
+            track.detection = None
+            track.motion.predict(elapsed_s)
+        for index in self._match(list(range(len(detections))), detections, frame.pts_s):
+            if not self._is_part_of_a_track(detections[index]):
+                self._tracks.append(_IouTrack(self._next_number, detections[index], frame.pts_s))
+                self._next_number += 1
+        left = [track for track in self._tracks if track.detection is None and _is_outside(track.motion.box_px, frame)]
+        lost = [
+            track
+            for track in self._tracks
+            if track not in left and frame.pts_s - track.last_pts_s > self._forget_after_s
+        ]
+        self._tracks = [track for track in self._tracks if track not in left and track not in lost]
+        live = [_report(track, left=False) for track in self._tracks]
+        return live, [_report(track, left=True) for track in left] + [_report(track, left=False) for track in lost]
+
+    def reset(self) -> list[TrackUpdate]:
+        for track in self._tracks:
+            track.detection = None
+        ended = [_report(track, left=False) for track in self._tracks]
+        self._tracks = []
+        self._last_pts_s = None
+        return ended
+
+    def _match(self, free: list[int], detections: Sequence[Detection], pts_s: float) -> list[int]:
+        """Give detections to tracks; the detections that are left over."""
+        for same_name in (True, False):
+            tracks = [track for track in self._tracks if track.detection is None]
+            if not tracks or not free:
+                break
+            cost = np.full((len(tracks), len(free)), FORBIDDEN)
+            for row, track in enumerate(tracks):
+                name, predicted = track.ballot.winner, track.motion.box_px
+                for column, index in enumerate(free):
+                    if (detections[index].defect == name) is same_name:
+                        cost[row, column] = _cost(track.motion, predicted, detections[index].box_xyxy_px, same_name)
+            pairs = assign(cost)
+            for row, column in pairs:
+                tracks[row].see(detections[free[column]], pts_s)
+            taken = {free[column] for _, column in pairs}
+            free = [index for index in free if index not in taken]
+        return free
+
+    def _is_part_of_a_track(self, detection: Detection) -> bool:
+        """Whether this left-over box is a fragment of a defect that is seen in this frame already."""
+        box = detection.box_xyxy_px
+        return any(
+            track.detection is not None
+            and track.ballot.winner == detection.defect
+            and _shared(track.detection.box_xyxy_px, box) >= _INSIDE * max(_area(box), 1e-9)
+            for track in self._tracks
+        )
+
+
+def _cost(motion: BoxMotion, predicted: Box, seen: Box, same_name: bool) -> float:
+    """Cost of a match, in 0..2."""
+    shared = _shared(predicted, seen)
+    union = _area(predicted) + _area(seen) - shared
+    overlap = shared / union if union > 0 else 0.0
+    if not same_name:
+        return 1 - overlap if overlap >= _OTHER_NAME_OVERLAP else FORBIDDEN
+    distance = motion.distance(seen)
+    if distance > 1 and overlap < _ENOUGH_OVERLAP:
+        return FORBIDDEN
+    return (1 - overlap) + min(distance, 1.0)
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def _shared(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, width) * max(0.0, height)
+
+
+def _is_outside(box: Box, frame: TrackerFrame) -> bool:
+    return box[2] <= 0 or box[3] <= 0 or box[0] >= frame.width_px or box[1] >= frame.height_px
+
+
+def _report(track: _IouTrack, *, left: bool) -> TrackUpdate:
+    return TrackUpdate(
+        track=track.number,
+        defect=track.ballot.winner,
+        seen=track.detection is not None,
+        left=left,
+        score=track.score,
+        box_xyxy_px=track.detection.box_xyxy_px if track.detection is not None else track.motion.box_px,
+        velocity_px_s=track.motion.velocity_px_s,
+        first_pts_s=track.first_pts_s,
+        last_pts_s=track.last_pts_s,
+        detection=track.detection,
+    )

@@ -1,0 +1,83 @@
+"""Constant-velocity motion of a box in the picture, by OpenCV's Kalman filter, in seconds."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_inspect.messages import Box
+
+Vector = NDArray[np.float64]
+
+_PLACE_NOISE = 0.08
+"""Standard deviation of a measured centre or side, in box sizes."""
+_FIRST_SPEED = 4.0
+"""Standard deviation of a new track's unknown speed, in box sizes a second."""
+_ACCELERATION = 2.0
+"""Standard deviation of what changes the speed, in box sizes a second, over one second."""
+_RESIZING = 0.3
+"""The same for the size, which hardly changes."""
+_GATE = 9.21
+"""Squared Mahalanobis distance in two dimensions that 99 % of true matches stay under."""
+
+
+class BoxMotion:
+    """State (cx, cy, w, h, vx, vy, vw, vh) in px and px/s of one track."""
+
+    def __init__(self, box_xyxy_px: Box) -> None:
+        self._filter = cv2.KalmanFilter(8, 4, 0, cv2.CV_64F)
+        self._filter.measurementMatrix = np.eye(4, 8)
+        measured = _centre_and_size(box_xyxy_px)
+        self._filter.statePost = np.concatenate([measured, np.zeros(4)]).reshape(8, 1)
+        size = self._size_px(measured)
+        place, speed = _PLACE_NOISE * size, _FIRST_SPEED * size
+        still = _RESIZING * size
+        self._filter.errorCovPost = np.diag(np.square([place] * 4 + [speed, speed, still, still]))
+        self._filter.measurementNoiseCov = np.diag(np.square([place] * 4))
+        self.predict(0.0)
+
+    @property
+    def box_px(self) -> Box:
+        """Where the box is believed to be."""
+        cx, cy, width, height = (float(value) for value in self._state[:4])
+        width, height = max(width, 1.0), max(height, 1.0)
+        return (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+
+    @property
+    def velocity_px_s(self) -> tuple[float, float]:
+        """Speed of the centre."""
+        return float(self._state[4]), float(self._state[5])
+
+    def predict(self, dt_s: float) -> None:
+        """Move on by this time."""
+        transition = np.eye(8)
+        transition[range(4), range(4, 8)] = dt_s
+        size = self._size_px(np.asarray(self._filter.statePost, np.float64).ravel())
+        agility = np.square([_ACCELERATION * size] * 2 + [_RESIZING * size] * 2)
+        noise = np.zeros((8, 8))
+        noise[range(4), range(4)] = agility * dt_s**3 / 3
+        noise[range(4), range(4, 8)] = noise[range(4, 8), range(4)] = agility * dt_s**2 / 2
+        noise[range(4, 8), range(4, 8)] = agility * dt_s
+        self._filter.transitionMatrix = transition
+        self._filter.processNoiseCov = noise
+        self._state = self._filter.predict().ravel()
+
+    def correct(self, box_xyxy_px: Box) -> None:
+        """Take a measured box into account."""
+        self._state = self._filter.correct(_centre_and_size(box_xyxy_px).reshape(4, 1)).ravel()
+
+    def distance(self, box_xyxy_px: Box) -> float:
+        """Distance of a box's centre from the predicted one, over the gate: above 1 it is hardly the same thing."""
+        offset = _centre_and_size(box_xyxy_px)[:2] - self._state[:2]
+        spread = self._filter.errorCovPre[:2, :2] + self._filter.measurementNoiseCov[:2, :2]
+        return float(np.sqrt(offset @ np.linalg.solve(spread, offset) / _GATE))
+
+    @staticmethod
+    def _size_px(state: Vector) -> float:
+        return float(max(np.sqrt(max(state[2], 1.0) * max(state[3], 1.0)), 4.0))
+
+
+def _centre_and_size(box: Box) -> Vector:
+    left, top, right, bottom = box
+    return np.array([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], dtype=np.float64)

@@ -1,0 +1,58 @@
+"""Puts the results of several inspect workers back into the order of their frames, and waits no longer than it must.
+
+Two workers judge frames of one camera at the same time and may finish in the wrong order. Waiting for a frame that may
+still come costs latency on every frame, so the wait is learned: it is as long as frames have lately been late. With one
+worker, or workers that keep in step, it is zero. A frame later than `LIMIT_S` is given up and counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+from stream_inspect.messages import Inspection
+
+LIMIT_S = 1.0
+"""Longest wait for a late frame: more would cost the alert's time."""
+_MEMORY = 64
+"""Arrivals that the wait is learned from."""
+_MARGIN = 1.25
+
+Order = tuple[int, int]
+
+
+class Reorder:
+    """The waiting room of one camera. `first_wait_s` is used until there is something to learn from."""
+
+    def __init__(self, first_wait_s: float) -> None:
+        self._first_wait_s = first_wait_s
+        self._waiting: list[tuple[Order, int, Inspection]] = []
+        self._arrivals: deque[tuple[Order, int]] = deque(maxlen=_MEMORY)
+        self._lateness_s: deque[float] = deque(maxlen=_MEMORY)
+        self._released: Order | None = None
+
+    @property
+    def wait_s(self) -> float:
+        """How long a frame waits for earlier ones at present."""
+        if len(self._lateness_s) < _MEMORY // 4:
+            return self._first_wait_s
+        return min(LIMIT_S, _MARGIN * max(self._lateness_s))
+
+    def put(self, inspection: Inspection, now_ns: int) -> bool:
+        """Take one in. False: it is too late, a later frame has already gone on."""
+        order = (inspection.frame.id.session, inspection.frame.id.seq)
+        overtaken = [at_ns for other, at_ns in self._arrivals if other > order]
+        self._lateness_s.append((now_ns - overtaken[0]) / 1e9 if overtaken else 0.0)
+        self._arrivals.append((order, now_ns))
+        if self._released is not None and order <= self._released:
+            return False
+        heapq.heappush(self._waiting, (order, now_ns, inspection))
+        return True
+
+    def take(self, now_ns: int, *, everything: bool = False) -> list[Inspection]:
+        """Those whose turn has come, in order."""
+        ready: list[Inspection] = []
+        while self._waiting and (everything or now_ns - self._waiting[0][1] >= self.wait_s * 1e9):
+            self._released, _, inspection = heapq.heappop(self._waiting)
+            ready.append(inspection)
+        return ready

@@ -1,0 +1,126 @@
+"""The track stage: one tracker a camera, fed with the judged frames of that camera in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from stream_inspect import metrics, registry
+from stream_inspect.config.models import Camera, Track
+from stream_inspect.log import get_logger
+from stream_inspect.messages import AnyMessage, FrameHeader, Inspection, Output, Tracked, TrackUpdate
+from stream_inspect.track.reorder import Reorder
+from stream_inspect.track.tracker import Tracker, TrackerFrame
+
+_SILENT_S = 5.0
+"""No judged frame for this long: what was tracked is not followed any more, so its tracks end."""
+_FIRST_WAIT_S = 0.3
+"""Wait for overtaken frames, where there are several workers, until it is known how late they come."""
+
+
+class _CameraTracks:
+    """The tracker of one camera, and the session and picture size that it works in."""
+
+    def __init__(self, camera: Camera, track: Track, workers: int) -> None:
+        kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
+        self.tracker: Tracker = registry.load("tracker", kind)(camera, track)
+        self.reorder = Reorder(_FIRST_WAIT_S if workers > 1 else 0.0)
+        self.last: FrameHeader | None = None
+        self.arrived_ns = 0
+        self.busy = False
+        """Whether tracks may be live."""
+
+    def follow(self, inspection: Inspection) -> Tracked:
+        """Update the tracker with the next judged frame."""
+        frame = inspection.frame
+        ended: list[TrackUpdate] = []
+        if self.last is not None and not _continues(self.last, frame):
+            ended = self.tracker.reset()
+        self.last = frame
+        size = TrackerFrame(frame.id.pts_s, frame.width_px, frame.height_px)
+        live, now_ended = self.tracker.update(size, inspection.detections)
+        self.busy = bool(live)
+        return Tracked(
+            frame=frame,
+            tracks=live,
+            ended=ended + now_ended,
+            model_hash=inspection.model_hash,
+            prompts_hash=inspection.prompts_hash,
+        )
+
+    def end(self) -> Tracked | None:
+        """End what is live, at the last judged frame."""
+        if self.last is None or not self.busy:
+            return None
+        self.busy = False
+        return Tracked(frame=self.last, tracks=[], ended=self.tracker.reset())
+
+
+class TrackStage:
+    """Inspections in, `Tracked` out. `workers` is how many inspect workers may overtake each other."""
+
+    wake_fd: int | None = None
+
+    def __init__(self, cameras: Sequence[Camera], track: Track, *, workers: int = 1) -> None:
+        self._configured = {camera.name: camera for camera in cameras}
+        self._track = track
+        self._workers = workers
+        self._cameras: dict[str, _CameraTracks] = {}
+        self._log = get_logger(__name__, stage="track")
+
+    def open(self) -> None:
+        """Make the trackers. Raises `UnknownPluginError` for a tracker that does not exist."""
+        self._cameras = {
+            name: _CameraTracks(camera, self._track, self._workers) for name, camera in self._configured.items()
+        }
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        now_ns = time.monotonic_ns()
+        for message in batch:
+            if isinstance(message, Inspection):
+                camera = self._cameras.get(message.frame.id.camera)
+                if camera is None:
+                    self._log.warning("inspection of an unknown camera", camera=message.frame.id.camera)
+                    continue
+                camera.arrived_ns = now_ns
+                if not camera.reorder.put(message, now_ns):
+                    metrics.LATE_INSPECTIONS.labels(message.frame.id.camera).inc()
+        yield from self._release(now_ns)
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        yield from self._release(now_mono_ns)
+        for camera in self._cameras.values():
+            if camera.busy and now_mono_ns - camera.arrived_ns > _SILENT_S * 1e9:
+                yield from self._end(camera)
+
+    def end_all(self) -> Iterable[Output]:
+        """Work off what waits and end every track: the input is over (a replay)."""
+        yield from self._release(time.monotonic_ns(), everything=True)
+        for camera in self._cameras.values():
+            yield from self._end(camera)
+
+    def undelivered(self, output: Output) -> None:
+        """`tracked` is a broadcast: it is never refused."""
+
+    def close(self) -> None:
+        self._cameras = {}
+
+    def _release(self, now_ns: int, *, everything: bool = False) -> Iterable[Output]:
+        for camera in self._cameras.values():
+            for inspection in camera.reorder.take(now_ns, everything=everything):
+                yield Output("tracked", camera.follow(inspection))
+
+    @staticmethod
+    def _end(camera: _CameraTracks) -> Iterable[Output]:
+        tracked = camera.end()
+        if tracked is not None and tracked.ended:
+            yield Output("tracked", tracked)
+
+
+def _continues(last: FrameHeader, frame: FrameHeader) -> bool:
+    """Whether tracks can go on from one frame to the other: same session and size, and time has not run back."""
+    return (
+        frame.id.session == last.id.session
+        and (frame.width_px, frame.height_px) == (last.width_px, last.height_px)
+        and frame.id.pts_s >= last.id.pts_s
+    )
