@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_inspect.config.models import Defect
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect.detect.detector import RawDetections
 from stream_inspect.inspect.fuse import iou
 
@@ -21,7 +22,7 @@ SAME_BOX_IOU = 0.5
 """Two raw boxes that share this much are the same box for a counter-prompt."""
 
 
-class PromptsError(ValueError):
+class PromptsError(StreamInspectError):
     """These defects cannot be used. The text says which one, why, and what to do."""
 
 
