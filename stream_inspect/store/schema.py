@@ -1,0 +1,167 @@
+"""The tables of the event log, and the migrations that bring a file of any older version up to them.
+
+The version of a file is SQLite's `PRAGMA user_version`. A migration is a list of SQL statements that is never changed
+once released; version n is reached by the first n of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    text,
+)
+
+METADATA = MetaData()
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    # Given in order of commit and never again, so that a cursor is one number.
+    Column("position", Integer, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("event_id", String, nullable=False),
+    Column("line", String, nullable=False),
+    Column("camera", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("utc_ns", BigInteger, nullable=False),  # last seen
+    Column("appended_utc_ns", BigInteger, nullable=False),
+    Column("boot", String, nullable=False),  # which boot of the host its monotonic times belong to
+    Column("is_open", Boolean, nullable=False),  # confirmed and not cleared yet
+    Column("body", LargeBinary, nullable=False),  # the whole event as JSON
+    Index("events_of_camera", "camera", "name", "position"),
+    Index("events_of_line", "line", "position"),
+    Index("events_by_time", "utc_ns"),
+    Index("events_by_id", "event_id"),
+    Index("events_open", "position", sqlite_where=text("is_open")),
+    sqlite_autoincrement=True,
+)
+
+COUNTERS = Table(
+    "counters",  # the n of event ids: outlives the events, so that pruning never makes an id twice
+    METADATA,
+    Column("camera", String, primary_key=True),
+    Column("session", BigInteger, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("last_n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+OUTPUTS = Table(
+    "outputs",
+    METADATA,
+    Column("output", String, primary_key=True),
+    Column("position", Integer, nullable=False),  # everything up to here is delivered or put aside
+    Column("is_active", Boolean, nullable=False),  # configured: what it is owed is never pruned
+    sqlite_with_rowid=False,
+)
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("output", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sent_mono_ns", BigInteger, nullable=False),
+    Column("latency_s", Float),
+    sqlite_with_rowid=False,
+)
+
+DEAD_LETTERS = Table(
+    "dead_letters",
+    METADATA,
+    Column("output", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("utc_ns", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE events (
+            position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            "key" VARCHAR NOT NULL UNIQUE,
+            event_id VARCHAR NOT NULL,
+            line VARCHAR NOT NULL,
+            camera VARCHAR NOT NULL,
+            name VARCHAR NOT NULL,
+            kind VARCHAR NOT NULL,
+            state VARCHAR NOT NULL,
+            utc_ns BIGINT NOT NULL,
+            appended_utc_ns BIGINT NOT NULL,
+            boot VARCHAR NOT NULL,
+            is_open BOOLEAN NOT NULL,
+            body BLOB NOT NULL
+        )
+        """,
+        "CREATE INDEX events_of_camera ON events (camera, name, position)",
+        "CREATE INDEX events_of_line ON events (line, position)",
+        "CREATE INDEX events_by_time ON events (utc_ns)",
+        "CREATE INDEX events_by_id ON events (event_id)",
+        "CREATE INDEX events_open ON events (position) WHERE is_open",
+        """
+        CREATE TABLE counters (
+            camera VARCHAR NOT NULL,
+            session BIGINT NOT NULL,
+            name VARCHAR NOT NULL,
+            last_n BIGINT NOT NULL,
+            PRIMARY KEY (camera, session, name)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE outputs (
+            output VARCHAR NOT NULL PRIMARY KEY,
+            position INTEGER NOT NULL,
+            is_active BOOLEAN NOT NULL
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE deliveries (
+            output VARCHAR NOT NULL,
+            position INTEGER NOT NULL,
+            sent_mono_ns BIGINT NOT NULL,
+            latency_s FLOAT,
+            PRIMARY KEY (output, position)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE dead_letters (
+            output VARCHAR NOT NULL,
+            position INTEGER NOT NULL,
+            utc_ns BIGINT NOT NULL,
+            reason VARCHAR NOT NULL,
+            PRIMARY KEY (output, position)
+        ) WITHOUT ROWID
+        """,
+    ),
+)
+
+
+class NewerSchemaError(Exception):
+    """The file was written by a newer version of this program; nothing has been touched."""
+
+
+def migrate(connection: Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+    """Bring the file up to the newest version, inside the caller's transaction. Raises `NewerSchemaError`."""
+    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    if version > len(migrations):
+        raise NewerSchemaError(f"it has schema version {version}, this program knows versions up to {len(migrations)}")
+    for statements in migrations[version:]:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    if version < len(migrations):
+        connection.exec_driver_sql(f"PRAGMA user_version = {len(migrations)}")
