@@ -73,6 +73,7 @@ MODEL_RELOADS = Counter(_P + "model_reloads", "Times a failed model was loaded a
 EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
 ALERTS_SENT = Counter(_P + "alerts_sent", "Alerts acknowledged by the output.", ["output"])
 ALERT_FAILURES = Counter(_P + "alert_failures", "Attempts to send an alert that failed.", ["output"])
+ALERTS_REFUSED = Counter(_P + "alerts_refused", "Events an output will never take; kept as dead letters.", ["output"])
 OUTBOX_DEPTH = Gauge(_P + "outbox_depth", "Events waiting for this output.", ["output"], multiprocess_mode="mostrecent")
 OUTBOX_OLDEST = Gauge(
     _P + "outbox_oldest_seconds",
