@@ -25,6 +25,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_inspect.errors import StreamInspectError
+
 FORMAT_VERSION = 1
 CELLS_PER_CAMERA = 4096
 NO_CELL = -1
@@ -43,7 +45,7 @@ _CAPTURED, _FULL, _CAPTURER, _FOLDED = 0, 1, 2, 8
 _COUNTERS = 16
 
 
-class LedgerError(Exception):
+class LedgerError(StreamInspectError):
     """The ledger's file is not one of ours, or it is used against its rules."""
 
 
@@ -246,14 +248,14 @@ class LedgerKeeper:
         """This life of a process has ended: drop what it still owned, as `died`, or as `stopped` if that was ordered.
 
         Call after the process was waited for and before its next life is started. Frames that a capture process had
-        sent and nobody has taken are dropped too (sender_died): they may have been in its memory. The owner is
-        remembered, because a capture process may give a frame to a worker it does not know to be dead: the next `fold`
-        sweeps that one.
+        sent when it died, and that nobody has taken, are dropped too (sender_died): they may have been in its memory.
+        The owner is remembered, because a capture process may give a frame to a worker it does not know to be dead: the
+        next `fold` sweeps that one.
         """
         self._gone[owner] = stopped
         for words in self._words.values():
             self._sweep(words)
-            if int(words[_CAPTURER]) == owner:
+            if not stopped and int(words[_CAPTURER]) == owner:
                 self._drop_untaken(words)
 
     def fold(self) -> dict[str, Totals]:

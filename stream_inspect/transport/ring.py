@@ -13,15 +13,13 @@ one that x86-64 keeps (see docs/decisions/0001-frames-in-shared-memory.md).
 from __future__ import annotations
 
 import errno
-import fcntl
 import math
 import mmap
 import os
-import re
 import stat
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import FrameHeader, RingSlot
 from stream_inspect.picture import Picture, UInt8Array, i420_shape
 
@@ -40,10 +39,9 @@ _MAGIC = b"SI-RING\0"
 _HEADER = struct.Struct("<8sIIIIQQ")  # magic, version, slot count, width, height, slot bytes, offset of slot 0
 _PAGE = mmap.PAGESIZE
 _MB = 1024 * 1024
-_PREFIX = "stream_inspect."
 
 
-class RingError(Exception):
+class RingError(StreamInspectError):
     """The ring cannot be made, or what a header points at is no slot of a ring of ours."""
 
 
@@ -315,93 +313,6 @@ def _check_generation(slot: RingSlot, mapped: _Mapped) -> None:
     generation = _generation_of(slot, mapped)
     if generation != slot.generation or generation % 2:
         raise StaleFrameError(f"slot {slot.index} of {slot.path} was overwritten")
-
-
-# --- runs --------------------------------------------------------------------------------------------------------
-
-
-def ring_path(directory: Path, run: str, camera: str, number: int) -> Path:
-    """The file of this camera's ring number `number` (a new number for each life and each picture size)."""
-    return directory / f"{_PREFIX}{_checked_run(run)}.{camera}.{number}.ring"
-
-
-class RunLock:
-    """Says that a run is alive, to those who clean up: the kernel lets go of it whatever way the process ends.
-
-    Held by the supervisor alone: the descriptor is not inherited by programs it starts.
-    """
-
-    def __init__(self, directory: Path, run: str) -> None:
-        self.path = directory / f"{_PREFIX}{_checked_run(run)}.lock"
-        while True:
-            try:
-                self._descriptor = _lock(self.path, os.O_CREAT)
-            except BlockingIOError as error:
-                raise RingError(f"run {run} is alive already: {self.path} is locked") from error
-            except OSError as error:
-                raise RingError(f"cannot lock {self.path} (transport.ring_dir): {error.strerror}") from error
-            # A cleaner may have taken the file for a dead run's between its making and its locking, and removed it.
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
-                    return
-            os.close(self._descriptor)
-
-    def close(self) -> None:
-        """The run has ended. Call `clean` first to remove its rings."""
-        with suppress(FileNotFoundError):
-            self.path.unlink()
-        os.close(self._descriptor)
-
-
-def clean(directory: Path, run: str) -> list[Path]:
-    """Remove what dead runs of this user, and this run itself, have left in `directory`; say what was removed.
-
-    A run is alive while its `RunLock` is held. Take the own lock first: the own rings are removed in any case.
-    """
-    removed: list[Path] = []
-    leftovers: dict[str, list[Path]] = {}
-    for path in sorted(directory.glob(f"{_PREFIX}*")):
-        parts = re.fullmatch(re.escape(_PREFIX) + r"([A-Za-z0-9_-]+)\.(?:lock|.+\.ring(?:\.\d+\.new)?)", path.name)
-        if parts:
-            leftovers.setdefault(parts[1], []).append(path)
-    for name, paths in leftovers.items():
-        if name == run:
-            removed += _remove(path for path in paths if path.suffix != ".lock")
-            continue
-        lock_path = directory / f"{_PREFIX}{name}.lock"
-        try:
-            descriptor = _lock(lock_path, os.O_CREAT)
-        except OSError:  # alive, or another user's
-            continue
-        removed += _remove(path for path in paths if path != lock_path)
-        removed += _remove([lock_path])
-        os.close(descriptor)
-    return removed
-
-
-def _remove(paths: Iterable[Path]) -> list[Path]:
-    removed = []
-    for path in paths:
-        with suppress(OSError):
-            path.unlink()
-            removed.append(path)
-    return removed
-
-
-def _lock(path: Path, flags: int) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _checked_run(run: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", run):
-        raise RingError(f"a run's name is letters, digits, - and _, got {run!r}")
-    return run
 
 
 def _whole_pages(size: int) -> int:
