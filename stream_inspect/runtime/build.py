@@ -44,6 +44,7 @@ def capture(site: Site, row: Row) -> Stage:
         camera,
         transport=site.config.transport,
         ring_dir=site.run_dir,
+        ring_prefix=camera.name,
         ledger=Ledger.attach(site.run_dir / "ledger").camera(camera.name),
         owner=site.owner,
         state_dir=site.state_dir,

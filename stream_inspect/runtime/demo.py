@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from stream_inspect.capture.synthetic import make_line
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
 from stream_inspect.config.models import Config, SyntheticSource
@@ -25,7 +26,6 @@ from stream_inspect.runtime.build import events_database
 from stream_inspect.runtime.local import Supervisor
 from stream_inspect.runtime.scoring import DefectScore, score_events
 from stream_inspect.runtime.service import serve
-from stream_inspect.sim.camera import line_of
 from stream_inspect.store.events import EventStore
 from stream_inspect.transport.ledger import Totals
 
@@ -144,7 +144,7 @@ def _summary(config: Config, supervisor: Supervisor, pace: _Pace) -> dict[str, A
         if isinstance(camera.source, SyntheticSource):
             mine = [event for event in confirmed if event.camera == camera.name]
             last_index = supervisor.totals[camera.name].captured - 1
-            score = score_events(line_of(camera), mine, last_index)
+            score = score_events(make_line(camera.source, camera.belt), mine, last_index)
     elapsed_s = pace.elapsed_s or 1e-9
     return {
         "frames": {

@@ -139,7 +139,7 @@ class Supervisor:
             child.row.name, child.owner, self._run_dir.path, self._config, self._config_path, self._overrides
         )
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "stream_inspect.runtime.process", str(os.getpid())],
+            [sys.executable, "-m", "stream_inspect.runtime.process", str(os.getpid()), f"row={child.row.name}"],
             stdin=subprocess.PIPE,
             text=True,
             start_new_session=True,  # the terminal's Ctrl-C is for the supervisor alone

@@ -1,8 +1,8 @@
 """The main function of every stage's process: `python -m stream_inspect.runtime.process`, started by the supervisor.
 
-What it needs comes as one JSON document on stdin (the configuration holds secrets: they are in no file, no argument and
-no environment variable). SIGTERM stops it in good order; SIGINT is the supervisor's business; when the supervisor dies,
-the kernel kills it.
+Its arguments are the supervisor's pid and, for whoever reads `ps`, the row. What it needs comes as one JSON document on
+stdin (the configuration holds secrets: they are in no file, no argument and no environment variable). SIGTERM stops it
+in good order; SIGINT is the supervisor's business; when the supervisor dies, the kernel kills it.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def serve(
     """Run until interrupted, or until `until(supervisor)`, which is asked every 0.1 s.
 
     Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` when it
-    cannot start.
+    cannot start, and KeyboardInterrupt after a second Ctrl-C, when everything has been killed.
     """
     logger = log.get_logger("service")
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
@@ -80,6 +80,7 @@ def serve(
             logger.info("stopped", after_s=round(time.monotonic() - started_s, 1))
         except KeyboardInterrupt:
             logger.warning("stopping now")
+            raise
         finally:
             supervisor.kill()
             if server:

@@ -1,0 +1,78 @@
+"""`stream-inspect demo`, as a stranger runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from tests.e2e.service import COMMAND
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("demo") / "out"
+    command = [*COMMAND, "demo", "--seconds", str(SECONDS), "--out", str(out), "--seed", "3", "--no-browser"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "live page: http://127.0.0.1:" in done.stdout
+    return out, json.loads((out / "summary.json").read_text())
+
+
+def events(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+
+
+def test_every_frame_is_accounted_for(demo: tuple[Path, dict[str, Any]]):
+    frames = demo[1]["frames"]
+    assert frames["residual"] == 0
+    assert frames["in_flight"] == 0
+    parts = frames["judged"] + frames["not_due"] + sum(frames["dropped"].values())
+    assert frames["captured"] == parts > SECONDS * 15
+    assert demo[1]["restarts"] == 0
+
+
+def test_it_finds_the_defects(demo: tuple[Path, dict[str, Any]]):
+    defects = demo[1]["defects"]
+    assert defects["truth"] == defects["found"] + defects["missed"] >= 5
+    assert defects["recall"] >= 0.8
+    assert defects["precision"] >= 0.8
+
+
+def test_the_alerts_are_the_events_with_their_latency(demo: tuple[Path, dict[str, Any]]):
+    out, summary = demo
+    confirmed = [event for event in events(out) if event["state"] == "confirmed" and event["kind"] == "defect"]
+    assert len(confirmed) >= summary["defects"]["found"]
+    assert len({event["key"] for event in events(out)}) == len(events(out))
+    latency = summary["latency_ms"]["capture_to_alert"]
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] < 10_000
+
+
+def test_each_event_has_its_picture_and_its_clip(demo: tuple[Path, dict[str, Any]]):
+    out, _ = demo
+    confirmed = [event for event in events(out) if event["state"] == "confirmed" and event["kind"] == "defect"]
+    pictures = {path.stem for path in (out / "pictures").glob("*.jpg")}
+    clips = {path.stem for path in (out / "clips").glob("*.mp4")}
+    ids = [event["id"] for event in confirmed]
+    assert pictures >= set(ids[:-3])  # the last ones were being made when the line stopped
+    assert len(clips & set(ids)) >= len(ids) * 0.7
+    with av.open(str(out / "clips" / f"{sorted(clips)[0]}.mp4")) as clip:
+        frames = list(clip.decode(video=0))
+    assert clip.streams.video[0].codec_context.name == "h264"
+    assert len(frames) > 25
+
+
+def test_the_same_folder_takes_another_demo_but_nobody_elses_files(tmp_path: Path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    command = [*COMMAND, "demo", "--seconds", "1", "--out", str(tmp_path), "--no-browser"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "thesis.tex" in done.stderr
+    assert (tmp_path / "thesis.tex").read_text() == "mine"

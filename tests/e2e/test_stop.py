@@ -1,0 +1,48 @@
+"""Ctrl-C stops in good order within three seconds; twice means now."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from stream_inspect.config.builtin import builtin_config
+from tests.e2e.service import running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_stops_in_good_order(tmp_path: Path, number: signal.Signals):
+    with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.port=0") as service:
+        service.wait_judging(3)
+        started = time.monotonic()
+        assert service.stop(number) == 0
+        assert time.monotonic() - started < 3.0
+        assert "did not stop in time" not in service.log
+        assert "Traceback" not in service.log
+
+
+def test_a_second_ctrl_c_means_now(tmp_path: Path):
+    with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.port=0") as service:
+        service.wait_judging(1)
+        for child in service.children().values():
+            child.suspend()  # nothing can stop in good order now
+        service.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert service.process.poll() is None
+        started = time.monotonic()
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(timeout=5) == 130
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_second_service_with_the_same_state_is_refused(tmp_path: Path):
+    settings = (f"state_dir={tmp_path}/state", "web.enabled=false", "recorder.enabled=false")
+    with running(builtin_config("demo"), tmp_path / "log1", *settings) as first:
+        first.wait_judging(1)
+        with running(builtin_config("demo"), tmp_path / "log2", *settings) as second:
+            assert second.process.wait(timeout=20) == 1
+            assert "another stream-inspect runs" in second.log
