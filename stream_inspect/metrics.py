@@ -82,4 +82,5 @@ OUTBOX_OLDEST = Gauge(
     multiprocess_mode="mostrecent",
 )
 CLIPS = Counter(_P + "clips", "Clips by outcome.", ["outcome"])
+EVENT_PICTURES = Counter(_P + "event_pictures", "Pictures of events by outcome.", ["outcome"])
 LIVE_PICTURES = Counter(_P + "live_pictures", "Annotated live pictures made.", ["camera"])
