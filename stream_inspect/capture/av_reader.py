@@ -25,6 +25,7 @@ DECODER_THREADS = 2
 
 _KEY_WAIT_S = 5.0
 """After damage, inter-coded frames count as bad until the next key frame; a stream without any is believed again."""
+_FIRST_FRAME_S = 1.5
 _TIMES_KEPT = 64
 """Packets whose arrival is remembered: more than any decoder reorders."""
 _PRODUCER_TIME = struct.Struct("=q")
@@ -58,23 +59,27 @@ def arrived_now() -> Arrival:
 
 def say(error: BaseException, secrets: Iterable[str] = ()) -> str:
     """What a library says of an error, without passwords."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return redact(text or type(error).__name__, secrets)
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return redact(text, secrets)
 
 
 class AvReader:
     """Reads the video stream of an open container, one frame at a time.
 
-    With `live` the end of the stream is a failure and a pts that leaps ahead is mended; without, it is the end of the
-    medium. `close` closes the container.
+    A live source, one with `silent_limit_s`, has failed when its stream ends or when no packet came for so long (the
+    container must have that as its read time-out); without, the end of the stream is the end of the medium. `close`
+    closes the container.
     """
 
-    def __init__(self, container: InputContainer, *, live: bool, secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self, container: InputContainer, *, silent_limit_s: float | None = None, secrets: Iterable[str] = ()
+    ) -> None:
         if not container.streams.video:
             container.close()
             raise CameraError("there is no video stream in it")
         self._container = container
-        self._live = live
+        self._silent_limit_s = silent_limit_s
+        self._live = live = silent_limit_s is not None
         self._secrets = tuple(secrets)
         self._stream = container.streams.video[0]
         self._stream.codec_context.thread_count = DECODER_THREADS
@@ -91,9 +96,12 @@ class AvReader:
         self._first: Decoded | None = None
 
     def open(self, clock: Clock) -> CameraInfo:
-        """Decode the first good frame, which only then tells the size for sure, and keep it for `next`."""
+        """Decode the first good frame, which alone tells the size for sure, and keep it for `next`."""
+        deadline_s = time.monotonic() + _FIRST_FRAME_S
         while self._first is None:
             self._first = self._decode()
+            if self._first is None and time.monotonic() > deadline_s:
+                raise CameraError(f"no whole picture within {_FIRST_FRAME_S:g} s")
         frame = self._first.frame
         return CameraInfo(
             width_px=frame.width,
@@ -135,16 +143,7 @@ class AvReader:
 
     def _decode(self) -> Decoded | None:
         while not self._frames:
-            try:
-                packet = next(self._packets)
-            except StopIteration:
-                raise self._ended() from None
-            except av.error.FFmpegError as error:
-                raise CameraError(f"reading failed: {say(error, self._secrets)}") from None
-            if packet.size:
-                self._note_arrival(packet)
-            elif self._live:  # the empty packet that flushes the decoder: the server has gone
-                raise self._ended()
+            packet = self._next_packet()
             try:
                 self._frames.extend(packet.decode())
             except av.error.EOFError:
@@ -161,6 +160,29 @@ class AvReader:
         if self._is_damaged(frame):
             return None
         return Decoded(frame, self._mender.mend(frame.pts), arrival)
+
+    def _next_packet(self) -> av.Packet[Any]:
+        asked_s = time.monotonic()
+        try:
+            packet = next(self._packets)
+        except StopIteration:
+            raise self._ended() from None
+        except av.error.ExitError:
+            raise self._silent() from None
+        except av.error.FFmpegError as error:
+            raise CameraError(f"reading failed: {say(error, self._secrets)}") from None
+        # A read that runs out of time first flushes FFmpeg's parser, which gives the last packet; only the next read
+        # fails, after the same time again. So a packet that took so long is the sign of a source that hangs.
+        if self._silent_limit_s is not None and time.monotonic() - asked_s >= self._silent_limit_s:
+            raise self._silent()
+        if packet.size:
+            self._note_arrival(packet)
+        elif self._live:  # the empty packet that flushes the decoder: the server has gone
+            raise self._ended()
+        return packet
+
+    def _silent(self) -> CameraError:
+        return CameraError(f"nothing came for {self._silent_limit_s:g} s")
 
     def _ended(self) -> CameraError:
         return CameraError("the stream ended") if self._live else EndOfMediaError("end of the file")

@@ -40,7 +40,7 @@ class FileCamera:
         except (av.error.FFmpegError, OSError) as error:
             raise CameraError(f"{path} cannot be opened as a video: {say(error)}") from None
         try:
-            self._reader = AvReader(container, live=False)
+            self._reader = AvReader(container)
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError:
             self.close()

@@ -12,10 +12,10 @@ DEFAULT_INTERVAL_S = Fraction(1, 25)
 
 
 class MissingPts:
-    """A frame without a pts gets the last one plus one frame interval.
+    """A frame without a pts gets the last one plus one frame interval; the first one is taken to come before zero.
 
-    FFmpeg's RTSP client hands out `None` for the packets before it has seen how RTP times map to the stream's, often
-    the very first frame; raw elementary streams in files have none at all.
+    FFmpeg's RTSP client has none for the first packet, whose RTP time becomes the zero of those that follow; raw
+    elementary streams in files have none at all.
     """
 
     def __init__(self, interval: int) -> None:
@@ -24,7 +24,7 @@ class MissingPts:
 
     def mend(self, pts: int | None) -> int:
         if pts is None:
-            pts = 0 if self._last is None else self._last + self._interval
+            pts = -self._interval if self._last is None else self._last + self._interval
         self._last = pts
         return pts
 

@@ -2,11 +2,12 @@
 """A real RTSP server for the camera tests, on GStreamer. Run by the system's python3, which has the gi bindings.
 
 Prints `READY <port>` on stdout once it listens on 127.0.0.1. Each mount draws a moving picture and encodes it live:
-/h264, /h265, /mjpeg, and /other (H.264 of another size, for a stream that changes). A mount whose encoder is not
-installed is left out; `MOUNTS` lists those there are.
+/h264, /h265, /mjpeg, /camera (whichever of them --codec says) and /change (H.264 that changes its size in the middle of
+the stream, every second). A mount whose encoder is not installed is left out; `MOUNTS` lists those there are.
 """
 
 import argparse
+import itertools
 import signal
 import sys
 
@@ -37,28 +38,43 @@ def arguments() -> argparse.Namespace:
 def launch_lines(args: argparse.Namespace) -> dict[str, str]:
     """The GStreamer pipeline of each mount."""
 
-    def source(width: int, height: int) -> str:
-        return (
-            f"videotestsrc is-live=true pattern={args.pattern} ! "
-            f"video/x-raw,format=I420,width={width},height={height},framerate={args.fps}/1"
-        )
-
-    here = source(args.width, args.height)
-    x264 = f"x264enc tune=zerolatency speed-preset=ultrafast bitrate=1500 key-int-max={args.gop}"
+    source = (
+        f"videotestsrc is-live=true pattern={args.pattern} ! "
+        f"capsfilter name=size caps={raw_caps(args, args.width, args.height)}"
+    )
+    x264 = f"x264enc tune=zerolatency sliced-threads=false speed-preset=ultrafast bitrate=1500 key-int-max={args.gop}"
     x265 = f"x265enc tune=zerolatency speed-preset=ultrafast bitrate=1500 key-int-max={args.gop}"
     h264 = f"{x264} ! video/x-h264,profile=constrained-baseline ! rtph264pay pt=96 config-interval=-1"
     lines = {
-        "h264": f"{here} ! {h264}",
-        "h265": f"{here} ! {x265} ! h265parse config-interval=-1 ! rtph265pay pt=96 config-interval=-1",
-        "mjpeg": f"{here} ! jpegenc quality=70 ! rtpjpegpay pt=26",
-        "other": f"{source(args.width // 2, args.height // 2)} ! {h264}",
+        "h264": f"{source} ! {h264}",
+        "h265": f"{source} ! {x265} ! h265parse config-interval=-1 ! rtph265pay pt=96 config-interval=-1",
+        "mjpeg": f"{source} ! jpegenc quality=70 ! rtpjpegpay pt=26",
+        "change": f"{source} ! {h264}",
     }
     if args.codec:
         lines["camera"] = lines[args.codec]
-    needs = {"h264": "x264enc", "h265": "x265enc", "mjpeg": "jpegenc", "other": "x264enc"}
-    return {
-        mount: line for mount, line in lines.items() if Gst.ElementFactory.find(needs.get(mount, needs[args.codec or "h264"]))
-    }
+    return {mount: line for mount, line in lines.items() if encoder_installed(line)}
+
+
+def raw_caps(args: argparse.Namespace, width: int, height: int) -> str:
+    return f"video/x-raw,format=I420,width={width},height={height},framerate={args.fps}/1"
+
+
+def change_size_every_second(_factory: object, media: object, args: argparse.Namespace) -> None:
+    """Alternate between the full and half the size for as long as the stream is played."""
+    sizes = itertools.cycle([(args.width // 2, args.height // 2), (args.width, args.height)])
+    filter_element = media.get_element().get_by_name("size")
+
+    def change() -> bool:
+        filter_element.set_property("caps", Gst.Caps.from_string(raw_caps(args, *next(sizes))))
+        return True
+
+    timer = GLib.timeout_add_seconds(1, change)
+    media.connect("unprepared", lambda _media: GLib.source_remove(timer))
+
+
+def encoder_installed(line: str) -> bool:
+    return all(Gst.ElementFactory.find(name) for name in ("x264enc", "x265enc", "jpegenc") if name in line)
 
 
 def main() -> None:
@@ -75,6 +91,8 @@ def main() -> None:
         factory.set_launch(f"( {line} ! identity name=pay0 drop-probability={args.drop} )")
         factory.set_shared(True)
         factory.set_latency(0)
+        if mount == "change":
+            factory.connect("media-configure", change_size_every_second, args)
         factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP)
         if args.user:
             factory.set_permissions(permissions())
