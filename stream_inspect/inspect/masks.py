@@ -77,12 +77,6 @@ def to_rle(placed: PlacedMask, width_px: int, height_px: int) -> Rle:
     return Rle(size=(height_px, width_px), counts=packed["counts"].decode("ascii"))
 
 
-def from_rle(rle: Rle) -> BoolMask:
-    """(H, W) bool mask of the whole picture."""
-    decoded = coco_mask.decode({"size": list(rle.size), "counts": rle.counts.encode("ascii")})
-    return np.asarray(decoded, dtype=np.bool_)
-
-
 def outline(placed: PlacedMask) -> Outline:
     """The mask's outer borders as polygons through the centres of the border's pixels, largest first, simplified."""
     contours, _ = cv2.findContours(placed.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -95,7 +89,10 @@ def outline(placed: PlacedMask) -> Outline:
 
 
 def extent_of_mask(placed: PlacedMask, mm_per_px: float | None) -> Extent:
-    """Area of the mask, and the sides of the smallest rectangle (at any angle) around it."""
+    """Area of the mask, and the sides of the smallest rectangle (at any angle) around its pixels.
+
+    Sides are exact for an upright rectangle, and at most a pixel too long for one at an angle.
+    """
     contours, _ = cv2.findContours(placed.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     # The rectangle goes through the centres of the border's pixels: a pixel has to be added to see the whole of them.
     _, sides, _ = cv2.minAreaRect(np.concatenate(contours))

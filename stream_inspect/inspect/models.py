@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib.resources import files
@@ -42,6 +42,8 @@ DEFAULT_HUB_IDS: dict[ModelKind, str] = {
     "detector": "google/owlv2-base-patch16-ensemble",
     "segmenter": "facebook/sam-vit-base",
 }
+SUMS_FILE = "SHA256SUMS"
+_SHA256 = re.compile("[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -135,7 +137,7 @@ def inspect_folder(kind: ModelKind, name: str, folder: Path) -> ModelFiles:
     )
     if kind == "detector" and not tokenizer_there:
         raise ModelError(f"{folder} has no tokenizer.json: {_mend(name)}")
-    read = [path for path in sorted(folder.iterdir()) if any(fnmatch(path.name, p) for p in HUB_PATTERNS)]
+    read = [path for path in sorted(folder.iterdir()) if _is_model_file(path)]
     return ModelFiles(
         kind=kind,
         name=name,
@@ -192,6 +194,43 @@ def check_safetensors(path: Path, name: str) -> None:
         )
 
 
+def verify_contents(folder: Path) -> int:
+    """Compare the contents of a model's files with the sums known of them; returns how many could be compared.
+
+    The hub's cache names a large file after its SHA-256; a folder made by `models pull --to` has a `SHA256SUMS`.
+    Raises `ModelError` for the first file that differs.
+    """
+    known = {
+        path: path.resolve().name
+        for path in sorted(folder.iterdir())
+        if path.is_symlink() and _SHA256.fullmatch(path.resolve().name)
+    }
+    sums = folder / SUMS_FILE
+    if sums.is_file():
+        for line in sums.read_text(encoding="utf-8").splitlines():
+            digest, _, name = line.partition("  ")
+            known[folder / name] = digest
+    for path, expected in known.items():
+        if not path.is_file():
+            raise ModelError(f"{path} is missing: copy the whole folder again")
+        if sha256_of(path) != expected:
+            raise ModelError(f"{path} is corrupt: its SHA-256 is not the one that was published; pull or copy it again")
+    return len(known)
+
+
+def write_sums(folder: Path) -> None:
+    """Write `SHA256SUMS` (as sha256sum does), for `verify_contents` after the folder was copied."""
+    paths = [path for path in sorted(folder.iterdir()) if _is_model_file(path)]
+    lines = [f"{sha256_of(path)}  {path.name}\n" for path in paths]
+    (folder / SUMS_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's contents, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def hash_files(paths: list[Path]) -> str:
     """SHA-256 over names and contents; 600 MB take about a second."""
     digest = hashlib.sha256()
@@ -215,6 +254,10 @@ def image_settings(folder: Path) -> dict[str, Any]:
     raise ModelError(f"{folder} does not say how pictures are prepared (no image_mean): {_mend(str(folder))}")
 
 
+def _is_model_file(path: Path) -> bool:
+    return any(fnmatch(path.name, pattern) for pattern in HUB_PATTERNS)
+
+
 def read_json(path: Path, name: str) -> dict[str, Any]:
     """A JSON table, or `ModelError`."""
     try:
@@ -235,8 +278,3 @@ def _mend(name: str) -> str:
     if looks_like_path(name):
         return "copy the whole folder again, and compare with `stream-inspect models verify FOLDER` on the source"
     return f"run `stream-inspect models pull {name}` again"
-
-
-def offline() -> bool:
-    """Whether the user forbade the hub by HF_HUB_OFFLINE."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")

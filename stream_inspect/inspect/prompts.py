@@ -85,9 +85,6 @@ def compile_prompts(defects: Sequence[Defect]) -> CompiledPrompts:
         if earlier.name == later.name:
             raise PromptsError(f"two defects are called {later.name!r}: put their prompts under one name")
     for defect in ordered:
-        for text in (*defect.prompts, *defect.counter_prompts):
-            if not _tidy(text):
-                raise PromptsError(f"defect {defect.name!r} has an empty prompt: write what to look for, or remove it")
         both = {_tidy(text) for text in defect.prompts} & {_tidy(text) for text in defect.counter_prompts}
         if both:
             raise PromptsError(

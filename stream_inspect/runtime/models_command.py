@@ -1,0 +1,192 @@
+"""`stream-inspect models list|pull|verify`: which models are on this computer, whether they are whole, and fetching."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from stream_inspect.inspect.detect.detector import ModelError
+from stream_inspect.inspect.models import (
+    BUILT_IN,
+    DEFAULT_HUB_IDS,
+    HUB_PATTERNS,
+    ModelFiles,
+    ModelKind,
+    find_folder,
+    inspect_folder,
+    looks_like_path,
+    read_json,
+    resolve,
+    verify_contents,
+    write_sums,
+)
+
+LICENCES = {"tiny": "Apache-2.0", "google/owlv2-*": "Apache-2.0", "facebook/sam-vit-*": "Apache-2.0"}
+"""Licences known of models, by the pattern of their names."""
+KINDS: tuple[ModelKind, ...] = ("detector", "segmenter")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A line of the list. `state` is `ok`, or says what is wrong or what to do."""
+
+    name: str
+    kind: ModelKind
+    size_bytes: int | None
+    licence: str
+    state: str
+
+
+def list_models(console: Console) -> int:
+    """Print the models that are here, the embedded first, and the default ones that are not. Exit code 0."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "kind", "size", "licence"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for row in local_models():
+        size = f"{row.size_bytes / 1e6:.1f} MB" if row.size_bytes is not None else "-"
+        table.add_row(row.name, row.kind, size, row.licence, row.state)
+    console.print(table)
+    console.print("\nA model is named in the configuration by `inspect.detector.model` and `inspect.segmenter.model`.")
+    return 0
+
+
+def local_models() -> Iterator[ModelRow]:
+    """The embedded models, those in the hub's cache, and the defaults that are not there."""
+    for kind in KINDS:
+        yield _row("tiny", kind)
+    cached = list(_cached())
+    for name, kind in cached:
+        yield _row(name, kind)
+    for kind in KINDS:
+        default = DEFAULT_HUB_IDS[kind]
+        if (default, kind) not in cached:
+            state = f"not here: stream-inspect models pull {default}"
+            yield ModelRow(default, kind, None, licence_of(default), state)
+
+
+def licence_of(name: str) -> str:
+    """The licence known of a model."""
+    return next((licence for pattern, licence in LICENCES.items() if fnmatch.fnmatch(name, pattern)), "unknown")
+
+
+def pull(console: Console, model: str, *, revision: str | None = None, to: Path | None = None) -> int:
+    """Fetch a model from the hub, with progress, into its cache or into the folder `to`. Raises `ModelError`."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if model == "tiny" or looks_like_path(model):
+        raise ModelError(f"{model} is not fetched: it is here already, or it is a folder; name a hub id, owner/name")
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError("HF_HUB_OFFLINE is set, which forbids the network: unset it to pull a model")
+    try:
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_PATTERNS), local_dir=to))
+    except HFValidationError as error:
+        raise ModelError(f"{model!r} is no hub id: these look like {DEFAULT_HUB_IDS['detector']}") from error
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{model} asks for its terms to be accepted on the hub: do that, then log in with `hf auth login`"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        asked = f"{model} at revision {revision}" if revision else model
+        raise ModelError(f"the hub has no {asked}: check the spelling; a private one needs `hf auth login`") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"{model} could not be fetched ({_first_line(error)}): what has come is kept, run the command again; "
+            "without a network, pull it on another computer with --to FOLDER and copy the folder"
+        ) from error
+    kind = kind_of(folder, model)
+    found = inspect_folder(kind, model, folder)
+    if to is not None:
+        write_sums(folder)
+    where = f"inspect.{kind}.model: {to if to is not None else model}"
+    console.print(f"{model}: {kind}, {found.size_bytes / 1e6:.0f} MB, in {folder}\nin the configuration:  {where}")
+    return 0
+
+
+def verify(console: Console, models: Sequence[str]) -> int:
+    """Read every byte of these models (all that are here, if none is named). Exit code 1 if one is not whole."""
+    wanted = [(name, None) for name in models] or [("tiny", kind) for kind in KINDS] + list(_cached())
+    bad = 0
+    for name, kind in wanted:
+        for each in _kinds_of(name) if kind is None else (kind,):
+            try:
+                found = resolve(each, name)
+                compared = verify_contents(found.folder)
+            except ModelError as error:
+                bad += 1
+                console.print(f"[red]bad[/red]  {name} ({each}): {error}", soft_wrap=True)
+                continue
+            against = f"{compared} files compared with their sums" if compared else "headers sound, no sums to compare"
+            console.print(
+                f"[green]ok[/green]   {name} ({each}): {found.size_bytes / 1e6:.1f} MB, "
+                f"hash {found.model_hash[:16]}, {against}",
+                soft_wrap=True,
+            )
+    return 1 if bad else 0
+
+
+def kind_of(folder: Path, name: str) -> ModelKind:
+    """Whether a folder holds a detector or a segmenter. Raises `ModelError`."""
+    family = read_json(folder / "config.json", name).get("model_type")
+    for kind, known in BUILT_IN.items():
+        if family == known:
+            return kind
+    raise ModelError(
+        f"{name} is a model of type {family!r}; usable are: "
+        + ", ".join(f"{known} ({kind})" for kind, known in BUILT_IN.items())
+    )
+
+
+def _kinds_of(name: str) -> tuple[ModelKind, ...]:
+    """The kinds to look for under a name: both for `tiny`, else what the folder holds."""
+    if name == "tiny":
+        return KINDS
+    try:
+        return (kind_of(find_folder("detector", name), name),)
+    except ModelError:
+        return ("detector",)  # missing or unreadable: `resolve` says so
+
+
+def _row(name: str, kind: ModelKind) -> ModelRow:
+    try:
+        found: ModelFiles = resolve(kind, name)
+    except ModelError as error:
+        return ModelRow(name, kind, None, licence_of(name), str(error))
+    return ModelRow(name, kind, found.size_bytes, licence_of(name), "ok")
+
+
+def _cached() -> Iterator[tuple[str, ModelKind]]:
+    """Usable models in the hub's cache."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return
+    for repository in sorted(repositories, key=lambda repository: repository.repo_id):
+        if repository.repo_type != "model":
+            continue
+        newest = max(repository.revisions, key=lambda revision: revision.last_modified, default=None)
+        if newest is None:
+            continue
+        try:
+            yield repository.repo_id, kind_of(newest.snapshot_path, repository.repo_id)
+        except ModelError:
+            continue  # another family of models: none of ours
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

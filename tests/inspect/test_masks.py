@@ -1,0 +1,112 @@
+"""What is reported of a mask."""
+
+from __future__ import annotations
+
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from stream_inspect.inspect import masks
+from stream_inspect.messages import Rle
+
+
+def _placed(picture_mask: np.ndarray) -> masks.PlacedMask:
+    placed = masks.place(picture_mask)
+    assert placed is not None
+    return placed
+
+
+def test_the_box_is_tight_with_right_and_bottom_exclusive() -> None:
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[10:13, 20] = True
+    mask[30, 41] = True
+    assert _placed(mask).box_xyxy_px == (20, 10, 42, 31)
+    assert _placed(mask).area_px == 4
+
+
+def test_a_mask_of_a_crop_lies_where_the_crop_lay() -> None:
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[2:4, 3:6] = True
+    placed = masks.place(mask, left_px=100, top_px=50)
+    assert placed is not None
+    assert placed.box_xyxy_px == (103, 52, 106, 54)
+
+
+def _decoded(rle: Rle) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0 speaks to numpy as numpy 1 wanted it
+        return coco_mask.decode({"size": list(rle.size), "counts": rle.counts.encode()}).astype(bool)
+
+
+def test_an_empty_mask_is_none() -> None:
+    assert masks.place(np.zeros((5, 5), dtype=bool)) is None
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 5), st.integers(0, 5), st.integers(0, 2**31))
+def test_rle_is_what_pycocotools_makes_of_the_whole_picture(
+    width: int, height: int, left: int, top: int, seed: int
+) -> None:
+    picture = np.zeros((14, 14), dtype=bool)
+    picture[top : top + height, left : left + width] = np.random.default_rng(seed).random((height, width)) < 0.6
+    placed = masks.place(picture)
+    if placed is None:
+        return
+    rle = masks.to_rle(placed, 14, 14)
+    whole = coco_mask.encode(np.asfortranarray(picture.astype(np.uint8)))
+    assert rle.counts == whole["counts"].decode()
+    assert rle.size == (14, 14)
+    np.testing.assert_array_equal(_decoded(rle), picture)
+
+
+def test_rle_of_a_mask_that_fills_the_picture() -> None:
+    full = np.ones((4, 6), dtype=bool)
+    rle = masks.to_rle(_placed(full), 6, 4)
+    np.testing.assert_array_equal(_decoded(rle), full)
+
+
+def test_specks_away_from_the_hit_are_left_out() -> None:
+    mask = np.zeros((60, 60), dtype=bool)
+    mask[20:30, 20:30] = True
+    mask[26:40, 29:31] = True  # joined to the first
+    mask[50:52, 50:52] = True  # a speck
+    kept = masks.keep_touching(_placed(mask), np.array((22.0, 22, 28, 28)))
+    assert kept is not None
+    assert kept.box_xyxy_px == (20, 20, 31, 40)
+
+
+def test_a_mask_wholly_beside_the_hit_is_none() -> None:
+    mask = np.zeros((60, 60), dtype=bool)
+    mask[50:52, 50:52] = True
+    assert masks.keep_touching(_placed(mask), np.array((2.0, 2, 8, 8))) is None
+
+
+def test_extent_of_an_upright_rectangle_is_exact() -> None:
+    mask = np.zeros((60, 60), dtype=bool)
+    mask[10:14, 20:50] = True
+    extent = masks.extent_of_mask(_placed(mask), mm_per_px=0.5)
+    assert (extent.area_px, extent.length_px, extent.width_px) == (120, 30, 4)
+    assert (extent.area_mm2, extent.length_mm, extent.width_mm) == (30, 15, 2)
+
+
+def test_extent_of_a_turned_scratch_is_measured_along_it() -> None:
+    yy, xx = np.mgrid[:200, :200] - 100.0
+    along, across = 0.8 * xx + 0.6 * yy, 0.8 * yy - 0.6 * xx
+    extent = masks.extent_of_mask(_placed((np.abs(along) <= 75) & (np.abs(across) <= 2.5)), mm_per_px=None)
+    assert extent.length_px == pytest.approx(150, abs=1.1)
+    assert extent.width_px == pytest.approx(5, abs=1.1)
+    assert extent.area_mm2 is None
+
+
+def test_the_outline_encloses_the_mask() -> None:
+    yy, xx = np.mgrid[:100, :120]
+    disc = (xx - 70) ** 2 + (yy - 40) ** 2 < 25**2
+    (outline,) = masks.outline(_placed(disc))
+    assert 6 <= len(outline) <= 60
+    painted = np.zeros(disc.shape, dtype=np.uint8)
+    cv2.fillPoly(painted, [np.array([(x - 0.5, y - 0.5) for x, y in outline]).round().astype(int)], 1)
+    assert (painted.astype(bool) & disc).sum() / (painted.astype(bool) | disc).sum() > 0.95
