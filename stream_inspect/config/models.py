@@ -1,26 +1,59 @@
 """The whole YAML file as typed models: units in names, ranges on numbers, unknown keys refused.
 
 The descriptions are the configuration reference: `docs/configuration.md` and the JSON Schema are generated from them.
+What needs more than one value to be judged is in `crosscheck.py`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from stream_inspect.config.region import sane_region
+from stream_inspect.config.secret import Secret
 from stream_inspect.errors import StreamInspectError
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-Seconds = Annotated[float, Field(gt=0)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$",
+        json_schema_extra={
+            "x-rule": "a name: up to 40 lower-case letters, digits, - and _, beginning with a letter or digit"
+        },
+    ),
+]
+Prompt = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=r"\S", json_schema_extra={"x-rule": "text of 1 to 100 characters"})
+]
 Point = tuple[float, float]
+OptionValue = str | int | float | bool | Secret
 
 
 class Model(BaseModel):
     """Base of all config models: unknown keys are refused, values never change behind the reader's back."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+def _without_credentials(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError("is no address: write scheme://host:port/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "holds a user name or password: take them out of the address and write them as keys of their own, "
+            "the password as {env: NAME} or {file: PATH}"
+        )
+    return url
 
 
 # --- cameras -----------------------------------------------------------------------------------------------------
@@ -30,10 +63,14 @@ class RtspSource(Model):
     """An RTSP camera: H.264, H.265 or MJPEG over TCP or UDP, with Basic or Digest authentication."""
 
     kind: Literal["rtsp"]
-    url: str = Field(pattern=r"^rtsps?://", description="rtsp://host:port/path, without user and password.")
+    url: Annotated[str, AfterValidator(_without_credentials)] = Field(
+        pattern=r"^rtsps?://",
+        description="rtsp://host:port/path, without user and password.",
+        json_schema_extra={"x-rule": "an address: rtsp://host:port/path"},
+    )
     transport: Literal["tcp", "udp"] = Field("tcp", description="TCP loses no packets; UDP has less delay.")
     username: str | None = Field(None, description="User name, for Basic or Digest, whichever the camera asks for.")
-    password: SecretStr | None = Field(None, description="Password: {env: NAME} or {file: PATH}.")
+    password: Secret | None = Field(None, description="Password of that user.")
     open_timeout_s: float = Field(2.0, ge=0.5, le=30, description="Give up an attempt to connect after this long.")
     read_timeout_s: float = Field(1.5, ge=0.2, le=30, description="No packet for this long means the camera hangs.")
 
@@ -42,10 +79,10 @@ class UsbSource(Model):
     """A USB or other V4L2 camera."""
 
     kind: Literal["usb"]
-    device: str = Field("/dev/video0", description="Device file; /dev/v4l/by-id/... survives a reboot.")
-    width_px: int | None = Field(None, ge=16, le=16384)
-    height_px: int | None = Field(None, ge=16, le=16384)
-    fps: float | None = Field(None, gt=0, le=1000)
+    device: str = Field("/dev/video0", description="Device file; /dev/v4l/by-id/... stays the same after a restart.")
+    width_px: int | None = Field(None, ge=16, le=16384, description="Picture width; the driver's default if absent.")
+    height_px: int | None = Field(None, ge=16, le=16384, description="Picture height; the driver's default if absent.")
+    fps: float | None = Field(None, gt=0, le=1000, description="Frame rate; the driver's default if absent.")
     input_format: str | None = Field(None, description="mjpeg, yuyv422, h264, ...; the driver's default if absent.")
 
 
@@ -55,24 +92,24 @@ class GigeSource(Model):
     kind: Literal["gige"]
     device: str | None = Field(None, description="Aravis device id or IP address; the first camera found if absent.")
     pixel_format: Literal["mono8", "rgb8", "bgr8", "bayer_rg8", "bayer_gb8", "bayer_gr8", "bayer_bg8", "yuv422_8"] = (
-        "mono8"
+        Field("mono8", description="What the camera is told to send.")
     )
-    width_px: int | None = Field(None, ge=16, le=16384)
-    height_px: int | None = Field(None, ge=16, le=16384)
-    fps: float | None = Field(None, gt=0, le=1000)
-    exposure_us: float | None = Field(None, gt=0)
-    gain_db: float | None = Field(None, ge=0)
+    width_px: int | None = Field(None, ge=16, le=16384, description="Picture width; the camera's own if absent.")
+    height_px: int | None = Field(None, ge=16, le=16384, description="Picture height; the camera's own if absent.")
+    fps: float | None = Field(None, gt=0, le=1000, description="Frame rate; the camera's own if absent.")
+    exposure_us: float | None = Field(None, gt=0, le=10_000_000, description="Exposure; the camera's own if absent.")
+    gain_db: float | None = Field(None, ge=0, le=60, description="Gain; the camera's own if absent.")
     packet_size_bytes: int | None = Field(
-        None, ge=576, le=16000, description="Network packet size; jumbo frames: 8000."
+        None, ge=576, le=16000, description="Network packet size; 8000 where every switch passes jumbo frames."
     )
-    buffers: int = Field(10, ge=3, le=100)
+    buffers: int = Field(10, ge=3, le=100, description="Frames that may wait in the driver.")
 
 
 class FileSource(Model):
     """A video file."""
 
     kind: Literal["file"]
-    path: Path
+    path: Path = Field(description="The video, relative to the configuration file.")
     pace: Literal["real_time", "fast"] = Field("real_time", description="As recorded, or as fast as frames are taken.")
     loop: bool = Field(False, description="Begin again at the end, as a new session.")
 
@@ -81,21 +118,21 @@ class ImagesSource(Model):
     """A folder of pictures, in order of name."""
 
     kind: Literal["images"]
-    path: Path
-    fps: float = Field(5.0, gt=0, le=1000)
-    pace: Literal["real_time", "fast"] = "real_time"
-    loop: bool = False
+    path: Path = Field(description="The folder, relative to the configuration file.")
+    fps: float = Field(5.0, gt=0, le=1000, description="Pictures a second; gives each its time.")
+    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are taken.")
+    loop: bool = Field(False, description="Begin again at the end, as a new session.")
 
 
 class SyntheticSource(Model):
     """The synthetic line: a belt with parts, defects and distractors, and exact truth."""
 
     kind: Literal["synthetic"]
-    seed: int = Field(1, ge=0)
-    width_px: int = Field(1280, ge=64, le=4096)
-    height_px: int = Field(720, ge=64, le=4096)
-    fps: float = Field(25.0, gt=0, le=240)
-    pace: Literal["real_time", "fast"] = "real_time"
+    seed: int = Field(1, ge=0, lt=2**63, description="Another seed shows another belt, parts and defects.")
+    width_px: int = Field(1280, ge=128, le=4096, multiple_of=4, description="Picture width.")
+    height_px: int = Field(720, ge=128, le=4096, multiple_of=4, description="Picture height: 360 mm of the belt.")
+    fps: float = Field(25.0, gt=0, le=240, description="Frame rate.")
+    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are taken.")
     duration_s: float | None = Field(None, gt=0, description="End after this long; never if absent.")
 
 
@@ -103,8 +140,8 @@ class PluginSource(Model):
     """A camera from another package (entry point group `stream_inspect.camera`)."""
 
     kind: Literal["plugin"]
-    plugin: str
-    options: dict[str, str | int | float | bool] = {}
+    plugin: str = Field(min_length=1, description="Name of the entry point.")
+    options: dict[str, OptionValue] = Field({}, description="Given to the plug-in as they are; secrets are allowed.")
 
 
 Source = Annotated[
@@ -116,8 +153,10 @@ Source = Annotated[
 class Belt(Model):
     """A conveyor under the camera. With it, tracks live in belt coordinates and sizes are in mm."""
 
-    direction: Literal["left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top"]
-    speed_mm_s: float = Field(gt=0, le=20000, description="Belt speed.")
+    direction: Literal["left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top"] = Field(
+        description="Which way parts move through the picture."
+    )
+    speed_mm_s: float = Field(gt=0, le=20000, description="Belt speed; 10 % off is near enough for tracking.")
     mm_per_px: float = Field(gt=0, le=100, description="Scale on the belt, in the original picture.")
 
 
@@ -130,25 +169,28 @@ class Sampling(Model):
 class Conditions(Model):
     """When a camera's picture counts as wrong. The event comes within half a second of these times."""
 
-    no_signal_after_s: float = Field(1.5, ge=0.2, le=600)
-    black_after_s: float = Field(1.0, ge=0.1, le=600)
+    no_signal_after_s: float = Field(1.5, ge=0.2, le=600, description="No frame for this long is no signal.")
+    black_after_s: float = Field(1.0, ge=0.1, le=600, description="A black picture for this long is an event.")
     black_luma_max: int = Field(24, ge=0, le=255, description="99 % of the picture at or below this luma is black.")
-    frozen_after_s: float = Field(1.5, ge=0.1, le=600, description="Only while the belt is known to move.")
+    frozen_after_s: float = Field(
+        1.5, ge=0.1, le=600, description="A picture that does not change while the belt is known to move."
+    )
 
 
 class Camera(Model):
     """One camera."""
 
-    name: Name
-    source: Source
+    name: Name = Field(description="Stands in events, topics and file names.")
+    source: Source = Field(description="Where its frames come from.")
     line: Name | None = Field(None, description="Production line this camera watches; the file's `line` if absent.")
-    region_px: list[Point] | None = Field(
+    region_px: Annotated[list[Point], AfterValidator(sane_region)] | None = Field(
         None,
         min_length=3,
-        description="Polygon of interest, in px of the original picture; all of it if absent.",
+        max_length=64,
+        description="Polygon of interest, [x, y] corners in the original picture; all of it if absent.",
     )
     mm_per_px: float | None = Field(None, gt=0, le=100, description="Scale, for a camera without a belt.")
-    belt: Belt | None = None
+    belt: Belt | None = Field(None, description="The conveyor under the camera, if there is one.")
     sampling: Sampling = Sampling()
     conditions: Conditions = Conditions()
 
@@ -164,40 +206,49 @@ class Camera(Model):
 class Defect(Model):
     """A defect, described in plain words. The PLC sees the name; engineers tune the prompts."""
 
-    name: Name
-    prompts: list[str] = Field(min_length=1, max_length=32, description="Wordings; the best match counts.")
-    counter_prompts: list[str] = Field(
+    name: Name = Field(description="Stands in events and topics; the PLC sees it.")
+    prompts: list[Prompt] = Field(min_length=1, max_length=32, description="Wordings; the best match counts.")
+    counter_prompts: list[Prompt] = Field(
         [], max_length=32, description="What looks alike and is no defect: it wins where it scores higher."
     )
     threshold: float = Field(0.3, gt=0, lt=1, description="Lowest score that counts.")
     min_area_mm2: float | None = Field(None, ge=0, description="Smallest area; needs the camera's scale.")
-    min_area_px: float | None = Field(None, ge=0, description="Smallest area, in px of the original picture.")
-    severity: Literal["minor", "major", "critical"] = "major"
+    min_area_px: float | None = Field(
+        None, ge=0, description="Smallest area, in square pixels of the original picture."
+    )
+    severity: Literal["minor", "major", "critical"] = Field("major", description="Stands in the event.")
 
 
 class Detector(Model):
     """The open-vocabulary detector."""
 
-    kind: str = "owlv2"
-    model: str = Field("tiny", description="`tiny` (embedded), a hub id, or a local folder.")
-    revision: str | None = Field(None, description="Hub revision to pin.")
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    kind: str = Field("owlv2", min_length=1, description="`owlv2`, or a plug-in (group `stream_inspect.detector`).")
+    model: str = Field("tiny", min_length=1, description="`tiny` (embedded), a hub id, or a local folder.")
+    revision: str | None = Field(None, description="Hub revision to pin: a tag or a commit.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number format of the weights; a GPU is faster with bfloat16 or float16."
+    )
 
 
 class Segmenter(Model):
-    """The segmenter, run on hits only."""
+    """The segmenter, run on hits only. `segmenter: null` does without; then an event has a box and no mask."""
 
-    kind: str = "sam"
-    model: str = Field("tiny", description="`tiny` (embedded), a hub id, or a local folder.")
-    revision: str | None = None
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    kind: str = Field("sam", min_length=1, description="`sam`, or a plug-in (group `stream_inspect.segmenter`).")
+    model: str = Field("tiny", min_length=1, description="`tiny` (embedded), a hub id, or a local folder.")
+    revision: str | None = Field(None, description="Hub revision to pin: a tag or a commit.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number format of the weights; a GPU is faster with bfloat16 or float16."
+    )
 
 
 class InspectWorker(Model):
-    """One inspect process."""
+    """One inspect process; it has its own copy of the models. Every worker serves every camera."""
 
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto: cuda if there is one, else cpu."
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto takes cuda if there is one, else cpu; cuda:1 is the second GPU.",
+        json_schema_extra={"x-rule": "auto, cpu, cuda or cuda:N"},
     )
     threads: int = Field(1, ge=1, le=128, description="CPU threads of torch.")
 
@@ -206,8 +257,10 @@ class Inspect(Model):
     """The inspect stage."""
 
     detector: Detector = Detector()
-    segmenter: Segmenter | None = Segmenter()
-    workers: list[InspectWorker] = Field([InspectWorker()], min_length=1, max_length=64)
+    segmenter: Segmenter | None = Field(Segmenter(), description="null: boxes only, no masks.")
+    workers: list[InspectWorker] = Field(
+        [InspectWorker()], min_length=1, max_length=64, description="One process each; one for each GPU."
+    )
     batch_max_frames: int = Field(4, ge=1, le=256, description="Frames in one batch; halved when memory runs out.")
     fuse_overlap: float = Field(
         0.3, ge=0, le=1, description="Boxes of one defect that share more than this part are one."
@@ -221,7 +274,11 @@ class Inspect(Model):
 class Track(Model):
     """The tracker."""
 
-    kind: str = Field("auto", description="auto: belt where the camera has one, else iou.")
+    kind: str = Field(
+        "auto",
+        min_length=1,
+        description="auto: belt where the camera has one, else iou; or a plug-in (group `stream_inspect.tracker`).",
+    )
     forget_after_s: float = Field(1.0, gt=0, le=60, description="A track unseen for this long has ended.")
     match_distance_px: float | None = Field(
         None, gt=0, description="Farthest match on the belt; from the box if absent."
@@ -231,13 +288,15 @@ class Track(Model):
 class Decide(Model):
     """From tracks to events: a defect is confirmed when it was seen in n of the last m judged frames that show it."""
 
-    confirm_hits: int = Field(2, ge=1, le=100, description="n")
-    confirm_window: int = Field(4, ge=1, le=100, description="m")
+    confirm_hits: int = Field(2, ge=1, le=100, description="n: in how many judged frames it must be seen.")
+    confirm_window: int = Field(4, ge=1, le=100, description="m: of how many of the last ones.")
 
     @model_validator(mode="after")
     def _n_of_m(self) -> Decide:
         if self.confirm_hits > self.confirm_window:
-            raise ValueError("confirm_hits (n) must not exceed confirm_window (m)")
+            raise ValueError(
+                f"confirm_hits (n = {self.confirm_hits}) must not exceed confirm_window (m = {self.confirm_window})"
+            )
         return self
 
 
@@ -248,45 +307,65 @@ class MqttAlertConfig(Model):
     """Events to an MQTT broker, QoS 1, with retained status and last will."""
 
     kind: Literal["mqtt"]
-    name: Name = "mqtt"
-    host: str
-    port: int = Field(1883, ge=1, le=65535)
-    tls: bool = False
-    ca_file: Path | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    client_id: str | None = None
-    topic: str = Field("stream_inspect/{line}/{camera}/events", description="{line} and {camera} are filled in.")
-    status_topic: str = "stream_inspect/{line}/status"
-    timeout_s: float = Field(5.0, gt=0, le=120)
+    name: Name = Field("mqtt", description="Names this output in logs, metrics and the outbox.")
+    host: str = Field(
+        pattern=r"^[^\s/@]+$",
+        description="Host name or address of the broker.",
+        json_schema_extra={"x-rule": "a host name or address alone, without scheme and port"},
+    )
+    port: int = Field(1883, ge=1, le=65535, description="1883 is usual, 8883 with TLS.")
+    tls: bool = Field(False, description="Encrypt, and check the broker's certificate.")
+    ca_file: Path | None = Field(None, description="Certificate authority of the broker (PEM); the system's if absent.")
+    username: str | None = Field(None, description="User name at the broker.")
+    password: Secret | None = Field(None, description="Password of that user.")
+    client_id: str | None = Field(None, description="Client id at the broker; made from line and name if absent.")
+    topic: str = Field(
+        "stream_inspect/{line}/{camera}/events",
+        pattern=r"^[^#+]+$",
+        description="{line} and {camera} are filled in.",
+        json_schema_extra={"x-rule": "a topic without the wildcards # and +"},
+    )
+    status_topic: str = Field(
+        "stream_inspect/{line}/status",
+        pattern=r"^[^#+]+$",
+        description="Retained: online, offline (also as last will). {line} is filled in.",
+        json_schema_extra={"x-rule": "a topic without the wildcards # and +"},
+    )
+    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer for this long means try again.")
 
 
 class WebhookAlertConfig(Model):
     """Events to an HTTP(S) address, signed as Standard Webhooks lays down, retried until taken."""
 
     kind: Literal["webhook"]
-    name: Name = "webhook"
-    url: str = Field(pattern=r"^https?://")
-    secret: SecretStr | None = Field(None, description="whsec_...: signs each message. {env: NAME} or {file: PATH}.")
-    timeout_s: float = Field(5.0, gt=0, le=120)
-    ca_file: Path | None = None
+    name: Name = Field("webhook", description="Names this output in logs, metrics and the outbox.")
+    url: Annotated[str, AfterValidator(_without_credentials)] = Field(
+        pattern=r"^https?://",
+        description="Where events are posted to, without user and password.",
+        json_schema_extra={"x-rule": "an address: https://host/path"},
+    )
+    secret: Secret | None = Field(None, description="whsec_... (base64): signs each message; unsigned if absent.")
+    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer for this long means try again.")
+    ca_file: Path | None = Field(
+        None, description="Certificate authority of the receiver (PEM); the system's if absent."
+    )
 
 
 class FileAlertConfig(Model):
     """Events as JSON lines, fsynced one by one."""
 
     kind: Literal["file"]
-    name: Name = "file"
-    path: Path = Field(Path("events.jsonl"), description="Relative paths lie in `state_dir`.")
+    name: Name = Field("file", description="Names this output in logs, metrics and the outbox.")
+    path: Path = Field(Path("events.jsonl"), description="The file; a relative path lies in `state_dir`.")
 
 
 class PluginAlertConfig(Model):
     """An alert from another package (entry point group `stream_inspect.alert`)."""
 
     kind: Literal["plugin"]
-    name: Name
-    plugin: str
-    options: dict[str, str | int | float | bool] = {}
+    name: Name = Field(description="Names this output in logs, metrics and the outbox.")
+    plugin: str = Field(min_length=1, description="Name of the entry point.")
+    options: dict[str, OptionValue] = Field({}, description="Given to the plug-in as they are; secrets are allowed.")
 
 
 AlertConfig = Annotated[
@@ -297,31 +376,35 @@ AlertConfig = Annotated[
 class Recorder(Model):
     """Clips and pictures of events."""
 
-    enabled: bool = True
-    pre_roll_s: float = Field(1.5, ge=0, le=60)
-    post_roll_s: float = Field(1.5, ge=0, le=60)
-    max_clip_s: float = Field(30.0, gt=0, le=600)
+    enabled: bool = Field(True, description="Without it, events name pictures and clips that are never made.")
+    pre_roll_s: float = Field(1.5, ge=0, le=60, description="How much a clip shows before its event.")
+    post_roll_s: float = Field(1.5, ge=0, le=60, description="How much a clip shows after it.")
+    max_clip_s: float = Field(30.0, gt=0, le=600, description="Longest clip, however long the event lasts.")
     height_px: int = Field(720, ge=120, le=2160, description="Clips are scaled down to this height.")
-    max_age_days: float = Field(30.0, gt=0)
-    max_size_gb: float = Field(20.0, gt=0)
+    max_age_days: float = Field(30.0, gt=0, le=36500, description="Older clips and pictures are removed.")
+    max_size_gb: float = Field(20.0, gt=0, description="The oldest are removed when all together take more.")
     min_free_gb: float = Field(1.0, ge=0, description="Stop recording (never judging) when the disk has less.")
 
 
 class Web(Model):
     """The live page."""
 
-    enabled: bool = True
-    host: str = Field("127.0.0.1", description="Any other address than this host needs a token.")
+    enabled: bool = Field(True, description="Serve the live page.")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="Address to listen on; any other than this computer's own needs a token."
+    )
     port: int = Field(8080, ge=0, le=65535, description="0: any free port.")
-    token: SecretStr | None = Field(None, description="{env: NAME} or {file: PATH}; asked for on the page.")
-    live_rate_hz: float = Field(10.0, gt=0, le=60)
-    live_height_px: int = Field(540, ge=120, le=2160)
+    token: Secret | None = Field(None, description="Asked for on the page.")
+    live_rate_hz: float = Field(10.0, gt=0, le=60, description="Live pictures a second and camera.")
+    live_height_px: int = Field(540, ge=120, le=2160, description="Live pictures are scaled down to this height.")
 
 
 class Transport(Model):
     """The frame ring and the sockets."""
 
-    ring_dir: Path = Field(Path("/dev/shm"), description="Where frames lie; a container's default 64 MB are too few.")
+    ring_dir: Path = Field(
+        Path("/dev/shm"), description="Where frames lie, in memory; a container's default 64 MB are too few."
+    )
     ring_s: float = Field(4.0, gt=0.5, le=120, description="Seconds of frames kept a camera: pre-roll plus judging.")
     ring_max_mb: int = Field(1024, ge=16, le=65536, description="Most memory of one camera's ring.")
 
@@ -329,30 +412,32 @@ class Transport(Model):
 class Metrics(Model):
     """Prometheus metrics and /healthz, served by the supervisor."""
 
-    enabled: bool = True
-    host: str = "127.0.0.1"
+    enabled: bool = Field(True, description="Serve /metrics and /healthz.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; there is no token here.")
     port: int = Field(9108, ge=0, le=65535, description="0: any free port.")
 
 
 class Log(Model):
     """Logs go to stderr: they mark transitions, not frames."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged.")
     format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else json.")
 
 
 class Config(Model):
     """One production line or plant."""
 
-    version: Literal[1]
-    line: Name = "line1"
-    state_dir: Path = Field(Path("state"), description="Events, outbox, clips; relative to the configuration file.")
-    cameras: list[Camera] = Field(min_length=1, max_length=256)
-    defects: list[Defect] = Field(min_length=1, max_length=256)
+    version: Literal[1] = Field(description="Of this format.")
+    line: Name = Field("line1", description="The production line; a camera may name another.")
+    state_dir: Path = Field(
+        Path("state"), description="Events, outbox, clips, pictures; relative to the configuration file."
+    )
+    cameras: list[Camera] = Field(min_length=1, max_length=256, description="The cameras, each with its own name.")
+    defects: list[Defect] = Field(min_length=1, max_length=256, description="What to look for, on every camera.")
     inspect: Inspect = Inspect()
     track: Track = Track()
     decide: Decide = Decide()
-    alerts: list[AlertConfig] = []
+    alerts: list[AlertConfig] = Field([], max_length=64, description="Where events are sent to; each on its own.")
     recorder: Recorder = Recorder()
     web: Web = Web()
     transport: Transport = Transport()

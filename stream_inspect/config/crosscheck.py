@@ -1,0 +1,198 @@
+"""What can be wrong between values that are each right, such as a ring shorter than the clips it feeds."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from string import Formatter
+
+from stream_inspect import registry
+from stream_inspect.config.models import (
+    Config,
+    MqttAlertConfig,
+    PluginAlertConfig,
+    PluginSource,
+    RtspSource,
+    SyntheticSource,
+    WebhookAlertConfig,
+)
+from stream_inspect.config.problems import did_you_mean
+from stream_inspect.config.tree import Path
+
+RING_MARGIN_S = 1.0
+"""A clip is begun when its event is confirmed, after judging: its first frame must still be in the ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong at a path."""
+
+    path: Path
+    message: str
+
+
+Check = Callable[[Config], Iterator[Finding]]
+
+
+def _areas(config: Config) -> Iterator[Finding]:
+    without = [camera.name for camera in config.cameras if camera.scale_mm_per_px is None]
+    for index, defect in enumerate(config.defects):
+        if without and defect.min_area_mm2 is not None and defect.min_area_px is None:
+            yield Finding(
+                ("defects", index, "min_area_mm2"),
+                f"needs the scale of every camera, and {', '.join(without)} has none: "
+                "set its mm_per_px (or belt.mm_per_px), or add min_area_px for it",
+            )
+
+
+def _scales(config: Config) -> Iterator[Finding]:
+    for index, camera in enumerate(config.cameras):
+        if camera.belt and camera.mm_per_px is not None and camera.mm_per_px != camera.belt.mm_per_px:
+            yield Finding(("cameras", index, "mm_per_px"), "contradicts belt.mm_per_px: keep the belt's alone")
+
+
+def _sources(config: Config) -> Iterator[Finding]:
+    for index, camera in enumerate(config.cameras):
+        source, path = camera.source, ("cameras", index)
+        if isinstance(source, RtspSource) and source.password and not source.username:
+            yield Finding((*path, "source", "password"), "needs a username beside it")
+        if isinstance(source, SyntheticSource):
+            if camera.belt and camera.belt.direction not in ("left_to_right", "right_to_left"):
+                yield Finding(
+                    (*path, "belt", "direction"), "must be left_to_right or right_to_left for a synthetic line"
+                )
+            if any(x > source.width_px or y > source.height_px for x, y in camera.region_px or ()):
+                size = f"{source.width_px}x{source.height_px} px"
+                yield Finding((*path, "region_px"), f"a corner lies outside of the picture of {size}")
+
+
+def _kinds(config: Config) -> Iterator[Finding]:
+    wanted: list[tuple[registry.Kind, str, Path]] = [
+        ("detector", config.inspect.detector.kind, ("inspect", "detector", "kind"))
+    ]
+    if config.inspect.segmenter:
+        wanted.append(("segmenter", config.inspect.segmenter.kind, ("inspect", "segmenter", "kind")))
+    if config.track.kind != "auto":
+        wanted.append(("tracker", config.track.kind, ("track", "kind")))
+    for index, camera in enumerate(config.cameras):
+        if isinstance(camera.source, PluginSource):
+            wanted.append(("camera", camera.source.plugin, ("cameras", index, "source", "plugin")))
+    for index, alert in enumerate(config.alerts):
+        if isinstance(alert, PluginAlertConfig):
+            wanted.append(("alert", alert.plugin, ("alerts", index, "plugin")))
+    for kind, name, path in wanted:
+        if name in registry.BUILT_IN[kind]:
+            continue  # looking for installed plug-ins takes tens of milliseconds
+        known = registry.names(kind)
+        if name not in known:
+            known = ["auto", *known] if kind == "tracker" else known
+            message = f'no {kind} is called "{name}"; there are: {", ".join(known)}.{did_you_mean(name, known)}'
+            yield Finding(path, message)
+
+
+def _belt_tracker(config: Config) -> Iterator[Finding]:
+    without = [camera.name for camera in config.cameras if camera.belt is None]
+    if config.track.kind == "belt" and without:
+        message = f"belt needs a belt on every camera, and {', '.join(without)} has none: use auto"
+        yield Finding(("track", "kind"), message)
+
+
+def _mqtt(config: Config) -> Iterator[Finding]:
+    for index, alert in enumerate(config.alerts):
+        if not isinstance(alert, MqttAlertConfig):
+            continue
+        path: Path = ("alerts", index)
+        if alert.password and not alert.username:
+            yield Finding((*path, "password"), "needs a username beside it")
+        if alert.ca_file and not alert.tls:
+            yield Finding((*path, "ca_file"), "is of no use without tls: true")
+        yield from _placeholders((*path, "topic"), alert.topic, ("line", "camera"))
+        yield from _placeholders((*path, "status_topic"), alert.status_topic, ("line",))
+
+
+def _placeholders(path: Path, topic: str, known: tuple[str, ...]) -> Iterator[Finding]:
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(topic) if name is not None]
+    except ValueError:
+        yield Finding(path, "has a brace too many or too few")
+        return
+    for name in names:
+        if name not in known:
+            listed = " and ".join(f"{{{word}}}" for word in known)
+            yield Finding(path, f"{{{name}}} is not filled in here, only {listed}.{did_you_mean(name, known)}")
+
+
+def _webhook(config: Config) -> Iterator[Finding]:
+    for index, alert in enumerate(config.alerts):
+        if isinstance(alert, WebhookAlertConfig) and alert.secret:
+            try:
+                key = base64.b64decode(alert.secret.get_secret_value().removeprefix("whsec_"), validate=True)
+            except (binascii.Error, ValueError):
+                key = b""
+            if not key:
+                message = "is no signing secret: it must be whsec_ and base64, as the receiver shows it"
+                yield Finding(("alerts", index, "secret"), message)
+
+
+def _ring(config: Config) -> Iterator[Finding]:
+    needed_s = config.recorder.pre_roll_s + RING_MARGIN_S
+    if not config.recorder.enabled or config.transport.ring_s >= needed_s:
+        return
+    if "ring_s" in config.transport.model_fields_set:
+        yield Finding(
+            ("transport", "ring_s"),
+            f"{config.transport.ring_s:g} s are too short for clips: recorder.pre_roll_s and a margin for judging "
+            f"need at least {needed_s:g} s",
+        )
+    else:
+        yield Finding(
+            ("recorder", "pre_roll_s"),
+            f"needs a longer ring than transport.ring_s, {config.transport.ring_s:g} s: "
+            f"set that to at least {needed_s:g}, which leaves a margin for judging",
+        )
+
+
+def _web(config: Config) -> Iterator[Finding]:
+    if config.web.enabled and config.web.token is None and not is_loopback(config.web.host):
+        yield Finding(
+            ("web", "host"),
+            f"{config.web.host} can be reached from other computers: set web.token ({{env: NAME}} or {{file: PATH}}), "
+            "or listen on 127.0.0.1",
+        )
+    if config.web.enabled and config.metrics.enabled and config.web.port == config.metrics.port != 0:
+        yield Finding(("metrics", "port"), f"{config.metrics.port} is web.port too: choose another")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer reaches an address to listen on."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
+    (_areas, (("cameras",), ("defects",))),
+    (_scales, ()),
+    (_sources, ()),
+    (_kinds, ()),
+    (_belt_tracker, (("cameras",), ("track",))),
+    (_mqtt, ()),
+    (_webhook, ()),
+    (_ring, (("recorder",), ("transport",))),
+    (_web, (("web",), ("metrics",))),
+)
+"""Each check with what must be free of other problems for its findings to be worth anything."""
+
+
+def crosscheck(config: Config, wrong: list[Path]) -> Iterator[Finding]:
+    """The findings, leaving out those that may only follow from the values at the paths `wrong`."""
+    for check, depends_on in CHECKS:
+        if any(path[: len(prefix)] == prefix for path in wrong for prefix in depends_on):
+            continue
+        yield from check(config)

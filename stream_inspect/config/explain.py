@@ -1,0 +1,122 @@
+"""pydantic's errors in plain words, with the place in the file, what is allowed, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic_core import ErrorDetails
+
+from stream_inspect.config.problems import Problem, did_you_mean
+from stream_inspect.config.schema import Schema, allowed_words, in_words, is_secret, schema_at, variants
+from stream_inspect.config.tree import Path, Tree
+
+_SHOWN_CHARACTERS = 40
+
+
+def explain(tree: Tree, errors: Sequence[ErrorDetails]) -> dict[Path, Problem]:
+    """One problem a value, by the path of the value that is wrong (or missing, or unknown)."""
+    problems: dict[Path, Problem] = {}
+    for error in errors:
+        path = written_path(tree, error["loc"])
+        if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            path = (*path, "kind")
+        problems.setdefault(path, _problem(tree, path, error))
+    return problems
+
+
+def written_path(tree: Tree, location: tuple[str | int, ...]) -> Path:
+    """The path as the user wrote it: without the names of union members that pydantic adds."""
+    path: Path = ()
+    node: Tree | None = tree
+    for index, step in enumerate(location):
+        last = index == len(location) - 1
+        if node is not None:
+            if not isinstance(node.value, dict | list) and node.value is not None:
+                break  # a member of a union of scalars
+            kind = node.child("kind")
+            is_tag = kind is not None and kind.value == step and bool(variants(schema_at(tree, path)))
+            if is_tag and not (last and node.child(step) is not None):
+                continue
+        path = (*path, step)
+        node = node.child(step) if node is not None else None
+    return path
+
+
+def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
+    schema = schema_at(tree, path)
+    node = tree.find(path)
+    parent = tree.find(path[:-1]) or tree
+    match error["type"]:
+        case "missing" | "union_tag_not_found":
+            rule = "of kind " + in_words({"enum": _kinds(tree, path)}) if path[-1] == "kind" else in_words(schema)
+            what = _first_sentence(schema.get("description", ""))
+            return parent.problem(f"is missing: write {rule}{f' ({what})' if what else ''}", path)
+        case "extra_forbidden":
+            known = list(_properties(tree, path[:-1]))
+            meant = did_you_mean(path[-1], known) or f" Known here: {', '.join(known)}."
+            place = parent.keys.get(str(path[-1]), parent.place)
+            return parent.problem(f"is no key that is known here.{meant}", path, place)
+        case "union_tag_invalid":
+            known = _kinds(tree, path)
+            return (node or parent).problem(_not_one_of(node, known), path)
+    node = node or parent
+    if error["type"] in ("value_error", "secret_missing", "secret_form"):
+        return node.problem(error["msg"].removeprefix("Value error, "), path)
+    words = allowed_words(schema)
+    if words and not isinstance(node.value, dict | list):
+        return node.problem(_not_one_of(node, words), path)
+    shown = _shown(node, schema, error)
+    hint = ": put it in quotes" if error["type"] == "string_type" and isinstance(node.value, int | float) else ""
+    return node.problem(f"must be {in_words(schema)}{f', not {shown}' if shown else ''}{hint}", path)
+
+
+def _not_one_of(node: Tree | None, known: list[str]) -> str:
+    if node is None or isinstance(node.value, dict | list):
+        return f"must be {in_words({'enum': known})}"
+    return f"must be {in_words({'enum': known})}, not {_scalar(node)}.{did_you_mean(node.value, known)}".removesuffix(
+        "."
+    )
+
+
+def _kinds(tree: Tree, path: Path) -> list[str]:
+    return list(variants(schema_at(tree, path[:-1])))
+
+
+def _properties(tree: Tree, path: Path) -> Schema:
+    schema = schema_at(tree, path)
+    node = tree.find(path)
+    kind = node.child("kind") if node is not None else None
+    chosen = variants(schema)
+    if chosen and kind is not None:
+        schema = chosen.get(str(kind.value), {})
+    properties: Schema = schema.get("properties", {})
+    return properties
+
+
+def _shown(node: Tree, schema: Schema, error: ErrorDetails) -> str | None:
+    """What stands there, or None where it may hold a secret."""
+    if isinstance(node.value, dict):
+        return "a mapping"
+    if isinstance(node.value, list):
+        if error["type"] in ("too_short", "too_long"):
+            return f"{len(node.value)}" if node.value else "an empty one"
+        return "a list"
+    if is_secret(schema) or "://" in str(node.value):
+        return None
+    return _scalar(node)
+
+
+def _scalar(node: Tree) -> str:
+    value = node.value
+    if value is None:
+        return "empty (null)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        cut = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "..."
+        return f'"{cut}"'
+    return f"{value}"
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".")

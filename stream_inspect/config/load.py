@@ -1,0 +1,228 @@
+"""From a YAML file and overrides to a `Config`, or to every problem at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from stream_inspect.config import overrides as override
+from stream_inspect.config.crosscheck import crosscheck
+from stream_inspect.config.explain import explain
+from stream_inspect.config.models import Config, Detector, FileAlertConfig, Model, Segmenter
+from stream_inspect.config.problems import ConfigError, Problem
+from stream_inspect.config.secret import Secret
+from stream_inspect.config.tree import MAX_BYTES, Place, Tree, parse
+from stream_inspect.config.tree import Path as KeyPath
+
+M = TypeVar("M", bound=Model)
+
+STARS = "***"
+
+__all__ = ["ConfigError", "Problem", "dump", "load", "load_text", "parse_dump", "redacted"]
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The configuration in a file, with `key=value` overrides laid over it. Every path in it is absolute then.
+
+    Raises `ConfigError` with every problem. Secrets are fetched from where the configuration says they are.
+    """
+    return load_text(_read(path), path, overrides)
+
+
+def load_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Config:
+    """As `load`, of a text that is, or is about to be, the content of the file `path`."""
+    tree, problems = parse(text, lambda line, column: Place(str(path), line, column))
+    if not isinstance(tree.value, dict):
+        what = "is empty" if tree.value is None else "is no mapping of keys to values"
+        raise ConfigError([tree.problem(f"{what}: begin with `version: 1`")])
+    for each in overrides:
+        problems += override.apply(tree, each)
+    folder = path.resolve().parent
+    config, wrong = _validated(tree, folder)
+    problems += wrong
+    if problems or config is None:
+        raise ConfigError(problems)
+    state_dir = _absolute(config, tree, folder, folder).state_dir
+    return _absolute(config, tree, folder, state_dir)
+
+
+def dump(config: Config) -> str:
+    """The configuration as JSON WITH its secrets: for a pipe to our own processes, never for a file or a log."""
+
+    def encode(value: object) -> Any:
+        if isinstance(value, Secret):
+            return value.dumped()
+        if isinstance(value, Path):
+            return str(value)
+        raise TypeError(f"no JSON for {type(value).__name__}")
+
+    return json.dumps(config.model_dump(), default=encode)
+
+
+def parse_dump(text: str) -> Config:
+    """What `dump` wrote."""
+    return Config.model_validate(json.loads(text), context={"dumped": True})
+
+
+def redacted(config: Config) -> str:
+    """The whole effective configuration as YAML, fit for any eyes: secrets say where they come from, or are stars."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    stream = StringIO()
+    yaml.dump(_shown(config.model_dump()), stream)
+    return stream.getvalue()
+
+
+def _read(path: Path) -> str:
+    def refuse(message: str) -> ConfigError:
+        return ConfigError([Problem(str(path), None, None, "", message)])
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise refuse(f"the configuration cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise refuse(f"is longer than {MAX_BYTES} bytes: that is no configuration")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
+        message = "is not UTF-8 text: save the file as UTF-8"
+        raise ConfigError([Problem(str(path), line, column, "", message)]) from None
+
+
+_STAND_IN = {
+    "version": 1,
+    "cameras": [{"name": "stand-in", "source": {"kind": "synthetic"}}],
+    "defects": [{"name": "stand-in", "prompts": ["stand-in"]}],
+}
+"""The least that is a configuration, to judge one section by itself."""
+
+
+def _validated(tree: Tree, folder: Path) -> tuple[Config | None, list[Problem]]:
+    """The configuration if nothing is wrong with it, and what is wrong."""
+    problems: dict[KeyPath, Problem] = {}
+    indices: dict[str, list[int]] = {}
+    config: Config
+    try:
+        config = Config.model_validate(tree.plain(), context={"folder": folder})
+    except ValidationError as error:
+        problems = explain(tree, error.errors(include_url=False, include_input=False))
+        config, indices = _sound_part(tree, folder)
+    between = []
+    for finding in crosscheck(config, list(problems)):
+        path = finding.path
+        if path[0] in indices and len(path) > 1:
+            path = (path[0], indices[str(path[0])][int(path[1])], *path[2:])
+        between.append(tree.problem(finding.message, path, _place(tree, path)))
+    everything = [*problems.values(), *between, *_repeated_names(tree)]
+    return (None if everything else config), everything
+
+
+def _sound_part(tree: Tree, folder: Path) -> tuple[Config, dict[str, list[int]]]:
+    """What is right of a wrong configuration, defaults for the rest; and where the items left in a list come from."""
+
+    def judge(key: str, value: Any) -> Any:
+        try:
+            return getattr(Config.model_validate({**_STAND_IN, key: value}, context={"folder": folder}), key)
+        except ValidationError:
+            return None
+
+    kept: dict[str, Any] = {"cameras": [], "defects": [], "alerts": []}
+    indices: dict[str, list[int]] = {}
+    for key in Config.model_fields:
+        node = tree.child(key)
+        if node is None:
+            continue
+        if key in kept:
+            items = node.value if isinstance(node.value, list) else []
+            judged = [(index, judge(key, [item.plain()])) for index, item in enumerate(items)]
+            kept[key] = [found[0] for _, found in judged if found]
+            indices[key] = [index for index, found in judged if found]
+        elif (whole := judge(key, node.plain())) is not None:
+            kept[key] = whole
+        elif isinstance(node.value, dict):
+            sound = {name: part.plain() for name, part in node.value.items() if judge(key, {name: part.plain()})}
+            if (rest := judge(key, sound)) is not None:
+                kept[key] = rest
+    return Config.model_construct(**kept), indices
+
+
+def _repeated_names(tree: Tree) -> list[Problem]:
+    """Cameras, defects and alerts have names of their own, whatever else is wrong with them."""
+    problems = []
+    for key in ("cameras", "defects", "alerts"):
+        section = tree.child(key)
+        first: dict[object, int] = {}
+        for index, item in enumerate(section.value if section and isinstance(section.value, list) else []):
+            named = item.child("name") or (item.child("kind") if key == "alerts" else None)  # the default name
+            if named is None or not isinstance(named.value, str):
+                continue
+            if named.value in first:
+                message = f"{named.value} is the name of {key}[{first[named.value]}] already: give each its own"
+                problems.append(named.problem(message, (key, index, "name")))
+            first.setdefault(named.value, index)
+    return problems
+
+
+def _place(tree: Tree, path: KeyPath) -> Place:
+    """Where the value at a path stands, or what it would stand in; a mapping stands at its key."""
+    for length in range(len(path), 0, -1):
+        node, parent = tree.find(path[:length]), tree.find(path[: length - 1])
+        if node is not None:
+            at_key = isinstance(node.value, dict | list) and parent is not None
+            return parent.keys.get(str(path[length - 1]), node.place) if at_key and parent else node.place
+    return tree.place
+
+
+def _absolute(model: M, tree: Tree | None, folder: Path, state_dir: Path) -> M:
+    """The model with every path in it absolute."""
+    changed: dict[str, Any] = {}
+    for key in type(model).model_fields:
+        value = getattr(model, key)
+        node = tree.child(key) if tree is not None else None
+        # What was typed after --set is relative to where it was typed.
+        base = Path.cwd() if node is not None and node.place.file.startswith(override.OPTION) else folder
+        if isinstance(value, Path):
+            base = state_dir if isinstance(model, FileAlertConfig) else base
+            changed[key] = Path(os.path.normpath(base / value.expanduser()))
+        elif isinstance(model, Detector | Segmenter) and key == "model" and _is_folder(value, base):
+            changed[key] = os.path.normpath(base / Path(value).expanduser())
+        elif isinstance(value, Model):
+            changed[key] = _absolute(value, node, folder, state_dir)
+        elif isinstance(value, list) and value and isinstance(value[0], Model):
+            items = [node.child(index) if node is not None else None for index in range(len(value))]
+            changed[key] = [_absolute(item, at, folder, state_dir) for item, at in zip(value, items, strict=True)]
+    return model.model_copy(update=changed)
+
+
+def _is_folder(name: str, base: Path) -> bool:
+    """Whether a model's name is a path; `owner/name` is a hub id unless such a folder is there."""
+    return name.startswith((".", "/", "~")) or (name != "tiny" and (base / name).is_dir())
+
+
+def _shown(value: Any, key: str = "") -> Any:
+    if isinstance(value, Secret):
+        return dict(value.origin) if value.origin else STARS
+    if isinstance(value, dict):
+        return {name: _shown(below, name) for name, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(below) for below in value]
+    if isinstance(value, Path):
+        return str(value)
+    if key == "url" and "?" in value:  # some receivers take their key as a parameter
+        return urlsplit(value)._replace(query=STARS).geturl()
+    return value

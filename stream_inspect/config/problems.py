@@ -1,0 +1,59 @@
+"""What is wrong with a configuration: every problem at once, each with its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from stream_inspect.errors import StreamInspectError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. No field holds a secret."""
+
+    file: str
+    """The configuration file as it was named, or the override: `--set web.port`."""
+    line: int | None
+    """From 1; None where the problem is not at a line (an override, a file that cannot be read)."""
+    column: int | None
+    """From 1."""
+    key: str
+    """The key's path as the user writes it (`cameras[0].source.url`); empty for the whole file."""
+    message: str
+    """What is wrong, what is allowed, what to do."""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
+        # An override is named by its key already.
+        key = "" if not self.key or place == f"--set {self.key}" else f"{self.key}: "
+        return f"{place}: {key}{self.message}"
+
+
+class ConfigError(StreamInspectError):
+    """The configuration is wrong. `problems` holds everything that is, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=_in_file_order))
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        if len(self.problems) == 1:
+            return str(self.problems[0])
+        head = f"{len(self.problems)} things are wrong in the configuration:"
+        return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
+
+
+def did_you_mean(wrong: object, known: Sequence[str]) -> str:
+    """' Did you mean x?', or nothing where no known word is near."""
+    text = str(wrong).strip().lower()
+    by_lower = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(text, by_lower, n=1, cutoff=0.6)
+    # A word that is a piece of a known one (`rate` for `rate_hz`) is nearer than its letters say.
+    near = near or [word for word in by_lower if len(text) > 2 and (text in word or word in text)][:1]
+    return f" Did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def _in_file_order(problem: Problem) -> tuple[bool, int, int, str]:
+    return (problem.line is None, problem.line or 0, problem.column or 0, problem.key)

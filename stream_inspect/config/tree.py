@@ -1,0 +1,230 @@
+"""A YAML text as plain values that know their file, line and column, with every syntax problem found on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from stream_inspect.config.problems import ConfigError, Problem
+
+MAX_BYTES = 1_000_000
+_MAX_DEPTH = 30
+_MAX_NODES = 50_000
+"""Aliases multiply what a small file holds; more than this is no configuration."""
+
+Path = tuple[str | int, ...]
+"""Keys and list indices from the top: ("cameras", 0, "source", "url")."""
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands: at a line and column (from 1) of a file, or in an override (`--set web.port`)."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(slots=True)
+class Tree:
+    """A value with its place. A mapping also knows where its keys stand."""
+
+    value: Scalar | list[Tree] | dict[str, Tree]
+    place: Place
+    path: Path = ()
+    keys: dict[str, Place] = field(default_factory=dict)
+
+    def plain(self) -> Any:
+        """The value without places, as a YAML library would give it."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def child(self, step: str | int) -> Tree | None:
+        """The value at a key or an index, if there is one."""
+        if isinstance(self.value, dict) and isinstance(step, str):
+            return self.value.get(step)
+        if isinstance(self.value, list) and isinstance(step, int) and step < len(self.value):
+            return self.value[step]
+        return None
+
+    def find(self, path: Path) -> Tree | None:
+        """The value at a path, if there is one."""
+        node: Tree | None = self
+        for step in path:
+            node = node.child(step) if node is not None else None
+        return node
+
+    def walk(self) -> Iterator[Tree]:
+        """This value and all below it."""
+        yield self
+        if isinstance(self.value, dict):
+            for child in self.value.values():
+                yield from child.walk()
+        elif isinstance(self.value, list):
+            for child in self.value:
+                yield from child.walk()
+
+    def problem(self, message: str, path: Path | None = None, place: Place | None = None) -> Problem:
+        """A problem with this value, or with what is missing or wrong at `path` inside it."""
+        place = place or self.place
+        return Problem(place.file, place.line, place.column, key_text(self.path if path is None else path), message)
+
+
+def key_text(path: Path) -> str:
+    """A path as the user writes it: `cameras[0].source.url`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def parse(text: str, place: Callable[[int, int], Place], path: Path = ()) -> tuple[Tree, list[Problem]]:
+    """The tree of a YAML 1.2 text, and what is wrong with it beside its syntax (keys written twice, tags).
+
+    `place` says what a line and a column (from 1) of the text are called. Raises `ConfigError` where the text is not
+    YAML at all.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = True  # found below, with both places
+
+    def refuse(message: str, line: int = 1, column: int = 1) -> ConfigError:
+        at = place(line, column)
+        return ConfigError([Problem(at.file, at.line, at.column, key_text(path), message)])
+
+    try:
+        root = yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise refuse(_in_plain_words(error), line, column) from None
+    except RecursionError:
+        raise refuse("is nested too deeply") from None
+    except (YAMLError, ValueError):
+        raise refuse("is not YAML text") from None
+    if root is None:
+        return Tree(None, place(1, 1), path), []
+    builder = _Builder(yaml, place)
+    try:
+        return builder.tree(root, path), builder.problems
+    except _TooMuchError as error:
+        raise refuse(str(error)) from None
+
+
+class _TooMuchError(Exception):
+    pass
+
+
+class _Builder:
+    """From ruamel's nodes to a `Tree`."""
+
+    def __init__(self, yaml: YAML, place: Callable[[int, int], Place]) -> None:
+        self.problems: list[Problem] = []
+        self._constructor = yaml.constructor
+        self._place_of = place
+        self._nodes = 0
+
+    def tree(self, node: Node, path: Path, depth: int = 0) -> Tree:
+        self._nodes += 1
+        if self._nodes > _MAX_NODES:
+            raise _TooMuchError(f"holds more than {_MAX_NODES} values, aliases counted as often as they are used")
+        if depth > _MAX_DEPTH:
+            raise _TooMuchError(f"is nested more than {_MAX_DEPTH} levels deep")
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path, depth)
+        if isinstance(node, SequenceNode):
+            items = [self.tree(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+            return Tree(items, self._place(node), path)
+        assert isinstance(node, ScalarNode)
+        return Tree(self._scalar(node, path), self._place(node), path)
+
+    def _mapping(self, node: MappingNode, path: Path, depth: int) -> Tree:
+        result = Tree({}, self._place(node), path)
+        assert isinstance(result.value, dict)
+        merged: list[Tree] = []
+        for key_node, value_node in node.value:
+            if _short_tag(key_node) == "merge":
+                merged += self._merged(value_node, path, depth)
+                continue
+            if not isinstance(key_node, ScalarNode):
+                self.problems.append(result.problem("a key must be a word", place=self._place(key_node)))
+                continue
+            key = str(key_node.value)
+            if key in result.keys:
+                first = result.keys[key]
+                message = f"is written twice (first on line {first.line}): keep one"
+                self.problems.append(result.problem(message, (*path, key), self._place(key_node)))
+                continue
+            result.keys[key] = self._place(key_node)
+            result.value[key] = self.tree(value_node, (*path, key), depth + 1)
+        for source in merged:  # keys of its own win, then the first source
+            assert isinstance(source.value, dict)
+            for key, child in source.value.items():
+                if key not in result.value:
+                    result.keys[key], result.value[key] = source.keys[key], child
+        return result
+
+    def _merged(self, node: Node, path: Path, depth: int) -> list[Tree]:
+        sources = node.value if isinstance(node, SequenceNode) else [node]
+        trees = [self.tree(source, path, depth + 1) for source in sources]
+        for tree in trees:
+            if not isinstance(tree.value, dict):
+                self.problems.append(tree.problem("<< takes an alias of a mapping, such as `<<: *name`"))
+        return [tree for tree in trees if isinstance(tree.value, dict)]
+
+    def _scalar(self, node: ScalarNode, path: Path) -> Scalar:
+        kind = _short_tag(node)
+        try:
+            if kind == "int":
+                return int(self._constructor.construct_yaml_int(node))
+            if kind == "float":
+                return float(self._constructor.construct_yaml_float(node))
+        except (ValueError, OverflowError):
+            return str(node.value)
+        if kind == "bool":
+            return str(node.value).lower() == "true"
+        if kind == "null":
+            return None
+        if kind not in ("str", "timestamp"):  # a date is text to us
+            place = self._place(node)
+            message = "begins with ! (a YAML tag): put the text in quotes"
+            self.problems.append(Problem(place.file, place.line, place.column, key_text(path), message))
+        return str(node.value)
+
+    def _place(self, node: Node) -> Place:
+        return self._place_of(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _short_tag(node: Node) -> str:
+    return str(node.tag).removeprefix("tag:yaml.org,2002:")
+
+
+_PLAIN_WORDS = (
+    ("cannot start any token", "is not YAML here: text with special characters needs quotes, and tabs do not indent"),
+    ("mapping values are not allowed", "is not YAML here: text that holds ': ' needs quotes, or a line is indented"),
+    ("undefined alias", "text that begins with * needs quotes (unquoted, it is a YAML alias)"),
+    ("undefined tag handle", "text that begins with ! needs quotes (unquoted, it is a YAML tag)"),
+    ("expected <block end>", "does not line up with the lines above: check the indentation and the quotes"),
+    ("could not find expected ':'", "is not YAML here: a ':' is missing after a key, or a quote is not closed"),
+    ("unexpected end of stream", "a quote is not closed before the end of the file"),
+    ("found unknown escape character", "a backslash in double quotes starts an escape: use single quotes"),
+    ("special characters are not allowed", "holds control characters"),
+    ("expected a single document", "holds a second document (after ---): one file holds one configuration"),
+    ("but found another document", "holds a second document (after ---): one file holds one configuration"),
+)
+
+
+def _in_plain_words(error: MarkedYAMLError) -> str:
+    # Never with the snippet or the quoted words that the library adds: the line may hold a password.
+    said = " ".join(filter(None, (error.context, error.problem)))
+    for words, plain in _PLAIN_WORDS:
+        if words in said:
+            return plain
+    quoteless = re.sub(r"""(['"]).*\1""", "...", error.problem or "wrong syntax")
+    return f"is not YAML here: {quoteless}"
