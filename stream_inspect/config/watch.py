@@ -37,6 +37,8 @@ class ConfigWatcher:
         self._taken: _Signature | None = _UNREAD
         self._seen: _Signature | None = _UNREAD
         self._seen_mono_s = time.monotonic()
+        self.wrong = False
+        """Whether the file, as last read, is refused: false again once it is mended, also back to what is in force."""
 
     def poll(self) -> Config | None:
         """The new configuration, or None when nothing has changed. Raises `ConfigError` once for a wrong change."""
@@ -54,8 +56,10 @@ class ConfigWatcher:
             return None
         self._taken = signature
         if signature is None:
+            self.wrong = True
             message = "the configuration file is gone: going on with what was read from it"
             raise ConfigError([Problem(str(self._path), None, None, "", message)])
+        self.wrong = True
         return self._take(signature, load(self._path, self._overrides))
 
     def _loads(self) -> Config | None:
@@ -66,6 +70,7 @@ class ConfigWatcher:
 
     def _take(self, signature: _Signature | None, config: Config) -> Config | None:
         self._taken = signature
+        self.wrong = False
         if config == self._current:
             return None  # saved without a change
         self._current = config
