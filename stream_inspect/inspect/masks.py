@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -75,6 +76,14 @@ def to_rle(placed: PlacedMask, width_px: int, height_px: int) -> Rle:
     uncompressed = {"size": [height_px, width_px], "counts": counts.tolist()}
     packed = coco_mask.frPyObjects(uncompressed, height_px, width_px)
     return Rle(size=(height_px, width_px), counts=packed["counts"].decode("ascii"))
+
+
+def from_rle(rle: Rle) -> BoolMask:
+    """(H, W) bool mask of the whole picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools speaks to numpy as numpy 1 wanted it
+        decoded = coco_mask.decode({"size": list(rle.size), "counts": rle.counts.encode("ascii")})
+    return np.asarray(decoded, dtype=np.bool_)
 
 
 def outline(placed: PlacedMask) -> Outline:

@@ -304,28 +304,31 @@ class InspectStage:
         self._polled_mono_ns = now_mono_ns
         try:
             config = self._watcher.poll()
-            if config is None:
-                return
-            if self._engine is None:
-                compile_prompts(config.defects)
-            else:
-                self._engine.look_for(config.defects)
+            if config is not None:
+                yield from self._adopt(config)
         except (ConfigError, PromptsError) as error:
             self._log.warning("changed configuration refused, the earlier one stays", error=str(error))
             self._refused = True
             if self._speaks_for_the_line:
                 yield from self._send(self._prompts_condition(active=True, detail=str(error)))
             return
-        except ModelError as error:
-            yield from self._give_up(error, [])
-        self._adopt(config)
-        if self._refused:
+        if self._refused and (config is not None or not self._watcher.wrong):
             self._refused = False
             if self._speaks_for_the_line:
                 yield from self._send(self._prompts_condition(active=False, detail=""))
 
-    def _adopt(self, config: Config) -> None:
-        """What the models are and which cameras there are needs a restart; all else of inspection is taken over."""
+    def _adopt(self, config: Config) -> Iterable[Output]:
+        """Take over all of inspection but the models and the list of cameras, which need a restart.
+
+        Raises `PromptsError`, and then nothing has changed.
+        """
+        if self._engine is None:
+            compile_prompts(config.defects)
+        else:
+            try:
+                self._engine.look_for(config.defects)
+            except ModelError as error:
+                yield from self._give_up(error, [])
         inspect = self._config.inspect.model_copy(
             update={"fuse_overlap": config.inspect.fuse_overlap, "max_detections": config.inspect.max_detections}
         )
