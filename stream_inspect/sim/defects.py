@@ -66,13 +66,13 @@ def _turned(points: list[Point], angle: float) -> list[Point]:
 
 
 def _scratch(rng: np.random.Generator, px_per_mm: float, style: DefectStyle) -> DefectPaint:
-    length = _room(rng, style, 48, 92)
+    length = _room(rng, style, 54, 96)
     angle = float(rng.uniform(0, np.pi))
     bend = float(rng.uniform(-0.10, 0.10)) * length
-    strokes = 1 if style.thin_scratch else int(rng.integers(3, 5))
-    width = float(rng.uniform(2.2, 3.2)) if style.thin_scratch else float(rng.uniform(2.4, 3.6))
+    strokes = 1 if style.thin_scratch else int(rng.integers(2, 5))
+    width = float(rng.uniform(3.6, 4.8)) if style.thin_scratch else float(rng.uniform(4.2, 5.6))
     cover = Canvas((length + 24, length + 24), px_per_mm)
-    gap = width + float(rng.uniform(1.6, 2.6))
+    gap = width + float(rng.uniform(2.6, 3.8))
     for stroke in range(strokes):
         y_mm = (stroke - (strokes - 1) / 2) * gap
         start, end = -length / 2 + rng.uniform(0, 0.16) * length, length / 2 - rng.uniform(0, 0.16) * length
@@ -84,16 +84,16 @@ def _scratch(rng: np.random.Generator, px_per_mm: float, style: DefectStyle) -> 
 
 def _groove(cover: U8, px_per_mm: float, width_mm: float) -> DefectPaint:
     """A scratch has a bright floor and dark flanks, so that it shows on bright and on dark parts."""
-    flanks = cv2.GaussianBlur(cover, (0, 0), max(0.4, 0.45 * width_mm * px_per_mm)).astype(np.float32)
+    flanks = cv2.GaussianBlur(cover, (0, 0), max(0.4, 0.3 * width_mm * px_per_mm)).astype(np.float32)
     floor = cover.astype(np.float32)[:, :, None] / np.float32(255)
-    bgr = floor * np.float32(246) + (1 - floor) * np.float32(34)
-    alpha = np.maximum(cover, np.minimum(flanks * np.float32(1.5), 215)) / np.float32(255)
+    bgr = floor * np.float32(250) + (1 - floor) * np.float32(34)
+    alpha = np.maximum(cover, np.minimum(flanks * np.float32(1.2), 150)) / np.float32(255)
     return DefectPaint(np.repeat(bgr.astype(np.uint8), 3, axis=2), np.asarray(alpha, np.float32))
 
 
 def _crack(rng: np.random.Generator, px_per_mm: float, style: DefectStyle) -> DefectPaint:
-    length = _room(rng, style, 55, 95)
-    width = float(rng.uniform(2.4, 4.0))
+    length = _room(rng, style, 60, 98)
+    width = float(rng.uniform(4.4, 6.4))
     cover = Canvas((length + 24, length + 24), px_per_mm)
     angle = float(rng.uniform(0, 2 * np.pi))
     spine = _jagged(rng, (-length / 2, 0.0), 0.0, length, steps=8)
@@ -137,7 +137,7 @@ def _blob(rng: np.random.Generator, px_per_mm: float, size_mm: float, lobes: flo
 
 
 def _hole(rng: np.random.Generator, px_per_mm: float, style: DefectStyle) -> DefectPaint:
-    size = _room(rng, style, 28, 48)
+    size = _room(rng, style, 36, 60)
     alpha = _blob(rng, px_per_mm, size, lobes=0.22, soft_mm=0.5)
     depth = np.clip((alpha - 0.5) * 2, 0, 1)
     inner = cv2.GaussianBlur(depth, (0, 0), max(0.5, 2.2 * px_per_mm))
@@ -176,7 +176,7 @@ def _stain_colour(rng: np.random.Generator, style: DefectStyle) -> tuple[int, in
 
 
 def _dent(rng: np.random.Generator, px_per_mm: float, style: DefectStyle) -> DefectPaint:
-    radius = _room(rng, style, 22, 38)
+    radius = _room(rng, style, 25, 40)
     side = 2 * radius + 14
     canvas = Canvas((side, side), px_per_mm)
     y_mm, x_mm = (np.indices((canvas.height_px, canvas.width_px), dtype=np.float32) + 0.5) / np.float32(px_per_mm)

@@ -138,7 +138,7 @@ class SyntheticLine:
 
     def i420(self, index: int) -> U8:
         """The picture alone, (H * 3 / 2, W) uint8."""
-        belt = self._belt(self._left_px(index))
+        belt = self._belt(self.left_px(index))
         height, width = self.height_px, self.width_px
         rng = np.random.default_rng([self.seed, _FRAME_SALT, index])
         picture: U8 = np.empty((height * 3 // 2, width), np.uint8)
@@ -150,7 +150,7 @@ class SyntheticLine:
 
     def truth(self, index: int) -> FrameTruth:
         """What the frame shows, without drawing it."""
-        left_px = self._left_px(index)
+        left_px = self.left_px(index)
         parts: list[PartTruth] = []
         defects: list[DefectTruth] = []
         for part in self.scene.parts_between(left_px, left_px + self.width_px):
@@ -202,7 +202,7 @@ class SyntheticLine:
         """How far the belt has moved since frame 0: whole chroma pixels, so that planes are cut and not resampled."""
         return 2 * round(index * self.speed_px_s / self.fps / 2)
 
-    def _left_px(self, index: int) -> int:
+    def left_px(self, index: int) -> int:
         """Belt column at the picture's left edge. Frame 0 shows an empty belt, the first part just out of sight."""
         travel_px = self._travel_px(index)
         return self._start_px - travel_px if self.moves_right else travel_px - self._start_px - self.width_px

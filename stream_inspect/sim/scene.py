@@ -27,6 +27,8 @@ Pixels = TypeVar("Pixels", U8, F32)
 _SHADOW_MM = 12.0
 _SHADOW_STRENGTH = 0.45
 _PARTS_KEPT = 12
+MOST_DEFECTS = 4
+"""Defects on one part at most."""
 _MIN_ON_PART = 0.85
 """A defect whose alpha lies on the part by less than this share is drawn elsewhere."""
 _PART_SALT, _LINE_SALT = 11, 12
@@ -143,8 +145,9 @@ class Scene:
 
     def _choose_defects(self, kind: str, rng: np.random.Generator) -> list[str]:
         choices = [name for name in ALLOWED[kind] if name in self.world.defects]
-        first, second = rng.random() < self.world.defect_share, rng.random() < self.world.second_defect_share
-        count = min(int(first) + int(first and second), len(choices))
+        chances = [self.world.defect_share, *[self.world.further_defect_share] * (MOST_DEFECTS - 1)]
+        lucky = rng.random(MOST_DEFECTS) < chances
+        count = min(int(np.logical_and.accumulate(lucky).sum()), len(choices))
         return [str(name) for name in rng.choice(choices, count, replace=False)] if count else []
 
 

@@ -36,11 +36,11 @@ class World:
     """Parts are turned by up to this angle either way."""
     defect_share: float = 0.5
     """Share of parts with at least one defect."""
-    second_defect_share: float = 0.25
-    """Share of the defective parts that have two."""
+    further_defect_share: float = 0.25
+    """Chance of one more defect on a part that has one, or two, or three."""
     thin_scratch_share: float = 0.35
     """Share of scratches that are one fine stroke instead of several broad ones."""
-    contrast: Range = (0.72, 1.0)
+    contrast: Range = (0.82, 1.0)
     """Strength of a defect; 1 is as drawn."""
     gain: Range = (0.88, 1.12)
     """Brightness of the lamp."""

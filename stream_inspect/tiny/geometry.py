@@ -18,6 +18,8 @@ CROP_PX = 128
 """Side of the segmenter's input, a crop around one hit."""
 CROP_CONTEXT = 1.75
 """Side of the crop in longer sides of the hit's box."""
+CROP_MIN_SIDE_PX = 48
+"""Smallest crop, in pixels of the camera's picture."""
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -41,30 +41,34 @@ class Strip:
 
 def draw_strip(seed: int, world: World, shrink: float = 1.0) -> Strip:
     """Draw a line's first parts. `shrink` > 1 draws finer and averages, as a camera of higher resolution does."""
-    scene = Scene(seed, world, STRIP_PX_PER_MM * shrink)
-    length_mm = world.pitch_mm * _PARTS
+    fine = draw_fine(seed, world, shrink)
+    if shrink == 1.0:
+        return fine
+    size = (round(fine.bgr.shape[1] / shrink), round(fine.bgr.shape[0] / shrink))
+    picture = np.asarray(cv2.resize(fine.bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Strip(picture, tuple(StripObject(o.class_number, _shrunk(o.stamp, shrink)) for o in fine.objects))
+
+
+def draw_fine(seed: int, world: World, fineness: float) -> Strip:
+    """Draw a line's first parts at `fineness` times the usual scale, and leave them so."""
+    scene = Scene(seed, world, STRIP_PX_PER_MM * fineness)
     start_px = round(-world.pitch_mm / 2 * scene.px_per_mm)
-    picture = scene.render(start_px, start_px + round(length_mm * scene.px_per_mm))
-    offset_mm = float(np.random.default_rng(seed).uniform(0, 160))
-    picture = np.ascontiguousarray(picture)
-    draw_rails(picture, scene.px_per_mm, offset_mm)
+    stop_px = start_px + round(world.pitch_mm * _PARTS * scene.px_per_mm)
+    picture = np.ascontiguousarray(scene.render(start_px, stop_px))
+    draw_rails(picture, scene.px_per_mm, float(np.random.default_rng(seed).uniform(0, 160)))
     layers: tuple[list[StripObject], list[StripObject], list[StripObject]] = ([], [], [])
-    for part in scene.parts_between(start_px, start_px + picture.shape[1]):
+    for part in scene.parts_between(start_px, stop_px):
         named = [(0, part.kind, part.stamp), *((1, label.name, label.stamp) for label in part.labels)]
         named += [(2, defect.name, defect.stamp) for defect in part.defects]
         for layer, name, stamp in named:
-            layers[layer].append(StripObject(CLASS_NAMES.index(name), _moved(stamp, start_px, shrink)))
-    if shrink != 1.0:
-        size = (round(picture.shape[1] / shrink), round(picture.shape[0] / shrink))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+            moved = replace(stamp, left_px=stamp.left_px - start_px)
+            layers[layer].append(StripObject(CLASS_NAMES.index(name), moved))
     return Strip(picture, (*layers[0], *layers[1], *layers[2]))
 
 
-def _moved(stamp: Stamp, start_px: int, shrink: float) -> Stamp:
-    """A stamp in the strip's pixels, the strip starting at belt column `start_px`."""
-    left, top = stamp.left_px - start_px, stamp.top_px
-    if shrink == 1.0:
-        return Stamp(left, top, stamp.mask, stamp.area_px)
+def _shrunk(stamp: Stamp, shrink: float) -> Stamp:
+    """A stamp in pixels `shrink` times larger."""
+    left, top = stamp.left_px, stamp.top_px
     x0, y0 = int(np.floor(left / shrink)), int(np.floor(top / shrink))
     x1 = int(np.ceil((left + stamp.mask.shape[1]) / shrink))
     y1 = int(np.ceil((top + stamp.mask.shape[0]) / shrink))

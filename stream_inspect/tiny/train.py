@@ -1,0 +1,140 @@
+"""Train the embedded models again, from nothing: `python -m stream_inspect.tiny.train`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import torch
+from transformers import CLIPTokenizer, Owlv2ForObjectDetection, SamModel
+
+from stream_inspect.sim.world import STANDARD
+from stream_inspect.tiny.detector_model import detector_config
+from stream_inspect.tiny.detector_training import DetectorTraining, Phase, append_rows, fresh_detector
+from stream_inspect.tiny.export import export_detector, export_segmenter
+from stream_inspect.tiny.segmenter_model import build_segmenter
+from stream_inspect.tiny.segmenter_training import SegmenterTraining
+from stream_inspect.tiny.text import teach_wordings
+from stream_inspect.tiny.tokenizer import build_tokenizer
+from stream_inspect.tiny.vocabulary import corpus
+from stream_inspect.tiny.windows import MILD, WIDE
+
+SEED = 1
+DENSE = replace(STANDARD, defect_share=0.75, further_defect_share=0.6)
+"""The standard line with far more defects: a picture costs the same and teaches more."""
+PHASES = (
+    Phase("dense", 35.0, MILD, world=DENSE, first_seed=11_000_000),
+    Phase("wide", 35.0, WIDE, peak_rate=1.0e-3, world=DENSE, first_seed=12_000_000, fine_share=0.15),
+)
+"""The detector's phases; each starts from the one before."""
+SEGMENTER_MINUTES = 8.0
+WORDING_SECONDS = 40.0
+STAGES = ("detector", "text", "segmenter")
+
+_HELP = """\
+Draws the synthetic line, trains the small OWLv2 and SAM on it and writes OUT/owlv2 and OUT/sam, two ordinary
+transformers folders. Everything has fixed seeds; how far it gets in its minutes depends on the processor.
+
+stages, in this order:
+  detector   learns to see: windows of the belt first, whole pictures at the end of each phase
+  text       then only the text tower: any wording around a known word gives that word's embedding (under a minute)
+  segmenter  SAM on crops around defects
+
+Checkpoints are written every minute to OUT/checkpoints; --resume goes on from them. One core is used.
+
+examples:
+  python -m stream_inspect.tiny.train --out /tmp/tiny                  the shipped recipe, about 80 minutes
+  python -m stream_inspect.tiny.train --out /tmp/tiny --resume         go on after an interruption
+  python -m stream_inspect.tiny.train --out /tmp/tiny --minutes 10     a quick look: everything scaled down
+  python -m stream_inspect.tiny.evaluate --models /tmp/tiny            what came of it
+"""
+
+
+def main() -> None:
+    """Train the stages asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stream_inspect.tiny.train",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where models and checkpoints go")
+    parser.add_argument("--minutes", type=float, metavar="M", help="train M minutes in all instead of the recipe's")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in DIR")
+    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="only this stage (default: all)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    whole = sum(phase.minutes for phase in PHASES) + SEGMENTER_MINUTES
+    share = options.minutes / whole if options.minutes else 1.0
+    stages = STAGES if options.stage == "all" else (options.stage,)
+    folder: Path = options.out / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    if "detector" in stages:
+        train_detector(options.out, folder, share, options.resume)
+    if "text" in stages:
+        teach_and_export(options.out, folder)
+    if "segmenter" in stages:
+        train_segmenter(options.out, folder, share, options.resume)
+
+
+def train_detector(out: Path, folder: Path, share: float, resume: bool) -> None:
+    """All phases of the detector; a finished phase is not run again on resuming."""
+    tokenizer = build_tokenizer(corpus())
+    model: Owlv2ForObjectDetection | None = None
+    before: Path | None = None
+    for phase in PHASES:
+        shorter = replace(phase, minutes=phase.minutes * share)
+        if model is None:
+            model = fresh_detector(len(tokenizer), SEED, shorter.world)
+        training = DetectorTraining(shorter, model, tokenizer, folder)
+        resumed = resume and training.resume()
+        if not resumed and before is not None:
+            training.load_cells(before)
+        for row in training.run():
+            _show(f"detector, {phase.name}", training.done, row)
+            append_rows(out / f"curve_{phase.name}.csv", [row])
+        before = training.checkpoint
+
+
+def teach_and_export(out: Path, folder: Path) -> None:
+    """Teach the last phase's detector its wordings and write OUT/owlv2."""
+    tokenizer = build_tokenizer(corpus())
+    model = load_detector(folder / f"{PHASES[-1].name}.pt", tokenizer)
+    for distance in teach_wordings(model, tokenizer, WORDING_SECONDS, SEED):
+        print(f"text: distance to the taught words {distance:.4f}", flush=True)
+    export_detector(model, tokenizer, out)
+
+
+def load_detector(checkpoint: Path, tokenizer: CLIPTokenizer) -> Owlv2ForObjectDetection:
+    """The detector of a checkpoint."""
+    model = Owlv2ForObjectDetection(detector_config(len(tokenizer)))
+    model.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
+    return model
+
+
+def train_segmenter(out: Path, folder: Path, share: float, resume: bool) -> None:
+    """Train SAM and write OUT/sam."""
+    model: SamModel = build_segmenter(SEED)
+    training = SegmenterTraining(model, SEGMENTER_MINUTES * share, folder)
+    if resume:
+        training.resume()
+    for row in training.run():
+        _show("segmenter", training.progress.seconds / (60 * training.minutes), row)
+        append_rows(out / "curve_segmenter.csv", [row])
+    export_segmenter(model, out)
+
+
+def _show(what: str, done: float, row: dict[str, float]) -> None:
+    numbers = _rounded(row)
+    print(f"{what} {100 * done:5.1f} %  " + "  ".join(numbers), flush=True)
+
+
+def _rounded(row: dict[str, float]) -> Iterator[str]:
+    return (f"{name} {value:.0f}" if value >= 100 else f"{name} {value:.3f}" for name, value in row.items())
+
+
+if __name__ == "__main__":
+    main()
