@@ -222,11 +222,15 @@ def _read_layout(descriptor: int, status: os.stat_result, path: Path) -> _Layout
     raw = os.pread(descriptor, _HEADER.size, 0)
     if len(raw) < _HEADER.size or not raw.startswith(_MAGIC):
         raise RingError(f"{path} is no frame ring: wrong header")
-    _, version, slots, width_px, height_px, _, _ = _HEADER.unpack(raw)
+    _, version, slots, width_px, height_px, slot_bytes, slots_offset = _HEADER.unpack(raw)
     if version != FORMAT_VERSION:
         raise RingError(f"{path} is a frame ring of format {version}, this program reads {FORMAT_VERSION}")
     layout = _Layout(slots, width_px, height_px)
-    if min(slots, width_px, height_px) < 1 or layout.pack() != raw or status.st_size != layout.file_bytes:
+    sizes, expected = (
+        (slot_bytes, slots_offset, status.st_size),
+        (layout.slot_bytes, layout.slots_offset, layout.file_bytes),
+    )
+    if min(slots, width_px, height_px) < 1 or sizes != expected:
         raise RingError(f"{path} is a damaged frame ring: {status.st_size} bytes do not fit its header")
     return layout
 
