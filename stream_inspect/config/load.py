@@ -16,6 +16,7 @@ from stream_inspect.config.crosscheck import crosscheck
 from stream_inspect.config.explain import explain
 from stream_inspect.config.models import Config, Detector, FileAlertConfig, Model, Segmenter
 from stream_inspect.config.problems import ConfigError, Problem
+from stream_inspect.config.schema import in_words, schema_at
 from stream_inspect.config.secret import Secret
 from stream_inspect.config.tree import MAX_BYTES, Place, Tree, parse
 from stream_inspect.config.tree import Path as KeyPath
@@ -76,11 +77,8 @@ def redacted(config: Config) -> str:
 
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
     stream = StringIO()
-    yaml.dump(_shown(config.model_dump()), stream)
+    YAML().dump(_shown(config.model_dump()), stream)
     return stream.getvalue()
 
 
@@ -128,7 +126,7 @@ def _validated(tree: Tree, folder: Path) -> tuple[Config | None, list[Problem]]:
         if path[0] in indices and len(path) > 1:
             path = (path[0], indices[str(path[0])][int(path[1])], *path[2:])
         between.append(tree.problem(finding.message, path, _place(tree, path)))
-    everything = [*problems.values(), *between, *_repeated_names(tree)]
+    everything = [*problems.values(), *between, *_repeated_names(tree), *_truth_for_numbers(config, tree)]
     return (None if everything else config), everything
 
 
@@ -175,6 +173,23 @@ def _repeated_names(tree: Tree) -> list[Problem]:
                 message = f"{named.value} is the name of {key}[{first[named.value]}] already: give each its own"
                 problems.append(named.problem(message, (key, index, "name")))
             first.setdefault(named.value, index)
+    return problems
+
+
+def _truth_for_numbers(model: Model, tree: Tree) -> list[Problem]:
+    """pydantic takes true for 1, and nobody means that."""
+    problems = []
+    for key in type(model).model_fields:
+        value, node = getattr(model, key, None), tree.child(key)
+        if node is None:
+            continue
+        if isinstance(node.value, bool) and type(value) in (int, float):
+            problems.append(node.problem(f"must be {in_words(schema_at(tree, node.path))}, not true or false"))
+        elif isinstance(value, Model):
+            problems += _truth_for_numbers(value, node)
+        elif isinstance(value, list) and isinstance(node.value, list) and len(value) == len(node.value):
+            for item, at in zip(value, node.value, strict=True):
+                problems += _truth_for_numbers(item, at) if isinstance(item, Model) else []
     return problems
 
 
