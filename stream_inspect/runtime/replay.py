@@ -1,0 +1,484 @@
+"""`stream-inspect replay`: judge a recording as fast as it can be judged, dropping nothing, the same at each run.
+
+One process and the stage objects of the service: the file camera decodes, the sampler picks by pts, the engine judges,
+and the track and decide stages do what they do on the line. All times are the recording's own (`Clock.MEDIA`), so that
+nothing in the results depends on when or how fast they were made; wall time is in timing.json alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import msgspec
+import numpy as np
+
+from stream_inspect.capture.camera import CameraInfo, CapturedFrame, EndOfMediaError
+from stream_inspect.capture.conditions import Change, ConditionWatch
+from stream_inspect.capture.files import FileCamera
+from stream_inspect.capture.sampler import Sampler
+from stream_inspect.config.models import Config, FileSource, Recorder
+from stream_inspect.decide.event_log import MemoryLog
+from stream_inspect.decide.stage import DecideStage
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.inspect.detect.detector import OutOfMemoryError
+from stream_inspect.messages import AnyMessage, Clock, Condition, FrameHeader, FrameId, Inspection, Tracked
+from stream_inspect.picture import Picture, UInt8Array, i420_shape
+from stream_inspect.runtime import replay_summary as summaries
+from stream_inspect.runtime.replay_frames import RecordedFrames, to_line
+from stream_inspect.runtime.replay_summary import Summary
+from stream_inspect.runtime.replay_video import AnnotatedVideo
+from stream_inspect.sinks.annotate import marks_at, severities
+from stream_inspect.track.stage import TrackStage
+
+RESULTS = ("events.jsonl", "frames.jsonl", "annotated.mp4", "timing.json", "summary.json")
+"""The files of a replay; summary.json is written last, so that a folder with it is complete."""
+_PICTURES_BYTES = 256 * 1024 * 1024
+"""Pictures held at most while their frames wait for the next judged one."""
+_PROGRESS_S = 0.1
+
+
+class ReplayError(StreamInspectError):
+    """This replay cannot be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a replay has come."""
+
+    frames: int
+    frame_count: int | None
+    judged: int
+    events: int
+    media_s: float
+    wall_s: float
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A frame on its way through the replay."""
+
+    header: FrameHeader
+    picture: Picture
+    changes: list[Change]
+    due: bool
+    inspection: Inspection | None = None
+    tracked: Tracked | None = None
+
+
+def replay(
+    video: Path,
+    config: Config,
+    out: Path,
+    *,
+    inspections: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    force: bool = False,
+) -> Summary:
+    """Replay `video` as the first camera of `config` would have seen it, into the folder `out`.
+
+    With `inspections` the detections come from that frames.jsonl and no model is loaded. Raises `StreamInspectError`
+    (its text says what to do) for a video, a configuration or recorded detections that cannot be used, and for a folder
+    that is not empty unless `force` allows to replace an earlier replay's files in it.
+    """
+    started_utc, began = datetime.now(UTC), time.perf_counter()
+    camera = config.cameras[0].model_copy(update={"source": FileSource(kind="file", path=video, pace="fast")})
+    config = config.model_copy(update={"cameras": [camera], "recorder": _pictureless(config.recorder)})
+    source = FileCamera(camera)
+    info = source.open()
+    with ExitStack() as stack:
+        stack.callback(source.close)
+        judge: _Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
+        _make_room(out, force, [video, *([inspections] if inspections else [])])
+        stack.callback(judge.close)
+        judge.open()
+        load_s = time.perf_counter() - began
+        run = _Run(config, info, judge, out, stack, progress)
+        run.all_frames(source)
+        summary = Summary(
+            camera=camera.name,
+            line=config.line_of(camera.name),
+            video=summaries.Video(
+                name=video.name,
+                sha256=(video_hash := summaries.file_hash(video)),
+                codec=info.codec,
+                width_px=info.width_px,
+                height_px=info.height_px,
+                duration_s=run.duration_s,
+            ),
+            frames=run.frames,
+            detections=run.detections,
+            events=summaries.count_events(run.log.events),
+            hashes=summaries.Hashes(
+                program=summaries.program(),
+                video=video_hash,
+                config=summaries.config_hash(config, camera),
+                models=judge.model_hash,
+                prompts=judge.prompts_hash,
+                inspections=summaries.file_hash(inspections) if inspections else "",
+            ),
+            defects_not_configured=judge.not_configured,
+        )
+    total_s = time.perf_counter() - began
+    timing = summaries.Timing(
+        started_utc=started_utc.isoformat(timespec="milliseconds"),
+        load_models_s=round(load_s, 3),
+        judge_s=round(run.judge_s, 3),
+        total_s=round(total_s, 3),
+        judged_fps=round(run.frames.judged / total_s, 2),
+        times_real_time=round(run.duration_s / total_s, 2),
+    )
+    _write_json(out / "timing.json", timing)
+    _write_json(out / "summary.json", summary)
+    return summary
+
+
+# --- who judges --------------------------------------------------------------------------------------------------
+
+
+class _Judge(Protocol):
+    """Says which frames are due, and what is in them."""
+
+    batch: int
+    model_hash: str
+    prompts_hash: str
+    not_configured: list[str]
+
+    def open(self) -> None: ...
+
+    def is_due(self, header: FrameHeader) -> bool: ...
+
+    def judge(self, frames: Sequence[_Frame]) -> list[Inspection]: ...
+
+    def end(self, frame_count: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ModelJudge:
+    """The models, on the frames that the sampler picks."""
+
+    def __init__(self, config: Config) -> None:
+        # Here and not above: the engine brings torch along, which a replay of recorded detections does without.
+        from stream_inspect.inspect.engine import CameraSettings, build_engine
+
+        camera = config.cameras[0]
+        self._defects = config.defects
+        self._settings = CameraSettings.of(camera)
+        self._sampler = Sampler(camera.sampling.rate_hz)
+        self._most = config.inspect.batch_max_frames
+        self._engine = build_engine(config.inspect, config.inspect.workers[0])
+        self.batch = 1
+        self.model_hash = self._engine.model_hash
+        self.prompts_hash = ""
+        self.not_configured: list[str] = []
+
+    def open(self) -> None:
+        self._engine.open()
+        self._engine.look_for(self._defects)
+        self.prompts_hash = self._engine.prompts_hash
+        self.batch = min(self._most, self._engine.useful_batch)
+
+    def is_due(self, header: FrameHeader) -> bool:
+        return self._sampler.due(header.id.pts_s)
+
+    def judge(self, frames: Sequence[_Frame]) -> list[Inspection]:
+        inspections: list[Inspection] = []
+        while len(inspections) < len(frames):
+            part = frames[len(inspections) :][: self.batch]
+            try:
+                found = self._engine.judge([frame.picture.to_rgb() for frame in part], [self._settings] * len(part))
+            except OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self.batch = len(part) // 2
+                continue
+            inspections += [
+                Inspection(
+                    frame=frame.header,
+                    detections=detections,
+                    model_hash=self.model_hash,
+                    prompts_hash=self.prompts_hash,
+                    judged_mono_ns=frame.header.capture_mono_ns,
+                )
+                for frame, detections in zip(part, found, strict=True)
+            ]
+        return inspections
+
+    def end(self, frame_count: int) -> None:
+        """All that was due has been judged."""
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class RecordedJudge:
+    """Detections made before, on the frames that they name."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self._recorded = RecordedFrames(path, config.cameras[0], config.defects)
+        self.batch = 1
+        self.model_hash = self._recorded.model_hash
+        self.prompts_hash = self._recorded.prompts_hash
+        self.not_configured = self._recorded.not_configured
+
+    def open(self) -> None:
+        """The file is read and checked already."""
+
+    def is_due(self, header: FrameHeader) -> bool:
+        return self._recorded.is_due(header)
+
+    def judge(self, frames: Sequence[_Frame]) -> list[Inspection]:
+        return [self._recorded.take(frame.header) for frame in frames]
+
+    def end(self, frame_count: int) -> None:
+        self._recorded.end(frame_count)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+# --- the run -----------------------------------------------------------------------------------------------------
+
+
+class _Run:
+    """The state of one replay: frames wait here for their batch, and then for the next judged frame to be drawn."""
+
+    def __init__(
+        self,
+        config: Config,
+        info: CameraInfo,
+        judge: _Judge,
+        out: Path,
+        stack: ExitStack,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        camera = config.cameras[0]
+        self._camera = camera
+        self._info = info
+        self._judge = judge
+        self._out = out
+        self._stack = stack
+        self._progress = progress
+        self._height_px = config.recorder.height_px
+        self._severity = severities(config.defects)
+        self.log = MemoryLog()
+        self._track = TrackStage(config.cameras, config.track)
+        self._decide = DecideStage(config, self.log)
+        for stage in (self._track, self._decide):
+            stage.open()
+            stack.callback(stage.close)
+        self._events_file: BinaryIO = stack.enter_context((out / "events.jsonl").open("wb"))
+        self._frames_file: BinaryIO = stack.enter_context((out / "frames.jsonl").open("wb"))
+        self._video: AnnotatedVideo | None = None
+        self._watch: ConditionWatch | None = None
+        self._undecided: deque[_Frame] = deque()
+        self._undrawn: deque[_Frame] = deque()
+        self._drawn: Tracked | None = None
+        self._held_bytes = 0
+        self._began = self._shown = time.perf_counter()
+        self._first_pts_s = self._last_pts_s = 0.0
+        self._written_events = 0
+        self.frames = summaries.Frames()
+        self.detections = 0
+        self.judge_s = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the last."""
+        return round(self._last_pts_s - self._first_pts_s, 6)
+
+    def all_frames(self, source: FileCamera) -> None:
+        """Read the recording to its end, and finish all that it began."""
+        seq = 0
+        while True:
+            try:
+                captured = source.read(_MEMORY_SINK)
+            except EndOfMediaError:
+                break
+            self.frames.captured += 1
+            if captured is None:
+                self.frames.dropped["capture.bad_frame"] = self.frames.dropped.get("capture.bad_frame", 0) + 1
+                if self._watch is not None:
+                    self._watch.damaged(self._last_pts_s)
+                continue
+            self._take(captured, seq)
+            seq += 1
+            self._show(finished=False)
+        self._judge_waiting()
+        self._judge.end(seq)
+        self._finish()
+        self.frames.residual = self.frames.captured - (
+            self.frames.judged + self.frames.not_due + sum(self.frames.dropped.values()) + self.frames.in_flight
+        )
+        self._show(finished=True)
+
+    def _take(self, captured: CapturedFrame, seq: int) -> None:
+        header = _header(captured, self._camera.name, seq)
+        pts_s = self._last_pts_s = header.id.pts_s
+        if self._watch is None:
+            self._first_pts_s = pts_s
+            self._watch = ConditionWatch(
+                self._camera.conditions,
+                belt_moves=self._camera.belt is not None,
+                expect_frames=False,
+                now_s=pts_s,
+            )
+            self._video = AnnotatedVideo(
+                self._out / "annotated.mp4", captured.picture, captured.time_base, self._info.fps, self._height_px
+            )
+            self._stack.callback(self._video.close)
+        changes = self._watch.frame(captured.picture.luma, pts_s) + self._watch.tick(pts_s)
+        frame = _Frame(header, captured.picture, changes, self._judge.is_due(header))
+        self._held_bytes += captured.picture.i420.nbytes
+        self._undecided.append(frame)
+        waiting = sum(waiting.due for waiting in self._undecided)
+        if not waiting or waiting >= self._judge.batch or self._held_bytes > _PICTURES_BYTES:
+            self._judge_waiting()
+        self._draw(everything=self._held_bytes > _PICTURES_BYTES)
+
+    def _judge_waiting(self) -> None:
+        """Judge the due frames that wait, and pass all frames that wait through tracking and deciding, in order."""
+        due = [frame for frame in self._undecided if frame.due]
+        if due:
+            began = time.perf_counter()
+            for frame, inspection in zip(due, self._judge.judge(due), strict=True):
+                frame.inspection = inspection
+            self.judge_s += time.perf_counter() - began
+        while self._undecided:
+            frame = self._undecided.popleft()
+            self._decide_on([_condition(change, self._camera.name, frame.header) for change in frame.changes])
+            if frame.inspection is not None:
+                self.frames.judged += 1
+                self.detections += len(frame.inspection.detections)
+                self._frames_file.write(to_line(frame.inspection))
+                for output in self._track.process([frame.inspection]):
+                    if isinstance(output.message, Tracked):
+                        frame.tracked = output.message
+                        self._decide_on([output.message])
+            else:
+                self.frames.not_due += 1
+            self._undrawn.append(frame)
+
+    def _decide_on(self, messages: Sequence[AnyMessage]) -> None:
+        self._decide.process(messages)
+        for event in self.log.events[self._written_events :]:
+            self._events_file.write(msgspec.json.encode(event) + b"\n")
+        self._written_events = len(self.log.events)
+
+    def _draw(self, *, everything: bool) -> None:
+        """Write the frames that lie before a judged one: they can be drawn between that one and the one before."""
+        while self._undrawn:
+            after = next((frame.tracked for frame in islice(self._undrawn, 1, None) if frame.tracked is not None), None)
+            if after is None and not everything:
+                return
+            frame = self._undrawn.popleft()
+            self._drawn = frame.tracked or self._drawn
+            marks = marks_at(frame.header.id.pts_s, self._drawn, after, self._severity)
+            assert self._video is not None
+            self._video.add(frame.picture, frame.header.id.pts, marks)
+            self._held_bytes -= frame.picture.i420.nbytes
+
+    def _finish(self) -> None:
+        for output in self._track.end_all():
+            self._decide_on([output.message])
+        last = self._undrawn[-1].header if self._undrawn else None
+        if self._watch is not None and last is not None:
+            self._decide_on([_condition(change, self._camera.name, last) for change in self._watch.finish()])
+        self._draw(everything=True)
+
+    def _show(self, *, finished: bool) -> None:
+        now = time.perf_counter()
+        if self._progress is None or (now - self._shown < _PROGRESS_S and not finished):
+            return
+        self._shown = now
+        self._progress(
+            Progress(
+                frames=self.frames.captured,
+                frame_count=self._info.frame_count,
+                judged=self.frames.judged,
+                events=summaries.count_events(self.log.events).defects,
+                media_s=self._last_pts_s - self._first_pts_s,
+                wall_s=now - self._began,
+            )
+        )
+
+
+class _MemorySink:
+    """Each picture into memory of its own: nothing is overwritten before it was drawn."""
+
+    def slot(self, width_px: int, height_px: int) -> UInt8Array:
+        return np.empty(i420_shape(width_px, height_px), dtype=np.uint8)
+
+
+_MEMORY_SINK = _MemorySink()
+
+
+def _header(captured: CapturedFrame, camera: str, seq: int) -> FrameHeader:
+    """The header of a recorded frame: its times are its pts."""
+    time_base = captured.time_base
+    media_ns = captured.pts * time_base.numerator * 1_000_000_000 // time_base.denominator
+    return FrameHeader(
+        id=FrameId(
+            camera=camera,
+            session=0,
+            seq=seq,
+            pts=captured.pts,
+            time_base_num=time_base.numerator,
+            time_base_den=time_base.denominator,
+        ),
+        width_px=captured.picture.width_px,
+        height_px=captured.picture.height_px,
+        color_matrix=captured.picture.matrix,
+        full_range=captured.picture.full_range,
+        capture_mono_ns=media_ns,
+        capture_utc_ns=media_ns,
+        clock=Clock.MEDIA,
+        ledger_index=seq,
+    )
+
+
+def _condition(change: Change, camera: str, frame: FrameHeader) -> Condition:
+    since_ns = round(change.since_s * 1e9)
+    return Condition(
+        camera=camera,
+        kind=change.kind,
+        active=change.active,
+        detail=change.detail,
+        mono_ns=since_ns,
+        utc_ns=since_ns,
+        frame=frame,
+    )
+
+
+def _pictureless(recorder: Recorder) -> Recorder:
+    """A replay makes one annotated video and no clips, so its events name none."""
+    return recorder.model_copy(update={"enabled": False})
+
+
+def _make_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
+    """An empty folder for the results, or, with `force`, one without those of an earlier replay."""
+    for path in inputs:
+        if path.resolve().parent == out.resolve() and path.name in RESULTS:
+            raise ReplayError(f"{path} would be overwritten by its own replay: choose another folder than {out}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ReplayError(f"{out} is not a folder") from None
+    except OSError as error:
+        raise ReplayError(f"{out} cannot be made: {error.strerror}") from None
+    if any(out.iterdir()) and not force:
+        raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
+    for name in reversed(RESULTS):
+        (out / name).unlink(missing_ok=True)
+
+
+def _write_json(path: Path, value: msgspec.Struct) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")

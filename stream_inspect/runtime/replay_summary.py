@@ -1,0 +1,114 @@
+"""What a replay says of itself: summary.json is the same at each run, and names what must be the same for that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from stream_inspect import __version__
+from stream_inspect.config.models import Camera, Config
+from stream_inspect.messages import Event, EventState
+
+
+class Frames(msgspec.Struct, kw_only=True):
+    """The ledger of the frames: captured = judged + not_due + dropped + in_flight, the rest is the residual."""
+
+    captured: int = 0
+    judged: int = 0
+    not_due: int = 0
+    dropped: dict[str, int] = {}
+    in_flight: int = 0
+    residual: int = 0
+
+
+class Events(msgspec.Struct, kw_only=True):
+    """Confirmed events, by name."""
+
+    defects: int = 0
+    conditions: int = 0
+    by_name: dict[str, int] = {}
+
+
+class Video(msgspec.Struct, kw_only=True, frozen=True):
+    """The recording."""
+
+    name: str
+    sha256: str
+    codec: str
+    width_px: int
+    height_px: int
+    duration_s: float
+
+
+class Hashes(msgspec.Struct, kw_only=True, frozen=True):
+    """When two replays differ, one of these does too."""
+
+    program: str
+    video: str
+    config: str
+    models: str
+    prompts: str
+    inspections: str
+
+
+class Summary(msgspec.Struct, kw_only=True, frozen=True):
+    """summary.json."""
+
+    camera: str
+    line: str
+    video: Video
+    frames: Frames
+    detections: int
+    events: Events
+    hashes: Hashes
+    defects_not_configured: list[str] = []
+
+
+class Timing(msgspec.Struct, kw_only=True, frozen=True):
+    """timing.json: all that is wall time, and so differs from run to run."""
+
+    started_utc: str
+    load_models_s: float
+    judge_s: float
+    total_s: float
+    judged_fps: float
+    times_real_time: float
+
+
+def count_events(events: list[Event]) -> Events:
+    """What was confirmed."""
+    confirmed = [event for event in events if event.state is EventState.CONFIRMED]
+    return Events(
+        defects=sum(event.kind == "defect" for event in confirmed),
+        conditions=sum(event.kind == "condition" for event in confirmed),
+        by_name=dict(sorted(Counter(event.name for event in confirmed).items())),
+    )
+
+
+def config_hash(config: Config, camera: Camera) -> str:
+    """SHA-256 of what the verdicts of this camera depend on. Paths, outputs and the source do not count."""
+    parts = {
+        "line": config.line_of(camera.name),
+        "camera": camera.model_dump(mode="json", exclude={"source"}),
+        "defects": [defect.model_dump(mode="json") for defect in config.defects],
+        "inspect": config.inspect.model_dump(mode="json", exclude={"workers", "batch_max_frames"}),
+        "track": config.track.model_dump(mode="json"),
+        "decide": config.decide.model_dump(mode="json"),
+        "height_px": config.recorder.height_px,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def program() -> str:
+    """Name and version of what made the results."""
+    return f"stream_inspect {__version__}"
