@@ -27,6 +27,9 @@ from stream_inspect.picture import UInt8Array
 SAME_MASK = 0.7
 """Two hits of one defect whose tight boxes share more than this (of the smaller) are the same defect found twice."""
 
+SMALLEST_SIDE_PX = 0.5
+"""A box with less than this inside the picture is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class CameraSettings:
@@ -140,20 +143,20 @@ class InspectionEngine:
         """Fused boxes above threshold, inside the picture and not outside the region, at most `max_detections`."""
         found = prompts.candidates(raw)
         height, width = picture.shape[:2]
+        # Cut first: a box in the padding must not pull one in the picture towards itself.
+        cut = np.clip(found.boxes_xyxy_px, 0, np.float32((width, height, width, height)))
+        seen = ((cut[:, 2:] - cut[:, :2]) >= SMALLEST_SIDE_PX).all(axis=1)
         boxes = fuse(
-            found.boxes_xyxy_px,
-            found.scores,
-            found.defects,
+            cut[seen],
+            found.scores[seen],
+            found.defects[seen],
             longer_side_px=max(height, width),
             overlap=self._fuse_overlap,
         )
-        clipped = np.clip(boxes.boxes_xyxy, 0, (width, height, width, height))
-        sides = clipped[:, 2:] - clipped[:, :2]
-        keep: NDArray[np.bool_] = np.asarray((sides >= 0.5).all(axis=1))
         if camera.region_px is not None:
-            region = camera.region_px
-            keep = keep & np.array([regions.share_inside(_as_box(box), region) > 0 for box in clipped], dtype=np.bool_)
-        return Boxes(clipped, boxes.scores, boxes.classes).take(keep).take(slice(self._max_detections))
+            touching = [regions.share_inside(_as_box(box), camera.region_px) > 0 for box in boxes.boxes_xyxy]
+            boxes = boxes.take(np.asarray(touching, dtype=np.bool_))
+        return boxes.take(slice(self._max_detections))
 
     def _masks(self, segmenter: Segmenter, picture: UInt8Array, hits: Boxes) -> list[masks.PlacedMask | None]:
         height, width = picture.shape[:2]

@@ -76,7 +76,7 @@ class InspectStage:
         self._reload_wait_ns = FIRST_RELOAD_NS
         self._reload_at_mono_ns = 0
         self._polled_mono_ns = 0
-        self._refused = False
+        self._refused: type[Exception] | None = None
         self.wake_fd: int | None = None
 
     # --- the stage contract --------------------------------------------------------------------------------------
@@ -308,12 +308,13 @@ class InspectStage:
                 yield from self._adopt(config)
         except (ConfigError, PromptsError) as error:
             self._log.warning("changed configuration refused, the earlier one stays", error=str(error))
-            self._refused = True
+            self._refused = type(error)
             if self._speaks_for_the_line:
                 yield from self._send(self._prompts_condition(active=True, detail=str(error)))
             return
-        if self._refused and (config is not None or not self._watcher.wrong):
-            self._refused = False
+        put_back = self._refused is ConfigError and not self._watcher.wrong
+        if self._refused is not None and (config is not None or put_back):
+            self._refused = None
             if self._speaks_for_the_line:
                 yield from self._send(self._prompts_condition(active=False, detail=""))
 
