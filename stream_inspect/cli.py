@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,16 +19,16 @@ EXIT_FAILED, EXIT_USAGE, EXIT_NOW = 1, 2, 130
 app = typer.Typer(
     name="stream-inspect",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Real-time inspection of production lines: defects described in plain words, no training.
 
-    Begin with [bold]stream-inspect demo[/bold]: a synthetic line, inspected on this computer. Then copy an example
-    configuration, point it at your camera, ask [bold]stream-inspect check[/bold] whether everything is there, and
-    [bold]stream-inspect run[/bold] it.
+    Begin with **stream-inspect demo**: a synthetic line, inspected on this computer. Then copy an example
+    configuration, point it at your camera, ask **stream-inspect check** whether everything is there, and
+    **stream-inspect run** it.
 
-    [bold]Exit codes[/bold]: 0 done, or stopped in good order by Ctrl-C or SIGTERM; 1 it failed, or a check found
+    **Exit codes**: 0 done, or stopped in good order by Ctrl-C or SIGTERM; 1 it failed, or a check found
     something wrong; 2 wrong usage or a wrong configuration (every error is listed with file and line); 130 stopped at
     once by a second Ctrl-C.
     """,
@@ -211,5 +211,79 @@ def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOpt
 # --- prompts -----------------------------------------------------------------------------------------------------
 
 
-def _print_lines(lines: Any) -> None:
-    out.print(str(lines), markup=False, soft_wrap=True)
+def _print_text(text: str) -> None:
+    out.print(text, markup=False, soft_wrap=True)
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """The models on this computer: embedded, fetched from the hub, and the default ones that are missing."""
+    from stream_inspect.runtime.models_command import list_models
+
+    with _told_plainly():
+        raise typer.Exit(list_models(out))
+
+
+@models_app.command("pull")
+def models_pull(
+    model: Annotated[str, typer.Argument(metavar="ID", help="A hub id: google/owlv2-base-patch16-ensemble")],
+    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit to pin.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Into this folder, to carry to a computer without a network.")
+    ] = None,
+) -> None:
+    """Fetch a model from the hub, once; after that no network is needed."""
+    from stream_inspect.runtime.models_command import pull
+
+    with _told_plainly():
+        raise typer.Exit(pull(out, model, revision=revision, to=to))
+
+
+@models_app.command("verify")
+def models_verify(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Ids or folders; all that are here if none.")
+    ] = None,
+) -> None:
+    """Read every byte of the models' files and say which are damaged or missing."""
+    from stream_inspect.runtime.models_command import verify
+
+    with _told_plainly():
+        raise typer.Exit(verify(out, models or ()))
+
+
+# --- bench -------------------------------------------------------------------------------------------------------
+
+
+@bench_app.command("transport")
+def bench_transport(
+    frames: Annotated[int, typer.Option(min=10, help="Frames in each round.")] = 300,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, the peers in turn.")] = 5,
+) -> None:
+    """Frames between two processes: the ring and a header, against raw pyzmq and imagezmq."""
+    from stream_inspect.runtime.bench.transport import run as run_bench
+
+    with _told_plainly():
+        _print_text(run_bench(frames=frames, rounds=rounds).to_text())
+
+
+@bench_app.command("inspect")
+def bench_inspect(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, the two in turn.")] = 5,
+    detector: Annotated[str, typer.Option(help="`tiny`, a hub id or a folder.")] = "tiny",
+    segmenter: Annotated[str, typer.Option(help="`tiny`, a hub id or a folder.")] = "tiny",
+) -> None:
+    """Judging a picture: our path against the plain transformers one, on the same weights and pictures."""
+    from stream_inspect.runtime.bench.inspect import run as run_bench
+
+    with _told_plainly():
+        _print_text(run_bench(rounds=rounds, detector=detector, segmenter=segmenter).to_text())
+
+
+@bench_app.command("track")
+def bench_track() -> None:
+    """Linking defects on a belt: our trackers against ByteTrack and SORT of the `trackers` package."""
+    from stream_inspect.runtime.bench.track import run as run_bench
+
+    with _told_plainly():
+        _print_text(run_bench().to_text())
