@@ -92,6 +92,17 @@ def lay_down_gray(gray: UInt8Array, sink: FrameSink) -> Picture:
     return Picture(slot, width, height, full_range=True)
 
 
+def lay_down_yuyv(yuyv: UInt8Array, sink: FrameSink) -> Picture:
+    """Write an (H, W, 2) uint8 picture of Y0 U Y1 V (4:2:2, W even) into the sink's slot."""
+    height, width = yuyv.shape[:2]
+    slot = sink.slot(width, height)
+    planes = planes_of(slot)
+    _copy_luma(yuyv[:, :, 0], planes.y)
+    _copy_chroma(np.ascontiguousarray(yuyv[:, 0::2, 1]), planes.u)
+    _copy_chroma(np.ascontiguousarray(yuyv[:, 1::2, 1]), planes.v)
+    return Picture(slot, width, height)
+
+
 def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> UInt8Array:
     """One plane of the decoder's buffer as a (height, width) view; its rows may be longer than that."""
     plane = frame.planes[index]

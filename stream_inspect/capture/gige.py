@@ -1,0 +1,230 @@
+"""GigE Vision cameras through Aravis, by GObject introspection.
+
+An installation needs Aravis with its typelib, and PyGObject in the service's environment:
+`apt install gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc` and
+`pip install 'stream-inspect[gige]'`. Nothing of that is imported before a GigE camera is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+
+from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
+from stream_inspect.capture.device_clock import DeviceClock
+from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray, lay_down_yuyv
+from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import GigeSource
+from stream_inspect.messages import Clock
+from stream_inspect.picture import Picture, UInt8Array
+
+_TIME_BASE = Fraction(1, 1_000_000_000)
+_SILENT_LIMIT_S = 1.5
+_MOST_MISSING = 1000
+"""A larger gap in the frame numbers is a camera that counts anew."""
+_LAST_SHORT_ID = 0xFFFF
+"""GigE Vision 1.x counts blocks from 1 to 65535 and begins at 1 again."""
+
+LayDown = Callable[[UInt8Array, FrameSink], Picture]
+
+
+def _from(code: int) -> LayDown:
+    """A conversion by OpenCV on the way to the slot."""
+
+    def lay_down(raw: UInt8Array, sink: FrameSink) -> Picture:
+        return lay_down_bgr(np.asarray(cv2.cvtColor(raw, code), np.uint8), sink)
+
+    return lay_down
+
+
+# Pixel format: GenICam name, bytes a pixel, how it gets into the slot.
+_FORMATS: dict[str, tuple[str, int, LayDown]] = {
+    "mono8": ("Mono8", 1, lay_down_gray),
+    "rgb8": ("RGB8", 3, _from(cv2.COLOR_RGB2BGR)),
+    "bgr8": ("BGR8", 3, lay_down_bgr),
+    "bayer_rg8": ("BayerRG8", 1, _from(cv2.COLOR_BayerRGGB2BGR)),
+    "bayer_gb8": ("BayerGB8", 1, _from(cv2.COLOR_BayerGBRG2BGR)),
+    "bayer_gr8": ("BayerGR8", 1, _from(cv2.COLOR_BayerGRBG2BGR)),
+    "bayer_bg8": ("BayerBG8", 1, _from(cv2.COLOR_BayerBGGR2BGR)),
+    "yuv422_8": ("YUV422_8", 2, lay_down_yuyv),
+}
+
+
+class GigeCamera:
+    """One GigE Vision camera. Its timestamps are the frames' pts, and steady their host time."""
+
+    def __init__(self, config: CameraConfig) -> None:
+        assert isinstance(config.source, GigeSource)
+        self._source = config.source
+        self._genicam_name, self._bytes_per_px, self._lay_down = _FORMATS[config.source.pixel_format]
+        self._aravis: Any = None
+        self._glib_error: Any = RuntimeError
+        self._camera: Any = None
+        self._stream: Any = None
+        self._clock = DeviceClock()
+        self._last_id: int | None = None
+        self._last_pts = -1
+        self._missing = 0
+        self._held: Any = None
+        self._lost = False
+
+    def open(self) -> CameraInfo:
+        aravis, self._glib_error = _import_aravis()
+        self._lost = False
+        self._aravis = aravis
+        name = self._source.device or "any GigE camera"
+        try:
+            self._camera = aravis.Camera.new(self._source.device or _first_device(aravis))
+            fps = self._configure()
+            self._stream = self._camera.create_stream(None, None)
+            payload_bytes = self._camera.get_payload()
+            for _ in range(self._source.buffers):
+                self._stream.push_buffer(aravis.Buffer.new_allocate(payload_bytes))
+            _, _, width_px, height_px = self._camera.get_region()
+            self._camera.start_acquisition()
+        except self._glib_error as error:
+            self.close()
+            aravis.update_device_list()  # the next attempt finds a camera that has come, or has another address now
+            raise CameraError(f"{name}: {error.message}") from None
+        self._clock = DeviceClock()
+        self._last_id, self._last_pts, self._missing = None, -1, 0
+        return CameraInfo(
+            width_px=width_px,
+            height_px=height_px,
+            fps=fps,
+            codec=self._source.pixel_format,
+            time_base=_TIME_BASE,
+            clock=Clock.DEVICE,
+        )
+
+    def read(self, sink: FrameSink) -> CapturedFrame | None:
+        """As the contract says; a frame number that was left out counts as a bad frame of its own."""
+        if self._stream is None:
+            raise CameraError("the camera is not open")
+        if self._missing:
+            self._missing -= 1
+            return None
+        buffer = self._held or self._pop()
+        if self._held is None:
+            self._missing = self._missing_before(buffer.get_frame_id())
+            if self._missing:
+                self._held = buffer
+                return self.read(sink)
+        self._held = None
+        try:
+            return self._take(buffer, time.monotonic_ns(), sink)
+        finally:
+            self._stream.push_buffer(buffer)
+
+    def close(self) -> None:
+        """Let go of the camera. One that does not answer any more is let go of in the background.
+
+        Aravis repeats each command to a dead camera for seconds, eleven in all; a new connection need not wait for it.
+        """
+        held = [self._held, self._stream, self._camera]
+        camera, self._camera, self._stream, self._held = self._camera, None, None, None
+        if camera is None:
+            return
+        if self._lost:
+            threading.Thread(target=held.clear, name="gige-let-go", daemon=True).start()
+            return
+        with contextlib.suppress(self._glib_error):
+            camera.stop_acquisition()
+
+    def _configure(self) -> float | None:
+        """Set what the configuration asks for; returns the frame rate. Raises GLib.Error."""
+        source, camera = self._source, self._camera
+        camera.set_pixel_format_from_string(self._genicam_name)
+        if source.width_px or source.height_px:
+            _, _, width_px, height_px = camera.get_region()
+            camera.set_region(-1, -1, source.width_px or width_px, source.height_px or height_px)
+        if source.fps:
+            camera.set_frame_rate(source.fps)
+        if source.exposure_us:
+            camera.set_exposure_time(source.exposure_us)
+        if source.gain_db is not None:
+            camera.set_gain(source.gain_db)
+        if source.packet_size_bytes and camera.is_gv_device():
+            camera.gv_set_packet_size(source.packet_size_bytes)
+        return float(camera.get_frame_rate()) or None
+
+    def _pop(self) -> Any:
+        buffer = self._stream.timeout_pop_buffer(round(_SILENT_LIMIT_S * 1e6))
+        if buffer is None:
+            self._lost = True
+            raise CameraError(f"{self._source.device or 'the camera'}: nothing came for {_SILENT_LIMIT_S:g} s")
+        return buffer
+
+    def _missing_before(self, frame_id: int) -> int:
+        """How many frame numbers were left out before this one."""
+        last, self._last_id = self._last_id, frame_id
+        if last is None or not frame_id:
+            return 0
+        missing = frame_id - last - 1
+        if missing < 0 and last <= _LAST_SHORT_ID:
+            missing += _LAST_SHORT_ID
+        return missing if 0 < missing <= _MOST_MISSING else 0
+
+    def _take(self, buffer: Any, arrival_mono_ns: int, sink: FrameSink) -> CapturedFrame | None:
+        if buffer.get_status() != self._aravis.BufferStatus.SUCCESS:
+            return None
+        raw = self._pixels(buffer)
+        if raw is None:
+            return None
+        device_ns = buffer.get_timestamp() or arrival_mono_ns
+        if device_ns <= self._last_pts:
+            raise CameraError("the camera's clock began anew")  # a new session gives its frames new names
+        self._last_pts = device_ns
+        mono_ns = self._clock.host_mono_ns(device_ns, arrival_mono_ns)
+        return CapturedFrame(
+            picture=self._lay_down(raw, sink),
+            pts=device_ns,
+            time_base=_TIME_BASE,
+            capture_mono_ns=mono_ns,
+            capture_utc_ns=time.time_ns() - (time.monotonic_ns() - mono_ns),
+            clock=Clock.DEVICE,
+        )
+
+    def _pixels(self, buffer: Any) -> UInt8Array | None:
+        """(H, W) or (H, W, channels) uint8, or None where the buffer does not hold a whole picture."""
+        width, height = buffer.get_image_width(), buffer.get_image_height()
+        padding = buffer.get_image_padding()[0]
+        row_bytes = width * self._bytes_per_px
+        data = np.frombuffer(buffer.get_data(), np.uint8)
+        if data.size < height * (row_bytes + padding):
+            return None
+        rows = data[: height * (row_bytes + padding)].reshape(height, row_bytes + padding)[:, :row_bytes]
+        return rows if self._bytes_per_px == 1 else rows.reshape(height, width, self._bytes_per_px)
+
+
+def _first_device(aravis: Any) -> str:
+    """The id of the first GigE camera that answers within Aravis' second of searching. Raises `CameraError`."""
+    aravis.update_device_list()
+    for index in range(aravis.get_n_devices()):
+        if aravis.get_device_protocol(index) == "GigEVision":
+            return str(aravis.get_device_id(index))
+    raise CameraError("no GigE camera answers on any network of this host: is it powered, and in the same subnet?")
+
+
+def _import_aravis() -> tuple[Any, Any]:
+    """The Aravis module and GLib's error class. Raises `CameraError` saying what to install."""
+    try:
+        import gi
+    except ImportError as error:
+        raise CameraError(
+            f"GigE cameras need PyGObject in this Python environment ({error}): apt install libgirepository1.0-dev "
+            "libcairo2-dev pkg-config gcc, then pip install 'stream-inspect[gige]'"
+        ) from None
+    try:
+        gi.require_version("Aravis", "0.8")
+        from gi.repository import Aravis, GLib
+    except (ImportError, ValueError) as error:
+        raise CameraError(f"GigE cameras need Aravis ({error}): apt install gir1.2-aravis-0.8") from None
+    return Aravis, GLib.Error
