@@ -61,6 +61,7 @@ class Outbox:
                 self._alert.open()
                 self._is_open = True
             if not self._fill():
+                self._alert.check()
                 self._recovered()
                 return POLL_S
             self._send(*self._waiting[0])

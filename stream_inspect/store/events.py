@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, ex
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.schema import COUNTERS, DEAD_LETTERS, DELIVERIES, EVENTS, OUTPUTS, NewerSchemaError, migrate
 
@@ -34,7 +35,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _decoder = msgspec.json.Decoder(Event)
 
 
-class StoreError(Exception):
+class StoreError(StreamInspectError):
     """The event log could not do what was asked; nothing of the call has been written. The text says what to do."""
 
 

@@ -56,6 +56,11 @@ class ScriptedAlert:
         if self.mood == "process dies":
             raise ProcessDiedError
 
+    def check(self) -> None:
+        assert self.is_open
+        if self.mood == "connection lost":
+            raise self.error
+
     def close(self) -> None:
         self.is_open = False
 
@@ -137,6 +142,16 @@ def test_what_is_in_the_log_goes_out_in_order_and_once(outbox, store, receiver):
 
 def test_the_output_is_opened_before_there_is_anything_to_send(outbox, alert):
     all_steps(outbox)
+    assert alert.is_open
+
+
+def test_a_connection_lost_while_idle_is_made_again_before_it_is_needed(outbox, alert, clock):
+    all_steps(outbox)
+    alert.mood = "connection lost"
+    clock.now_s += all_steps(outbox) + 1e-6
+    assert not alert.is_open
+    alert.mood = "works"
+    assert all_steps(outbox) == POLL_S
     assert alert.is_open
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Event
 
 
-class AlertError(Exception):
+class AlertError(StreamInspectError):
     """Sending failed and may pass later; the outbox keeps the event and tries again. No secret in the text.
 
     `retry_after_s`: the receiver asked not to be tried again before so many seconds.
@@ -19,7 +20,7 @@ class AlertError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class AlertRefusedError(Exception):
+class AlertRefusedError(StreamInspectError):
     """The receiver will never take this event (HTTP 4xx but 408, 425, 429): kept aside and logged; the next goes."""
 
 
@@ -33,6 +34,12 @@ class Alert(Protocol):
         """Deliver one event and return only when the receiver has acknowledged it.
 
         Raises `AlertError` (then it is closed and opened again before the next try) or `AlertRefusedError`.
+        """
+
+    def check(self) -> None:
+        """Called about once a second while there is nothing to send.
+
+        Raises `AlertError` when the connection is gone, so that it is made again before it is needed.
         """
 
     def close(self) -> None:

@@ -50,6 +50,9 @@ class FileAlert:
             # What was written of it is mended away when the file is opened again.
             raise AlertError(f"cannot write {self._path}: only {written} of {len(line)} bytes; is the disk full?")
 
+    def check(self) -> None:
+        """Nothing to keep up."""
+
     def close(self) -> None:
         """Close the file; everything in it is on disk already."""
         if self._handle is not None:
