@@ -319,6 +319,9 @@ class MqttAlertConfig(Model):
     username: str | None = Field(None, description="User name at the broker.")
     password: Secret | None = Field(None, description="Password of that user.")
     client_id: str | None = Field(None, description="Client id at the broker; made from line and name if absent.")
+    protocol: Literal["mqtt5", "mqtt311"] = Field(
+        "mqtt5", description="mqtt311 for old brokers, which cannot say that they refused an event."
+    )
     topic: str = Field(
         "stream_inspect/{line}/{camera}/events",
         pattern=r"^[^#+]+$",
