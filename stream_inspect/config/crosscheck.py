@@ -132,7 +132,7 @@ def _webhook(config: Config) -> Iterator[Finding]:
                 key = base64.b64decode(alert.secret.get_secret_value().removeprefix("whsec_"), validate=True)
             except (binascii.Error, ValueError):
                 key = b""
-            if not key:
+            if not key and alert.secret.fetched:
                 message = "is no signing secret: it must be whsec_ and base64, as the receiver shows it"
                 yield Finding(("alerts", index, "secret"), message)
 
@@ -177,15 +177,15 @@ def is_loopback(host: str) -> bool:
 
 
 CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
-    (_areas, (("cameras",), ("defects",))),
+    (_areas, (("cameras",),)),
     (_scales, ()),
     (_sources, ()),
     (_kinds, ()),
     (_belt_tracker, (("cameras",), ("track",))),
     (_mqtt, ()),
     (_webhook, ()),
-    (_ring, (("recorder",), ("transport",))),
-    (_web, (("web",), ("metrics",))),
+    (_ring, (("recorder", "enabled"), ("recorder", "pre_roll_s"), ("transport", "ring_s"))),
+    (_web, (("web", "enabled"), ("web", "host"), ("web", "token"))),
 )
 """Each check with what must be free of other problems for its findings to be worth anything."""
 
@@ -193,6 +193,12 @@ CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
 def crosscheck(config: Config, wrong: list[Path]) -> Iterator[Finding]:
     """The findings, leaving out those that may only follow from the values at the paths `wrong`."""
     for check, depends_on in CHECKS:
-        if any(path[: len(prefix)] == prefix for path in wrong for prefix in depends_on):
+        if any(_overlap(path, on) for path in wrong for on in depends_on):
             continue
         yield from check(config)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Whether one path leads to or through the other."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]

@@ -36,8 +36,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     return load_text(_read(path), path, overrides)
 
 
-def load_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Config:
-    """As `load`, of a text that is, or is about to be, the content of the file `path`."""
+def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_secrets: bool = True) -> Config:
+    """As `load`, of a text that is, or is about to be, the content of the file `path`.
+
+    Without `fetch_secrets` it is no problem when the secrets are not there: they are known to the service alone.
+    """
     tree, problems = parse(text, lambda line, column: Place(str(path), line, column))
     if not isinstance(tree.value, dict):
         what = "is empty" if tree.value is None else "is no mapping of keys to values"
@@ -45,7 +48,7 @@ def load_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Config:
     for each in overrides:
         problems += override.apply(tree, each)
     folder = path.resolve().parent
-    config, wrong = _validated(tree, folder)
+    config, wrong = _validated(tree, {"folder": folder, "fetch_secrets": fetch_secrets})
     problems += wrong
     if problems or config is None:
         raise ConfigError(problems)
@@ -110,16 +113,16 @@ _STAND_IN = {
 """The least that is a configuration, to judge one section by itself."""
 
 
-def _validated(tree: Tree, folder: Path) -> tuple[Config | None, list[Problem]]:
+def _validated(tree: Tree, context: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
     """The configuration if nothing is wrong with it, and what is wrong."""
     problems: dict[KeyPath, Problem] = {}
     indices: dict[str, list[int]] = {}
     config: Config
     try:
-        config = Config.model_validate(tree.plain(), context={"folder": folder})
+        config = Config.model_validate(tree.plain(), context=context)
     except ValidationError as error:
         problems = explain(tree, error.errors(include_url=False, include_input=False))
-        config, indices = _sound_part(tree, folder)
+        config, indices = _sound_part(tree, context)
     between = []
     for finding in crosscheck(config, list(problems)):
         path = finding.path
@@ -130,12 +133,12 @@ def _validated(tree: Tree, folder: Path) -> tuple[Config | None, list[Problem]]:
     return (None if everything else config), everything
 
 
-def _sound_part(tree: Tree, folder: Path) -> tuple[Config, dict[str, list[int]]]:
+def _sound_part(tree: Tree, context: dict[str, Any]) -> tuple[Config, dict[str, list[int]]]:
     """What is right of a wrong configuration, defaults for the rest; and where the items left in a list come from."""
 
     def judge(key: str, value: Any) -> Any:
         try:
-            return getattr(Config.model_validate({**_STAND_IN, key: value}, context={"folder": folder}), key)
+            return getattr(Config.model_validate({**_STAND_IN, key: value}, context=context), key)
         except ValidationError:
             return None
 

@@ -11,6 +11,9 @@ from stream_inspect.config.tree import Path, Tree
 
 Schema = dict[str, Any]
 
+_BEYOND = 2**53
+"""A limit so high is there for the machine, not for the reader."""
+
 
 @lru_cache(maxsize=1)
 def json_schema() -> Schema:
@@ -30,7 +33,8 @@ def resolved(schema: Schema) -> Schema:
         options = schema.get("anyOf", [])
         if "$ref" in schema:
             target = json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
-            schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+            beside = {key: value for key, value in schema.items() if key != "$ref"}
+            schema = {**target, "x-about": target.get("description", ""), **beside}
         elif len(options) == 2 and {"type": "null"} in options and not schema.get("x-secret"):
             option = options[0] if options[1] == {"type": "null"} else options[1]
             schema = {**option, **{key: value for key, value in schema.items() if key != "anyOf"}, "x-nullable": True}
@@ -40,8 +44,8 @@ def resolved(schema: Schema) -> Schema:
 
 def variants(schema: Schema) -> dict[str, Schema]:
     """kind -> schema, where `kind` chooses among several; else empty."""
-    mapping = schema.get("discriminator", {}).get("mapping", {})
-    return {kind: resolved({"$ref": reference}) for kind, reference in mapping.items()}
+    kind_of = {ref: kind for kind, ref in schema.get("discriminator", {}).get("mapping", {}).items()}
+    return {kind_of[option["$ref"]]: resolved(option) for option in schema.get("oneOf", []) if kind_of}
 
 
 def steps(tree: Tree, path: Path) -> Iterator[tuple[Schema, Tree | None]]:
@@ -115,18 +119,26 @@ def in_words(schema: Schema) -> str:
 
 
 def _range(schema: Schema) -> str:
-    low = f"from {schema['minimum']:g}" if "minimum" in schema else ""
-    low = f"above {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else low
-    high = f"to {schema['maximum']:g}" if "maximum" in schema else ""
-    if "exclusiveMaximum" in schema and schema["exclusiveMaximum"] < 2**53:
-        high = f"below {schema['exclusiveMaximum']:g}"
-    if high and not low.startswith("from"):
-        high = high.replace("to ", "up to ")
-    both = " and ".join(filter(None, (low, high))) if not low.startswith("from") else f"{low} {high}".strip()
-    if both.startswith("from") and not high:
-        both = both.replace("from ", "at least ")
-    both += f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else ""
-    return f" {both}" if both else ""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    bounds = []
+    if low is not None and high is not None:
+        bounds.append(f"from {_number(low)} to {_number(high)}")
+    else:
+        bounds += [f"at least {_number(low)}"] if low is not None else []
+        bounds += [f"above {_number(above)}"] if above is not None else []
+        bounds += [f"at most {_number(high)}"] if high is not None else []
+        bounds += [f"below {_number(below)}"] if below is not None and below < _BEYOND else []
+    return "".join(
+        [
+            f" {' and '.join(bounds)}" if bounds else "",
+            f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else "",
+        ]
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
 
 
 def _count(schema: Schema) -> str:

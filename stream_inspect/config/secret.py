@@ -31,9 +31,13 @@ class Secret(SecretStr):
     origin: dict[str, str] | None
     """{"env": NAME} or {"file": PATH}; None where the text itself is written in the configuration."""
 
-    def __init__(self, secret_value: str, origin: dict[str, str] | None = None) -> None:
+    fetched: bool
+    """False where the configuration was read without its secrets: the value is empty then."""
+
+    def __init__(self, secret_value: str, origin: dict[str, str] | None = None, fetched: bool = True) -> None:
         super().__init__(secret_value)
         self.origin = origin
+        self.fetched = fetched
 
     def dumped(self) -> dict[str, Any]:
         """What `parse_dump` takes back. It holds the secret: for pipes to our own processes alone."""
@@ -51,6 +55,8 @@ class Secret(SecretStr):
         if isinstance(value, dict) and len(value) == 1:
             ((how, where),) = value.items()
             if how in ("env", "file") and isinstance(where, str) and where:
+                if not context.get("fetch_secrets", True):
+                    return cls("", {how: where}, fetched=False)
                 try:
                     found = _from_env(where) if how == "env" else _from_file(where, context.get("folder", Path()))
                 except SecretError as error:

@@ -1,0 +1,209 @@
+"""Reading and changing the defects of a configuration file, also while the service runs on it.
+
+The whole file is validated before it replaces the old one, so a wrong change is refused whole. The replacement is one
+rename: a running service sees the old file or the new one. One copy is kept beside it, `FILE.undo`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from stream_inspect.config import edit
+from stream_inspect.config.load import load_text
+from stream_inspect.config.models import Config, Defect
+from stream_inspect.config.problems import did_you_mean
+from stream_inspect.errors import StreamInspectError
+
+Severity = Literal["minor", "major", "critical"]
+
+
+class PromptsError(StreamInspectError):
+    """The change cannot be made; the file is as it was. The text says what to do."""
+
+
+def show(path: Path, defect: str | None = None) -> str:
+    """The defects of a configuration file (or one of them) in plain text. Raises `ConfigError`, `PromptsError`."""
+    config = _config(_read(path), path)
+    chosen = config.defects if defect is None else [config.defects[_index(config, defect)]]
+    return "\n\n".join(_described(each) for each in chosen)
+
+
+def set_prompts(
+    path: Path,
+    defect: str,
+    *,
+    prompts: Sequence[str] | None = None,
+    counter_prompts: Sequence[str] | None = None,
+    threshold: float | None = None,
+    min_area_mm2: float | None = None,
+    min_area_px: float | None = None,
+    severity: Severity | None = None,
+) -> str:
+    """Change what is given of a defect; returns the defect as it is now, in plain text.
+
+    Raises `ConfigError` when the file would be wrong, `PromptsError` when it cannot be changed.
+    """
+    changes: dict[str, edit.Value] = {
+        "prompts": prompts,
+        "counter_prompts": counter_prompts,
+        "threshold": threshold,
+        "min_area_mm2": min_area_mm2,
+        "min_area_px": min_area_px,
+        "severity": severity,
+    }
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if not changes:
+        raise PromptsError("nothing to change: give prompts, counter-prompts, a threshold, a least area or a severity")
+
+    def changed(text: str) -> str:
+        index = _index(_config(text, path), defect)
+        for key, value in changes.items():
+            text = edit.set_value(text, ("defects", index, key), value)
+        return text
+
+    return _described(_edited(path, changed, f"defect {defect} is that already: nothing was changed"), defect)
+
+
+def add(
+    path: Path,
+    defect: str,
+    prompts: Sequence[str],
+    *,
+    counter_prompts: Sequence[str] = (),
+    threshold: float | None = None,
+    min_area_mm2: float | None = None,
+    min_area_px: float | None = None,
+    severity: Severity | None = None,
+) -> str:
+    """Add a defect at the end; returns it in plain text. Raises as `set_prompts`."""
+    item: dict[str, edit.Value] = {
+        "name": defect,
+        "prompts": list(prompts),
+        "counter_prompts": list(counter_prompts) or None,
+        "threshold": threshold,
+        "min_area_mm2": min_area_mm2,
+        "min_area_px": min_area_px,
+        "severity": severity,
+    }
+
+    def changed(text: str) -> str:
+        if any(each.name == defect for each in _config(text, path).defects):
+            raise PromptsError(f"there is a defect {defect} already: change it with `prompts set`")
+        return edit.append_item(text, ("defects",), {key: value for key, value in item.items() if value is not None})
+
+    return _described(_edited(path, changed), defect)
+
+
+def remove(path: Path, defect: str) -> str:
+    """Remove a defect; returns those that are left, in plain text. Raises as `set_prompts`."""
+
+    def changed(text: str) -> str:
+        config = _config(text, path)
+        if len(config.defects) == 1:
+            raise PromptsError(f"{defect} is the only defect: a line that looks for nothing needs no service")
+        return edit.remove_item(text, ("defects", _index(config, defect)))
+
+    return "\n\n".join(_described(each) for each in _edited(path, changed).defects)
+
+
+def undo(path: Path) -> str:
+    """Take the last change back (a second time: make it again); returns the defects, in plain text.
+
+    Raises `PromptsError` when there is nothing to take back.
+    """
+    backup = _backup(path.resolve())
+    try:
+        before = backup.read_bytes().decode()
+    except FileNotFoundError:
+        raise PromptsError(f"there is nothing to take back: {backup} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptsError(f"{backup} cannot be read: {error}") from None
+    return "\n\n".join(_described(each) for each in _edited(path, lambda _: before).defects)
+
+
+def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing was changed") -> Config:
+    """Change the file as a whole and return its configuration."""
+    path = path.resolve()  # a link stays a link to the file that is replaced
+    before = _read(path)
+    after = change(before)
+    if after == before:
+        raise PromptsError(unchanged)
+    config = _config(after, path)
+    try:
+        _replace(_backup(path), before, like=path)
+        if _read(path) != before:
+            raise PromptsError(f"{path} was changed by somebody else at the same moment: try again")
+        _replace(path, after, like=path)
+    except OSError as error:
+        raise PromptsError(f"{path} cannot be written: {error.strerror}") from None
+    return config
+
+
+def _config(text: str, path: Path) -> Config:
+    """Of a text that is, or is about to be, in the file. The secrets are the service's: they need not be there."""
+    return load_text(text, path, fetch_secrets=False)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")  # not read_text: line ends stay as they are
+    except OSError as error:
+        raise PromptsError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PromptsError(f"{path} is not UTF-8 text") from None
+
+
+def _backup(path: Path) -> Path:
+    return path.with_name(path.name + ".undo")
+
+
+def _replace(path: Path, text: str, like: Path) -> None:
+    """Write a file whole or not at all, with the mode and owner of `like`, and have it on the disk on return."""
+    status = like.stat()
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fchmod(file.fileno(), status.st_mode & 0o777)
+            with suppress(PermissionError):  # only root may give a file away
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _index(config: Config, defect: str) -> int:
+    names = [each.name for each in config.defects]
+    if defect not in names:
+        raise PromptsError(
+            f"no defect is called {defect!r}; there are: {', '.join(names)}.{did_you_mean(defect, names)}"
+        )
+    return names.index(defect)
+
+
+def _described(found: Defect | Config, defect: str = "") -> str:
+    if isinstance(found, Config):
+        found = found.defects[_index(found, defect)]
+    area = [
+        f"from {found.min_area_mm2:g} mm²" if found.min_area_mm2 else "",
+        f"from {found.min_area_px:g} px²" if found.min_area_px else "",
+    ]
+    facts = [f"threshold {found.threshold:g}", found.severity, *filter(None, area)]
+    lines = [f"{found.name}: {', '.join(facts)}", f"  prompts: {', '.join(found.prompts)}"]
+    if found.counter_prompts:
+        lines.append(f"  counter-prompts: {', '.join(found.counter_prompts)}")
+    return "\n".join(lines)
