@@ -10,7 +10,7 @@ from stream_inspect.picture import UInt8Array
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _FONT_PX = 22.0
-_WHITE, _BLACK = (245, 245, 245), (0, 0, 0)
+_WHITE = (245, 245, 245)
 
 
 def utc_text(utc_ns: int) -> str:
@@ -19,15 +19,17 @@ def utc_text(utc_ns: int) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{utc_ns // 1_000_000 % 1000:03d} UTC"
 
 
-def put_text(picture_bgr: UInt8Array, text: str, left_px: int, bottom_px: int, letter_px: float) -> int:
-    """White letters with a dark rim, readable on anything; returns the width in px."""
-    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 12))
-    for colour, thickness in ((_BLACK, weight + 2), (_WHITE, weight)):
-        cv2.putText(picture_bgr, text, (left_px, bottom_px), _FONT, size, colour, thickness, cv2.LINE_AA)
-    return int(cv2.getTextSize(text, _FONT, size, weight)[0][0])
+def put_text(picture_bgr: UInt8Array, text: str, left_px: int, bottom_px: int, letter_px: float) -> None:
+    """White letters, in place."""
+    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
+    cv2.putText(picture_bgr, text, (left_px, bottom_px), _FONT, size, _WHITE, weight, cv2.LINE_AA)
 
 
 def caption(picture_bgr: UInt8Array, text: str) -> None:
-    """One line at the lower left, in place."""
-    height = picture_bgr.shape[0]
-    put_text(picture_bgr, text, round(height / 60), round(height * (1 - 1 / 45)), max(9.0, height / 48))
+    """One line on a dark plate at the upper left (players put their controls over the lower edge), in place."""
+    letter_px = max(9.0, picture_bgr.shape[0] / 44)
+    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
+    width, height = cv2.getTextSize(text, _FONT, size, weight)[0]
+    pad = round(letter_px / 2)
+    picture_bgr[: height + 2 * pad, : width + 2 * pad] //= 4
+    put_text(picture_bgr, text, pad, pad + height, letter_px)

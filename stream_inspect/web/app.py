@@ -1,0 +1,197 @@
+"""The web app, assembled from its parts: the page, the live pictures, the events, clips and pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from stream_inspect.config.models import Config
+from stream_inspect.web.feed import CARDS_MAX, EventFeed
+from stream_inspect.web.guard import COOKIE, Guard, Token, log_in
+from stream_inspect.web.hub import LiveHub, Numbered
+from stream_inspect.web.status import Health
+
+STATIC = Path(str(files("stream_inspect.web"))) / "static"
+_EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_BEAT_S = 2.0
+"""A stream says at least this often that it is alive; the page takes three silent beats for a lost connection."""
+_MEDIA = {"clips": {"mp4": "video/mp4", "json": "application/json"}, "pictures": {"jpg": "image/jpeg"}}
+_BOUNDARY = "stream-inspect-picture"
+
+
+def make_app(
+    config: Config,
+    *,
+    hub: LiveHub,
+    feed: EventFeed,
+    health: Health,
+    state_dir: Path,
+    token: Token | None,
+    stopping: Callable[[], bool],
+) -> ASGIApp:
+    """The whole app, guarded. `stopping` ends the streams, which otherwise run as long as their browser looks."""
+    app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/")
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/login")
+    async def login_form() -> Response:
+        if token is None:
+            return RedirectResponse("/", 303)
+        return FileResponse(STATIC / "login.html", headers={"Cache-Control": "no-store"})
+
+    @app.post("/login")
+    async def login(request: Request) -> Response:
+        return await log_in(request, token) if token is not None else RedirectResponse("/", 303)
+
+    @app.post("/logout")
+    async def logout() -> Response:
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    @app.get("/healthz")
+    async def healthz() -> JSONResponse:
+        is_ok = not feed.trouble
+        return JSONResponse(
+            {"status": "ok" if is_ok else "degraded", "event_log": feed.trouble or "ok"}, 200 if is_ok else 503
+        )
+
+    def status_now() -> dict[str, Any]:
+        now_ms = time.time_ns() // 1_000_000
+        return {
+            "line": config.line,
+            "cameras": hub.cameras,
+            "utc_ms": now_ms,
+            "conditions": feed.conditions(),
+            "event_log": feed.trouble,
+            "health": health.known,
+            "has_login": token is not None,
+        }
+
+    @app.get("/api/status")
+    async def status() -> dict[str, Any]:
+        return status_now()
+
+    @app.get("/api/events")
+    async def events(limit: int = 100) -> dict[str, Any]:
+        return {"events": feed.newest(min(max(limit, 1), CARDS_MAX)), "conditions": feed.conditions()}
+
+    @app.get("/api/events/stream")
+    async def event_stream() -> StreamingResponse:
+        async def messages() -> AsyncIterator[bytes]:
+            change = feed.changes
+            yield _sse("snapshot", {"status": status_now(), "events": feed.newest(CARDS_MAX)}, retry_ms=1000)
+            while not stopping():
+                await feed.wait(_BEAT_S)
+                changed = feed.changed_since(change)
+                change = feed.changes
+                yield _sse("change", {"status": status_now(), "events": changed})
+
+        return StreamingResponse(messages(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    @app.get("/api/live")
+    async def live() -> StreamingResponse:
+        """All cameras in one stream: a browser has few connections to a host. Each part: length, JSON, JPEG."""
+
+        async def parts() -> AsyncIterator[bytes]:
+            seen: dict[str, int] = {}
+            while not stopping():
+                pictures = hub.newer(seen)
+                if not pictures:
+                    await hub.wait(_BEAT_S)
+                    pictures = hub.newer(seen)
+                    if not pictures:
+                        yield _part(None)
+                for one in pictures:
+                    yield _part(one)
+
+        return StreamingResponse(parts(), media_type="application/octet-stream", headers={"X-Accel-Buffering": "no"})
+
+    @app.get("/live/{camera}.mjpeg")
+    async def mjpeg(camera: str) -> StreamingResponse:
+        """One camera as a plain MJPEG, for other pages and programs."""
+        if camera not in hub.cameras:
+            raise HTTPException(404, f"no camera is called {camera!r}; there are: {', '.join(hub.cameras)}")
+
+        async def pictures() -> AsyncIterator[bytes]:
+            seen: dict[str, int] = {}
+            while not stopping():
+                for one in hub.newer(seen):
+                    if one.picture.camera == camera:
+                        yield _mjpeg_part(one.picture.jpeg)
+                await hub.wait(_BEAT_S)
+
+        return StreamingResponse(pictures(), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+
+    def media(folder: str, event_id: str, suffix: str) -> FileResponse:
+        path = state_dir / folder / f"{event_id}.{suffix}"
+        if not _EVENT_ID.fullmatch(event_id) or not path.is_file():
+            raise HTTPException(404, "there is no such file, or it has been cleared away")
+        return FileResponse(
+            path,
+            media_type=_MEDIA[folder][suffix],
+            content_disposition_type="inline",
+            headers={"Cache-Control": "private, max-age=3600"},
+        )
+
+    @app.get("/clips/{event_id}.mp4")
+    async def clip(event_id: str) -> FileResponse:
+        return media("clips", event_id, "mp4")
+
+    @app.get("/clips/{event_id}.json")
+    async def clip_frames(event_id: str) -> FileResponse:
+        return media("clips", event_id, "json")
+
+    @app.get("/pictures/{event_id}.jpg")
+    async def picture(event_id: str) -> FileResponse:
+        return media("pictures", event_id, "jpg")
+
+    app.mount("/static", _Static(directory=STATIC))
+    return Guard(app, host=config.web.host, token=token)
+
+
+class _Static(StaticFiles):
+    """Files of the page: asked for anew each time (304 if unchanged), so that an update is seen at once."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        answer = super().file_response(*args, **kwargs)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+
+def _sse(name: str, data: dict[str, Any], retry_ms: int | None = None) -> bytes:
+    retry = f"retry: {retry_ms}\n" if retry_ms is not None else ""
+    return f"{retry}event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def _part(one: Numbered | None) -> bytes:
+    """4 bytes: length of the JSON; the JSON, with the length of the JPEG; the JPEG. None: a sign of life."""
+    picture = one.picture if one else None
+    head = json.dumps(
+        {
+            "camera": picture.camera if picture else None,
+            "utc_ms": picture.capture_utc_ns // 1_000_000 if picture else None,
+            "bytes": len(picture.jpeg) if picture else 0,
+        }
+    ).encode()
+    return struct.pack(">I", len(head)) + head + (picture.jpeg if picture else b"")
+
+
+def _mjpeg_part(jpeg: bytes) -> bytes:
+    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+    return head.encode() + jpeg + b"\r\n"

@@ -1,0 +1,184 @@
+"""What the page knows of events: the newest of the event log, each with its picture and clip once they are on the disk.
+
+The log is the truth, so nothing is lost on the way: the `events` topic only says when to look. A browser is given all
+cards once and then those that have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from stream_inspect import log
+from stream_inspect.messages import Event, EventState
+from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
+
+CARDS_MAX = 200
+_LOOK_EVERY_S = 1.0
+_READ_MAX = 500
+_FILES_COME_WITHIN_S = 900.0
+"""A clip may last long; after this its file is looked for no more (it was never made, or has been cleared away)."""
+
+
+class EventFeed:
+    """Lives in the event loop of the web server; `run` is its task, `nudge` is for any thread."""
+
+    def __init__(self, store: Callable[[], EventStore], state_dir: Path) -> None:
+        self._open_store = store
+        self._state_dir = state_dir
+        self._cards: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._conditions: dict[str, dict[str, Any]] = {}
+        self._awaited: dict[str, float] = {}
+        self._cursor = 0
+        self._changes = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._look = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._trouble = ""
+        self._logger = log.get_logger("web")
+
+    @property
+    def changes(self) -> int:
+        """Grows with each change: a browser remembers the one it has seen."""
+        return self._changes
+
+    @property
+    def trouble(self) -> str:
+        """Why the log cannot be read at the moment, or nothing."""
+        return self._trouble
+
+    def nudge(self) -> None:
+        """There is something new in the log."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._look.set)
+
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """Cards, newest first."""
+        return [card for _, card in zip(range(limit), reversed(self._cards.values()), strict=False)]
+
+    def changed_since(self, change: int) -> list[dict[str, Any]]:
+        """Cards that are new or different, oldest first."""
+        return [card for card in self._cards.values() if card["change"] > change]
+
+    def conditions(self) -> list[dict[str, Any]]:
+        """What is wrong with a camera or the line at present, longest first."""
+        return list(self._conditions.values())
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something has changed, or after the time."""
+        changed = self._changed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await changed.wait()
+
+    async def run(self) -> None:
+        """Follow the log until cancelled. A log that cannot be read is tried again."""
+        self._loop = asyncio.get_running_loop()
+        store: EventStore | None = None
+        try:
+            while True:
+                before = self._changes
+                try:
+                    if store is None:
+                        store = await asyncio.to_thread(self._open_store)
+                        await self._begin(store)
+                    await self._follow(store)
+                    self._say("")
+                except StoreError as error:
+                    self._say(str(error))
+                self._look_for_files()
+                if self._changes != before:
+                    changed, self._changed = self._changed, asyncio.Event()
+                    changed.set()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._look.wait()
+                self._look.clear()
+        finally:
+            if store is not None:
+                store.close()
+
+    async def _begin(self, store: EventStore) -> None:
+        recent = await asyncio.to_thread(store.recent, 2 * CARDS_MAX)
+        for event in await asyncio.to_thread(store.open_events):
+            if event.kind == "condition":
+                self._take(event)
+        for position, event in reversed(recent):
+            self._cursor = position
+            self._take(event)
+
+    async def _follow(self, store: EventStore) -> None:
+        while True:
+            try:
+                found = await asyncio.to_thread(store.after, self._cursor, _READ_MAX)
+            except UnreadableEventError as error:
+                self._cursor = error.position
+                continue
+            for position, event in found:
+                self._cursor = position
+                self._take(event)
+            if len(found) < _READ_MAX:
+                return
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._logger.warning("event log", trouble=trouble or "readable again")
+
+    def _take(self, event: Event) -> None:
+        self._changes += 1
+        card = _card(event)
+        card["change"] = self._changes
+        known = self._cards.get(event.id)
+        if known is not None:
+            card["picture"], card["clip"] = known["picture"], known["clip"]
+        elif event.kind == "defect":
+            self._awaited[event.id] = time.monotonic() + _FILES_COME_WITHIN_S
+        self._cards[event.id] = card
+        if event.kind == "condition":
+            if event.state is EventState.CONFIRMED:
+                self._conditions[event.id] = card
+            else:
+                self._conditions.pop(event.id, None)
+        while len(self._cards) > CARDS_MAX:
+            gone, _ = self._cards.popitem(last=False)
+            self._awaited.pop(gone, None)
+
+    def _look_for_files(self) -> None:
+        now_s = time.monotonic()
+        for event_id, until_s in list(self._awaited.items()):
+            card = self._cards[event_id]
+            for what, name in (("picture", f"pictures/{event_id}.jpg"), ("clip", f"clips/{event_id}.mp4")):
+                if card[what] is None and (self._state_dir / name).is_file():
+                    self._changes += 1
+                    card[what], card["change"] = f"/{name}", self._changes
+            if (card["clip"] is not None and card["picture"] is not None) or now_s > until_s:
+                del self._awaited[event_id]
+
+
+def _card(event: Event) -> dict[str, Any]:
+    extent = event.extent
+    return {
+        "id": event.id,
+        "kind": event.kind,
+        "state": str(event.state),
+        "line": event.line,
+        "camera": event.camera,
+        "name": event.name,
+        "severity": event.severity,
+        "first_seen_ms": event.first_seen_utc_ns // 1_000_000,
+        "last_seen_ms": event.last_seen_utc_ns // 1_000_000,
+        "score": event.score,
+        "views": event.views,
+        "length_mm": extent.length_mm if extent else None,
+        "width_mm": extent.width_mm if extent else None,
+        "area_mm2": extent.area_mm2 if extent else None,
+        "reason": event.reason,
+        "picture": None,
+        "clip": None,
+    }

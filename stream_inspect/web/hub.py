@@ -1,0 +1,76 @@
+"""The latest live picture of each camera, handed from the stage's thread to any number of browsers.
+
+Only the latest is kept: a browser that is slow, or stands still, costs nothing and sees the present when it comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stream_inspect.messages import LivePicture
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A picture and its place in the order of arrival."""
+
+    number: int
+    picture: LivePicture
+
+
+class LiveHub:
+    """`put` is for any thread, all else for the event loop that `attach` was called in."""
+
+    def __init__(self, cameras: Iterable[str]) -> None:
+        self._latest: dict[str, Numbered | None] = dict.fromkeys(cameras)
+        self._lock = threading.Lock()
+        self._number = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self._is_woken = False
+
+    @property
+    def cameras(self) -> list[str]:
+        return list(self._latest)
+
+    def attach(self) -> None:
+        """Serve the browsers of the running event loop from now on."""
+        self._loop = asyncio.get_running_loop()
+
+    def put(self, picture: LivePicture) -> None:
+        """This is now the latest picture of its camera."""
+        with self._lock:
+            if picture.camera not in self._latest:
+                return
+            self._number += 1
+            self._latest[picture.camera] = Numbered(self._number, picture)
+            wake = not self._is_woken and self._loop is not None and not self._loop.is_closed()
+            self._is_woken = self._is_woken or wake
+        if wake and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._is_woken = False
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def newer(self, seen: dict[str, int]) -> list[Numbered]:
+        """The latest pictures that are not in `seen` (camera -> number), oldest first; notes them there."""
+        with self._lock:
+            found = [one for camera, one in self._latest.items() if one and one.number > seen.get(camera, 0)]
+        found.sort(key=lambda one: one.number)
+        seen.update((one.picture.camera, one.number) for one in found)
+        return found
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when any camera has a new picture, or after the time."""
+        news = self._news
+        try:
+            async with asyncio.timeout(timeout_s):
+                await news.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,176 @@
+"""The web stage: serves the page from a thread of its own, fed by the stage's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+
+from stream_inspect import log
+from stream_inspect.config.crosscheck import is_loopback
+from stream_inspect.config.models import Config
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.messages import AnyMessage, Event, LivePicture, Output
+from stream_inspect.store.events import EventStore
+from stream_inspect.web.app import make_app
+from stream_inspect.web.feed import EventFeed
+from stream_inspect.web.guard import Token
+from stream_inspect.web.hub import LiveHub
+from stream_inspect.web.status import Health
+
+_START_WITHIN_S = 15.0
+_STOP_WITHIN_S = 2.0
+_CONNECTIONS_MAX = 256
+_SEND_BUFFER_BYTES = 256 * 1024
+"""What the kernel holds for one browser: a few pictures. Without the limit it grows to megabytes of old pictures."""
+_GONE_AFTER_MS = 20_000
+"""A browser that has taken nothing for this long (unplugged, frozen) is disconnected by the kernel."""
+
+
+class WebError(StreamInspectError):
+    """The page cannot be served. The text says what to set."""
+
+
+class WebStage:
+    """Reads `live` and `events`; serves HTTP. `url` is where, once it is open."""
+
+    wake_fd: int | None = None
+
+    def __init__(self, config: Config, *, store_path: Path, state_dir: Path) -> None:
+        web = config.web
+        if web.token is None and not is_loopback(web.host):
+            raise WebError(
+                f"web.host {web.host} can be reached from other computers: set web.token, or web.host to 127.0.0.1"
+            )
+        secret = web.token.get_secret_value() if web.token is not None else None
+        if secret is not None and not secret.strip():
+            raise WebError("web.token is empty")
+        self.url = ""
+        self._config = config
+        self._hub = LiveHub(camera.name for camera in config.cameras)
+        self._feed = EventFeed(partial(EventStore, store_path), state_dir)
+        self._health = Health(config.metrics)
+        self._app = make_app(
+            config,
+            hub=self._hub,
+            feed=self._feed,
+            health=self._health,
+            state_dir=state_dir,
+            token=Token(secret) if secret is not None else None,
+            stopping=lambda: self._server is None or self._server.should_exit,
+        )
+        self._server: uvicorn.Server | None = None
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._logger = log.get_logger("web")
+
+    def open(self) -> None:
+        """Listen. Raises `WebError` where the address cannot be had."""
+        self._socket = _listen(self._config.web.host, self._config.web.port)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                self._app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                limit_concurrency=_CONNECTIONS_MAX,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
+        self._thread.start()
+        deadline_s = time.monotonic() + _START_WITHIN_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline_s:
+                self.close()
+                raise WebError("the web server does not start: see the log")
+            time.sleep(0.01)
+        self.url = _url(self._config.web.host, self._socket.getsockname()[1])
+        self._logger.info("serving the live page", url=self.url, token=self._config.web.token is not None)
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        """Show the newest pictures; look at the event log where there are events."""
+        for message in batch:
+            if isinstance(message, LivePicture):
+                self._hub.put(message)
+        if any(isinstance(message, Event) for message in batch):
+            self._feed.nudge()
+        return ()
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        """A server that has died is a failure of the stage: it is started again by whoever runs it."""
+        if self._thread is None or not self._thread.is_alive():
+            raise WebError("the web server has ended: see the log")
+        return ()
+
+    def undelivered(self, output: Output) -> None:
+        """This stage sends nothing."""
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(_STOP_WITHIN_S)
+        if self._socket is not None:
+            self._socket.close()
+
+    # --- in the server's thread ---
+
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except Exception:
+            self._logger.exception("web server failed")
+
+    async def _main(self) -> None:
+        assert self._server is not None, "set by open"
+        assert self._socket is not None, "set by open"
+        self._hub.attach()
+        tasks = [asyncio.create_task(self._feed.run()), asyncio.create_task(self._health.run())]
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening: socket.socket | None = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # The sockets of browsers inherit these two.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_AFTER_MS)
+        listening.bind(address)
+        listening.listen(128)
+        listening.setblocking(False)
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise WebError(
+                f"port {port} of {host} is taken by another program: stop it, or set web.port (0: any free port)"
+            ) from error
+        if error.errno == errno.EACCES:
+            raise WebError(f"port {port} of {host} may not be used: set web.port to 1024 or above") from error
+        raise WebError(f"cannot listen on {host}:{port} (web.host, web.port): {error.strerror}") from error
+    return listening
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}/"

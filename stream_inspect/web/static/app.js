@@ -1,0 +1,144 @@
+// The page: connects while it is looked at, says so when it cannot, and hands what arrives to the parts.
+
+import { Cameras } from "./cameras.js";
+import { Events } from "./events.js";
+import { clockText, words } from "./format.js";
+import { readPictures } from "./live.js";
+import { Viewer } from "./viewer.js";
+
+const RETRY_MS = 1000;
+const SILENT_MS = 6000; // three beats of the server
+const element = (id) => document.getElementById(id);
+
+const cameras = new Cameras(element("cameras"));
+const viewer = new Viewer();
+const events = new Events(element("events"), element("none"), element("count"), (id) => viewer.show(id, events));
+
+let connection = null;
+
+class Connection {
+  constructor() {
+    this.abort = new AbortController();
+    this.heardMs = performance.now();
+    this.source = new EventSource("/api/events/stream");
+    this.source.addEventListener("snapshot", (message) => this.take(message, true));
+    this.source.addEventListener("change", (message) => this.take(message, false));
+    this.source.onerror = () => this.lose();
+    this.pictures();
+  }
+
+  take(message, isWhole) {
+    this.heardMs = performance.now();
+    const { status, events: cards } = JSON.parse(message.data);
+    showStatus(status);
+    if (isWhole) events.replace(cards);
+    else for (const card of cards) if (events.take(card)) cameras.hit(card.camera, card.severity);
+  }
+
+  async pictures() {
+    try {
+      for await (const part of readPictures("/api/live", this.abort.signal)) {
+        this.heardMs = performance.now();
+        if (part.camera) await cameras.show(part);
+      }
+      this.lose();
+    } catch {
+      this.lose();
+    }
+  }
+
+  lose() {
+    if (connection !== this) return;
+    this.close();
+    showLost();
+    retry();
+  }
+
+  close() {
+    this.abort.abort();
+    this.source.close();
+    connection = null;
+  }
+}
+
+let retryTimer = 0;
+function retry() {
+  clearTimeout(retryTimer);
+  retryTimer = setTimeout(connect, RETRY_MS);
+}
+
+async function connect() {
+  if (connection || document.hidden) return;
+  try {
+    const answer = await fetch("/api/status", { headers: { Accept: "application/json" } });
+    if (answer.status === 401) return location.replace("/login");
+    if (!answer.ok) throw new Error(answer.statusText);
+    showStatus(await answer.json());
+    if (!connection) connection = new Connection();
+  } catch {
+    showLost();
+    retry();
+  }
+}
+
+function showStatus(status) {
+  element("line").textContent = status.line;
+  document.title = `${status.conditions.length ? `(${status.conditions.length}) ` : ""}${status.line} – stream_inspect`;
+  element("logout").hidden = !status.has_login;
+  cameras.set(status.cameras, status.conditions);
+  const health = status.health;
+  element("judged").textContent = health?.judged_fps?.toFixed(1) ?? "–";
+  element("captured").textContent = health?.captured_fps?.toFixed(1) ?? "–";
+  element("dropped").textContent = health?.dropped?.toLocaleString() ?? "–";
+  const troubles = status.conditions.map((one) => ({
+    what: words(one.name),
+    where: one.camera || status.line,
+    detail: `since ${clockText(one.first_seen_ms)}${one.reason ? ` – ${one.reason}` : ""}`,
+  }));
+  if (status.event_log) troubles.push({ what: "event log cannot be read", where: status.line, detail: status.event_log });
+  for (const name of health?.down ?? []) troubles.push({ what: `${name} is restarting`, where: status.line, detail: "" });
+  showBanners(troubles);
+  const count = troubles.length;
+  showState(count ? "trouble" : "ok", count ? (count === 1 ? "1 PROBLEM" : `${count} PROBLEMS`) : "RUNNING");
+}
+
+function showBanners(troubles) {
+  const text = JSON.stringify(troubles);
+  if (text === showBanners.shown) return;
+  showBanners.shown = text;
+  element("banners").replaceChildren(
+    ...troubles.map(({ what, where, detail }) => {
+      const banner = document.createElement("div");
+      banner.className = "banner";
+      const strong = document.createElement("strong");
+      strong.textContent = `${where}: ${what.toUpperCase()}`;
+      banner.append(strong, detail);
+      return banner;
+    }),
+  );
+}
+
+function showState(kind, text) {
+  const state = element("state");
+  state.className = `state ${kind}`;
+  if (state.textContent !== text) state.textContent = text;
+}
+
+function showLost() {
+  showState("lost", "CONNECTION LOST");
+  cameras.age(true);
+}
+
+setInterval(() => {
+  element("clock").textContent = clockText(Date.now());
+  element("clock").title = new Date().toISOString();
+  if (connection && performance.now() - connection.heardMs > SILENT_MS) connection.lose();
+  cameras.age(!connection);
+}, 500);
+
+// A hidden page takes nothing: browsers allow few connections to one host, and pictures nobody sees cost the line.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) connection?.close();
+  else connect();
+});
+connect();

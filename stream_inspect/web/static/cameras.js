@@ -1,0 +1,110 @@
+// The live pictures, one tile a camera.
+
+const STALE_MS = 3000;
+const HIT_MS = 1500;
+const SHAPE = 16 / 9;
+const CAPTION_PX = 48;
+const TILE_MIN_PX = 400; // with more cameras than fit, the page scrolls
+
+export class Cameras {
+  constructor(place) {
+    this.place = place;
+    this.tiles = new Map();
+    new ResizeObserver(() => this.arrange()).observe(place);
+  }
+
+  // As many columns as make the pictures largest.
+  arrange() {
+    const count = this.tiles.size;
+    if (!count) return;
+    const style = getComputedStyle(this.place);
+    const gap = parseFloat(style.columnGap);
+    const width = this.place.clientWidth - 2 * parseFloat(style.paddingLeft);
+    const height = this.place.parentElement.clientHeight - 2 * parseFloat(style.paddingTop);
+    let best = { columns: 1, tile: 0 };
+    for (let columns = 1; columns <= count; columns++) {
+      const rows = Math.ceil(count / columns);
+      const wide = (width - gap * (columns - 1)) / columns;
+      const high = ((height - gap * (rows - 1)) / rows - CAPTION_PX) * SHAPE;
+      const tile = Math.min(wide, Math.max(high, Math.min(wide, TILE_MIN_PX)));
+      if (tile > best.tile) best = { columns, tile };
+    }
+    this.place.style.gridTemplateColumns = `repeat(${best.columns}, ${Math.floor(best.tile)}px)`;
+  }
+
+  set(names, conditions) {
+    for (const [name, tile] of this.tiles) {
+      if (!names.includes(name)) {
+        tile.figure.remove();
+        this.tiles.delete(name);
+      }
+    }
+    for (const name of names) if (!this.tiles.has(name)) this.tiles.set(name, this.make(name));
+    if (this.arranged !== names.length) {
+      this.arranged = names.length;
+      this.arrange();
+    }
+    for (const [name, tile] of this.tiles)
+      tile.figure.classList.toggle("trouble", conditions.some((one) => one.camera === name));
+  }
+
+  make(name) {
+    const figure = document.createElement("figure");
+    figure.className = "camera stale";
+    figure.dataset.camera = name;
+    const canvas = document.createElement("canvas");
+    const notice = document.createElement("div");
+    notice.className = "notice";
+    notice.textContent = "waiting for a picture";
+    const caption = document.createElement("figcaption");
+    const lamp = document.createElement("span");
+    lamp.className = "lamp";
+    const age = document.createElement("span");
+    age.className = "age";
+    caption.append(lamp, name, age);
+    figure.append(canvas, notice, caption);
+    this.place.append(figure);
+    return { figure, canvas, notice, age, arrivedMs: null, arrivals: [] };
+  }
+
+  async show(part) {
+    const tile = this.tiles.get(part.camera);
+    if (!tile) return;
+    const bitmap = await createImageBitmap(new Blob([part.jpeg], { type: "image/jpeg" }));
+    const { canvas } = tile;
+    if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
+      canvas.width = bitmap.width;
+      canvas.height = bitmap.height;
+      canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
+    }
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    bitmap.close();
+    tile.arrivedMs = performance.now();
+    tile.arrivals.push(tile.arrivedMs);
+    canvas.dataset.pictures = String(Number(canvas.dataset.pictures ?? 0) + 1);
+  }
+
+  hit(name, severity) {
+    const tile = this.tiles.get(name);
+    if (!tile) return;
+    tile.figure.style.setProperty("--hit", `var(--${severity})`);
+    tile.figure.classList.add("hit");
+    clearTimeout(tile.hitTimer);
+    tile.hitTimer = setTimeout(() => tile.figure.classList.remove("hit"), HIT_MS);
+  }
+
+  age(isLost) {
+    const nowMs = performance.now();
+    for (const tile of this.tiles.values()) {
+      const silentMs = tile.arrivedMs === null ? null : nowMs - tile.arrivedMs;
+      const isStale = isLost || silentMs === null || silentMs > STALE_MS;
+      tile.figure.classList.toggle("stale", isStale);
+      tile.figure.classList.toggle("fresh", !isStale);
+      tile.arrivals = tile.arrivals.filter((ms) => nowMs - ms < 3000);
+      tile.age.textContent = isStale ? "" : `${Math.round(tile.arrivals.length / 3)}/s`;
+      if (isLost) tile.notice.textContent = "connection lost";
+      else if (silentMs === null) tile.notice.textContent = "waiting for a picture";
+      else if (isStale) tile.notice.textContent = `no picture for ${Math.floor(silentMs / 1000)} s`;
+    }
+  }
+}

@@ -1,0 +1,97 @@
+// The list of events, newest first. Cards come whole; one that changes is drawn again in its place.
+
+import { factsText, utcText, whenText, words } from "./format.js";
+
+const KEPT = 200;
+
+export class Events {
+  constructor(list, none, count, open) {
+    this.list = list;
+    this.none = none;
+    this.count = count;
+    this.open = open;
+    this.cards = new Map(); // id -> card, oldest first
+    this.items = new Map();
+  }
+
+  replace(cards) {
+    this.cards.clear();
+    this.items.clear();
+    this.list.replaceChildren();
+    for (const card of [...cards].reverse()) this.take(card, false);
+  }
+
+  // True when the card is of a defect not seen before.
+  take(card, isFresh = true) {
+    const isNew = !this.cards.has(card.id);
+    const before = this.cards.get(card.id);
+    this.cards.set(card.id, card);
+    const item = document.createElement("li");
+    item.append(draw(card, before, () => this.open(card.id)));
+    if (isNew) {
+      if (isFresh) item.firstChild.classList.add("new");
+      this.list.prepend(item);
+    } else {
+      const old = this.items.get(card.id);
+      const hadFocus = old.contains(document.activeElement);
+      old.replaceWith(item);
+      if (hadFocus) item.firstChild.focus();
+    }
+    this.items.set(card.id, item);
+    for (const id of this.cards.keys()) {
+      if (this.cards.size <= KEPT) break;
+      this.cards.delete(id);
+      this.items.get(id).remove();
+      this.items.delete(id);
+    }
+    this.none.hidden = this.cards.size > 0;
+    this.count.textContent = this.cards.size ? `last ${this.cards.size}` : "";
+    return isNew && card.kind === "defect";
+  }
+
+  get(id) {
+    return this.cards.get(id);
+  }
+
+  // The neighbouring defect: +1 older, -1 newer.
+  neighbour(id, step) {
+    const ids = [...this.cards.values()].filter((card) => card.kind === "defect").map((card) => card.id);
+    return ids[ids.indexOf(id) - step] ?? null;
+  }
+}
+
+function text(kind, className, content) {
+  const node = document.createElement(kind);
+  node.className = className;
+  node.textContent = content;
+  return node;
+}
+
+function draw(card, before, open) {
+  const isDefect = card.kind === "defect";
+  const node = document.createElement(isDefect ? "button" : "div");
+  node.className = `event ${card.severity} ${card.kind} ${card.state}`;
+  node.dataset.id = card.id;
+  if (isDefect) {
+    node.onclick = open;
+    const thumb = document.createElement("span");
+    thumb.className = "thumb";
+    if (card.picture) {
+      const image = document.createElement("img");
+      image.src = card.picture;
+      image.alt = "";
+      image.loading = before?.picture ? "eager" : "lazy";
+      thumb.append(image);
+    }
+    if (card.clip) thumb.append(text("span", "play", "▶ clip"));
+    node.append(thumb);
+  }
+  const name = text("span", "name", words(card.name));
+  if (isDefect) name.append(text("span", "severity", card.severity));
+  else name.append(card.state === "cleared" ? " ended" : " began");
+  const ms = card.state === "cleared" && !isDefect ? card.last_seen_ms : card.first_seen_ms;
+  const when = text("span", "when", `${whenText(ms)}${card.camera ? ` · ${card.camera}` : ""}`);
+  when.title = utcText(ms);
+  node.append(name, when, text("span", "facts", isDefect ? factsText(card) : card.reason));
+  return node;
+}

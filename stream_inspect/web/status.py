@@ -1,0 +1,68 @@
+"""How the line does: frames and processes as the supervisor counts them, asked for at its /healthz."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from typing import Any
+
+from stream_inspect.config.models import Metrics
+
+_ASK_EVERY_S = 2.0
+_TIMEOUT_S = 1.5
+_RATE_OVER_S = 10.0
+
+
+class Health:
+    """Asks from time to time, and makes rates of the counts. Without metrics it knows nothing and says so."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        host = metrics.host if metrics.host not in ("0.0.0.0", "::", "") else "127.0.0.1"
+        bracketed = f"[{host}]" if ":" in host else host
+        self._url = f"http://{bracketed}:{metrics.port}/healthz" if metrics.enabled and metrics.port else None
+        self._counts: list[tuple[float, dict[str, int]]] = []
+        self.known: dict[str, Any] | None = None
+        """{"captured_fps", "judged_fps", "dropped", "in_flight", "residual", "down": [process, ...]}"""
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while self._url is not None:
+            document = await asyncio.to_thread(_ask, self._url)
+            self.known = self._summary(document) if document else None
+            await asyncio.sleep(_ASK_EVERY_S)
+
+    def _summary(self, document: dict[str, Any]) -> dict[str, Any]:
+        cameras = list(document["frames"].values())
+        counts = {name: sum(camera[name] for camera in cameras) for name in ("captured", "judged")}
+        now_s = time.monotonic()
+        self._counts = [*(one for one in self._counts if now_s - one[0] <= _RATE_OVER_S), (now_s, counts)]
+        then_s, then = self._counts[0]
+        span_s = now_s - then_s
+        rates = {
+            f"{name}_fps": round(max(0, counts[name] - then[name]) / span_s, 1) if span_s > 0 else None
+            for name in counts
+        }
+        return {
+            **rates,
+            **counts,
+            "dropped": sum(sum(camera["dropped"].values()) for camera in cameras),
+            "in_flight": sum(camera["in_flight"] for camera in cameras),
+            "residual": sum(camera["residual"] for camera in cameras),
+            "down": [name for name, process in document["processes"].items() if not process["running"]],
+        }
+
+
+def _ask(url: str) -> dict[str, Any] | None:
+    with suppress(OSError, ValueError):
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+                body = answer.read()
+        except urllib.error.HTTPError as error:
+            body = error.read()  # 503 carries the same document
+        document = json.loads(body)
+        return document if isinstance(document, dict) and "frames" in document else None
+    return None
