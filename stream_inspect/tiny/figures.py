@@ -150,8 +150,8 @@ def mask_ious(frames: Sequence[Judged], threshold: float) -> dict[str, list[floa
                 hit = max(over, key=lambda h: (h.name == defect.name, h.score))
                 truth = defect.mask()
                 assert hit.mask is not None
-                union = np.count_nonzero(truth | hit.mask)
-                found.setdefault(defect.name, []).append(np.count_nonzero(truth & hit.mask) / max(1, union))
+                common, union = int((truth & hit.mask).sum()), int((truth | hit.mask).sum())
+                found.setdefault(defect.name, []).append(common / max(1, union))
     return found
 
 
