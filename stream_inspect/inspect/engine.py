@@ -144,7 +144,7 @@ class InspectionEngine:
         found = prompts.candidates(raw)
         height, width = picture.shape[:2]
         # Cut first: a box in the padding must not pull one in the picture towards itself.
-        cut = np.clip(found.boxes_xyxy_px, 0, np.float32((width, height, width, height)))
+        cut = np.clip(found.boxes_xyxy_px, 0, np.array((width, height, width, height), dtype=np.float32))
         seen = ((cut[:, 2:] - cut[:, :2]) >= SMALLEST_SIDE_PX).all(axis=1)
         boxes = fuse(
             cut[seen],

@@ -81,6 +81,8 @@ def find_folder(kind: ModelKind, model: str, revision: str | None = None) -> Pat
         return folder
     if looks_like_path(model):
         folder = Path(model).expanduser()
+        if not folder.is_dir() and "/" not in model:
+            raise ModelError(_no_name(kind, model))
         if not folder.is_dir():
             raise ModelError(
                 f"the {kind} model folder {folder} does not exist: "
@@ -104,11 +106,13 @@ def _hub_folder(kind: ModelKind, model: str, revision: str | None) -> Path:
             snapshot_download(model, revision=revision, allow_patterns=list(HUB_PATTERNS), local_files_only=True)
         )
     except HFValidationError as error:
-        raise ModelError(
-            f"{model!r} is neither `tiny`, nor a folder, nor a hub id such as {DEFAULT_HUB_IDS[kind]!r}"
-        ) from error
+        raise ModelError(_no_name(kind, model)) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(f"the {kind} {model} is not on this computer: {how_to_get(model, revision)}") from error
+
+
+def _no_name(kind: ModelKind, model: str) -> str:
+    return f"{model!r} is neither `tiny`, nor a folder, nor a hub id such as {DEFAULT_HUB_IDS[kind]}"
 
 
 def how_to_get(model: str, revision: str | None = None) -> str:

@@ -1,0 +1,163 @@
+"""Our path and the plain transformers path agree on the same weights: boxes, scores, masks."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoTokenizer,
+    Owlv2Config,
+    Owlv2ImageProcessorPil,
+    Owlv2Processor,
+    SamConfig,
+    SamImageProcessorPil,
+    SamProcessor,
+)
+
+from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
+from stream_inspect.inspect.detect.resample import PixelSettings, to_pixel_values
+from stream_inspect.inspect.segment.sam import SamSegmenter
+from tests.inspect.random_models import owlv2_model, sam_model, write_small_owlv2, write_small_sam
+from tests.inspect.reference import ReferenceOwlv2, ReferenceSam, picture_of
+
+QUERIES = ["rust", "a screw hole", "a photo of a scratch"]
+SIZES = [(320, 180), (180, 320), (128, 128), (90, 61), (640, 480), (641, 359), (17, 200)]
+MAX_BOX_ERROR_PX = 0.5
+MAX_SCORE_ERROR = 1e-3
+MIN_MASK_IOU = 0.99
+
+
+@pytest.fixture(scope="module")
+def small_owlv2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_owlv2(tmp_path_factory.mktemp("owlv2"))
+
+
+@pytest.fixture(scope="module")
+def small_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_sam(tmp_path_factory.mktemp("sam"))
+
+
+def tiny(name: str) -> Path:
+    folder = Path(str(files("stream_inspect"))) / "tiny" / name
+    if not (folder / "model.safetensors").is_file():
+        pytest.skip(f"the embedded model {folder} is not in this checkout")
+    return folder
+
+
+def _opened(detector: Owlv2Detector) -> Owlv2Detector:
+    detector.open()
+    return detector
+
+
+def _agree_on_boxes(
+    detector: Owlv2Detector, reference: ReferenceOwlv2, picture: np.ndarray, queries: list[str]
+) -> None:
+    (ours,) = detector.detect([picture], detector.encode_prompts(queries))
+    boxes, scores = reference.detect(picture, queries)
+    assert np.abs(ours.boxes_xyxy_px - boxes).max() < MAX_BOX_ERROR_PX
+    assert np.abs(ours.scores - scores).max() < MAX_SCORE_ERROR
+
+
+def _agree_on_masks(segmenter: SamSegmenter, reference: ReferenceSam, picture: np.ndarray, multimask: bool) -> None:
+    height, width = picture.shape[:2]
+    parts = np.array([(0.2, 0.2, 0.6, 0.7), (0, 0, 1, 1), (0.5, 0.1, 0.9, 0.3)])
+    boxes = (parts * (width, height, width, height)).astype(np.float32)
+    masks, quality = segmenter.segment(segmenter.embed(picture), boxes)
+    expected, expected_quality = reference.segment(picture, boxes, multimask=multimask)
+    assert expected.any()
+    for mask, wanted in zip(masks, expected, strict=True):
+        assert mask.shape == picture.shape[:2]
+        union = (mask | wanted).sum()
+        assert union == 0 or (mask & wanted).sum() / union > MIN_MASK_IOU
+    np.testing.assert_allclose(quality, expected_quality, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (1280, 720), (1, 1), (3, 2)])
+@pytest.mark.parametrize("side_px", [128, 257])
+def test_pixels_are_the_processors(size: tuple[int, int], side_px: int) -> None:
+    picture = picture_of(*size)
+    processor = Owlv2ImageProcessorPil(size={"height": side_px, "width": side_px})
+    expected = processor(images=[picture], return_tensors="pt", input_data_format="channels_last")["pixel_values"]
+    settings = PixelSettings(side_px, tuple(processor.image_mean), tuple(processor.image_std))
+    ours = to_pixel_values([picture], settings, "cpu")
+    assert ours.shape == expected.shape
+    assert (ours - expected).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_detector_on_small_random_weights(small_owlv2: Path, size: tuple[int, int]) -> None:
+    _agree_on_boxes(_opened(Owlv2Detector(small_owlv2)), ReferenceOwlv2(small_owlv2), picture_of(*size), QUERIES)
+
+
+def test_post_processing_keeps_the_same_boxes(small_owlv2: Path) -> None:
+    picture, threshold = picture_of(320, 180), 0.5
+    found = ReferenceOwlv2(small_owlv2).post_processed(picture, QUERIES, threshold)
+    detector = _opened(Owlv2Detector(small_owlv2))
+    (ours,) = detector.detect([picture], detector.encode_prompts(QUERIES))
+    keep = ours.scores.max(axis=1) > threshold
+    assert 0 < keep.sum() < len(keep)
+    np.testing.assert_allclose(ours.boxes_xyxy_px[keep], found["boxes"], atol=MAX_BOX_ERROR_PX)
+    np.testing.assert_allclose(ours.scores[keep].max(axis=1), found["scores"], atol=MAX_SCORE_ERROR)
+    np.testing.assert_array_equal(ours.scores[keep].argmax(axis=1), found["labels"])
+
+
+def test_a_model_stored_in_half_precision_is_computed_in_single(tmp_path: Path) -> None:
+    folder = write_small_owlv2(tmp_path, half=True)
+    _agree_on_boxes(_opened(Owlv2Detector(folder)), ReferenceOwlv2(folder), picture_of(320, 180), QUERIES)
+
+
+@pytest.mark.parametrize("size", SIZES[:-1])
+def test_segmenter_on_small_random_weights(small_sam: Path, size: tuple[int, int]) -> None:
+    segmenter = SamSegmenter(small_sam)
+    segmenter.open()
+    _agree_on_masks(segmenter, ReferenceSam(small_sam), picture_of(*size), multimask=False)
+
+
+def test_segmenter_that_chooses_the_best_of_three_masks(tmp_path: Path) -> None:
+    folder = write_small_sam(tmp_path, ours={"multimask": True})
+    segmenter = SamSegmenter(folder)
+    segmenter.open()
+    _agree_on_masks(segmenter, ReferenceSam(folder), picture_of(320, 180), multimask=True)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (360, 640), (256, 256)])
+def test_tiny_detector(size: tuple[int, int]) -> None:
+    folder = tiny("owlv2")
+    queries = ["a photo of a scratch", "hole", "rust"]
+    _agree_on_boxes(_opened(Owlv2Detector(folder)), ReferenceOwlv2(folder), picture_of(*size), queries)
+
+
+@pytest.mark.parametrize("size", [(80, 60), (128, 128), (200, 333)])
+def test_tiny_segmenter(size: tuple[int, int]) -> None:
+    folder = tiny("sam")
+    segmenter = SamSegmenter(folder)
+    segmenter.open()
+    _agree_on_masks(segmenter, ReferenceSam(folder), picture_of(*size), multimask=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_detector_of_real_size_with_the_real_tokenizer(sample_data: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    model = owlv2_model(Owlv2Config(vision_config={"image_size": 960}))  # as google/owlv2-base-patch16-ensemble
+    model.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(sample_data / "owlv2-processor")
+    Owlv2Processor(Owlv2ImageProcessorPil(), tokenizer).save_pretrained(tmp_path)
+    detector = _opened(Owlv2Detector(tmp_path))
+    _agree_on_boxes(detector, ReferenceOwlv2(tmp_path, model), picture_of(1920, 1080), QUERIES)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_segmenter_of_real_size(tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    model = sam_model(SamConfig())
+    model.save_pretrained(tmp_path)
+    SamProcessor(SamImageProcessorPil()).save_pretrained(tmp_path)
+    segmenter = SamSegmenter(tmp_path)
+    segmenter.open()
+    _agree_on_masks(segmenter, ReferenceSam(tmp_path, model), picture_of(1280, 720), multimask=False)
