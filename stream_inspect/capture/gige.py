@@ -128,15 +128,15 @@ class GigeCamera:
 
         Aravis repeats each command to a dead camera for seconds, eleven in all; a new connection need not wait for it.
         """
-        held = [self._held, self._stream, self._camera]
-        camera, self._camera, self._stream, self._held = self._camera, None, None, None
-        if camera is None:
+        if self._camera is None:
             return
+        held = [self._held, self._stream, self._camera]
+        self._held = self._stream = self._camera = None
         if self._lost:
             threading.Thread(target=held.clear, name="gige-let-go", daemon=True).start()
             return
         with contextlib.suppress(self._glib_error):
-            camera.stop_acquisition()
+            held[-1].stop_acquisition()
 
     def _configure(self) -> float | None:
         """Set what the configuration asks for; returns the frame rate. Raises GLib.Error."""

@@ -16,12 +16,19 @@ from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.worker import Damaged, Grabbed, ReadLoop
 from stream_inspect.config.models import Camera as CameraConfig
 from stream_inspect.config.models import Transport
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import AnyMessage, Condition, Credit, DueFrame, FrameHeader, FrameId, Output
 from stream_inspect.transport.ledger import CameraLedger, DropCause
 
 _TICKET_LIFE_S = 3.0
 """A worker repeats an unanswered credit every second: an older ticket is that of a worker which is no more."""
+_HANG_LIMIT_S = 10.0
+"""A call to the camera's library that lasts longer, by twice the configured time-outs, does not come back any more."""
 _S = 1e-9
+
+
+class CameraHangsError(StreamInspectError):
+    """A camera's library holds the read loop: the process has to be started anew."""
 
 
 class CaptureStage:
@@ -49,6 +56,8 @@ class CaptureStage:
         self._ledger = ledger
         self._owner = owner
         self._lossless = getattr(camera.source, "pace", "real_time") == "fast"
+        timeouts_s = [getattr(camera.source, name, 0.0) for name in ("open_timeout_s", "read_timeout_s")]
+        self._hang_limit_s = _HANG_LIMIT_S + 2 * sum(timeouts_s)
         self._sink = RingSink(ring_dir, ring_prefix, transport)
         self._sessions = SessionCounter(state_dir, camera.name)
         self._reader: ReadLoop | None = None
@@ -112,6 +121,9 @@ class CaptureStage:
             yield from self._handle(item, now_mono_ns)
         if reader.failure is not None:
             raise reader.failure
+        if (blocked_s := reader.blocked_s(time.monotonic())) > self._hang_limit_s:
+            # Nothing but the end of the process frees a thread that hangs in a library (a V4L2 driver, a vendor's SDK).
+            raise CameraHangsError(f"the library of camera {self._config.name} has not come back for {blocked_s:.0f} s")
         if self._watch is not None:
             if ended and emptied:
                 yield from self._conditions(self._watch.finish())

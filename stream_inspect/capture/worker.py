@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from stream_inspect import metrics
@@ -81,6 +81,7 @@ class ReadLoop:
         """A finite source has been read to its end; nothing more will come."""
         self.failure: Exception | None = None
         """What ended the loop for good: no fault of the source, but of ours."""
+        self._asked_s: float | None = None
 
     def start(self) -> None:
         self._up.set(0)
@@ -97,6 +98,11 @@ class ReadLoop:
         """Make `wake_fd` wait for the next frame. Call before `take`."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.wake_fd)
+
+    def blocked_s(self, now_s: float) -> float:
+        """For how long the camera's library has not come back from a call."""
+        asked_s = self._asked_s
+        return 0.0 if asked_s is None else now_s - asked_s
 
     def stop(self) -> bool:
         """Stop reading, within three seconds. False: the thread hangs in a library and was left behind."""
@@ -139,7 +145,8 @@ class ReadLoop:
                 self._failed(error, outage)
             finally:
                 self._up.set(0)
-                self._camera.close()
+                with self._asking():
+                    self._camera.close()
             if frames.good and time.monotonic() - began_s >= _STEADY_S:
                 backoff.reset()
             if outage.lasts:
@@ -152,13 +159,15 @@ class ReadLoop:
     def _read_session(self, frames: _Count, outage: _Outage) -> None:
         """One connection, until it fails or the loop is stopped."""
         self._sink.fps = None
-        self.info = info = self._camera.open()
+        with self._asking():
+            self.info = info = self._camera.open()
         self._sink.fps = info.fps
         session = self._next_session()
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
         last_good_s = time.monotonic()
         while not self._stop.is_set():
-            frame = self._camera.read(self._sink)
+            with self._asking():
+                frame = self._camera.read(self._sink)
             if frame is None:
                 metrics.BAD_FRAMES.labels(self._name).inc()
                 self._hand_over(Damaged(time.monotonic_ns()))
@@ -171,6 +180,14 @@ class ReadLoop:
                 outage.over(info, session)
             self._hand_over(Grabbed(frame, self._sink.commit(), session, frames.good))
             frames.good += 1
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        self._asked_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked_s = None
 
     def _hand_over(self, item: Grabbed | Damaged) -> None:
         while True:

@@ -1,0 +1,114 @@
+"""Real counterparts for the cameras, as child processes: each is ended by its own process id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+_RTSP_SCRIPT = Path(__file__).with_name("rtsp_server.py")
+_START_LIMIT_S = 20.0
+
+
+class RtspServer:
+    """The GStreamer server of `rtsp_server.py`; it keeps its port when it is started again."""
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+        self.mounts: list[str] = []
+        self.start()
+
+    def start(self, *more_options: str) -> None:
+        command = [SYSTEM_PYTHON, str(_RTSP_SCRIPT), "--port", str(self.port), *self._options, *more_options]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            word, *rest = line.split()
+            if word == "MOUNTS":
+                self.mounts = rest
+            if word == "READY":
+                self.port = int(rest[0])
+                return
+        raise RuntimeError("the RTSP server did not start")
+
+    def start_without_waiting(self, *more_options: str) -> None:
+        command = [SYSTEM_PYTHON, str(_RTSP_SCRIPT), "--port", str(self.port), *self._options, *more_options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+
+    def url(self, mount: str = "h264") -> str:
+        return f"rtsp://127.0.0.1:{self.port}/{mount}"
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it, whatever state it is in, and wait until it is gone."""
+        if self._process is None:
+            return
+        self.send_signal(number)
+        self.send_signal(signal.SIGCONT)
+        self._process.wait(_START_LIMIT_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+
+    def wait_until_it_accepts(self) -> float:
+        """Returns the monotonic time at which the port first accepted a connection."""
+        until_s = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < until_s:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.005)
+            else:
+                return time.monotonic()
+        raise RuntimeError("the RTSP server does not accept connections")
+
+
+def need_rtsp_server() -> None:
+    """Skip where GStreamer's RTSP server cannot be run."""
+    try:
+        check = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+        found = (
+            subprocess.run([SYSTEM_PYTHON, "-c", check], capture_output=True, timeout=20, check=False).returncode == 0
+        )
+    except OSError:
+        found = False
+    if not found:
+        pytest.skip("no GStreamer RTSP server (apt install python3-gi gir1.2-gst-rtsp-server-1.0)")
+
+
+class GigeFake:
+    """Aravis' fake GigE Vision camera on the loopback interface; `lost_per_mille` of its packets are lost."""
+
+    def __init__(self, lost_per_mille: int = 0) -> None:
+        command = ["arv-fake-gv-camera-0.8", "-i", "127.0.0.1", "-r", str(lost_per_mille)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)  # it says nothing when it listens
+        assert self._process.poll() is None, "the fake GigE camera did not start (is another one running?)"
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(_START_LIMIT_S)
+
+
+def need_gige() -> None:
+    """Skip where the fake camera or the bindings to Aravis are missing."""
+    if shutil.which("arv-fake-gv-camera-0.8") is None:
+        pytest.skip("no fake GigE camera (apt install aravis-tools)")
+    gi = pytest.importorskip("gi", reason="no PyGObject in this environment (pip install 'stream-inspect[gige]')")
+    try:
+        gi.require_version("Aravis", "0.8")
+    except ValueError:
+        pytest.skip("no Aravis typelib (apt install gir1.2-aravis-0.8)")
