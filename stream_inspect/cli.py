@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,15 @@ from rich.console import Console
 
 from stream_inspect import __version__
 from stream_inspect.errors import StreamInspectError
+
+
+class Severity(StrEnum):
+    """The severities of the configuration, for the command line."""
+
+    MINOR = "minor"
+    MAJOR = "major"
+    CRITICAL = "critical"
+
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOW = 1, 2, 130
 
@@ -215,6 +225,114 @@ def _print_text(text: str) -> None:
     out.print(text, markup=False, soft_wrap=True)
 
 
+DefectArgument = Annotated[str, typer.Argument(metavar="DEFECT", help="The defect's name, as in the configuration.")]
+PromptOption = Annotated[
+    list[str] | None, typer.Option("--prompt", help="A wording; repeatable. Replaces all wordings of the defect.")
+]
+CounterPromptOption = Annotated[
+    list[str] | None,
+    typer.Option("--counter-prompt", help="What looks alike and is no defect; repeatable. Replaces all of them."),
+]
+ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score that counts, between 0 and 1.")]
+AreaMm2Option = Annotated[float | None, typer.Option(help="Smallest area, where the camera's scale is known.")]
+AreaPxOption = Annotated[float | None, typer.Option(help="Smallest area in px of the original picture.")]
+SeverityOption = Annotated[Severity | None, typer.Option(help="How bad it is.")]
+
+
+@prompts_app.command("show")
+def prompts_show(
+    config: ConfigArgument,
+    defect: Annotated[str | None, typer.Argument(metavar="[DEFECT]", help="Only this one.")] = None,
+) -> None:
+    """The defects with their wordings, thresholds and severities."""
+    from stream_inspect.runtime.prompts import show
+
+    with _told_plainly():
+        _print_text(show(config, defect))
+
+
+@prompts_app.command("set")
+def prompts_set(
+    config: ConfigArgument,
+    defect: DefectArgument,
+    prompt: PromptOption = None,
+    counter_prompt: CounterPromptOption = None,
+    threshold: ThresholdOption = None,
+    min_area_mm2: AreaMm2Option = None,
+    min_area_px: AreaPxOption = None,
+    severity: SeverityOption = None,
+) -> None:
+    """Change what is given of a defect; the rest stays. A running service follows within a second.
+
+    `stream-inspect prompts set line.yaml scratch --prompt "a thin scratch" --prompt "a scrape" --threshold 0.25`
+    """
+    from stream_inspect.runtime.prompts import set_prompts
+
+    with _told_plainly():
+        _print_text(
+            set_prompts(
+                config,
+                defect,
+                prompts=prompt,
+                counter_prompts=counter_prompt,
+                threshold=threshold,
+                min_area_mm2=min_area_mm2,
+                min_area_px=min_area_px,
+                severity=severity.value if severity else None,
+            )
+        )
+
+
+@prompts_app.command("add")
+def prompts_add(
+    config: ConfigArgument,
+    defect: DefectArgument,
+    prompt: Annotated[list[str], typer.Option("--prompt", help="A wording; repeatable.")],
+    counter_prompt: CounterPromptOption = None,
+    threshold: ThresholdOption = None,
+    min_area_mm2: AreaMm2Option = None,
+    min_area_px: AreaPxOption = None,
+    severity: SeverityOption = None,
+) -> None:
+    """Look for another defect from now on."""
+    from stream_inspect.runtime.prompts import add
+
+    with _told_plainly():
+        _print_text(
+            add(
+                config,
+                defect,
+                prompt,
+                counter_prompts=counter_prompt or (),
+                threshold=threshold,
+                min_area_mm2=min_area_mm2,
+                min_area_px=min_area_px,
+                severity=severity.value if severity else None,
+            )
+        )
+
+
+@prompts_app.command("remove")
+def prompts_remove(config: ConfigArgument, defect: DefectArgument) -> None:
+    """Stop looking for a defect."""
+    from stream_inspect.runtime.prompts import remove
+
+    with _told_plainly():
+        _print_text(remove(config, defect))
+
+
+@prompts_app.command("undo")
+def prompts_undo(config: ConfigArgument) -> None:
+    """Take the last change of the prompts back; a second time makes it again."""
+    from stream_inspect.runtime.prompts import undo
+
+    with _told_plainly():
+        _print_text(undo(config))
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+
 @models_app.command("list")
 def models_list() -> None:
     """The models on this computer: embedded, fetched from the hub, and the default ones that are missing."""
@@ -287,3 +405,25 @@ def bench_track() -> None:
 
     with _told_plainly():
         _print_text(run_bench().to_text())
+
+
+# --- schemas -----------------------------------------------------------------------------------------------------
+
+
+@schema_app.command("show")
+def schema_show(name: Annotated[str, typer.Argument(metavar="config|event|frames")]) -> None:
+    """Print a schema."""
+    from stream_inspect.runtime.schemas import schema_text
+
+    with _told_plainly():
+        sys.stdout.write(schema_text(name))
+
+
+@schema_app.command("write")
+def schema_write(root: Annotated[Path, typer.Argument(metavar="[CHECKOUT]")] = Path()) -> None:
+    """Generate the schemas and the configuration reference of a checkout anew (`make docs`)."""
+    from stream_inspect.runtime.schemas import write
+
+    with _told_plainly():
+        for path in write(root):
+            out.print(str(path), markup=False)

@@ -47,7 +47,7 @@ def configure(level: str = "info", style: Literal["auto", "text", "json"] = "aut
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "urllib3", "PIL", "transformers", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "urllib3", "PIL", "transformers", "uvicorn"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

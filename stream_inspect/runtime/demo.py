@@ -35,7 +35,6 @@ _OURS = frozenset(
     + ("clips", "pictures", "sessions", ".lock", SUMMARY)
 )
 """What a demo leaves in its folder, and what the next one there replaces."""
-_PREFERRED_WEB_PORT = 8080
 
 
 class DemoError(StreamInspectError):
@@ -94,7 +93,12 @@ def demo(
     """
     _make_room(out)
     path = builtin_config("demo")
-    fixed = (f"state_dir={json.dumps(str(out.resolve()))}", "metrics.port=0", f"web.port={_free_web_port()}")
+    fixed = (
+        "log.level=warning",
+        f"state_dir={json.dumps(str(out.resolve()))}",
+        f"metrics.port={_free_port(9108)}",
+        f"web.port={_free_port(8080)}",
+    )
     seeded = (f"cameras[0].source.seed={seed}",) if seed is not None else ()
     all_overrides = (*fixed, *seeded, *overrides)
     config = load(path, all_overrides)
@@ -206,9 +210,9 @@ def _make_room(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _free_web_port() -> int:
-    """8080 where it is free, else any free port."""
-    for port in (_PREFERRED_WEB_PORT, 0):
+def _free_port(preferred: int) -> int:
+    """This port where it is free, else any free one."""
+    for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
