@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,3 +106,28 @@ class ScriptedSegmenter:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+class ScriptedPlugin(ScriptedDetector):
+    """The scripted detector as a plug-in. Files in its model folder script it: `fail`, and `fits` with a number."""
+
+    def __init__(self, folder: Path, device: str, precision: str) -> None:
+        self._folder = folder
+        super().__init__()
+
+    @property
+    def fail(self) -> bool:
+        return (self._folder / "fail").exists()
+
+    @fail.setter
+    def fail(self, value: bool) -> None:
+        """Only the file decides."""
+
+    @property
+    def fits(self) -> int:
+        path = self._folder / "fits"
+        return int(path.read_text()) if path.exists() else 1000
+
+    @fits.setter
+    def fits(self, value: int) -> None:
+        """Only the file decides."""
