@@ -1,0 +1,74 @@
+"""Lists the licences of everything that an installation brings: `python deploy/licences.py > docs/third-party-licences.md`.
+
+What a wheel carries inside (FFmpeg in av's, libraries in OpenCV's) is not in its metadata and is noted by hand below.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, requires
+
+EXTRAS_NOT_INSTALLED = re.compile(r"extra\s*==")
+CARRIED = {
+    "av": "its wheels carry FFmpeg (LGPL-3.0-or-later by its own word) **with libx264 and libx265, which are "
+    "GPL-2.0-or-later**",
+    "opencv-python-headless": "its wheels carry FFmpeg without encoders under the GPL: LGPL-2.1-or-later",
+    "torch": "the CUDA build brings NVIDIA's libraries under NVIDIA's terms",
+    "pyzmq": "its wheels carry libzmq: MPL-2.0, and libsodium: ISC",
+    "numpy": "its wheels carry OpenBLAS: BSD-3-Clause, and GCC's runtime with its exception",
+    "scipy": "its wheels carry OpenBLAS: BSD-3-Clause, and GCC's runtime with its exception",
+}
+
+
+def licence_of(found: Distribution) -> str:
+    """What the distribution says of its licence, in a few words."""
+    metadata = found.metadata
+    if expression := metadata.get("License-Expression"):
+        return str(expression)
+    named = [
+        line.split("::")[-1].strip() for line in metadata.get_all("Classifier", []) if line.startswith("License ::")
+    ]
+    if named:
+        return ", ".join(sorted(set(named) - {"OSI Approved"})) or named[0]
+    return str(metadata.get("License", "not stated")).splitlines()[0][:60]
+
+
+def installed(root: str) -> dict[str, Distribution]:
+    """The root's requirements, direct and indirect, by name."""
+    found: dict[str, Distribution] = {}
+    todo = [root]
+    while todo:
+        name = todo.pop()
+        try:
+            one = distribution(name)
+        except PackageNotFoundError:
+            continue
+        key = re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower()
+        if key in found:
+            continue
+        found[key] = one
+        for line in requires(name) or []:
+            if not EXTRAS_NOT_INSTALLED.search(line):
+                todo.append(re.split(r"[\s;<>=!~\[(]", line, maxsplit=1)[0])
+    found.pop(re.sub(r"[-_.]+", "-", root).lower(), None)
+    return found
+
+
+def main() -> None:
+    print("# Licences of third parties\n")
+    print(
+        "stream_inspect itself, its embedded models included, is under [Apache-2.0](LICENSE). An installation brings:\n"
+    )
+    print("| package | licence it states | what its wheels carry besides |\n|---|---|---|")
+    for name, one in sorted(installed("stream-inspect").items()):
+        print(f"| {one.metadata['Name']} | {licence_of(one)} | {CARRIED.get(name, '')} |")
+    print(
+        "\nNo part of these is in our wheel: pip installs them beside it. Who ships an image with everything inside "
+        "distributes libx264 and libx265 too, and with them takes on the GPL's terms; PyAV built from source against an LGPL FFmpeg (without x264: "
+        "the recorder then needs another H.264 encoder) avoids that.\n\n"
+        "The list is printed by `python deploy/licences.py`."
+    )
+
+
+if __name__ == "__main__":
+    main()
