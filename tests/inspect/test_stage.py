@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from stream_inspect import registry
 from stream_inspect.config.load import load
@@ -46,19 +46,28 @@ class Line:
         self.stage = self.new_stage()
         self.refuse: Callable[[Output], bool] = lambda output: False
 
-    def write_config(self, *, threshold: float = 0.5, batch: int = 4, extra: str = "") -> None:
+    def write_config(self, *, threshold: float = 0.5, counter_prompts: Sequence[str] = (), **more: object) -> None:
+        """Replace the file, as editors do. `more` are further keys."""
         tree = {
+            **more,
             "version": 1,
             "cameras": [{"name": name, "source": {"kind": "synthetic"}} for name in "ab"],
-            "defects": [{"name": "red-spot", "prompts": ["red"], "threshold": threshold}],
+            "defects": [
+                {
+                    "name": "red-spot",
+                    "prompts": ["red"],
+                    "counter_prompts": list(counter_prompts),
+                    "threshold": threshold,
+                }
+            ],
             "inspect": {
                 "detector": {"kind": "scripted", "model": str(self.model)},
                 "segmenter": None,
-                "batch_max_frames": batch,
+                "batch_max_frames": 4,
             },
         }
         replacement = self.config_path.with_suffix(".new")
-        replacement.write_text(yaml.safe_dump(tree) + extra)
+        replacement.write_text(json.dumps(tree))
         replacement.replace(self.config_path)
 
     def new_stage(self) -> InspectStage:
@@ -333,7 +342,7 @@ def test_new_prompts_count_from_the_next_frame_on(running: Line) -> None:
 
 def test_a_wrong_configuration_is_refused_whole_with_the_reason_until_it_is_put_right(running: Line) -> None:
     weak = rectangle(black(), "red", (20, 30, 60, 40), value=100)
-    running.write_config(threshold=0.3, extra="no_such_key: 1\n")
+    running.write_config(threshold=0.3, no_such_key=1)
     (begun,) = _conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)
     assert (begun.camera, begun.active) == ("", True)
     assert "no_such_key" in begun.detail
@@ -348,19 +357,14 @@ def test_a_wrong_configuration_is_refused_whole_with_the_reason_until_it_is_put_
 
 
 def test_putting_the_old_configuration_back_ends_the_condition_too(running: Line) -> None:
-    running.write_config(extra="no_such_key: 1\n")
+    running.write_config(no_such_key=1)
     assert [c.active for c in _conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)] == [True]
     running.write_config()
     assert [c.active for c in _conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)] == [False]
 
 
 def test_defects_that_contradict_themselves_are_refused(running: Line) -> None:
-    text = running.config_path.read_text().replace(
-        "prompts:\n  - red", "prompts:\n  - red\n  counter_prompts:\n  - red"
-    )
-    replacement = running.config_path.with_suffix(".new")
-    replacement.write_text(text)
-    replacement.replace(running.config_path)
+    running.write_config(counter_prompts=["red"])
     (begun,) = _conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)
     assert begun.active
     assert "as prompt and as counter-prompt" in begun.detail
@@ -383,7 +387,7 @@ def test_only_one_worker_speaks_of_the_configuration(line: Line) -> None:
         watcher=ConfigWatcher(line.config_path, current=config),
     )
     line.stage.open()
-    line.write_config(extra="no_such_key: 1\n")
+    line.write_config(no_such_key=1)
     assert _conditions(_wait_for_poll(line), ConditionKind.PROMPTS_REFUSED) == []
 
 
