@@ -31,10 +31,11 @@ def written_path(tree: Tree, location: tuple[str | int, ...]) -> Path:
     for index, step in enumerate(location):
         last = index == len(location) - 1
         if node is not None:
-            if not isinstance(node.value, dict | list) and node.value is not None:
-                break  # a member of a union of scalars
+            schema = schema_at(tree, path)
+            if "anyOf" in schema or (not isinstance(node.value, dict | list) and node.value is not None):
+                break  # a member of a union
             kind = node.child("kind")
-            is_tag = kind is not None and kind.value == step and bool(variants(schema_at(tree, path)))
+            is_tag = kind is not None and kind.value == step and bool(variants(schema))
             if is_tag and not (last and node.child(step) is not None):
                 continue
         path = (*path, step)
@@ -62,6 +63,9 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
     node = node or parent
     if error["type"] in ("value_error", "secret_missing", "secret_form"):
         return node.problem(error["msg"].removeprefix("Value error, "), path)
+    if node.value is None:
+        key = parent.keys.get(str(path[-1]), node.place) if path else node.place
+        return node.problem(f"is empty: write {in_words(schema)}, or take it out", path, key)
     words = allowed_words(schema)
     if words and not isinstance(node.value, dict | list):
         return node.problem(_not_one_of(node, words), path)
@@ -101,7 +105,7 @@ def _shown(node: Tree, schema: Schema, error: ErrorDetails) -> str | None:
         if error["type"] in ("too_short", "too_long"):
             return f"{len(node.value)}" if node.value else "an empty one"
         return "a list"
-    if is_secret(schema) or "://" in str(node.value):
+    if is_secret(schema) or "://" in str(node.value) or "@" in str(node.value):
         return None
     return _scalar(node)
 
@@ -109,7 +113,7 @@ def _shown(node: Tree, schema: Schema, error: ErrorDetails) -> str | None:
 def _scalar(node: Tree) -> str:
     value = node.value
     if value is None:
-        return "empty (null)"
+        return "empty"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

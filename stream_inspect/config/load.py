@@ -120,6 +120,7 @@ def _validated(tree: Tree, context: dict[str, Any]) -> tuple[Config | None, list
     config: Config
     try:
         config = Config.model_validate(tree.plain(), context=context)
+        problems = _truth_for_numbers(config, tree, tree)
     except ValidationError as error:
         problems = explain(tree, error.errors(include_url=False, include_input=False))
         config, indices = _sound_part(tree, context)
@@ -129,7 +130,7 @@ def _validated(tree: Tree, context: dict[str, Any]) -> tuple[Config | None, list
         if path[0] in indices and len(path) > 1:
             path = (path[0], indices[str(path[0])][int(path[1])], *path[2:])
         between.append(tree.problem(finding.message, path, _place(tree, path)))
-    everything = [*problems.values(), *between, *_repeated_names(tree), *_truth_for_numbers(config, tree)]
+    everything = [*problems.values(), *between, *_repeated_names(tree)]
     return (None if everything else config), everything
 
 
@@ -179,20 +180,20 @@ def _repeated_names(tree: Tree) -> list[Problem]:
     return problems
 
 
-def _truth_for_numbers(model: Model, tree: Tree) -> list[Problem]:
+def _truth_for_numbers(model: Model, tree: Tree, root: Tree) -> dict[KeyPath, Problem]:
     """pydantic takes true for 1, and nobody means that."""
-    problems = []
+    problems: dict[KeyPath, Problem] = {}
     for key in type(model).model_fields:
         value, node = getattr(model, key, None), tree.child(key)
         if node is None:
             continue
         if isinstance(node.value, bool) and type(value) in (int, float):
-            problems.append(node.problem(f"must be {in_words(schema_at(tree, node.path))}, not true or false"))
+            problems[node.path] = node.problem(f"must be {in_words(schema_at(root, node.path))}, not true or false")
         elif isinstance(value, Model):
-            problems += _truth_for_numbers(value, node)
+            problems |= _truth_for_numbers(value, node, root)
         elif isinstance(value, list) and isinstance(node.value, list) and len(value) == len(node.value):
             for item, at in zip(value, node.value, strict=True):
-                problems += _truth_for_numbers(item, at) if isinstance(item, Model) else []
+                problems |= _truth_for_numbers(item, at, root) if isinstance(item, Model) else {}
     return problems
 
 

@@ -69,6 +69,8 @@ def _resolve(tree: Tree, steps: list[str | int]) -> Path | str:
             return f"{key_text(path)} is no list"
         elif node is not None and not isinstance(node.value, dict) and node.value is not None:
             return f"{key_text(path)} is a single value, it has no {step}"
+        elif isinstance(step, int) and step > 0:
+            return f"{key_text(path)} has no items yet: begin with index 0"
         path = (*path, step)
         node = node.child(step) if node is not None else None
     return path

@@ -49,7 +49,7 @@ def did_you_mean(wrong: object, known: Sequence[str]) -> str:
     """' Did you mean x?', or nothing where no known word is near."""
     text = str(wrong).strip().lower()
     by_lower = {word.lower(): word for word in known}
-    near = difflib.get_close_matches(text, by_lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(text, by_lower, n=1, cutoff=0.5)
     # A word that is a piece of a known one (`rate` for `rate_hz`) is nearer than its letters say.
     near = near or [word for word in by_lower if len(text) > 2 and (text in word or word in text)][:1]
     return f" Did you mean {by_lower[near[0]]}?" if near else ""
