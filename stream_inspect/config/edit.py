@@ -32,7 +32,10 @@ class EditError(StreamInspectError):
 def set_value(text: str, path: Path, value: Value) -> str:
     """The text with `value` at `path`, whose last step is a key, there or new, of a mapping that is there."""
     wanted = _plain(text)
-    _at(wanted, path[:-1])[path[-1]] = list(value) if _is_list(value) else value
+    mapping, new = _at(wanted, path[:-1]), list(value) if _is_list(value) else value
+    if path[-1] in mapping and mapping[path[-1]] == new:
+        return text
+    mapping[path[-1]] = new
     node, key = _node(text, path[:-1]), str(path[-1])
     own = {str(key_node.value): value_node for key_node, value_node in node.value}
     if key not in own:
