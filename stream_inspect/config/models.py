@@ -345,6 +345,7 @@ class WebhookAlertConfig(Model):
     url: Annotated[str, AfterValidator(_without_credentials)] = Field(
         pattern=r"^https?://",
         description="Where events are posted to, without user and password.",
+        repr=False,  # paths of webhooks often hold a token
         json_schema_extra={"x-rule": "an address: https://host/path"},
     )
     secret: Secret | None = Field(None, description="whsec_... (base64): signs each message; unsigned if absent.")
