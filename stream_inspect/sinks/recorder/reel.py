@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 
-from stream_inspect import log
 from stream_inspect.config.models import Recorder
-from stream_inspect.messages import Event, FrameHeader, FrameId, Tracked
+from stream_inspect.messages import Event, FrameHeader, FrameId, Tracked, TrackUpdate
 from stream_inspect.picture import Picture
 from stream_inspect.sinks.recorder.encoder import Encoder, Packet, clip_time_base
 from stream_inspect.sinks.scale import size_at_height
@@ -98,19 +98,19 @@ class Reel:
     """One camera's reel. `read` gives a copy of a frame's picture or raises `RingError`."""
 
     def __init__(
-        self, camera: str, config: Recorder, ring_s: float, read: Callable[[FrameHeader], Picture], annotate: Annotate
+        self, config: Recorder, ring_s: float, read: Callable[[FrameHeader], Picture], annotate: Annotate
     ) -> None:
         self._config = config
         self._ring_s = ring_s
         self._history_s = max(_HISTORY_MIN_S, 2 * ring_s)
         self._read = read
         self._annotate = annotate
-        self._logger = log.get_logger("recorder", camera=camera)
         self._headers: list[FrameHeader] = []
         self._keys: list[Key] = []
         self._judged: set[Key] = set()
         self._judged_until: dict[int, float] = {}
-        self._first_seen_s: dict[tuple[int, int], float] = {}
+        self._tracks: dict[tuple[int, int], TrackUpdate] = {}
+        self._live: set[tuple[int, int]] = set()
         self._film: Film | None = None
         self._encoded: Key = (-1, -1)
         self._clips: list[Clip] = []
@@ -138,17 +138,17 @@ class Reel:
         session, pts_s = tracked.frame.id.session, tracked.frame.id.pts_s
         self._judged.add(key_of(tracked.frame.id))
         self._judged_until[session] = max(pts_s, self._judged_until.get(session, pts_s))
-        for update in tracked.tracks:
-            self._first_seen_s[session, update.track] = update.first_pts_s
-        for update in tracked.ended:
-            self._first_seen_s.pop((session, update.track), None)
-        for clip in self._clips:
-            if clip.judged[0] != session:
-                continue
-            for update in (*tracked.tracks, *tracked.ended):
-                if update.track == clip.event.track:
-                    wanted_s = update.last_pts_s + self._config.post_roll_s
-                    clip.end_s = min(max(clip.end_s, wanted_s), clip.latest_end_s)
+        for update in (*tracked.tracks, *tracked.ended):
+            self._tracks[session, update.track] = update
+            for clip in self._clips:
+                if clip.judged[0] == session and clip.event.track == update.track:
+                    self._extend(clip, update)
+        self._live.update((session, update.track) for update in tracked.tracks)
+        self._live.difference_update((session, update.track) for update in tracked.ended)
+
+    def _extend(self, clip: Clip, update: TrackUpdate) -> None:
+        wanted_s = update.last_pts_s + self._config.post_roll_s
+        clip.end_s = min(max(clip.end_s, wanted_s), clip.latest_end_s)
 
     def header(self, key: Key) -> FrameHeader | None:
         """The header of this frame, if it is still known."""
@@ -169,7 +169,13 @@ class Reel:
             self._judged = {key for key in self._judged if key >= self._keys[0]}
             known = {session for session, _ in self._keys}
             self._judged_until = {session: s for session, s in self._judged_until.items() if session in known}
-            self._first_seen_s = {key: s for key, s in self._first_seen_s.items() if key[0] in known}
+            oldest_s = newest.id.pts_s - self._history_s
+            self._tracks = {
+                key: update
+                for key, update in self._tracks.items()
+                if key[0] == newest.id.session and update.last_pts_s > oldest_s
+            }
+            self._live &= self._tracks.keys()
 
     # --- clips ---
 
@@ -182,8 +188,9 @@ class Reel:
         if len(self._clips) >= OPEN_CLIPS_MAX:
             return False
         session, judged_s = header.id.session, header.id.pts_s
-        first_s = self._first_seen_s.get((session, event.track), judged_s) if event.track is not None else judged_s
-        start_s = max(min(first_s, judged_s) - self._config.pre_roll_s, judged_s - self._config.max_clip_s / 2)
+        track = self._tracks.get((session, event.track)) if event.track is not None else None
+        first_s = min(judged_s, track.first_pts_s) if track else judged_s
+        start_s = max(first_s - self._config.pre_roll_s, judged_s - self._config.max_clip_s / 2)
         latest_end_s = start_s + self._config.max_clip_s
         clip = Clip(
             event=event,
@@ -193,6 +200,8 @@ class Reel:
             end_s=min(judged_s + self._config.post_roll_s, latest_end_s),
             latest_end_s=latest_end_s,
         )
+        if track:
+            self._extend(clip, track)
         if self._film and self._film.fits(header):
             self._take_from_film(clip, self._film)
         if clip.judged > self._encoded:
@@ -220,7 +229,7 @@ class Reel:
             return None
         wanted = self._wanted()
         place = bisect.bisect_right(self._keys, self._encoded)
-        for header in self._headers[place:]:
+        for header in islice(self._headers, place, None):
             start_s, end_s = wanted.get(header.id.session, (0.0, -1.0))
             if not start_s <= header.id.pts_s <= end_s:
                 continue
@@ -243,10 +252,10 @@ class Reel:
             session = clip.judged[0]
             start_s, end_s = wanted.get(session, (clip.start_s, clip.end_s))
             wanted[session] = min(start_s, clip.start_s), max(end_s, clip.end_s)
-        for (session, _), first_s in self._first_seen_s.items():
-            if session in wanted:
-                start_s, end_s = wanted[session]
-                wanted[session] = min(start_s, first_s - self._config.pre_roll_s), end_s
+        for key in self._live:
+            if key[0] in wanted:
+                start_s, end_s = wanted[key[0]]
+                wanted[key[0]] = min(start_s, self._tracks[key].first_pts_s - self._config.pre_roll_s), end_s
         return wanted
 
     def encode(self, header: FrameHeader, now_mono_ns: int) -> bool:
@@ -299,6 +308,12 @@ class Reel:
         span_s = recent[-1].id.pts_s - recent[0].id.pts_s
         return (len(recent) - 1) / span_s if span_s > 0 else 25.0
 
+    def give_up(self) -> list[Clip]:
+        """End all clips without a file: the encoder has failed. A new one begins with the next event."""
+        clips, self._clips, self._film = self._clips, [], None
+        self._pinned.clear()
+        return clips
+
     def take_finished(self, now_mono_ns: int, stopping: bool = False) -> list[Clip]:
         """The clips that are complete, or that must do with what there is."""
         finished = []
@@ -314,7 +329,7 @@ class Reel:
     def _why_ended(self, clip: Clip, now_mono_ns: int) -> str:
         session = clip.judged[0]
         place = bisect.bisect_right(self._keys, max(self._encoded, (session, -1)))
-        for header in self._headers[place:]:
+        for header in islice(self._headers, place, None):
             if header.id.session != session:
                 return "camera reconnected"
             if clip.film and not clip.film.fits(header):

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from av.error import FFmpegError
 
 from stream_inspect import log, metrics
 from stream_inspect.config.models import Config
@@ -57,7 +58,7 @@ class RecorderStage:
         keep_s = 2 * config.transport.ring_s + recorder.pre_roll_s
         self._judged = {camera.name: JudgedFrames(keep_s, severity) for camera in config.cameras}
         self._reels = {
-            camera.name: Reel(camera.name, recorder, config.transport.ring_s, self._ring.read, self._annotate)
+            camera.name: Reel(recorder, config.transport.ring_s, self._ring.read, self._annotate)
             for camera in config.cameras
         }
         limits = Limits(
@@ -210,7 +211,11 @@ class RecorderStage:
             if time.monotonic() >= until_s:
                 return True
             _, name, header = min(ready, key=lambda one: one[0])
-            self._reels[name].encode(header, now_ns)
+            try:
+                self._reels[name].encode(header, now_ns)
+            except FFmpegError as error:
+                for clip in self._reels[name].give_up():
+                    self._lost(clip.event, "encoder_failed", str(error))
 
     def _annotate(self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]) -> Picture:
         width_px, height_px = size_px
