@@ -26,7 +26,15 @@ def test_every_stage_comes_back_and_the_ledger_closes(tmp_path: Path):
     with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.port=0") as service:
         service.wait_judging(10)
         rows = sorted(service.children())
-        assert {row.split(".")[0] for row in rows} == {"capture", "inspect", "track", "alerts", "recorder", "live", "web"}
+        assert {row.split(".")[0] for row in rows} == {
+            "capture",
+            "inspect",
+            "track",
+            "alerts",
+            "recorder",
+            "live",
+            "web",
+        }
         for row in rows:
             restarts = service.health()["processes"][row]["restarts"]
             service.children()[row].send_signal(signal.SIGKILL)
@@ -49,7 +57,9 @@ def test_every_stage_comes_back_and_the_ledger_closes(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_frames_of_a_killed_inspect_worker_are_counted_as_such(tmp_path: Path):
-    with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.enabled=false") as service:
+    with running(
+        builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.enabled=false"
+    ) as service:
         service.wait_judging(5)
         for _ in range(3):
             service.children()["inspect.0"].send_signal(signal.SIGSTOP)  # so that a frame is in its hands
