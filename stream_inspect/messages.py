@@ -288,7 +288,7 @@ AnyMessage = FrameHeader | Credit | DueFrame | Inspection | Tracked | Condition 
 class Delivery(StrEnum):
     """How a topic treats a slow or absent reader. There are only these two ways."""
 
-    BROADCAST = "broadcast"  # to whoever listens; a slow reader loses the oldest, a fast writer never waits
+    BROADCAST = "broadcast"  # to whoever listens; a reader whose queue is full loses what comes, a writer never waits
     MAILBOX = "mailbox"  # to one named reader, in order; when its box is full the sender is told and counts it
 
 
@@ -304,7 +304,8 @@ class Topic:
     max_age_s: float
     """A message older than this is of no use to a reader any more."""
     depth: int
-    """Messages held for one reader before the delivery rule acts."""
+    """Messages held for one reader before the delivery rule acts: more than one writer sends in a burst (`live` sends
+    the pictures of all cameras at once)."""
     keyed: bool = False
     """Addressed by a key (a camera's or a worker's name) as well as by the topic's name."""
 
@@ -319,7 +320,7 @@ TOPICS: dict[str, Topic] = {
         Topic("conditions", Condition, Delivery.MAILBOX, rate_hz=0.1, max_age_s=60, depth=1024),
         Topic("tracked", Tracked, Delivery.BROADCAST, rate_hz=10, max_age_s=2, depth=256),
         Topic("events", Event, Delivery.BROADCAST, rate_hz=1, max_age_s=60, depth=1024),
-        Topic("live", LivePicture, Delivery.BROADCAST, rate_hz=10, max_age_s=1, depth=4),
+        Topic("live", LivePicture, Delivery.BROADCAST, rate_hz=10, max_age_s=1, depth=64),
     )
 }
 

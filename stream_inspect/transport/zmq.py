@@ -45,6 +45,7 @@ class ZmqChannels:
         self._run_dir = run_dir
         self._writers = writers
         self._context = zmq.Context(io_threads=1)
+        self._sockets: list[zmq.Socket[bytes]] = []
         self._inboxes: dict[zmq.Socket[bytes], Unpacker] = {}
         self._poller = zmq.Poller()
         self._wake_fd: int | None = None
@@ -114,11 +115,9 @@ class ZmqChannels:
 
     def close(self) -> None:
         """See `Channels.close`."""
-        for socket in (*self._inboxes, *(socket for socket, _ in self._outboxes.values())):
+        for socket in self._sockets:
             socket.close(linger=0)
-        self._inboxes.clear()
-        self._outboxes.clear()
-        self._context.destroy(linger=0)  # a socket that could not be bound is closed here
+        self._context.destroy(linger=0)
 
     def _watch(self, wake_fd: int | None) -> None:
         if wake_fd == self._wake_fd:
@@ -140,6 +139,7 @@ class ZmqChannels:
 
     def _socket(self, kind: int, topic: Topic) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(kind)
+        self._sockets.append(socket)
         socket.sndhwm = socket.rcvhwm = topic.depth
         socket.maxmsgsize = MAX_WIRE_BYTES + ENVELOPE.size
         socket.linger = 0

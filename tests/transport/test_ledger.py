@@ -250,6 +250,9 @@ class Fused(np.ndarray):
         super().__setitem__(key, value)
 
 
+RARELY = st.sampled_from([False] * 7 + [True])  # most kills end all frames: too many would leave nothing to test
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """One camera with a capture process and two inspect workers, each killed and restarted at will.
 
@@ -289,7 +292,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # what capture does
 
-    @rule(target=frames, kill_after=st.none() | st.integers(0, 3))
+    @rule(target=frames, kill_after=st.sampled_from([None] * 12 + [0, 1, 2, 3]))
     def capture_frame(self, kill_after: int | None) -> object:
         expected = sum(1 for _ in self.model)
         self.fuse[0] = 1 << 60 if kill_after is None else kill_after
@@ -323,7 +326,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.model[index] = ("transport", "sender_died")
         self.start_capture()
 
-    @rule(index=frames, kill=st.booleans())
+    @rule(index=frames, kill=RARELY)
     def not_due(self, index: int, kill: bool) -> None:
         self.change(index, {"pending"}, ("not_due", None), lambda: self.capture.not_due(index), kill)
 
@@ -331,7 +334,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def capture_drops(self, index: int, cause: DropCause) -> None:
         self.change(index, {"pending"}, cause.value, lambda: self.capture.drop(index, cause), False)
 
-    @rule(index=frames, worker=st.integers(0, 1), kill=st.booleans())
+    @rule(index=frames, worker=st.integers(0, 1), kill=RARELY)
     def send(self, index: int, worker: int, kill: bool) -> None:
         owner = self.workers[worker]
         self.change(index, {"pending"}, ("sent", owner), lambda: self.capture.sent(index, owner), kill)
