@@ -1,0 +1,83 @@
+"""Every pixel format must give the picture that swscale gives, whatever its strides and odd sizes."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+from stream_inspect.capture.planes import lay_down, lay_down_bgr, lay_down_gray, lay_down_yuyv, planes_of
+from stream_inspect.picture import UInt8Array
+from tests.capture.harness import ArraySink
+
+SIZES = [(64, 48), (63, 48), (64, 47), (101, 57), (2, 2), (1, 1)]
+FORMATS = [
+    "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuv440p", "yuv411p", "nv12", "gray",
+    "yuv420p10le", "yuv422p10le", "p010le", "gray16le", "rgb24", "bgr24", "bgra", "gbrp", "yuyv422", "uyvy422",
+]  # fmt: skip
+
+
+def smooth_bgr(width: int, height: int) -> UInt8Array:
+    """Colour that changes slowly, so that formats may differ in chroma sampling and still agree."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([60 + x % 97, 90 + y % 83, 200 - (x + y) // 2 % 101], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("pixel_format", FORMATS)
+def test_each_pixel_format_shows_the_same_picture(pixel_format: str, size: tuple[int, int]) -> None:
+    width, height = size
+    bgr = smooth_bgr(width, height)
+    frame = av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format=pixel_format)
+    picture = lay_down(frame, ArraySink())
+    assert (picture.width_px, picture.height_px) == size
+    expected = frame.reformat(format="bgr24").to_ndarray()
+    if pixel_format.startswith("gray"):
+        assert np.abs(picture.to_bgr().astype(int) - expected).max() <= 3
+    else:
+        difference = np.abs(picture.to_bgr().astype(int) - bgr)
+        assert np.median(difference) <= 3
+        assert np.percentile(difference, 90) <= 12
+
+
+def test_planes_are_copied_bit_for_bit_whatever_their_strides() -> None:
+    rng = np.random.default_rng(1)
+    frame = av.VideoFrame(100, 50, "yuv420p")  # FFmpeg pads its rows to 128 and 64 bytes
+    for plane in frame.planes:
+        plane.update(rng.integers(0, 256, plane.buffer_size, np.uint8).tobytes())
+    assert frame.planes[0].line_size > 100
+    picture = lay_down(frame, ArraySink())
+    assert np.array_equal(picture.i420, frame.to_ndarray())
+
+
+@pytest.mark.parametrize(("pixel_format", "full_range"), [("yuv420p", False), ("yuvj420p", True), ("gray", True)])
+def test_the_range_is_kept(pixel_format: str, full_range: bool) -> None:
+    frame = av.VideoFrame.from_ndarray(smooth_bgr(64, 48), format="bgr24").reformat(format=pixel_format)
+    assert lay_down(frame, ArraySink()).full_range is full_range
+
+
+@pytest.mark.parametrize(("code", "name"), [(1, "bt709"), (5, "bt601"), (6, "bt601"), (9, "bt2020"), (2, "bt601")])
+def test_the_colour_matrix_is_kept_and_bt601_where_none_is_stated(code: int, name: str) -> None:
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    frame.colorspace = code
+    assert lay_down(frame, ArraySink()).matrix == name
+
+
+def test_odd_sizes_repeat_the_last_row_and_column() -> None:
+    picture = lay_down_gray(np.arange(15, dtype=np.uint8).reshape(3, 5), ArraySink())
+    luma = planes_of(picture.i420).y
+    assert luma.shape == (4, 6)
+    assert np.array_equal(luma[:, 5], luma[:, 4])
+    assert np.array_equal(luma[3], luma[2])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bgr_survives(size: tuple[int, int]) -> None:
+    bgr = smooth_bgr(*size)
+    assert np.abs(lay_down_bgr(bgr, ArraySink()).to_bgr().astype(int) - bgr).mean() <= 3
+
+
+def test_yuyv_is_taken_apart() -> None:
+    frame = av.VideoFrame.from_ndarray(smooth_bgr(64, 48), format="bgr24").reformat(format="yuyv422")
+    picture = lay_down_yuyv(frame.to_ndarray(), ArraySink())
+    assert np.abs(picture.to_bgr().astype(int) - smooth_bgr(64, 48)).mean() <= 4
