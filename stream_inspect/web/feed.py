@@ -57,6 +57,15 @@ class EventFeed:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._look.set)
 
+    def stir(self) -> None:
+        """Let everybody who waits look again. For any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
     def newest(self, limit: int) -> list[dict[str, Any]]:
         """Cards, newest first."""
         return [card for _, card in zip(range(limit), reversed(self._cards.values()), strict=False)]
@@ -93,8 +102,7 @@ class EventFeed:
                     self._say(str(error))
                 self._look_for_files()
                 if self._changes != before:
-                    changed, self._changed = self._changed, asyncio.Event()
-                    changed.set()
+                    self._tell()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_EVERY_S):
                         await self._look.wait()

@@ -47,6 +47,11 @@ class LiveHub:
                 return
             self._number += 1
             self._latest[picture.camera] = Numbered(self._number, picture)
+        self.stir()
+
+    def stir(self) -> None:
+        """Let everybody who waits look again. For any thread."""
+        with self._lock:
             wake = not self._is_woken and self._loop is not None and not self._loop.is_closed()
             self._is_woken = self._is_woken or wake
         if wake and self._loop is not None:

@@ -118,6 +118,8 @@ class WebStage:
     def close(self) -> None:
         if self._server is not None:
             self._server.should_exit = True
+            self._hub.stir()
+            self._feed.stir()
         if self._thread is not None:
             self._thread.join(_STOP_WITHIN_S)
         if self._socket is not None:

@@ -1,0 +1,114 @@
+"""The real web stage, served on a free port of this computer, and what feeds it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stream_inspect.config.models import Config
+from stream_inspect.messages import Event, EventState, Extent, LivePicture
+from stream_inspect.store.events import EventStore
+from stream_inspect.web.stage import WebStage
+
+
+def config(state_dir: Path, cameras: tuple[str, ...] = ("cam",), **sections: object) -> Config:
+    """A configuration with these cameras and the page on any free port."""
+    web = {"port": 0, **dict(sections.pop("web", {}))}  # type: ignore[call-overload]
+    return Config.model_validate(
+        {
+            "version": 1,
+            "line": "press-7",
+            "state_dir": state_dir,
+            "cameras": [{"name": name, "source": {"kind": "synthetic"}} for name in cameras],
+            "defects": [{"name": "crack", "prompts": ["a crack"]}],
+            "metrics": {"enabled": False},
+            "web": web,
+            **sections,
+        }
+    )
+
+
+class Served:
+    """The stage, open, with an event log of its own."""
+
+    def __init__(self, state_dir: Path, cameras: tuple[str, ...] = ("cam",), **sections: object) -> None:
+        self.state_dir = state_dir
+        (state_dir / "clips").mkdir(parents=True, exist_ok=True)
+        (state_dir / "pictures").mkdir(exist_ok=True)
+        path = state_dir / "events.sqlite"
+        self.store = EventStore(path)
+        self.stage = WebStage(config(state_dir, cameras, **sections), store_path=path, state_dir=state_dir)
+        self.stage.open()
+        self.url = self.stage.url.rstrip("/")
+        self.port = int(self.url.rpartition(":")[2])
+
+    def show(self, number: int, camera: str = "cam", size_bytes: int = 0) -> None:
+        """A live picture arrives: gray, brighter with each number."""
+        gray = np.full((90, 160, 3), 20 + number * 13 % 200, np.uint8)
+        jpeg = cv2.imencode(".jpg", gray)[1].tobytes()
+        now_ns = time.monotonic_ns()
+        picture = LivePicture(
+            camera=camera,
+            frame_seq=number,
+            capture_mono_ns=now_ns,
+            capture_utc_ns=time.time_ns(),
+            jpeg=jpeg.ljust(size_bytes, b"\0"),
+        )
+        list(self.stage.process([picture]))
+
+    def happen(self, event: Event) -> None:
+        """An event is decided: first in the log, then told."""
+        self.store.append([event])
+        list(self.stage.process([event]))
+
+    def close(self) -> None:
+        self.stage.close()
+        self.store.close()
+
+
+def defect(n: int = 1, camera: str = "cam", severity: str = "critical") -> Event:
+    event_id = f"{camera}-1-crack-{n}"
+    return Event(
+        id=event_id,
+        key=f"{event_id}:confirmed",
+        kind="defect",
+        state=EventState.CONFIRMED,
+        line="press-7",
+        camera=camera,
+        name="crack",
+        severity=severity,
+        first_seen_utc_ns=time.time_ns(),
+        last_seen_utc_ns=time.time_ns(),
+        score=0.71,
+        extent=Extent(area_px=10, length_px=5, width_px=2, area_mm2=3.1, length_mm=12.34, width_mm=0.51),
+        picture=f"pictures/{event_id}.jpg",
+        clip=f"clips/{event_id}.mp4",
+    )
+
+
+def condition(name: str = "no_signal", state: EventState = EventState.CONFIRMED, camera: str = "cam") -> Event:
+    event_id = f"{camera}-1-{name}-1"
+    return Event(
+        id=event_id,
+        key=f"{event_id}:{state}",
+        kind="condition",
+        state=state,
+        line="press-7",
+        camera=camera,
+        name=name,
+        severity="critical",
+        first_seen_utc_ns=time.time_ns(),
+        last_seen_utc_ns=time.time_ns(),
+        reason="no frame for 1.5 s",
+    )
+
+
+def eventually(check: Callable[[], object], what: str, within_s: float = 5.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.02)

@@ -1,0 +1,253 @@
+"""Events and live pictures as they reach a browser."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from stream_inspect.messages import EventState
+from stream_inspect.store.events import EventStore
+from stream_inspect.web.stage import WebStage
+from tests.web.served import Served, condition, config, defect, eventually
+
+
+class Sse:
+    """A browser's event source."""
+
+    def __init__(self, served: Served) -> None:
+        self._client = httpx.Client(timeout=5)
+        self._response = self._client.stream("GET", f"{served.url}/api/events/stream")
+        self._lines = self._response.__enter__().iter_lines()
+
+    def next(self) -> tuple[str, dict[str, Any]]:
+        name = ""
+        for line in self._lines:
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                return name, json.loads(line.removeprefix("data: "))
+        raise EOFError
+
+    def next_change(self) -> dict[str, Any]:
+        """The next message with cards in it."""
+        while True:
+            _, data = self.next()
+            if data["events"]:
+                return data
+
+    def close(self) -> None:
+        self._response.__exit__(None, None, None)
+        self._client.close()
+
+
+@pytest.fixture
+def sse(served: Served) -> Iterator[Sse]:
+    source = Sse(served)
+    yield source
+    source.close()
+
+
+def cards(served: Served) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{served.url}/api/events").json()["events"]
+    return found
+
+
+def test_events_of_before_the_start_are_listed_newest_first(tmp_path: Path) -> None:
+    first = Served(tmp_path)
+    for n in (1, 2, 3):
+        first.happen(defect(n))
+    first.close()
+    again = Served(tmp_path)
+    eventually(lambda: len(cards(again)) == 3, "the events are not listed")
+    assert [card["id"] for card in cards(again)] == [f"cam-1-crack-{n}" for n in (3, 2, 1)]
+    card = cards(again)[0]
+    assert (card["severity"], card["score"], card["length_mm"], card["width_mm"]) == ("critical", 0.71, 12.34, 0.51)
+    assert len(httpx.get(f"{again.url}/api/events?limit=2").json()["events"]) == 2
+    again.close()
+
+
+def test_an_event_reaches_the_browser_at_once_and_its_files_when_they_are_there(served: Served, sse: Sse) -> None:
+    assert sse.next()[0] == "snapshot"
+    started_s = time.monotonic()
+    served.happen(defect())
+    (card,) = sse.next_change()["events"]
+    assert time.monotonic() - started_s < 0.5
+    assert (card["id"], card["picture"], card["clip"]) == ("cam-1-crack-1", None, None)
+    (served.state_dir / "pictures" / "cam-1-crack-1.jpg").write_bytes(b"jpeg")
+    (card,) = sse.next_change()["events"]
+    assert (card["picture"], card["clip"]) == ("/pictures/cam-1-crack-1.jpg", None)
+    (served.state_dir / "clips" / "cam-1-crack-1.mp4").write_bytes(b"mp4")
+    (card,) = sse.next_change()["events"]
+    assert card["clip"] == "/clips/cam-1-crack-1.mp4"
+
+
+def test_an_event_whose_message_is_lost_comes_from_the_log(served: Served, sse: Sse) -> None:
+    sse.next()
+    served.store.append([defect()])
+    (card,) = sse.next_change()["events"]
+    assert card["id"] == "cam-1-crack-1"
+
+
+def test_a_condition_is_shown_while_it_lasts(served: Served, sse: Sse) -> None:
+    sse.next()
+    served.happen(condition())
+    begun = sse.next_change()
+    assert [(one["name"], one["camera"]) for one in begun["status"]["conditions"]] == [("no_signal", "cam")]
+    served.happen(condition(state=EventState.CLEARED))
+    ended = sse.next_change()
+    assert ended["status"]["conditions"] == []
+    assert ended["events"][0]["state"] == "cleared"
+
+
+def test_a_condition_that_is_older_than_the_list_is_shown_after_a_restart(tmp_path: Path) -> None:
+    first = Served(tmp_path)
+    first.happen(condition())
+    first.store.append([defect(n) for n in range(1, 501)])
+    first.close()
+    again = Served(tmp_path)
+    eventually(lambda: httpx.get(f"{again.url}/api/status").json()["conditions"], "the condition is forgotten")
+    assert len(cards(again)) == 100
+    again.close()
+
+
+def test_the_list_is_bounded(served: Served) -> None:
+    served.store.append([defect(n) for n in range(1, 1501)])
+    eventually(lambda: cards(served) and cards(served)[0]["id"] == "cam-1-crack-1500", "the newest is missing")
+    assert len(httpx.get(f"{served.url}/api/events?limit=100000").json()["events"]) == 200
+
+
+def live_parts(response: httpx.Response) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """What the page's live.js reads."""
+    held = b""
+    chunks = response.iter_raw()
+
+    def take(count: int) -> bytes:
+        nonlocal held
+        while len(held) < count:
+            held += next(chunks)
+        taken, held = held[:count], held[count:]
+        return taken
+
+    while True:
+        head = json.loads(take(struct.unpack(">I", take(4))[0]))
+        yield head, take(head["bytes"])
+
+
+def test_one_stream_carries_the_pictures_of_all_cameras(tmp_path: Path) -> None:
+    served = Served(tmp_path, cameras=("left", "right"))
+    served.show(1, "left")
+    served.show(2, "right")
+    with httpx.stream("GET", f"{served.url}/api/live", timeout=5) as response:
+        parts = live_parts(response)
+        assert [next(parts)[0]["camera"] for _ in range(2)] == ["left", "right"]
+        served.show(3, "right")
+        head, jpeg = next(parts)
+        assert head["camera"] == "right"
+        assert jpeg.startswith(b"\xff\xd8")
+        assert next(parts) == ({"camera": None, "utc_ms": None, "bytes": 0}, b""), "a sign of life without pictures"
+    served.close()
+
+
+def test_a_camera_as_mjpeg(served: Served) -> None:
+    served.show(1)
+    with httpx.stream("GET", f"{served.url}/live/cam.mjpeg", timeout=5) as response:
+        kind = response.headers["content-type"]
+        assert kind.startswith("multipart/x-mixed-replace")
+        boundary = b"--" + kind.partition("boundary=")[2].encode()
+        held = b""
+        for number, chunk in enumerate(response.iter_raw(), start=2):
+            held += chunk
+            if held.count(b"\xff\xd9") >= 3:
+                break
+            served.show(number)
+    assert held.count(boundary) == 3
+    assert httpx.get(f"{served.url}/live/nobody.mjpeg").status_code == 404
+
+
+def test_a_slow_browser_sees_the_present_and_costs_no_memory(served: Served) -> None:
+    raw = socket.create_connection(("127.0.0.1", served.port), timeout=5)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    raw.sendall(b"GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    time.sleep(0.2)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    for number in range(400):
+        served.show(number, size_bytes=500_000)  # 200 MB if they were kept
+        time.sleep(0.001)
+    assert process.memory_info().rss - before < 30_000_000
+    held = b""
+    raw.settimeout(3)
+    while b'"bytes": 500001' not in held[-2_000_000:]:
+        if len(held) > 100_000 and number == 399:
+            number = 400
+            served.show(number, size_bytes=500_001)
+        held += raw.recv(1 << 20)
+    assert len(held) < 5_000_000, "the newest picture comes after a few old ones, not after hundreds"
+    raw.close()
+
+
+def test_browsers_that_vanish_are_forgotten(served: Served) -> None:
+    server = served.stage._server
+    assert server is not None
+    browsers = []
+    for _ in range(30):
+        raw = socket.create_connection(("127.0.0.1", served.port))
+        raw.sendall(b"GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        browsers.append(raw)
+    eventually(lambda: len(server.server_state.tasks) >= 30, "the browsers are not served")
+    for raw in browsers:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, as a crash would
+        raw.close()
+    for number in range(3):
+        served.show(number)
+    eventually(lambda: not server.server_state.tasks and not server.server_state.connections, "they are still served")
+
+
+def test_stopping_does_not_wait_for_browsers(served: Served) -> None:
+    threads = [
+        threading.Thread(target=_look, args=(served.url + path,)) for path in ("/api/live", "/api/events/stream")
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    started_s = time.monotonic()
+    served.stage.close()
+    assert time.monotonic() - started_s < 1.0
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive(), "a browser is told that it is over"
+
+
+def _look(url: str) -> None:
+    try:
+        with httpx.stream("GET", url, timeout=10) as response:
+            for _ in response.iter_raw():
+                pass
+    except httpx.HTTPError:
+        return
+
+
+def test_a_log_that_cannot_be_read_is_said_and_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    path.write_bytes(b"not a database at all, for sure" * 400)
+    stage = WebStage(config(tmp_path), store_path=path, state_dir=tmp_path)
+    stage.open()
+    eventually(lambda: httpx.get(f"{stage.url}healthz").status_code == 503, "a broken log is not noticed")
+    assert httpx.get(f"{stage.url}api/status").json()["event_log"]
+    path.unlink()
+    store = EventStore(path)
+    store.append([defect()])
+    eventually(lambda: httpx.get(f"{stage.url}healthz").status_code == 200, "a mended log is not noticed")
+    eventually(lambda: httpx.get(f"{stage.url}api/events").json()["events"], "its events are not read")
+    store.close()
+    stage.close()
