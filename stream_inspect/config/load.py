@@ -242,6 +242,6 @@ def _shown(value: Any, key: str = "") -> Any:
         return [_shown(below) for below in value]
     if isinstance(value, Path):
         return str(value)
-    if key == "url" and "?" in value:  # some receivers take their key as a parameter
-        return urlsplit(value)._replace(query=STARS).geturl()
+    if key == "url" and value.startswith("http"):  # the path or the query of a webhook often is a key
+        return urlsplit(value)._replace(path=f"/{STARS}", query="").geturl()
     return value

@@ -1,0 +1,80 @@
+"""What a check found: data first, plain text for people and logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    """It will run, and not as well as it could."""
+    FAIL = "fail"
+    """It will not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. No field holds a secret."""
+
+    level: Level
+    item: str
+    """What was tried: `camera top`, `alert mqtt`, `ring`."""
+    text: str
+    """What was found."""
+    advice: str = ""
+    """What to do about it."""
+
+
+def ok(item: str, text: str) -> Finding:
+    return Finding(Level.OK, item, text)
+
+
+def warn(item: str, text: str, advice: str = "") -> Finding:
+    return Finding(Level.WARN, item, text, advice)
+
+
+def fail(item: str, text: str, advice: str = "") -> Finding:
+    return Finding(Level.FAIL, item, text, advice)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings, in the order of the configuration."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Nothing has failed; there may be warnings."""
+        return all(finding.level is not Level.FAIL for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.ok else 1
+
+    def to_text(self) -> str:
+        """One line a finding, advice below it, and a last line that sums up."""
+        width = max((len(finding.item) for finding in self.findings), default=0)
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{finding.level:<4}  {finding.item:<{width}}  {finding.text}")
+            if finding.advice:
+                lines.append(f"{'':<4}  {'':<{width}}  -> {finding.advice}")
+        return "\n".join([*lines, "", self._summary()])
+
+    def _summary(self) -> str:
+        failed = sum(finding.level is Level.FAIL for finding in self.findings)
+        warned = sum(finding.level is Level.WARN for finding in self.findings)
+        if not failed and not warned:
+            return "Everything is there."
+        counted = [_count(failed, "failure")] if failed else []
+        counted += [_count(warned, "warning")] if warned else []
+        return f"{' and '.join(counted)}: {'it will not work like this' if failed else 'it will run'}."
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number != 1 else ''}"
