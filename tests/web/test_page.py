@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 _NUMBER_IN_VIDEO = """() => {
     const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(video, 0, 0);
     const block = canvas.width / 20;
     let number = 0;
@@ -72,7 +72,7 @@ class Watched:
         """Of the middle of a live picture as drawn."""
         script = """camera => {
             const canvas = document.querySelector(`[data-camera="${camera}"] canvas`);
-            return canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
+            return canvas.getContext("2d", { willReadFrequently: true }).getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
         }"""
         return float(self.page.evaluate(script, camera))
 
