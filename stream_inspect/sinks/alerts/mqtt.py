@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
@@ -31,8 +32,8 @@ GOODBYE_S = 0.5
 _ONLINE, _OFFLINE = b"online", b"offline"
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _FAILURE = 0x80
-_NEVER_TAKEN = {0x90, 0x95, 0x99}
-"""Topic name invalid, packet too large, payload format invalid: trying again would not help."""
+_NEVER_TAKEN = {0x90, 0x99}
+"""Topic name invalid, payload format invalid: trying again would not help."""
 
 
 class MqttAlert:
@@ -95,6 +96,17 @@ class MqttAlert:
             connection.close()
 
 
+class _TidySocket(ssl.SSLSocket):
+    """A TLS socket that is closed when its handshake fails; paho forgets to."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class _Connection:
     """One life of a connection: paho's client, its network thread, and what the broker said."""
 
@@ -127,7 +139,9 @@ class _Connection:
         config = self._config
         try:
             if config.tls:
-                self._client.tls_set(ca_certs=str(config.ca_file) if config.ca_file else None)
+                context = ssl.create_default_context(cafile=config.ca_file)
+                context.sslsocket_class = _TidySocket
+                self._client.tls_set_context(context)
             # MQTT 3.1.1 says the same by `clean_session`.
             clean: dict[str, Any] = {"clean_start": True} if self._is_mqtt5 else {}
             self._client.connect(config.host, config.port, keepalive=KEEPALIVE_S, **clean)
@@ -185,6 +199,8 @@ class _Connection:
             with suppress(OSError):  # closed already, which is what we want
                 connected.shutdown(socket.SHUT_RDWR)
         self._client.loop_stop()
+        # Without its way back to us the client is gone at once, and with it the file handles that it forgets to close.
+        self._client.on_connect = self._client.on_disconnect = self._client.on_publish = None
 
     def _error(self, text: str) -> AlertError:
         return AlertError(f"MQTT broker {self._config.host}:{self._config.port}: {text}")
@@ -217,5 +233,5 @@ def _meaning(puback: int) -> str:
 def _filled(template: str, **names: str) -> str:
     """The topic with its names filled in; what MQTT reserves becomes `_`, and so does an empty name."""
     for name, value in names.items():
-        template = template.replace("{" + name + "}", re.sub(r"[+#/\x00-\x1f\x7f]", "_", value) or "_")
+        template = template.replace("{" + name + "}", re.sub(r"[+#/]", "_", value) or "_")
     return template

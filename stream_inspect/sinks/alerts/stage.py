@@ -37,11 +37,16 @@ class AlertsStage:
         self._log = get_logger(__name__)
 
     def open(self) -> None:
-        """Open the event log and start one thread an output. Raises `StoreError`, `registry.UnknownPluginError`."""
-        alerts = [(alert.name, build_alert(alert, self._config)) for alert in self._config.alerts]
+        """Open the event log and start one thread an output. Raises `StoreError`."""
         self._store = EventStore(self._store_path)
-        self._store.register_outputs([name for name, _ in alerts])
-        self._threads = [OutboxThread(Outbox(name, alert, self._store)) for name, alert in alerts]
+        self._store.register_outputs([alert.name for alert in self._config.alerts])
+        for alert in self._config.alerts:
+            try:
+                outbox = Outbox(alert.name, build_alert(alert, self._config), self._store)
+            except Exception as error:  # a plug-in that is missing or broken must not take the other outputs along
+                self._log.error("output cannot be made; its events wait", output=alert.name, reason=str(error))
+            else:
+                self._threads.append(OutboxThread(outbox))
         for thread in self._threads:
             thread.start()
 
@@ -81,11 +86,10 @@ class AlertsStage:
         if self._store is None:
             return
         try:
-            for thread in self._threads:
-                output = thread.outbox.output
-                backlog = self._store.backlog(output)
+            for alert in self._config.alerts:
+                backlog = self._store.backlog(alert.name)
                 age_s = 0.0 if backlog.oldest_utc_ns is None else (time.time_ns() - backlog.oldest_utc_ns) / 1e9
-                metrics.OUTBOX_DEPTH.labels(output).set(backlog.depth)
-                metrics.OUTBOX_OLDEST.labels(output).set(max(0.0, age_s))
+                metrics.OUTBOX_DEPTH.labels(alert.name).set(backlog.depth)
+                metrics.OUTBOX_OLDEST.labels(alert.name).set(max(0.0, age_s))
         except StoreError as error:
             self._log.warning("the event log cannot be read", reason=str(error))

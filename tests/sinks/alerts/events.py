@@ -1,9 +1,11 @@
-"""Events for the tests of store, outbox and alerts."""
+"""Events and configurations for the tests of store, outbox and alerts."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+from stream_inspect.config.models import Config
 from stream_inspect.messages import Clock, Event, EventState, FrameRef
 
 
@@ -50,4 +52,13 @@ def an_event(
         picture=f"pictures/{event_id}.jpg",
         clip=f"clips/{event_id}.mp4",
         reason="Kratzer, 3 µm",
+    )
+
+
+def a_config(state_dir: Path, *alerts: dict[str, object]) -> Config:
+    """A whole configuration with these outputs."""
+    camera = {"name": "cam1", "source": {"kind": "synthetic"}}
+    defect = {"name": "scratch", "prompts": ["a scratch"]}
+    return Config.model_validate(
+        {"version": 1, "state_dir": state_dir, "cameras": [camera], "defects": [defect], "alerts": alerts}
     )

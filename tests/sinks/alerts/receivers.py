@@ -206,7 +206,7 @@ class HttpReceiver:
                 receiver.requests.append(got)
                 status, headers = receiver.answer(got)
                 self.send_response(status)
-                if status != 204:
+                if status != 204 and "transfer-encoding" not in headers:
                     self.send_header("content-length", "0")
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -267,3 +267,56 @@ class BlackHole:
         self._thread.join(5)
         for connection in self._accepted:
             connection.close()
+
+
+class ScriptedBroker:
+    """Just enough of an MQTT 5 broker to say what a real one says only in trouble.
+
+    `connack` answers every CONNECT; a PUBLISH gets the reason code that `pubacks` holds for a part of its topic, or 0.
+    """
+
+    def __init__(self, connack: int = 0, pubacks: dict[str, int] | None = None) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._connack = connack
+        self._pubacks = pubacks or {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection = self._listener.accept()[0]
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as stream:
+                try:
+                    while packet := self._packet(stream):
+                        connection.sendall(self._answer(*packet))
+                except OSError:
+                    continue
+
+    def _packet(self, stream) -> tuple[int, bytes] | None:
+        kind = stream.read(1)
+        if not kind:
+            return None
+        length = shift = 0
+        while True:
+            (byte,) = stream.read(1)
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return kind[0] >> 4, stream.read(length)
+
+    def _answer(self, kind: int, body: bytes) -> bytes:
+        if kind == 1:  # CONNECT
+            return bytes([0x20, 3, 0, self._connack, 0])
+        if kind == 3:  # PUBLISH
+            end = 2 + int.from_bytes(body[:2])
+            reason = next((code for part, code in self._pubacks.items() if part.encode() in body[2:end]), 0)
+            return bytes([0x40, 4, *body[end : end + 2], reason, 0])
+        return b""
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
