@@ -69,6 +69,10 @@ bench: $(READY)  ## all benchmarks, as ratios against named peers
 	$(BIN)/stream-inspect bench inspect
 	$(BIN)/stream-inspect bench track
 
+bench-env:  ## the peers' environment for the benchmarks, .venv-bench
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --no-deps -r deploy/bench-requirements.txt
+
 wheel: $(READY)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
