@@ -85,6 +85,7 @@ def pull(console: Console, model: str, *, revision: str | None = None, to: Path 
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever client the hub library uses
 
     if model == "tiny" or looks_like_path(model):
         raise ModelError(f"{model} is not fetched: it is here already, or it is a folder; name a hub id, owner/name")
@@ -101,7 +102,7 @@ def pull(console: Console, model: str, *, revision: str | None = None, to: Path 
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         asked = f"{model} at revision {revision}" if revision else model
         raise ModelError(f"the hub has no {asked}: check the spelling; a private one needs `hf auth login`") from error
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise ModelError(
             f"{model} could not be fetched ({_first_line(error)}): what has come is kept, run the command again; "
             "without a network, pull it on another computer with --to FOLDER and copy the folder"
