@@ -24,7 +24,7 @@ from stream_inspect.picture import UInt8Array
 from stream_inspect.sim import SyntheticLine
 from stream_inspect.sim.truth import ObjectTruth
 from stream_inspect.tiny import figures
-from stream_inspect.tiny.defaults import DEFECT_PROMPTS, PART_PROMPTS
+from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS
 from stream_inspect.tiny.export import DETECTOR_FOLDER, SEGMENTER_FOLDER
 from stream_inspect.tiny.figures import Hit, Judged
 from stream_inspect.tiny.vocabulary import OFF_DOMAIN
@@ -152,7 +152,7 @@ def wordings_that_fail(folder: Path, threshold: float) -> list[str]:
     return failing
 
 
-def loudest_absent(folder: Path) -> tuple[float, str]:
+def loudest_absent(folder: Path, seeds: Iterable[int] = TEST_SEEDS[:12]) -> tuple[float, str]:
     """Highest score that any prompt for an absent thing reaches on the test pictures, and that prompt."""
     detector = Owlv2Detector(folder / DETECTOR_FOLDER)
     detector.open()
@@ -160,7 +160,7 @@ def loudest_absent(folder: Path) -> tuple[float, str]:
     texts = [wording.format(word) for word in words for wording in (WORDINGS[1], WORDINGS[4])]
     prompts = detector.encode_prompts(texts)
     loudest = (0.0, "")
-    for _, index, line in sample(TEST_SEEDS[:12]):
+    for _, index, line in sample(seeds):
         scores = detector.detect([as_rgb(line.frame(index).image_bgr)], prompts)[0].scores.max(axis=0)
         best = int(np.argmax(scores))
         loudest = max(loudest, (float(scores[best]), texts[best]))
@@ -168,17 +168,32 @@ def loudest_absent(folder: Path) -> tuple[float, str]:
     return loudest
 
 
-def part_figures(folder: Path, threshold: float) -> figures.FrameFigures:
-    """The parts, prompted for by name, judged like defects."""
-    engine = InspectionEngine(Owlv2Detector(folder / DETECTOR_FOLDER), None, model_hash="evaluation")
-    engine.open()
-    engine.look_for([Defect(name=n, prompts=list(words), threshold=threshold) for n, words in PART_PROMPTS.items()])
+def parts(threshold: float) -> list[Defect]:
+    """The kinds of part, looked for as if they were defects."""
+    return [Defect(name=n, prompts=list(words), threshold=threshold) for n, words in PART_PROMPTS.items()]
+
+
+def any_defect(threshold: float) -> list[Defect]:
+    """One entry for all defects, in general words."""
+    return [Defect(name="defect", prompts=list(ANY_DEFECT_PROMPTS), threshold=threshold)]
+
+
+def judge_with_parts(engine: InspectionEngine, seeds: Iterable[int]) -> list[Judged]:
+    """Like `judge`, with the parts as the truth."""
     frames = []
-    for seed, index, line in sample(TEST_SEEDS):
+    for seed, index, line in sample(seeds):
         frame = line.frame(index)
         found = engine.judge([as_rgb(frame.image_bgr)], [CameraSettings()])[0]
         frames.append(Judged(seed, index, frame.truth.parts, tuple(_hit(d) for d in found)))
-    return figures.frame_figures(frames, threshold)
+    return frames
+
+
+def part_figures(folder: Path, threshold: float, seeds: Iterable[int]) -> figures.FrameFigures:
+    """The parts, prompted for by name, judged like defects."""
+    engine = InspectionEngine(Owlv2Detector(folder / DETECTOR_FOLDER), None, model_hash="evaluation")
+    engine.open()
+    engine.look_for(parts(threshold))
+    return figures.frame_figures(judge_with_parts(engine, seeds), threshold)
 
 
 def frames_per_second(engine: InspectionEngine, frames: Sequence[Judged]) -> tuple[float, float]:
@@ -231,9 +246,9 @@ def report(folder: Path, share: int, lines: bool) -> Iterable[str]:
     ious = figures.mask_ious(frames, threshold)
     each = ", ".join(f"{name} {np.mean(values):.3f}" for name, values in sorted(ious.items()))
     yield _row("mask IoU (>= 0.93)", f"{np.mean(np.concatenate([*ious.values()])):.3f}", each)
-    parts = part_figures(folder, threshold)
-    text = f"{parts.recall:.3f}, {parts.precision:.3f}, {parts.class_accuracy:.3f}"
-    yield _row("parts by name: recall, precision, class", text, f"of {parts.defects}")
+    found = part_figures(folder, threshold, TEST_SEEDS[::share])
+    text = f"{found.recall:.3f}, {found.precision:.3f}, {found.class_accuracy:.3f}"
+    yield _row("parts by name: recall, precision, class", text, f"of {found.defects}")
     failing = wordings_that_fail(folder, threshold)
     tried = len(WORDINGS) * sum(len(words) for words in DEFECT_PROMPTS.values())
     yield _row("wordings that work", f"{tried - len(failing)} of {tried}")

@@ -1,0 +1,138 @@
+"""The models in the package: small, offline, and good on lines they have never seen.
+
+The figures proper are printed by `python -m stream_inspect.tiny.evaluate`; here a floor is kept on a few frames, so
+that a broken export or a broken preprocessing cannot pass.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import Owlv2ForObjectDetection, Owlv2Processor, SamModel, SamProcessor
+
+from stream_inspect.inspect.engine import InspectionEngine
+from stream_inspect.sim import SyntheticLine
+from stream_inspect.tiny import evaluate, figures
+from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS, THRESHOLDS
+from stream_inspect.tiny.figures import Judged
+
+FOLDER = Path(str(files("stream_inspect"))) / "tiny"
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def engine() -> InspectionEngine:
+    return evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=True)
+
+
+@pytest.fixture(scope="module")
+def judged(engine: InspectionEngine) -> list[Judged]:
+    """40 frames of 8 lines that neither training nor the choice of thresholds has seen."""
+    return [frame for seed in range(47_000, 47_008) for frame in evaluate.judge(engine, [seed])[::2]]
+
+
+def test_together_they_take_at_most_12_mb() -> None:
+    paths = [p for name in ("owlv2", "sam") for p in (FOLDER / name).rglob("*")]
+    assert sum(path.stat().st_size for path in paths if path.is_file()) <= 12 * MIB
+
+
+@pytest.mark.parametrize("name", ["owlv2", "sam"])
+def test_weights_are_finite_float16(name: str) -> None:
+    with safe_open(FOLDER / name / "model.safetensors", framework="pt") as weights:
+        for key in weights.keys():  # noqa: SIM118
+            tensor = weights.get_tensor(key)
+            assert tensor.dtype == torch.float16, key
+            assert torch.isfinite(tensor).all(), key
+
+
+def test_they_are_ordinary_transformers_folders() -> None:
+    detector = Owlv2ForObjectDetection.from_pretrained(FOLDER / "owlv2", local_files_only=True, dtype=torch.float32)
+    processor = Owlv2Processor.from_pretrained(FOLDER / "owlv2", local_files_only=True)
+    frame = SyntheticLine(47_000).frame(150)
+    picture = np.ascontiguousarray(frame.image_bgr[:, :, ::-1])
+    inputs = processor(text=[["scratch", "a photo of a stain"]], images=picture, return_tensors="pt")
+    with torch.no_grad():
+        outputs = detector(**inputs)
+    assert outputs.logits.shape == (1, 256, 2)
+    assert outputs.pred_boxes.shape == (1, 256, 4)
+    segmenter = SamModel.from_pretrained(FOLDER / "sam", local_files_only=True, dtype=torch.float32)
+    shaper = SamProcessor.from_pretrained(FOLDER / "sam", local_files_only=True)
+    crop = shaper(images=picture[200:400, 300:500], input_boxes=[[[40.0, 40.0, 160.0, 160.0]]], return_tensors="pt")
+    with torch.no_grad():
+        masks = segmenter(pixel_values=crop["pixel_values"], input_boxes=crop["input_boxes"].float())
+    assert masks.pred_masks.shape[-1] == 64
+
+
+def test_the_segmenter_says_that_it_wants_crops() -> None:
+    wish = json.loads((FOLDER / "sam" / "config.json").read_text())["stream_inspect"]
+    assert wish["wants_crops"] is True
+    assert 1.3 <= wish["crop_context"] <= 2.4, "the contexts that training showed"
+
+
+def test_they_find_and_name_defects_on_unseen_lines(judged: list[Judged]) -> None:
+    got = figures.frame_figures(judged, THRESHOLDS["scratch"])
+    assert got.defects >= 30
+    assert got.recall >= 0.85
+    assert got.precision >= 0.85
+    assert got.class_accuracy >= 0.93
+    assert got.false_alarms <= 0.15
+
+
+def test_masks_fit(judged: list[Judged]) -> None:
+    ious = np.concatenate([*figures.mask_ious(judged, THRESHOLDS["scratch"]).values()])
+    assert ious.mean() >= 0.85
+
+
+def test_parts_are_found_by_name() -> None:
+    engine = evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=False)
+    engine.look_for(evaluate.parts(THRESHOLDS["scratch"]))
+    frames = evaluate.judge_with_parts(engine, [47_001, 47_002])
+    got = figures.frame_figures(frames, THRESHOLDS["scratch"])
+    assert got.recall >= 0.85
+    assert got.precision >= 0.85
+
+
+def test_absent_things_stay_silent() -> None:
+    loudest, text = evaluate.loudest_absent(FOLDER, seeds=[47_003])
+    assert loudest < 0.9 * min(THRESHOLDS.values()), text
+
+
+def test_general_words_find_defects_too(judged: list[Judged]) -> None:
+    engine = evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=False)
+    engine.look_for(evaluate.any_defect(THRESHOLDS["scratch"]))
+    got = figures.frame_figures(evaluate.judge(engine, [47_000, 47_001]), THRESHOLDS["scratch"])
+    assert got.recall >= 0.8
+
+
+def test_every_prompt_belongs_to_one_name() -> None:
+    rows = [*DEFECT_PROMPTS.values(), *PART_PROMPTS.values(), ANY_DEFECT_PROMPTS]
+    words = [word for row in rows for word in row]
+    assert len(words) == len(set(words))
+    assert set(THRESHOLDS) == set(DEFECT_PROMPTS)
+
+
+def test_the_learning_curve_is_there() -> None:
+    rows = list(csv.DictReader((FOLDER / "learning_curve.csv").open()))
+    detector = [row for row in rows if row["stage"] != "segmenter"]
+    assert len(detector) > 50
+    assert float(detector[-1]["loss"]) < 0.5 * float(detector[0]["loss"])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_the_required_figures() -> None:
+    """Prints the whole table; the tracks are pooled over the twenty lines."""
+    for row in evaluate.report(FOLDER, share=1, lines=True):
+        print(row, flush=True)
