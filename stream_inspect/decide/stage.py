@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,11 +16,13 @@ from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import EventLog
 from stream_inspect.decide.rules import NOfM, shows
 from stream_inspect.decide.states import Sign, State, advance
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     AnyMessage,
     Clock,
     Condition,
+    ConditionKind,
     Event,
     EventState,
     FrameHeader,
@@ -30,6 +33,8 @@ from stream_inspect.messages import (
 )
 
 _REASONS = {Sign.LEFT: "left", Sign.LOST: "lost", Sign.INTERRUPTED: "interrupted"}
+_REPEATED = {str(ConditionKind.RECORDING_STOPPED)}
+"""Conditions whose sender says them again and again while they last."""
 CONDITION_SEVERITY = "critical"
 """A camera that sees nothing lets every defect pass."""
 
@@ -59,50 +64,66 @@ class DecideStage:
         """By (camera, track): a tracker never uses a number twice."""
         self._conditions: dict[tuple[str, str], Event] = {}
         self._numbers: dict[tuple[str, int, str], int] = {}
-        self._interrupted: list[Event] = []
+        self._unwritten: list[Event] = []
+        self._stuck = False
         self._log = get_logger(__name__, stage="decide")
 
     def open(self) -> None:
-        """Clear what an earlier life left open: its tracks are gone. The events go out with the first tick."""
-        self._interrupted = [
-            msgspec.structs.replace(
-                event,
-                state=EventState.CLEARED,
-                key=f"{event.id}:{EventState.CLEARED}",
-                reason=_REASONS[Sign.INTERRUPTED],
-            )
-            for event in self._events.open_events()
-        ]
-        if self._interrupted:
-            self._log.info("cleared the events that an earlier life left open", events=len(self._interrupted))
+        """Take over what an earlier life left open. What cannot be followed any more goes out cleared, at first tick.
+
+        Defects were followed by tracks that are gone. A condition lasts until its sender takes it back, and senders say
+        once at their own start that all is well; only one that is repeated while it lasts need not be kept.
+        """
+        known = {"", *(camera.name for camera in self._config.cameras)}
+        for event in self._events.open_events():
+            if event.kind == "condition" and event.camera in known and event.name not in _REPEATED:
+                self._conditions[event.camera, event.name] = event
+                metrics.CONDITION.labels(event.camera, event.name).set(1)
+            else:
+                self._unwritten.append(_cleared(event, reason=_REASONS[Sign.INTERRUPTED]))
+        if self._unwritten:
+            self._log.info("cleared the events that an earlier life left open", events=len(self._unwritten))
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
-        events, self._interrupted = self._interrupted, []
         for message in batch:
             if isinstance(message, Tracked):
-                events += self._decide(message)
+                self._unwritten += self._decide(message)
             elif isinstance(message, Condition):
-                events += self._condition(message)
-        return self._told(events)
+                self._unwritten += self._condition(message)
+        return self._write()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
-        events, self._interrupted = self._interrupted, []
-        return self._told(events)
+        return self._write()
 
     def undelivered(self, output: Output) -> None:
         """`events` is a broadcast: it is never refused. Alerts read the log."""
 
     def close(self) -> None:
+        self._write()
         self._lives.clear()
 
-    def _told(self, events: list[Event]) -> list[Output]:
-        if not events:
+    def _write(self) -> list[Output]:
+        """Put new events into the log, then tell them. While the log cannot be written they wait, in order."""
+        if not self._unwritten:
             return []
-        self._events.append(events)
+        try:
+            self._events.append(self._unwritten)
+        except StreamInspectError as error:
+            if not self._stuck:
+                self._log.error("events wait: the event log cannot be written", error=str(error))
+            self._stuck = True
+            return []
+        if self._stuck:
+            self._log.info("the event log can be written again", events=len(self._unwritten))
+        self._stuck = False
+        events, self._unwritten = self._unwritten, []
         for event in events:
             metrics.EVENTS.labels(event.camera, event.name, event.state).inc()
             if event.kind == "condition":
                 metrics.CONDITION.labels(event.camera, event.name).set(event.state is EventState.CONFIRMED)
+            elif event.state is EventState.CONFIRMED and event.frame and event.frame.clock is not Clock.MEDIA:
+                latency_s = (time.monotonic_ns() - event.frame.capture_mono_ns) / 1e9
+                metrics.CAPTURE_TO_EVENT.labels(event.camera).observe(latency_s)
             self._log.info("event", id=event.id, state=str(event.state), reason=event.reason)
         return [Output("events", event) for event in events]
 
@@ -140,7 +161,15 @@ class DecideStage:
                 life.event = self._confirmed(life, update, tracked)
                 events.append(life.event)
             elif life.event is not None:
-                events.append(_cleared(life.event, life, _REASONS[sign]))
+                events.append(
+                    _cleared(
+                        life.event,
+                        reason=_REASONS[sign],
+                        last_seen_utc_ns=life.last_utc_ns,
+                        score=life.score,
+                        views=life.views,
+                    )
+                )
         return events
 
     def _confirmed(self, life: _Life, update: TrackUpdate, tracked: Tracked) -> Event:
@@ -149,9 +178,6 @@ class DecideStage:
         name = update.defect
         event_id = self._new_id(camera, frame.id.session, name)
         kept = self._config.recorder.enabled
-        if frame.clock is not Clock.MEDIA:
-            latency_s = (time.monotonic_ns() - frame.capture_mono_ns) / 1e9
-            metrics.CAPTURE_TO_EVENT.labels(camera).observe(latency_s)
         return Event(
             id=event_id,
             key=f"{event_id}:{EventState.CONFIRMED}",
@@ -186,15 +212,8 @@ class DecideStage:
             return [event]
         if not condition.active and event is not None:
             del self._conditions[key]
-            return [
-                msgspec.structs.replace(
-                    event,
-                    state=EventState.CLEARED,
-                    key=f"{event.id}:{EventState.CLEARED}",
-                    last_seen_utc_ns=max(event.first_seen_utc_ns, condition.utc_ns),
-                    reason=condition.detail,
-                )
-            ]
+            ended_utc_ns = max(event.first_seen_utc_ns, condition.utc_ns)
+            return [_cleared(event, reason=condition.detail, last_seen_utc_ns=ended_utc_ns)]
         return []
 
     def _begun(self, condition: Condition) -> Event:
@@ -224,17 +243,10 @@ class DecideStage:
         return f"{camera}-{session}-{name}-{self._numbers[triple]}"
 
 
-def _cleared(confirmed: Event, life: _Life, reason: str) -> Event:
-    """The same event at its end: the frame, box and picture stay those it was confirmed with."""
-    return msgspec.structs.replace(
-        confirmed,
-        state=EventState.CLEARED,
-        key=f"{confirmed.id}:{EventState.CLEARED}",
-        last_seen_utc_ns=life.last_utc_ns,
-        score=life.score,
-        views=life.views,
-        reason=reason,
-    )
+def _cleared(confirmed: Event, **at_the_end: Any) -> Event:
+    """The same event at its end: frame, box and picture stay those that it was confirmed with."""
+    key = f"{confirmed.id}:{EventState.CLEARED}"
+    return msgspec.structs.replace(confirmed, state=EventState.CLEARED, key=key, **at_the_end)
 
 
 def _reference(frame: FrameHeader) -> FrameRef:

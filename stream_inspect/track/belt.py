@@ -85,7 +85,7 @@ class Interval:
         With no such side they are at offset 0 where they overlap, else off by the gap between them.
         """
         if self.whole and seen.whole:
-            return seen.centre - self.centre
+            return (seen.low + seen.high - self.low - self.high) / 2
         if not (self.low_cut or seen.low_cut):
             return seen.low - self.low
         if not (self.high_cut or seen.high_cut):

@@ -130,11 +130,11 @@ class BeltTracker:
                 break
             cost = np.full((len(tracks), len(free)), FORBIDDEN)
             for row, track in enumerate(tracks):
-                name = track.ballot.winner
+                name, drift_mm = track.ballot.winner, self._drift_mm(track, pts_s)
                 for column, index in enumerate(free):
                     if (detections[index].defect == name) is same_name:
                         cost[row, column] = (
-                            self._distance(track, placed[index], pts_s)
+                            self._distance(track.placed, placed[index], drift_mm)
                             if same_name
                             else _unlikeness(track.placed, placed[index])
                         )
@@ -147,27 +147,28 @@ class BeltTracker:
             free = [index for index in free if index not in taken]
         return free
 
-    def _distance(self, track: _BeltTrack, placed: BeltBox, pts_s: float) -> float:
-        """Cost of a match: distance in gates, plus how unlike the sizes are."""
-        along_gate, across_gate = self._gates_mm(track, placed, pts_s)
-        along = abs(track.placed.along.offset_to(placed.along)) / along_gate
-        across = abs(track.placed.across.offset_to(placed.across)) / across_gate
-        if along > 1 or across > 1:
+    def _distance(self, known: BeltBox, seen: BeltBox, drift_mm: float) -> float:
+        """Cost of a match: distance in gates along and across, plus how unlike the sizes are."""
+        slack_mm = _SLACK_PX * self._belt.mm_per_px
+        across_mm = abs(known.across.offset_to(seen.across))
+        across_gate_mm = max(slack_mm, 0.5 * max(known.across.length, seen.across.length))
+        if across_mm > across_gate_mm:
+            return FORBIDDEN
+        along_mm = abs(known.along.offset_to(seen.along))
+        along_gate_mm = max(slack_mm, 0.5 * max(known.along.length, seen.along.length)) + drift_mm
+        if self._fixed_gate_px is not None:
+            along_gate_mm = self._fixed_gate_px * self._belt.mm_per_px
+        if along_mm > along_gate_mm:
             return FORBIDDEN
         unlike = 0.0
-        if track.placed.along.whole and placed.along.whole:
-            unlike = min(1.0, abs(math.log(max(placed.area_mm2, 1e-9) / max(track.placed.area_mm2, 1e-9))))
-        return along + across + 0.5 * unlike
+        if known.along.whole and seen.along.whole:
+            unlike = min(1.0, abs(math.log(max(seen.area_mm2, 1e-9) / max(known.area_mm2, 1e-9))))
+        return along_mm / along_gate_mm + across_mm / across_gate_mm + 0.5 * unlike
 
-    def _gates_mm(self, track: _BeltTrack, placed: BeltBox, pts_s: float) -> tuple[float, float]:
-        slack = _SLACK_PX * self._belt.mm_per_px
-        across = max(slack, 0.5 * max(track.placed.across.length, placed.across.length))
-        if self._fixed_gate_px is not None:
-            return self._fixed_gate_px * self._belt.mm_per_px, across
+    def _drift_mm(self, track: _BeltTrack, pts_s: float) -> float:
+        """How far a wrong speed may have carried the belt away from the odometer since the track was seen."""
         speed_error = _TRIED_SPEED if len(self._ratios) >= _TRIED_AFTER else _UNTRIED_SPEED
-        drift = speed_error * self._belt.speed_mm_s * (pts_s - track.last_pts_s)
-        along = max(slack, 0.5 * max(track.placed.along.length, placed.along.length)) + drift
-        return along, across
+        return speed_error * self._belt.speed_mm_s * (pts_s - track.last_pts_s)
 
     def _is_part_of_a_track(self, detection: Detection, placed: BeltBox) -> bool:
         """Whether this left-over box is a fragment of a defect that is already tracked (seen in pieces, or cut)."""

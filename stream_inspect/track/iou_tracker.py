@@ -17,8 +17,10 @@ from stream_inspect.track.ballot import Ballot
 from stream_inspect.track.motion import BoxMotion
 from stream_inspect.track.tracker import TrackerFrame
 
-_ENOUGH_OVERLAP = 0.3
+_LEAST_OVERLAP = 0.1
 """Intersection over union that makes a match whatever the filter believes of the distance."""
+_LIKE_SIZE = 2.0
+"""Areas of boxes that are linked across a distance differ by less than this factor."""
 _OTHER_NAME_OVERLAP = 0.5
 """Intersection over union from which a detection of another name is the same defect."""
 _INSIDE = 0.6
@@ -84,17 +86,16 @@ class IouTracker:
         return ended
 
     def _match(self, free: list[int], detections: Sequence[Detection], pts_s: float) -> list[int]:
-        """Give detections to tracks; the detections that are left over."""
-        for same_name in (True, False):
+        """Give detections to tracks, the surest way first; the detections that are left over."""
+        for cost_of in (_by_overlap, _by_distance, _by_place):
             tracks = [track for track in self._tracks if track.detection is None]
             if not tracks or not free:
                 break
             cost = np.full((len(tracks), len(free)), FORBIDDEN)
             for row, track in enumerate(tracks):
-                name, predicted = track.ballot.winner, track.motion.box_px
+                predicted, name = track.motion.box_px, track.ballot.winner
                 for column, index in enumerate(free):
-                    if (detections[index].defect == name) is same_name:
-                        cost[row, column] = _cost(track.motion, predicted, detections[index].box_xyxy_px, same_name)
+                    cost[row, column] = cost_of(track.motion, predicted, name, detections[index])
             pairs = assign(cost)
             for row, column in pairs:
                 tracks[row].see(detections[free[column]], pts_s)
@@ -113,17 +114,34 @@ class IouTracker:
         )
 
 
-def _cost(motion: BoxMotion, predicted: Box, seen: Box, same_name: bool) -> float:
-    """Cost of a match, in 0..2."""
-    shared = _shared(predicted, seen)
-    union = _area(predicted) + _area(seen) - shared
-    overlap = shared / union if union > 0 else 0.0
-    if not same_name:
-        return 1 - overlap if overlap >= _OTHER_NAME_OVERLAP else FORBIDDEN
-    distance = motion.distance(seen)
-    if distance > 1 and overlap < _ENOUGH_OVERLAP:
+def _by_overlap(motion: BoxMotion, predicted: Box, name: str, seen: Detection) -> float:
+    """The same name, and overlapping what was predicted."""
+    overlap = _overlap(predicted, seen.box_xyxy_px) if seen.defect == name else 0.0
+    return 1 - overlap if overlap >= _LEAST_OVERLAP else FORBIDDEN
+
+
+def _by_distance(motion: BoxMotion, predicted: Box, name: str, seen: Detection) -> float:
+    """The same name, of like size, and where the filter holds it possible: finds again what is fast or was away."""
+    if seen.defect != name:
         return FORBIDDEN
-    return (1 - overlap) + min(distance, 1.0)
+    known, found = max(_area(predicted), 1e-9), max(_area(seen.box_xyxy_px), 1e-9)
+    if not 1 / _LIKE_SIZE < found / known < _LIKE_SIZE:
+        return FORBIDDEN
+    distance = motion.distance(seen.box_xyxy_px)
+    return distance if distance <= 1 else FORBIDDEN
+
+
+def _by_place(motion: BoxMotion, predicted: Box, name: str, seen: Detection) -> float:
+    """Another name for what lies at the same place."""
+    overlap = _overlap(predicted, seen.box_xyxy_px)
+    return 1 - overlap if overlap >= _OTHER_NAME_OVERLAP else FORBIDDEN
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    shared = _shared(a, b)
+    union = _area(a) + _area(b) - shared
+    return shared / union if union > 0 else 0.0
 
 
 def _area(box: Box) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,15 @@ Vector = NDArray[np.float64]
 
 _PLACE_NOISE = 0.08
 """Standard deviation of a measured centre or side, in box sizes."""
-_FIRST_SPEED = 4.0
+_FIRST_SPEED = 3.0
 """Standard deviation of a new track's unknown speed, in box sizes a second."""
-_ACCELERATION = 2.0
+_ACCELERATION = 1.0
 """Standard deviation of what changes the speed, in box sizes a second, over one second."""
 _RESIZING = 0.3
 """The same for the size, which hardly changes."""
+_FARTHEST = 1.5
+"""No match is farther than this from the predicted place, in box sizes, however little is known of the speed: else
+any two false boxes within a second would make a track."""
 _GATE = 9.21
 """Squared Mahalanobis distance in two dimensions that 99 % of true matches stay under."""
 
@@ -62,6 +67,10 @@ class BoxMotion:
         self._filter.transitionMatrix = transition
         self._filter.processNoiseCov = noise
         self._state = self._filter.predict().ravel()
+        self._centre = float(self._state[0]), float(self._state[1])
+        spread = self._filter.errorCovPre.diagonal() + np.pad(self._filter.measurementNoiseCov.diagonal(), (0, 4))
+        self._spread = float(spread[0]), float(spread[1])
+        self._farthest_px = _FARTHEST * size
 
     def correct(self, box_xyxy_px: Box) -> None:
         """Take a measured box into account."""
@@ -69,9 +78,11 @@ class BoxMotion:
 
     def distance(self, box_xyxy_px: Box) -> float:
         """Distance of a box's centre from the predicted one, over the gate: above 1 it is hardly the same thing."""
-        offset = _centre_and_size(box_xyxy_px)[:2] - self._state[:2]
-        spread = self._filter.errorCovPre[:2, :2] + self._filter.measurementNoiseCov[:2, :2]
-        return float(np.sqrt(offset @ np.linalg.solve(spread, offset) / _GATE))
+        left, top, right, bottom = box_xyxy_px
+        dx, dy = (left + right) / 2 - self._centre[0], (top + bottom) / 2 - self._centre[1]
+        # Nothing couples x and y in this model, so their spreads are two numbers and not a matrix.
+        inside = math.sqrt((dx * dx / self._spread[0] + dy * dy / self._spread[1]) / _GATE)
+        return max(inside, math.hypot(dx, dy) / self._farthest_px)
 
     @staticmethod
     def _size_px(state: Vector) -> float:

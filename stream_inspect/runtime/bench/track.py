@@ -1,0 +1,224 @@
+"""Linking defects on a belt: our trackers against ByteTrack, SORT and OC-SORT of the `trackers` package.
+
+Every tracker gets the same detections: things on a belt, judged five times a second, moved by a quarter of their width
+to four widths between two judged frames, a tenth of them missed, and one false box a frame. Peers run in an environment
+of their own (`make bench-env`), because that package brings the GUI build of OpenCV.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from stream_inspect import registry
+from stream_inspect.config.models import Belt, Camera, FileSource, Track
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.messages import Box, Detection
+from stream_inspect.track.tracker import TrackerFrame
+
+WIDTH_PX, HEIGHT_PX, SIZE_PX = 1280, 720, 48.0
+RATE_HZ = 5.0
+SAMPLES = 150
+DISPLACEMENTS = (0.25, 0.5, 1.0, 2.0, 4.0)
+SPEED_ERRORS = (0.0, 0.1, -0.1)
+MISS, JITTER_PX = 0.1, 2.0
+PITCH_WIDTHS = 1.5
+SEEDS = (1, 2, 3)
+OURS, PEERS = ("belt", "iou"), ("bytetrack", "sort", "ocsort")
+PEER_PYTHON = Path(".venv-bench/bin/python")
+PEER_SCRIPT = Path(__file__).with_name("track_peers.py")
+FALSE_BOX = -1
+"""The thing that a false box shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A judged frame: its boxes, and for each the thing that it shows. `visible` things could have been seen."""
+
+    pts_s: float
+    boxes: list[Box]
+    scores: list[float]
+    things: list[int]
+    visible: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well tracks and things go together."""
+
+    idf1: float
+    switches: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.idf1:.0f} / {self.switches:.0f}"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """Scores by tracker, pitch, displacement and speed error, means over the seeds."""
+
+    scores: dict[tuple[str, str, float, float], Score]
+    peers_missing: str
+
+    def to_text(self) -> str:
+        """Markdown tables, one for each pitch."""
+        trackers = list(dict.fromkeys(name for name, _, _, _ in self.scores))
+        lines = [
+            f"IDF1 in percent / identity switches a run of {SAMPLES} judged frames at {RATE_HZ:g} a second:",
+            f"means of {len(SEEDS)} runs, {100 * MISS:.0f} % missed, one false box a frame.",
+            f"No tracker can reach more than {100 * ceiling():.0f}.",
+        ]
+        for pitch in ("random", "regular"):
+            lines += ["", f"Parts at {pitch} pitch:", ""]
+            header = ["widths a judged frame", "speed wrong by", *trackers]
+            lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+            for displacement in DISPLACEMENTS:
+                for error in SPEED_ERRORS:
+                    cells = [str(self.scores[name, pitch, displacement, error]) for name in trackers]
+                    lines.append(f"| {displacement:g} | {100 * error:+.0f} % | {' | '.join(cells)} |")
+        if self.peers_missing:
+            lines += ["", self.peers_missing]
+        return "\n".join(lines)
+
+
+def run(peer_python: Path = PEER_PYTHON) -> BenchReport:
+    """All trackers on all lines."""
+    scores: dict[tuple[str, str, float, float], Score] = {}
+    peers = PEERS if peer_python.exists() else ()
+    for pitch in ("random", "regular"):
+        for displacement in DISPLACEMENTS:
+            lines = [looks(displacement, pitch == "regular", seed) for seed in SEEDS]
+            for error in SPEED_ERRORS:
+                for name in OURS:
+                    speed_px_s = displacement * SIZE_PX * RATE_HZ / (1 + error)
+                    ids = [track_ours(name, line, speed_px_s) for line in lines]
+                    scores[name, pitch, displacement, error] = _mean(lines, ids)
+            for name in peers:
+                score = _mean(lines, [track_peer(name, line, peer_python) for line in lines])
+                scores |= {(name, pitch, displacement, error): score for error in SPEED_ERRORS}
+    missing = "" if peers else f"Peers left out: there is no {peer_python}. `make bench-env` makes it."
+    return BenchReport(scores, missing)
+
+
+def ceiling() -> float:
+    """IDF1 of a tracker that links every detection rightly: what is missed, it cannot know."""
+    return 2 * (1 - MISS) / (2 - MISS)
+
+
+def looks(displacement_widths: float, regular: bool, seed: int) -> list[Look]:
+    """The judged frames of one run: two lanes, left to right."""
+    rng = random.Random(seed)
+    step_px = displacement_widths * SIZE_PX
+    way_px = WIDTH_PX + SAMPLES * step_px
+    things: list[tuple[float, float]] = []
+    for lane_px in (200.0, 500.0):
+        place = WIDTH_PX - SIZE_PX
+        while place > -way_px:
+            things.append((place, lane_px + (0.0 if regular else rng.uniform(-60, 60))))
+            place -= SIZE_PX * (PITCH_WIDTHS if regular else PITCH_WIDTHS + rng.expovariate(0.5))
+    result = []
+    for sample in range(SAMPLES):
+        boxes: list[Box] = []
+        shown: list[int] = []
+        visible = 0
+        for number, (place, across) in enumerate(things):
+            left = place + sample * step_px
+            if left + SIZE_PX < 8 or left > WIDTH_PX - 8:
+                continue
+            visible += 1
+            if rng.random() < MISS:
+                continue
+            corners = (left, across, left + SIZE_PX, across + SIZE_PX)
+            boxes.append(_clipped(tuple(value + rng.gauss(0, JITTER_PX) for value in corners)))
+            shown.append(number)
+        x, y = rng.uniform(0, WIDTH_PX - SIZE_PX), rng.uniform(0, HEIGHT_PX - SIZE_PX)
+        boxes.append((x, y, x + SIZE_PX * rng.uniform(0.5, 1.5), y + SIZE_PX * rng.uniform(0.5, 1.5)))
+        shown.append(FALSE_BOX)
+        scores = [rng.uniform(0.1, 0.5) for _ in boxes]
+        result.append(Look(sample / RATE_HZ, boxes, scores, shown, visible))
+    return result
+
+
+def track_ours(kind: str, line: Sequence[Look], speed_px_s: float) -> list[list[int]]:
+    """The track of each box, by our tracker of this kind, told this speed."""
+    belt = Belt(direction="left_to_right", speed_mm_s=speed_px_s, mm_per_px=1.0)
+    camera = Camera(name="bench", source=FileSource(kind="file", path=Path("none")), belt=belt)
+    tracker = registry.load("tracker", kind)(camera, Track())
+    ids = []
+    for look in line:
+        detections = [
+            Detection(defect="scratch", score=score, box_xyxy_px=box)
+            for box, score in zip(look.boxes, look.scores, strict=True)
+        ]
+        live, _ = tracker.update(TrackerFrame(look.pts_s, WIDTH_PX, HEIGHT_PX), detections)
+        track_of = {id(update.detection): update.track for update in live}
+        ids.append([track_of.get(id(detection), FALSE_BOX) for detection in detections])
+    return ids
+
+
+def track_peer(name: str, line: Sequence[Look], python: Path) -> list[list[int]]:
+    """The track of each box, by a tracker of the `trackers` package."""
+    request = {
+        "tracker": name,
+        "rate_hz": RATE_HZ,
+        "frames": [{"boxes": look.boxes, "scores": look.scores} for look in line],
+    }
+    done = subprocess.run(
+        [str(python), "-I", str(PEER_SCRIPT)], input=json.dumps(request), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise StreamInspectError(f"{python} could not run {name}: {done.stderr.strip().splitlines()[-1:]}")
+    ids: list[list[int]] = json.loads(done.stdout)
+    return ids
+
+
+def score(line: Sequence[Look], ids: Sequence[Sequence[int]]) -> Score:
+    """IDF1 and identity switches. A track with a single box counts for no tracker: nobody would be told of it."""
+    sightings = Counter(track for frame in ids for track in frame)
+    together: Counter[tuple[int, int]] = Counter()
+    last: dict[int, int] = {}
+    switches = tracked = 0
+    for look, frame in zip(line, ids, strict=True):
+        for thing, track in zip(look.things, frame, strict=True):
+            if track == FALSE_BOX or sightings[track] < 2:
+                continue
+            tracked += 1
+            if thing == FALSE_BOX:
+                continue
+            together[thing, track] += 1
+            switches += last.get(thing, track) != track
+            last[thing] = track
+    true = _best_total(together)
+    visible = sum(look.visible for look in line)
+    return Score(2 * true / (visible + tracked), switches)
+
+
+def _best_total(together: Counter[tuple[int, int]]) -> int:
+    """Most boxes that agree when every thing is given one track at most, and every track one thing."""
+    if not together:
+        return 0
+    things = {thing: row for row, thing in enumerate(sorted({thing for thing, _ in together}))}
+    tracks = {track: column for column, track in enumerate(sorted({track for _, track in together}))}
+    counts = np.zeros((len(things), len(tracks)), dtype=np.int64)
+    for (thing, track), count in together.items():
+        counts[things[thing], tracks[track]] = count
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    return int(counts[rows, columns].sum())
+
+
+def _mean(lines: Sequence[Sequence[Look]], ids: Sequence[Sequence[Sequence[int]]]) -> Score:
+    scores = [score(line, found) for line, found in zip(lines, ids, strict=True)]
+    return Score(sum(s.idf1 for s in scores) / len(scores), sum(s.switches for s in scores) / len(scores))
+
+
+def _clipped(corners: tuple[float, ...]) -> Box:
+    left, top, right, bottom = corners
+    return (max(left, 0.0), max(top, 0.0), min(right, float(WIDTH_PX)), min(bottom, float(HEIGHT_PX)))

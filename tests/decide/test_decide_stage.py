@@ -1,0 +1,239 @@
+"""From tracks to events: one a defect, complete, durable before it is told, never numbered twice."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from stream_inspect.decide.event_log import MemoryLog
+from stream_inspect.decide.stage import DecideStage
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.messages import ConditionKind, EventState, TrackUpdate
+from stream_inspect.store.events import EventStore
+from tests.decide.scenes import START_UTC_NS, S, condition, config, events, tracked, update
+
+
+def started(log=None, **changes) -> tuple[DecideStage, MemoryLog]:
+    log = MemoryLog() if log is None else log
+    stage = DecideStage(config(**changes), log)
+    stage.open()
+    return stage, log
+
+
+def told(stage: DecideStage, *messages):
+    return events(stage.process(messages))
+
+
+def test_a_defect_is_told_once_however_often_it_is_seen():
+    stage, _ = started()
+    found = [event for seq in range(40) for event in told(stage, tracked(seq, update(seq=seq)))]
+    assert [(event.id, event.state) for event in found] == [("top-3-scratch-1", "confirmed")]
+    (cleared,) = told(stage, tracked(40, ended=[update(seq=39, seen=False, left=True)]))
+    assert (cleared.id, cleared.state, cleared.reason) == ("top-3-scratch-1", "cleared", "left")
+    assert told(stage, tracked(41)) == []
+
+
+def test_what_is_seen_too_rarely_is_never_told():
+    stage, log = started()
+    for seq in range(20):
+        told(stage, tracked(seq, update(seq=seq, seen=seq % 4 == 0)))
+    told(stage, tracked(20, ended=[update(seq=20, seen=False)]))
+    assert log.events == []
+
+
+def test_the_confirmed_event_is_complete():
+    stage, _ = started()
+    told(stage, tracked(8, update(track=5, seq=8, score=0.45)))
+    (event,) = told(stage, tracked(9, update(track=5, seq=9, score=0.31)))
+    assert (event.id, event.key) == ("top-3-scratch-1", "top-3-scratch-1:confirmed")
+    assert (event.kind, event.line, event.camera, event.name) == ("defect", "press", "top", "scratch")
+    assert (event.severity, event.score, event.track, event.views) == ("critical", 0.45, 5, 2)
+    assert event.box_xyxy_px == (109.0, 100.0, 149.0, 140.0)
+    assert event.outline_px == [[(100.0, 100.0), (140.0, 140.0), (100.0, 140.0)]]
+    assert event.extent is not None
+    assert event.extent.area_px == 800
+    assert event.frame is not None
+    assert (event.frame.session, event.frame.seq, event.frame.pts, event.frame.pts_s) == (3, 9, 9, 9 / 8)
+    assert (event.frame.width_px, event.frame.height_px, event.frame.clock) == (1280, 720, "arrival")
+    assert (event.frame.capture_mono_ns, event.frame.capture_utc_ns) == (9 * S // 8, START_UTC_NS + 9 * S // 8)
+    assert (event.first_seen_utc_ns, event.last_seen_utc_ns) == (START_UTC_NS + S, START_UTC_NS + 9 * S // 8)
+    assert (event.picture, event.clip) == ("pictures/top-3-scratch-1.jpg", "clips/top-3-scratch-1.mp4")
+    assert (event.model_hash, event.prompts_hash) == ("models", "prompts")
+    assert event.reason == "seen in 2 of 4 judged frames"
+
+
+def test_the_cleared_event_is_the_confirmed_one_with_its_end():
+    stage, _ = started()
+    told(stage, tracked(0, update(seq=0)))
+    (confirmed,) = told(stage, tracked(1, update(seq=1)))
+    told(stage, tracked(2, update(seq=2, score=0.6)), tracked(3, update(seq=3, seen=False)))
+    (cleared,) = told(stage, tracked(4, ended=[update(seq=4, seen=False)]))
+    assert cleared.key == "top-3-scratch-1:cleared"
+    assert (cleared.score, cleared.views, cleared.reason) == (0.6, 3, "lost")
+    assert cleared.last_seen_utc_ns == START_UTC_NS + 2 * S // 8
+    same = ("id", "frame", "box_xyxy_px", "outline_px", "picture", "clip", "first_seen_utc_ns", "track", "severity")
+    assert all(getattr(cleared, field) == getattr(confirmed, field) for field in same)
+
+
+def test_without_a_recorder_there_is_no_picture_and_no_clip():
+    stage, _ = started(recorder={"enabled": False})
+    told(stage, tracked(0, update(seq=0)))
+    (event,) = told(stage, tracked(1, update(seq=1)))
+    assert (event.picture, event.clip) == (None, None)
+
+
+def test_cameras_and_names_count_apart():
+    stage, _ = started()
+    for seq in (0, 1):
+        scratches = [update(track=number, seq=seq, x=100 * number) for number in (1, 2)]
+        found = told(stage, tracked(seq, *scratches, update(track=3, seq=seq, x=900, defect="crack")))
+        found += told(stage, tracked(seq, update(track=1, seq=seq), camera="side"))
+    assert [event.id for event in found] == ["top-3-scratch-1", "top-3-scratch-2", "top-3-crack-1", "side-3-scratch-1"]
+    assert found[3].line == "oven"
+
+
+def test_frames_that_do_not_show_the_defect_do_not_count_against_it():
+    stage, _ = started(decide={"confirm_hits": 2, "confirm_window": 2})
+    told(stage, tracked(0, update(x=0, seq=0)))
+    outside = update(x=-100, seq=0, seen=False)
+    assert told(stage, tracked(1, outside), tracked(2, outside)) == []
+    assert len(told(stage, tracked(3, update(x=0, seq=3)))) == 1
+
+
+def test_a_last_look_is_enough_even_if_it_ends_the_track():
+    stage, _ = started(decide={"confirm_hits": 1, "confirm_window": 1})
+    first = tracked(0, update(seq=0), ended=[update(seq=0, seen=False, left=True)])
+    assert [event.state for event in told(stage, first)] == ["confirmed", "cleared"]
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "sqlite"])
+def test_a_new_life_clears_what_was_open_and_uses_no_number_twice(durable, tmp_path):
+    log = EventStore(tmp_path / "events.sqlite") if durable else MemoryLog()
+    first, _ = started(log)
+    told(first, tracked(0, update(seq=0)))
+    (open_event,) = told(first, tracked(1, update(seq=1)))
+    second, _ = started(log)
+    (cleared,) = events(second.tick(0))
+    assert (cleared.id, cleared.state, cleared.reason) == (open_event.id, "cleared", "interrupted")
+    assert cleared.last_seen_utc_ns == open_event.last_seen_utc_ns
+    assert events(second.tick(0)) == []
+    told(second, tracked(2, update(track=1, seq=2)))
+    (again,) = told(second, tracked(3, update(track=1, seq=3)))
+    assert again.id == "top-3-scratch-2"
+    assert log.open_events() == [again]
+
+
+def test_an_event_is_in_the_log_before_it_is_told():
+    stage, log = started()
+    told(stage, tracked(0, update(seq=0)))
+    assert told(stage, tracked(1, update(seq=1))) == log.events
+    assert len(log.events) == 1
+
+
+class FullDisk(MemoryLog):
+    """A log that cannot be written for a while."""
+
+    full = True
+
+    def append(self, events):
+        if self.full:
+            raise StreamInspectError("disk full")
+        super().append(events)
+
+
+def test_while_the_log_cannot_be_written_events_wait_and_none_is_lost():
+    stage, log = started(FullDisk())
+    for seq in range(4):
+        assert told(stage, tracked(seq, update(track=1, seq=seq), update(track=2, seq=seq, x=500))) == []
+    assert told(stage, tracked(4, ended=[update(track=1, seq=4, seen=False, left=True)])) == []
+    log.full = False
+    waited = events(stage.tick(0))
+    assert [(event.id, event.state) for event in waited] == [
+        ("top-3-scratch-1", "confirmed"),
+        ("top-3-scratch-2", "confirmed"),
+        ("top-3-scratch-1", "cleared"),
+    ]
+    assert log.events == waited
+    assert events(stage.tick(0)) == []
+
+
+# --- conditions --------------------------------------------------------------------------------------------------
+
+
+def test_a_condition_is_an_event_with_a_beginning_and_an_end():
+    stage, _ = started()
+    (begun,) = told(stage, condition(True, 1.0))
+    assert (begun.id, begun.kind, begun.state, begun.name) == ("top-3-black-1", "condition", "confirmed", "black")
+    assert (begun.line, begun.camera, begun.reason) == ("press", "top", "the picture is black")
+    assert (begun.picture, begun.clip) == (None, None)
+    assert begun.frame is not None
+    assert begun.frame.seq == 7
+    assert told(stage, condition(True, 2.0)) == []
+    (ended,) = told(stage, condition(False, 4.0))
+    assert (ended.key, ended.state) == ("top-3-black-1:cleared", EventState.CLEARED)
+    assert (ended.first_seen_utc_ns, ended.last_seen_utc_ns) == (START_UTC_NS + S, START_UTC_NS + 4 * S)
+    assert told(stage, condition(False, 5.0)) == []
+    (again,) = told(stage, condition(True, 6.0))
+    assert again.id == "top-3-black-2"
+
+
+def test_kinds_and_cameras_have_conditions_of_their_own():
+    stage, _ = started()
+    begun = told(
+        stage,
+        condition(True),
+        condition(True, camera="side"),
+        condition(True, kind=ConditionKind.FROZEN),
+        condition(True, kind=ConditionKind.RECORDING_STOPPED, camera=""),
+    )
+    assert [event.id for event in begun] == [
+        "top-3-black-1",
+        "side-3-black-1",
+        "top-3-frozen-1",
+        "-0-recording_stopped-1",
+    ]
+
+
+def test_a_condition_outlives_a_restart_of_decide_and_ends_with_its_end():
+    first, log = started()
+    (begun,) = told(first, condition(True, 1.0))
+    second, _ = started(log)
+    assert events(second.tick(0)) == []
+    assert told(second, condition(True, 2.0)) == []
+    (ended,) = told(second, condition(False, 3.0))
+    assert (ended.id, ended.state) == (begun.id, "cleared")
+
+
+def test_a_condition_that_its_sender_repeats_begins_anew():
+    first, log = started()
+    full = condition(True, kind=ConditionKind.RECORDING_STOPPED, camera="")
+    told(first, full)
+    second, _ = started(log)
+    assert [event.reason for event in events(second.tick(0))] == ["interrupted"]
+    assert [event.id for event in told(second, full)] == ["-0-recording_stopped-2"]
+
+
+def test_a_condition_of_a_camera_that_is_no_more_is_cleared():
+    first, log = started()
+    told(first, condition(True, camera="side"))
+    only_top = config().only_camera("top")
+    second = DecideStage(only_top, log)
+    second.open()
+    assert [event.reason for event in events(second.tick(0))] == ["interrupted"]
+
+
+def test_every_history_of_a_track_tells_at_most_a_beginning_and_an_end():
+    """All histories of six judged frames: seen, unseen, or ended (after which it is gone)."""
+    for history in itertools.product("sue", repeat=6):
+        stage, log = started()
+        for seq, what in enumerate(history):
+            look = update(seq=seq, seen=what == "s")
+            ended: list[TrackUpdate] = [update(seq=seq, seen=False)] if what == "e" else []
+            told(stage, tracked(seq, *([] if ended else [look]), ended=ended))
+            if ended:
+                break
+        states = [str(event.state) for event in log.events]
+        alive = "".join(history).split("e")[0]
+        enough = any(alive[i] == "s" and alive[max(0, i - 3) : i + 1].count("s") >= 2 for i in range(len(alive)))
+        assert states == ["confirmed", "cleared"][: enough + (enough and "e" in history)]

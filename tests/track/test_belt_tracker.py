@@ -1,0 +1,135 @@
+"""The belt tracker where it must be better than any other: far apart looks, wrong speeds, gaps, the picture's edges."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_inspect.config.models import Track
+from stream_inspect.runtime.bench import track as bench
+from stream_inspect.track.belt_tracker import BeltTracker
+from tests.track.line import WIDTH_PX, Line, Thing, camera, found, frame
+
+DIRECTIONS = ("left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top")
+
+
+def follow(tracker: BeltTracker, line: Line, times_s: list[float], **look) -> list[set[int]]:
+    """The numbers that each thing was given."""
+    numbers: list[set[int]] = [set() for _ in line.things]
+    for pts_s in times_s:
+        seen = line.look(pts_s, **look)
+        live, _ = tracker.update(frame(pts_s), [detection for _, detection in seen])
+        track_of = {id(update.detection): update.track for update in live}
+        for index, detection in seen:
+            if id(detection) in track_of:
+                numbers[index].add(track_of[id(detection)])
+    return numbers
+
+
+@pytest.mark.parametrize("regular", [False, True], ids=["random pitch", "regular pitch"])
+@pytest.mark.parametrize("speed_error", [0.0, 0.1, -0.1])
+@pytest.mark.parametrize("widths", [0.25, 1.0, 4.0])
+def test_things_are_linked_at_any_displacement_with_a_speed_ten_percent_wrong(widths, speed_error, regular):
+    line = bench.looks(widths, regular, seed=7)
+    speed_px_s = widths * bench.SIZE_PX * bench.RATE_HZ / (1 + speed_error)
+    result = bench.score(line, bench.track_ours("belt", line, speed_px_s))
+    assert result.idf1 > bench.ceiling() - 0.04
+    assert result.switches <= 3
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_all_directions_are_alike(direction):
+    line = Line([Thing(-50 * index, 150 + 90 * (index % 3)) for index in range(20)], 400.0, direction)
+    tracker = BeltTracker(camera(direction=direction, speed_mm_s=400.0), Track())
+    numbers = follow(tracker, line, [step / 5 for step in range(25)], jitter_px=1.5)
+    assert [len(known) for known in numbers] == [1] * 20
+    assert len(set.union(*numbers)) == 20
+
+
+@pytest.mark.parametrize("true_over_configured", [0.9, 0.95, 1.0, 1.06, 1.1])
+def test_the_true_speed_is_learned(true_over_configured):
+    line = Line([Thing(-160 * index, 300) for index in range(30)], 300.0 * true_over_configured)
+    tracker = BeltTracker(camera(speed_mm_s=300.0), Track())
+    follow(tracker, line, [step / 8 for step in range(80)], jitter_px=1.5)
+    assert tracker.speed_correction == pytest.approx(true_over_configured, abs=0.015)
+
+
+def test_a_speed_that_was_learned_outlives_the_session():
+    line = Line([Thing(-160 * index, 300) for index in range(30)], 324.0)
+    tracker = BeltTracker(camera(speed_mm_s=300.0), Track())
+    follow(tracker, line, [step / 8 for step in range(80)])
+    learned = tracker.speed_correction
+    tracker.reset()
+    assert tracker.speed_correction == learned == pytest.approx(1.08, abs=0.01)
+
+
+def test_a_defect_found_again_after_a_long_gap_is_the_same():
+    line = Line([Thing(100, 300)], 200.0)
+    tracker = BeltTracker(camera(speed_mm_s=200.0), Track(forget_after_s=0.5))
+    times_s = [0.0, 0.125, 0.25, *[0.375 + step / 8 for step in range(24)], 4.0, 4.125]
+    numbers = set()
+    for pts_s in times_s:
+        detections = [found for _, found in line.look(pts_s)] if pts_s < 0.3 or pts_s >= 4.0 else []
+        live, ended = tracker.update(frame(pts_s), detections)
+        assert ended == []
+        numbers |= {update.track for update in live}
+    assert len(numbers) == 1
+
+
+def test_a_track_seen_twice_ends_when_it_has_left_and_not_before():
+    line = Line([Thing(WIDTH_PX - 400, 300)], 200.0)
+    tracker = BeltTracker(camera(speed_mm_s=200.0), Track(forget_after_s=0.5))
+    ends = []
+    for step in range(40):
+        pts_s = step / 8
+        detections = [found for _, found in line.look(pts_s)] if step < 2 else []
+        _, ended = tracker.update(frame(pts_s), detections)
+        ends += [(pts_s, update.left) for update in ended]
+    # Its trailing edge leaves after (400 + 20 px) / 200 px/s = 2.1 s; then it may take the slack of 8 px.
+    assert ends == [(2.25, True)]
+
+
+def test_a_long_thing_that_enters_and_leaves_in_pieces_is_one():
+    line = Line([Thing(-300, 300, length_px=500)], 400.0)
+    tracker = BeltTracker(camera(speed_mm_s=400.0), Track())
+    numbers = follow(tracker, line, [step / 8 for step in range(48)], jitter_px=1.0)
+    assert [len(known) for known in numbers] == [1]
+
+
+def test_a_thing_longer_than_the_picture_is_one():
+    line = Line([Thing(-1000, 300, length_px=1800)], 400.0)
+    tracker = BeltTracker(camera(speed_mm_s=400.0), Track())
+    assert [len(known) for known in follow(tracker, line, [step / 8 for step in range(60)])] == [1]
+
+
+def test_a_remnant_at_the_downstream_edge_is_no_new_thing():
+    tracker = BeltTracker(camera(speed_mm_s=200.0), Track())
+    tracker.update(frame(0.0), [found((1190, 300, 1240, 340))])
+    tracker.update(frame(0.125), [found((1215, 300, 1265, 340))])
+    tracker.update(frame(0.25), [found((1240, 300, 1280, 340))])
+    live, _ = tracker.update(frame(0.45), [found((1274, 300, 1280, 340))])
+    assert [update.track for update in live] == [1]
+
+
+def test_neighbours_in_other_lanes_are_apart():
+    line = Line([Thing(-100 * index, 200 + 45 * lane) for index in range(6) for lane in range(4)], 600.0)
+    tracker = BeltTracker(camera(speed_mm_s=600.0), Track())
+    numbers = follow(tracker, line, [step / 5 for step in range(20)], jitter_px=1.5, miss=0.1)
+    assert len(set.union(*numbers)) == 24
+    assert [len(known) for known in numbers] == [1] * 24
+
+
+def test_a_configured_distance_is_the_gate():
+    def linked(match_distance_px: float | None) -> bool:
+        tracker = BeltTracker(camera(speed_mm_s=200.0), Track(match_distance_px=match_distance_px))
+        tracker.update(frame(0.0), [found((100, 300, 140, 340))])
+        live, _ = tracker.update(frame(0.1), [found((145, 300, 185, 340))])  # 25 px farther than the belt went
+        return len(live) == 1
+
+    assert not linked(None)
+    assert not linked(24)
+    assert linked(26)
+
+
+def test_a_camera_without_a_belt_is_refused():
+    with pytest.raises(ValueError, match="cam1 has no belt"):
+        BeltTracker(camera(direction=None), Track())

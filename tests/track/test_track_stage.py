@@ -1,0 +1,143 @@
+"""The track stage: a tracker a camera, sessions, sizes, silence."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from stream_inspect import metrics
+from stream_inspect.config.models import Track
+from stream_inspect.messages import Clock, Detection, FrameHeader, FrameId, Inspection, Tracked
+from stream_inspect.registry import UnknownPluginError
+from stream_inspect.track.stage import TrackStage
+from tests.track.line import camera
+
+S = 1_000_000_000
+
+
+def inspection(
+    seq: int,
+    *boxes: tuple[float, float, float, float],
+    camera: str = "cam1",
+    session: int = 1,
+    width_px: int = 1280,
+    pts: int | None = None,
+) -> Inspection:
+    """A judged frame at 8 frames a second."""
+    header = FrameHeader(
+        id=FrameId(
+            camera=camera, session=session, seq=seq, pts=seq if pts is None else pts, time_base_num=1, time_base_den=8
+        ),
+        width_px=width_px,
+        height_px=720,
+        color_matrix="bt601",
+        full_range=False,
+        capture_mono_ns=time.monotonic_ns(),
+        capture_utc_ns=1_700_000_000 * S + seq * S // 8,
+        clock=Clock.ARRIVAL,
+        ledger_index=seq,
+    )
+    return Inspection(
+        frame=header,
+        detections=[Detection(defect="scratch", score=0.3, box_xyxy_px=box) for box in boxes],
+        model_hash="m",
+        prompts_hash="p",
+        judged_mono_ns=time.monotonic_ns(),
+    )
+
+
+def cameras(*names: str):
+    return [camera(speed_mm_s=80.0).model_copy(update={"name": name}) for name in names]
+
+
+@pytest.fixture
+def stage():
+    stage = TrackStage(cameras("cam1", "cam2"), Track())
+    stage.open()
+    yield stage
+    stage.close()
+
+
+def run(stage: TrackStage, *inspections: Inspection) -> list[Tracked]:
+    return [output.message for output in stage.process(inspections) if output.topic == "tracked"]
+
+
+def box_at(seq: int) -> tuple[float, float, float, float]:
+    return (100.0 + 10 * seq, 100.0, 140.0 + 10 * seq, 140.0)
+
+
+def test_a_judged_frame_gives_one_tracked_with_its_hashes(stage):
+    first, second = run(stage, inspection(0, box_at(0)), inspection(1, box_at(1)))
+    assert (first.frame.id.seq, first.model_hash, first.prompts_hash) == (0, "m", "p")
+    assert [(t.track, t.seen) for t in first.tracks] == [(t.track, t.seen) for t in second.tracks]
+
+
+def test_cameras_have_trackers_of_their_own(stage):
+    one, two = run(stage, inspection(0, box_at(0)), inspection(0, box_at(0), camera="cam2"))
+    assert [t.track for t in one.tracks] == [t.track for t in two.tracks] == [1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"session": 2}, {"session": 2, "pts": 0}, {"width_px": 640}, {"pts": 0}],
+    ids=["session", "session and clock", "size", "clock back"],
+)
+def test_what_breaks_the_thread_ends_the_tracks(stage, change):
+    (before,) = run(stage, inspection(3, box_at(3)))
+    (after,) = run(stage, inspection(4, box_at(4), **change))
+    assert [t.track for t in after.ended] == [t.track for t in before.tracks]
+    assert after.tracks[0].track > before.tracks[0].track
+
+
+def test_silence_ends_the_tracks_once(stage):
+    (tracked,) = run(stage, inspection(0, box_at(0)))
+    now_ns = time.monotonic_ns()
+    assert list(stage.tick(now_ns + S)) == []
+    (output,) = stage.tick(now_ns + 6 * S)
+    assert output.message.frame == tracked.frame
+    assert ([t.track for t in output.message.ended], output.message.tracks) == ([1], [])
+    assert list(stage.tick(now_ns + 12 * S)) == []
+
+
+def test_two_workers_that_overtake_each_other_are_put_in_order():
+    stage = TrackStage(cameras("cam1"), Track(), workers=2)
+    stage.open()
+    assert run(stage, inspection(1, box_at(1))) == []
+    assert run(stage, inspection(0, box_at(0))) == []
+    released = [output.message for output in stage.tick(time.monotonic_ns() + S)]
+    assert [tracked.frame.id.seq for tracked in released] == [0, 1]
+    assert [t.track for t in released[1].tracks] == [1]
+
+
+def test_a_frame_that_comes_too_late_is_counted(stage):
+    count = metrics.LATE_INSPECTIONS.labels("cam1")
+    before = count._value.get()
+    run(stage, inspection(5, box_at(5)))
+    assert run(stage, inspection(4, box_at(4))) == []
+    assert count._value.get() == before + 1
+
+
+def test_the_end_of_the_input_ends_everything(stage):
+    run(stage, inspection(0, box_at(0)), inspection(0, box_at(0), camera="cam2"))
+    ended = [output.message for output in stage.end_all()]
+    assert {tracked.frame.id.camera: len(tracked.ended) for tracked in ended} == {"cam1": 1, "cam2": 1}
+    assert list(stage.end_all()) == []
+
+
+def test_an_unknown_camera_is_passed_over(stage):
+    assert run(stage, inspection(0, box_at(0), camera="other")) == []
+
+
+def test_a_tracker_that_does_not_exist_is_named():
+    stage = TrackStage(cameras("cam1"), Track(kind="magic"))
+    with pytest.raises(UnknownPluginError, match="no tracker is called 'magic'"):
+        stage.open()
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("auto", 80.0), ("iou", 0.0)])
+def test_auto_takes_the_belt_where_there_is_one(kind, expected):
+    stage = TrackStage(cameras("cam1"), Track(kind=kind))
+    stage.open()
+    (tracked,) = run(stage, inspection(0, box_at(0)))
+    assert tracked.tracks[0].velocity_px_s[0] == pytest.approx(expected)
