@@ -45,6 +45,10 @@ def _mqtt(item: str, config: MqttAlertConfig) -> list[Finding]:
     from paho.mqtt.enums import CallbackAPIVersion
 
     where = f"MQTT broker {config.host}:{config.port}"
+    try:
+        _reach(config.host, config.port, config.timeout_s, config.tls, config.ca_file)
+    except OSError as error:
+        return [fail(item, f"{where}: cannot connect: {_said(error)}", _connect_advice(config.tls, config.ca_file))]
     answered = threading.Event()
     answer: list[object] = []
 
@@ -91,17 +95,21 @@ def _webhook(item: str, config: WebhookAlertConfig) -> list[Finding]:
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
     where = f"{parts.scheme}://{host}:{port}"  # its path may hold a token
     try:
-        with socket.create_connection((host, port), timeout=config.timeout_s) as connection:
-            if secure:
-                context = ssl.create_default_context(cafile=config.ca_file)
-                with context.wrap_socket(connection, server_hostname=host):
-                    pass
+        _reach(host, port, config.timeout_s, secure, config.ca_file)
     except OSError as error:
         return [fail(item, f"{where}: cannot connect: {_said(error)}", _connect_advice(secure, config.ca_file))]
     found = [ok(item, f"{where} can be reached; nothing was posted")]
     if config.secret is None:
         found.append(warn(item, "events are not signed", "set secret, so that the receiver knows who sent them"))
     return found
+
+
+def _reach(host: str, port: int, timeout_s: float, tls: bool, ca_file: Path | None) -> None:
+    """Connect, shake hands where it is TLS, and hang up. Raises OSError (ssl's errors are such)."""
+    with socket.create_connection((host, port), timeout=timeout_s) as connection:
+        if tls:
+            with ssl.create_default_context(cafile=ca_file).wrap_socket(connection, server_hostname=host):
+                pass
 
 
 def _file(item: str, path: Path) -> list[Finding]:
