@@ -81,6 +81,7 @@ def draw(picture_bgr: UInt8Array, marks: Sequence[Mark], scale: float = 1.0) -> 
     """Draw on an (H, W, 3) uint8 BGR picture, in place. `scale`: its size over that of the original picture."""
     height, width = picture_bgr.shape[:2]
     line_px = max(1, round(height / 360))
+    labels: list[tuple[str, Box, Colour]] = []
     for mark in marks:
         left, top, right, bottom = (value * scale for value in mark.box_xyxy_px)
         if right <= 0 or bottom <= 0 or left >= width or top >= height:
@@ -93,13 +94,15 @@ def draw(picture_bgr: UInt8Array, marks: Sequence[Mark], scale: float = 1.0) -> 
         for ring in mark.outline_px:
             points = _fixed([(x * scale, y * scale) for x, y in ring])
             cv2.polylines(picture_bgr, [points], True, colour, max(1, line_px // 2), cv2.LINE_AA, _FIXED_BITS)
-        _draw_label(picture_bgr, f"{mark.name} {mark.score:.2f}", (left, top, right, bottom), colour)
+        labels.append((f"{mark.name} {mark.score:.2f}", (left, top, right, bottom), colour))
+    for text, box, colour in labels:  # after all boxes, so that none is drawn across the letters
+        _draw_label(picture_bgr, text, box, colour)
 
 
 def _draw_label(picture_bgr: UInt8Array, text: str, box: Box, colour: Colour) -> None:
     """Dark letters on a plate of the box's colour, above the box or, where there is no room, inside it."""
     height, width = picture_bgr.shape[:2]
-    letter_px = max(9.0, height / 54)
+    letter_px = max(11.0, height / 54)
     size, thickness = letter_px / _FONT_PX, max(1, round(letter_px / 14))
     (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, size, thickness)
     pad = max(2, round(letter_px / 4))
