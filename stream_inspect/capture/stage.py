@@ -108,7 +108,7 @@ class CaptureStage:
         """What the reader has brought since."""
         reader = self._reader
         assert reader is not None
-        while self._unsent:
+        for _ in range(len(self._unsent)):  # and not while: what finds the mailbox full again is appended
             yield self._unsent.popleft()
         reader.clear_wake()
         ended = reader.ended  # before taking: what was handed over before the end is taken below

@@ -106,6 +106,8 @@ class ReadLoop:
 
     def stop(self) -> bool:
         """Stop reading, within three seconds. False: the thread hangs in a library and was left behind."""
+        if self._stop.is_set():
+            return not self._thread.is_alive()
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(_JOIN_S)

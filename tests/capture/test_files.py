@@ -1,0 +1,206 @@
+"""Video files and folders of pictures, of every odd sort."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from stream_inspect.capture.camera import CameraError, CapturedFrame, EndOfMediaError, make_camera
+from stream_inspect.capture.pace import Pacer
+from stream_inspect.capture.probe import probe
+from stream_inspect.config.models import Camera as CameraConfig
+from tests.capture.harness import ArraySink
+from tests.capture.videos import picture, write_video
+
+
+def config_of(path: Path, **more: object) -> CameraConfig:
+    kind = "images" if path.is_dir() else "file"
+    return CameraConfig.model_validate(
+        {"name": "c1", "source": {"kind": kind, "path": str(path), "pace": "fast", **more}}
+    )
+
+
+def read_all(path: Path, **more: object) -> list[CapturedFrame | None]:
+    camera = make_camera(config_of(path, **more))
+    camera.open()
+    frames: list[CapturedFrame | None] = []
+    try:
+        while True:
+            frames.append(camera.read(ArraySink()))
+    except EndOfMediaError:
+        return frames
+    finally:
+        camera.close()
+
+
+def close_to(frame: CapturedFrame | None, index: int, tolerance: float = 12) -> bool:
+    assert frame is not None
+    shown = frame.picture
+    expected = picture(index, shown.width_px, shown.height_px)
+    return float(np.abs(shown.to_bgr().astype(int) - expected).mean()) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "suffix"),
+    [
+        ("libx264", "yuv420p", "mp4"),
+        ("libx264", "yuv422p", "mkv"),
+        ("libx264", "yuv444p10le", "mkv"),
+        ("libx265", "yuv420p10le", "mkv"),
+        ("mjpeg", "yuvj422p", "avi"),
+        ("ffv1", "gray", "mkv"),
+        ("ffv1", "bgr0", "mkv"),
+        ("mpeg4", "yuv420p", "avi"),
+        ("libvpx-vp9", "yuv420p", "webm"),
+    ],
+)
+def test_codecs_and_pixel_formats(tmp_path: Path, codec: str, pixel_format: str, suffix: str) -> None:
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    path = write_video(tmp_path / f"clip.{suffix}", count=8, codec=codec, pixel_format=pixel_format, options=options)
+    frames = read_all(path)
+    assert len(frames) == 8
+    if pixel_format == "gray":
+        for index, frame in enumerate(frames):
+            assert frame is not None
+            expected = cv2.cvtColor(picture(index, 160, 120), cv2.COLOR_BGR2GRAY)
+            assert np.abs(frame.picture.luma.astype(int) - expected).mean() < 3
+    else:
+        assert all(close_to(frame, index) for index, frame in enumerate(frames))
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mkv", count=3, size=(161, 121), codec="ffv1", pixel_format="yuv444p")
+    frames = read_all(path)
+    assert all(close_to(frame, index) for index, frame in enumerate(frames))
+
+
+def test_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
+    times_s = [0.0, 0.04, 0.05, 0.3, 0.31, 1.5, 7.0]
+    frames = read_all(write_video(tmp_path / "clip.mkv", pts_s=times_s))
+    assert [float(frame.pts * frame.time_base) for frame in frames if frame] == pytest.approx(times_s, abs=0.001)
+
+
+def test_frames_that_were_reordered_come_in_order_of_showing(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", count=20, options={"bf": "3", "preset": "medium"})
+    assert all(close_to(frame, index) for index, frame in enumerate(read_all(path)))
+
+
+def test_real_time_pace_takes_as_long_as_the_recording(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", count=13)
+    began_s = time.monotonic()
+    read_all(path, pace="real_time")
+    assert 0.4 < time.monotonic() - began_s < 1.5
+
+
+def test_a_gap_of_hours_is_not_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    pacer = Pacer()
+    for pts_s in (0.0, 0.04, 7200.0, 7200.04, 0.0, 0.04):
+        pacer.wait(pts_s)
+    assert slept == pytest.approx([0.04, 2.0, 0.04, 0.04])
+
+
+def test_a_damaged_video_gives_bad_frames_until_the_next_key_frame_and_none_that_is_wrong(tmp_path: Path) -> None:
+    """Parts of some packets are lost, as on a network: no frame may pass as good that is not."""
+    options = {"preset": "veryfast", "bf": "0", "x264-params": "slices=4:sliced-threads=0"}
+    path = write_video(tmp_path / "clip.mkv", count=60, gop=10, size=(320, 240), options=options)
+    clean = [frame.picture.i420 for frame in read_all(path) if frame]
+    damaged_path = tmp_path / "damaged.mkv"
+    hit = {13, 27, 44}
+    with av.open(str(path)) as source, av.open(str(damaged_path), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            if index in hit:
+                data = bytearray(bytes(packet))
+                data[len(data) // 3 : 2 * len(data) // 3] = bytes(len(data) // 3)
+                broken = av.Packet(bytes(data[: len(data) - len(data) // 4]))
+                broken.pts, broken.dts, broken.time_base = packet.pts, packet.dts, packet.time_base
+                broken.is_keyframe = packet.is_keyframe
+                packet = broken
+            packet.stream = stream
+            output.mux(packet)
+    frames = read_all(damaged_path)
+    bad = [index for index, frame in enumerate(frames) if frame is None]
+    assert set(bad) >= hit
+    assert max(bad) < 50, "good again from the next key frame on"
+    for frame in frames:
+        if frame is not None:
+            number = round(float(frame.pts * frame.time_base) * 25)
+            assert np.array_equal(frame.picture.i420, clean[number]), f"frame {number} is damaged and passed as good"
+
+
+def test_a_file_that_is_no_video_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(np.random.default_rng(1).bytes(20_000))
+    with pytest.raises(CameraError, match=r"clip\.mp4 cannot be opened as a video"):
+        make_camera(config_of(path)).open()
+
+
+def test_sound_without_picture_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        output.mux(stream.encode(frame))
+    with pytest.raises(CameraError, match="no video stream"):
+        make_camera(config_of(path)).open()
+
+
+def test_probe_measures_the_gop(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", count=60, gop=20, options={"sc_threshold": "0"})
+    info = probe(config_of(path))
+    assert info.gop_s == pytest.approx(0.8)
+    assert info.frame_count == 60
+
+
+def test_pictures_come_by_name_with_their_own_sizes_and_broken_ones_are_bad(tmp_path: Path) -> None:
+    sizes = [(160, 120), (160, 120), (81, 61)]
+    for index, size in enumerate(sizes):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture(index, *size))
+    cv2.imwrite(str(tmp_path / "3.png"), picture(3, 64, 64)[:, :, 0])
+    (tmp_path / "4.jpg").write_bytes(b"no picture at all")
+    (tmp_path / "notes.txt").write_text("not a picture", encoding="utf-8")
+    frames = read_all(tmp_path)
+    assert len(frames) == 5
+    for index, size in enumerate(sizes):
+        frame = frames[index]
+        assert frame is not None
+        assert (frame.picture.width_px, frame.picture.height_px) == size
+        assert close_to(frame, index, tolerance=6)
+    assert frames[3] is not None
+    assert np.array_equal(frames[3].picture.luma, picture(3, 64, 64)[:, :, 0])
+    assert frames[4] is None
+    assert [frame.pts for frame in frames if frame] == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "videos/bolt_conveyor.mp4",
+        "videos/bottles_a.mp4",
+        "videos/palletising_robot.mp4",
+        "virtual_conveyor_cookies/clip.mp4",
+    ],
+)
+def test_real_clips_are_read_to_their_end(sample_data: Path, name: str) -> None:
+    path = sample_data / name
+    with av.open(str(path)) as source:
+        expected = sum(1 for packet in source.demux(video=0) if packet.size)
+    frames = read_all(path)
+    assert len(frames) == expected
+    assert None not in frames

@@ -1,0 +1,129 @@
+"""GigE Vision against Aravis' fake camera."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_inspect.capture.camera import CameraError, make_camera
+from stream_inspect.capture.device_clock import DeviceClock
+from stream_inspect.capture.gige import GigeCamera
+from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.messages import Clock
+from tests.capture.harness import ArraySink, StageHarness
+from tests.capture.processes import GigeFake, need_gige
+
+StartCamera = Callable[..., GigeFake]
+
+
+def config_of(**more: Any) -> CameraConfig:
+    return CameraConfig.model_validate(
+        {"name": "c1", "source": {"kind": "gige", "device": "127.0.0.1", "fps": 25.0, **more}}
+    )
+
+
+@pytest.fixture
+def start_camera() -> Iterator[StartCamera]:
+    need_gige()
+    cameras: list[GigeFake] = []
+
+    def start(**options: int) -> GigeFake:
+        cameras.append(GigeFake(**options))
+        return cameras[-1]
+
+    yield start
+    for camera in cameras:
+        camera.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pixel_format", ["mono8", "bayer_rg8", "rgb8"])
+def test_pixel_formats(start_camera: StartCamera, pixel_format: str) -> None:
+    start_camera()
+    camera = make_camera(config_of(pixel_format=pixel_format))
+    info = camera.open()
+    frame = None
+    while frame is None:
+        frame = camera.read(ArraySink())
+    camera.close()
+    assert (info.width_px, info.height_px, info.codec) == (512, 512, pixel_format)
+    assert frame.clock is Clock.DEVICE
+    assert frame.picture.luma.std() > 10
+    rgb = frame.picture.to_rgb().reshape(-1, 3).astype(int)
+    spread = np.abs(rgb - rgb.mean(axis=1, keepdims=True)).mean()
+    assert (spread < 1) if pixel_format == "mono8" else (spread > 1)
+
+
+@pytest.mark.slow
+def test_a_region_of_the_sensor(start_camera: StartCamera) -> None:
+    start_camera()
+    camera = make_camera(config_of(width_px=320, height_px=200))
+    info = camera.open()
+    camera.close()
+    assert (info.width_px, info.height_px) == (320, 200)
+
+
+@pytest.mark.slow
+def test_lost_packets_are_bad_frames_and_never_judged(start_camera: StartCamera, tmp_path: Path) -> None:
+    start_camera(lost_per_mille=2)
+    with StageHarness(config_of(), tmp_path) as harness:
+        harness.judging = True
+        harness.run(lambda: len(harness.frames) + 1 > 40, limit_s=30)
+        totals = harness.totals()
+    bad = totals.dropped[("capture", "bad_frame")]
+    assert bad >= 3
+    assert totals.captured == len(harness.frames) + bad
+    assert totals.judged <= len(harness.frames)
+    assert totals.residual == 0
+
+
+@pytest.mark.slow
+def test_a_camera_that_loses_power_is_back_soon_after(start_camera: StartCamera, tmp_path: Path) -> None:
+    fake = start_camera()
+    with StageHarness(config_of(), tmp_path) as harness:
+        harness.run(lambda: len(harness.frames) > 10)
+        fake.stop()
+        harness.run(lambda: any(condition.active for condition in harness.conditions))
+        start_camera()
+        began_s = time.monotonic()
+        harness.run(lambda: harness.frames[-1].id.session == 2)
+        assert time.monotonic() - began_s < 3.0
+
+
+def test_what_to_install_is_said_where_the_bindings_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "gi", None)
+    with pytest.raises(CameraError, match=r"pip install 'stream-inspect\[gige\]'"):
+        make_camera(config_of()).open()
+
+
+@pytest.mark.parametrize(
+    ("ids", "missing"),
+    [
+        ([1, 2, 3], [0, 0, 0]),
+        ([7, 8, 11], [0, 0, 2]),
+        ([65534, 65535, 1, 2], [0, 0, 0, 0]),
+        ([65534, 2], [0, 2]),
+        ([2**32 + 5, 2**32 + 9], [0, 3]),
+        ([5000, 1], [0, 0]),
+        ([0, 0, 0], [0, 0, 0]),
+    ],
+)
+def test_gaps_in_the_frame_numbers(ids: list[int], missing: list[int]) -> None:
+    camera = GigeCamera(config_of())
+    assert [camera._missing_before(frame_id) for frame_id in ids] == missing
+
+
+def test_the_device_clock_takes_out_what_the_network_adds() -> None:
+    clock = DeviceClock()
+    rng = np.random.default_rng(1)
+    taken_ns = np.arange(500) * 40_000_000
+    late_ns = 2_000_000 + rng.exponential(3e6, 500).astype(int)
+    offset_ns = 123_456_789_000
+    found = [clock.host_mono_ns(int(t), int(t + offset_ns + late)) for t, late in zip(taken_ns, late_ns, strict=True)]
+    error_ns = np.array(found) - (taken_ns + offset_ns + 2_000_000)
+    assert np.abs(error_ns[100:]).max() < 500_000 < late_ns.std()

@@ -1,0 +1,170 @@
+"""The one read loop, against a camera that misbehaves in every way the contract allows, and some that it does not."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog.testing
+
+from stream_inspect.capture.camera import CameraError, EndOfMediaError
+from stream_inspect.capture.ring_sink import RingSink
+from stream_inspect.capture.worker import Damaged, Grabbed, ReadLoop
+from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import Transport
+from tests.capture.harness import descriptors
+from tests.capture.scripted_camera import ScriptedCamera, Step
+
+CONFIG = CameraConfig.model_validate({"name": "c1", "source": {"kind": "plugin", "plugin": "scripted"}})
+FRAMES: list[Step] = [0, 40, 80]
+
+Start = Callable[..., ReadLoop]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    loops: list[ReadLoop] = []
+
+    def start(*scripts: list[Step] | Exception, **options: bool) -> ReadLoop:
+        ScriptedCamera.scripts = itertools.chain(scripts, itertools.repeat(CameraError("nothing more")))
+        sink = RingSink(tmp_path, "c1", Transport())
+        loop = ReadLoop("c1", ScriptedCamera(CONFIG), sink, itertools.count(1).__next__, **options)
+        loops.append(loop)
+        loop.start()
+        return loop
+
+    yield start
+    for loop in loops:
+        loop.stop()
+
+
+def taken(loop: ReadLoop, count: int, limit_s: float = 5.0) -> list[Grabbed | Damaged]:
+    items: list[Grabbed | Damaged] = []
+    end_s = time.monotonic() + limit_s
+    while len(items) < count:
+        assert time.monotonic() < end_s, f"only {len(items)} items came"
+        item = loop.take()
+        if item is None:
+            time.sleep(0.005)
+        else:
+            items.append(item)
+    return items
+
+
+def places(items: list[Grabbed | Damaged]) -> list[tuple[int, int] | None]:
+    return [(item.session, item.seq) if isinstance(item, Grabbed) else None for item in items]
+
+
+def test_each_connection_is_a_session_counted_from_frame_zero(start: Start) -> None:
+    loop = start([*FRAMES, CameraError("lost")], [*FRAMES, CameraError("lost again")], FRAMES)
+    assert places(taken(loop, 9)) == [(session, seq) for session in (1, 2, 3) for seq in (0, 1, 2)]
+
+
+def test_a_connection_that_fails_uses_up_no_session(start: Start) -> None:
+    loop = start(CameraError("refused"), CameraError("refused"), FRAMES)
+    assert places(taken(loop, 1)) == [(1, 0)]
+
+
+def test_damaged_frames_have_no_number(start: Start) -> None:
+    loop = start([0, None, 40, None, None, 80])
+    assert places(taken(loop, 6)) == [(1, 0), None, (1, 1), None, None, (1, 2)]
+
+
+def test_nothing_but_damage_ends_the_connection(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_inspect.capture.worker._ONLY_BAD_S", 0.2)
+    bad: list[Step] = [0, *itertools.chain.from_iterable([lambda: time.sleep(0.02), None] for _ in range(50))]
+    loop = start(bad, [40])
+    found = [place for place in places(taken(loop, 20)) if place]
+    assert found[:2] == [(1, 0), (2, 0)]
+
+
+def test_the_end_of_a_recording_is_the_end(start: Start) -> None:
+    loop = start([*FRAMES, EndOfMediaError("end")], FRAMES)
+    taken(loop, 3)
+    end_s = time.monotonic() + 2
+    while not loop.ended and time.monotonic() < end_s:
+        time.sleep(0.01)
+    assert loop.ended
+    assert loop.take() is None
+
+
+def test_a_looped_recording_begins_again_at_once_as_a_new_session(start: Start) -> None:
+    script: list[Step] = [*FRAMES, EndOfMediaError("end")]
+    began_s = time.monotonic()
+    loop = start(*[script] * 5, loop=True)
+    assert places(taken(loop, 15))[::3] == [(session, 0) for session in (1, 2, 3, 4, 5)]
+    assert time.monotonic() - began_s < 0.5
+
+
+def test_an_empty_looped_recording_does_not_spin(start: Start) -> None:
+    ScriptedCamera.opened = 0
+    start(*[[EndOfMediaError("end")]] * 1000, loop=True)
+    time.sleep(0.6)
+    assert ScriptedCamera.opened < 8
+
+
+def test_reading_waits_for_whoever_takes(start: Start, tmp_path: Path) -> None:
+    loop = start(list(range(0, 4000, 40)))
+    time.sleep(0.3)
+    assert [item.frame.pts for item in taken(loop, 100) if isinstance(item, Grabbed)] == list(range(0, 4000, 40))
+
+
+def test_what_is_no_fault_of_the_source_ends_the_loop_and_is_kept(start: Start) -> None:
+    loop = start([0, ZeroDivisionError("a bug")], FRAMES)
+    taken(loop, 1)
+    end_s = time.monotonic() + 2
+    while loop.failure is None and time.monotonic() < end_s:
+        time.sleep(0.01)
+    assert isinstance(loop.failure, ZeroDivisionError)
+
+
+def test_the_camera_is_closed_after_every_failure(start: Start) -> None:
+    ScriptedCamera.closed = 0
+    loop = start(CameraError("refused"), [0, CameraError("lost")], FRAMES)
+    taken(loop, 4)
+    assert ScriptedCamera.closed == 2
+    loop.stop()
+    assert ScriptedCamera.closed == 3
+
+
+def test_logs_mark_transitions_only(start: Start) -> None:
+    with structlog.testing.capture_logs() as logs:
+        refused = [CameraError("refused")] * 4
+        loop = start([0, CameraError("cut")], *refused, [40, *[lambda: time.sleep(0.05)] * 4])
+        taken(loop, 2)
+        loop.stop()
+    assert [(entry["event"], entry.get("reason")) for entry in logs] == [
+        ("camera connected", None),
+        ("camera lost", "cut"),
+        ("camera lost", "refused"),
+        ("camera back", None),
+    ]
+    assert logs[-1]["after_s"] > 0.3
+
+
+def test_stopping_leaves_no_thread_and_no_descriptor(start: Start) -> None:
+    start(FRAMES).stop()
+    threads, files = threading.active_count(), descriptors()
+    for _ in range(5):
+        loop = start(FRAMES)
+        taken(loop, 1)
+        assert loop.stop()
+    assert threading.active_count() == threads
+    assert descriptors() <= files + 5  # each ring's file may live until its arrays are collected
+
+
+def test_a_library_that_hangs_is_left_behind_within_three_seconds(start: Start) -> None:
+    release = threading.Event()
+    loop = start([0, release.wait])
+    taken(loop, 1)
+    with structlog.testing.capture_logs() as logs:
+        began_s = time.monotonic()
+        assert loop.stop() is False
+        assert time.monotonic() - began_s < 3.0
+    assert [entry["event"] for entry in logs] == ["the read loop hangs in the camera's library and is abandoned"]
+    assert loop.blocked_s(time.monotonic()) > 2.5
+    release.set()

@@ -1,0 +1,51 @@
+"""Video files made by the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from stream_inspect.picture import UInt8Array
+
+
+def picture(index: int, width: int, height: int) -> UInt8Array:
+    """(H, W, 3) BGR: a gradient with a bright square that tells the frame's number by its place."""
+    y, x = np.mgrid[0:height, 0:width]
+    bgr = np.stack([40 + x % 80, 60 + y % 80, np.full_like(x, 90)], axis=-1).astype(np.uint8)
+    left = 8 * index % max(1, width - 16)
+    bgr[height // 4 : height // 4 + 16, left : left + 16] = 250
+    return bgr
+
+
+def write_video(
+    path: Path,
+    *,
+    count: int = 25,
+    size: tuple[int, int] = (160, 120),
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    fps: int = 25,
+    pts_s: Sequence[float] | None = None,
+    gop: int = 10,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A video of `count` numbered pictures, at `fps` or at the given times."""
+    time_base = Fraction(1, 1000)
+    times_s = pts_s if pts_s is not None else [index / fps for index in range(count)]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=fps, options=options or {})
+        stream.width, stream.height = size
+        stream.pix_fmt = pixel_format
+        stream.gop_size = gop
+        stream.codec_context.time_base = time_base
+        for index, time_s in enumerate(times_s):
+            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="bgr24").reformat(format=pixel_format)
+            frame.pts = round(time_s / time_base)
+            frame.time_base = time_base
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    return path
