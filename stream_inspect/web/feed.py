@@ -113,9 +113,10 @@ class EventFeed:
 
     async def _begin(self, store: EventStore) -> None:
         recent = await asyncio.to_thread(store.recent, 2 * CARDS_MAX)
-        for event in await asyncio.to_thread(store.open_events):
-            if event.kind == "condition":
-                self._take(event)
+        with suppress(UnreadableEventError):
+            for event in await asyncio.to_thread(store.open_events):
+                if event.kind == "condition":
+                    self._take(event)
         for position, event in reversed(recent):
             self._cursor = position
             self._take(event)

@@ -138,12 +138,22 @@ class WebStage:
         assert self._socket is not None, "set by open"
         self._hub.attach()
         tasks = [asyncio.create_task(self._feed.run()), asyncio.create_task(self._health.run())]
+        for task in tasks:
+            task.add_done_callback(self._task_ended)
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """A page that stands still would be worse than none: the stage fails and is started again."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._logger.error("web server failed", exc_info=error)
+        if self._server is not None:
+            self._server.should_exit = True
 
 
 def _listen(host: str, port: int) -> socket.socket:

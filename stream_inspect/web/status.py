@@ -32,7 +32,10 @@ class Health:
         """Ask until cancelled."""
         while self._url is not None:
             document = await asyncio.to_thread(_ask, self._url)
-            self.known = self._summary(document) if document else None
+            try:
+                self.known = self._summary(document) if document else None
+            except (KeyError, TypeError, AttributeError):
+                self.known = None  # somebody else listens at that port
             await asyncio.sleep(_ASK_EVERY_S)
 
     def _summary(self, document: dict[str, Any]) -> dict[str, Any]:

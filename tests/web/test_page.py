@@ -72,7 +72,8 @@ class Watched:
         """Of the middle of a live picture as drawn."""
         script = """camera => {
             const canvas = document.querySelector(`[data-camera="${camera}"] canvas`);
-            return canvas.getContext("2d", { willReadFrequently: true }).getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
+            const context = canvas.getContext("2d");
+            return context.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
         }"""
         return float(self.page.evaluate(script, camera))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -21,6 +22,7 @@ from stream_inspect.messages import (
     Event,
     EventState,
     FrameHeader,
+    FrameId,
     Output,
     Tracked,
 )
@@ -35,7 +37,7 @@ from stream_inspect.sinks.recorder.still import still
 from stream_inspect.sinks.scale import scaled
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 
-_BUDGET_S = 0.03
+_BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
 _CLOSE_BUDGET_S = 0.5
 _FRAME_COMES_WITHIN_S = 1.0
@@ -43,6 +45,7 @@ _FRAME_COMES_WITHIN_S = 1.0
 _SAY_AGAIN_S = 10.0
 """A condition that lasts is told again, in case that the one who was told has been restarted."""
 _WAITING_EVENTS_MAX = 1024
+_STILLS_MAX = 64
 _DAY_S = 86400.0
 
 
@@ -68,6 +71,8 @@ class RecorderStage:
         )
         self._shelf = Shelf([state_dir / "clips", state_dir / "pictures"], limits)
         self._waiting: list[tuple[float, Event]] = []
+        self._stills: deque[tuple[Event, FrameHeader, Picture]] = deque()
+        self._read_last: tuple[FrameId, Picture] | None = None
         self._told_trouble: str | None = None
         self._tell_again_s = 0.0
         self._logger = log.get_logger("recorder")
@@ -101,7 +106,7 @@ class RecorderStage:
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         """Encode for a short while, hand on what is complete, say when recording stops and begins again."""
         self._begin_clips(now_mono_ns / 1e9)
-        more = self._encode(until_s=time.monotonic() + _BUDGET_S)
+        more = self._work(until_s=time.monotonic() + _BUDGET_S)
         for reel in self._reels.values():
             for clip in reel.take_finished(now_mono_ns):
                 self._put_clip(clip)
@@ -114,7 +119,7 @@ class RecorderStage:
 
     def close(self) -> None:
         """End the open clips with what there is, write what is waiting, for a short while."""
-        self._encode(until_s=time.monotonic() + _CLOSE_BUDGET_S)
+        self._work(until_s=time.monotonic() + _CLOSE_BUDGET_S)
         for reel in self._reels.values():
             for clip in reel.take_finished(time.monotonic_ns(), stopping=True):
                 self._put_clip(clip)
@@ -145,24 +150,29 @@ class RecorderStage:
         if self._shelf.trouble:
             self._lost(event, "disk_full")
             return
-        try:
-            picture = self._ring.read(header)
-        except StaleFrameError:
-            self._lost(event, "frame_overwritten")
-            return
-        except RingError as error:
-            self._lost(event, "frame_unreadable", str(error))
-            return
-        self._put_picture(event, header, picture)
+        if self._read_last is None or self._read_last[0] != header.id:
+            try:
+                self._read_last = header.id, self._ring.read(header)
+            except StaleFrameError:
+                self._lost(event, "frame_overwritten")
+                return
+            except RingError as error:
+                self._lost(event, "frame_unreadable", str(error))
+                return
+        picture = self._read_last[1]
+        if len(self._stills) < _STILLS_MAX:
+            self._stills.append((event, header, picture))
+        else:
+            self._done("picture", event)("too_many")
         if not self._reels[event.camera].want(event, header, picture):
             self._lost(event, "too_many")
 
-    def _put_picture(self, event: Event, header: FrameHeader, picture: Picture) -> None:
+    def _put_still(self, event: Event, header: FrameHeader, picture: Picture) -> None:
         jpeg = still(event, picture, self._judged[event.camera].marks(header.id))
         path = self._state_dir / "pictures" / f"{event.id}.jpg"
-        item = Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), self._done("picture", event))
-        if reason := self._shelf.put(item):
-            self._done("picture", event)(reason)
+        done = self._done("picture", event)
+        if reason := self._shelf.put(Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done)):
+            done(reason)
 
     def _put_clip(self, clip: Clip) -> None:
         event = clip.event
@@ -197,8 +207,13 @@ class RecorderStage:
 
     # --- film ---
 
-    def _encode(self, until_s: float) -> bool:
-        """Encode frames, the oldest first, until the time is up; says whether there are more."""
+    def _work(self, until_s: float) -> bool:
+        """Make pictures of events, then film, oldest frames first, until the time is up; says whether more waits."""
+        while self._stills:
+            if time.monotonic() >= until_s:
+                return True
+            self._put_still(*self._stills.popleft())
+        self._read_last = None
         while True:
             now_ns = time.monotonic_ns()
             ready = [
@@ -206,10 +221,8 @@ class RecorderStage:
                 for name, reel in self._reels.items()
                 if (header := reel.next_frame(now_ns)) is not None
             ]
-            if not ready:
-                return False
-            if time.monotonic() >= until_s:
-                return True
+            if not ready or time.monotonic() >= until_s:
+                return bool(ready)
             _, name, header = min(ready, key=lambda one: one[0])
             try:
                 self._reels[name].encode(header, now_ns)
