@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -49,29 +49,41 @@ class BenchError(StreamInspectError):
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """One lane's turn: the median time of a frame, and the processor time of both processes, a frame."""
+
+    delay_ms: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class BenchReport:
-    """For each size and lane the milliseconds a frame, one median a round, in the order of the rounds."""
+    """For each size and lane the figures of the rounds, in their order."""
 
     frames: int
-    median_ms: dict[tuple[int, int], dict[str, list[float]]]
+    rounds: dict[tuple[int, int], dict[str, list[Round]]]
     peers_missing: str
 
     def to_text(self) -> str:
         """A Markdown table for each size."""
         explanation = (
-            "Milliseconds from an array in one process until another has looked at all its pages; of each round the "
-            f"median of {self.frames} I420 frames, sent one at a time. The ratio is the lane's time over that of the "
-            "first lane in the same round. min / median / max of the rounds."
+            "Delay: milliseconds from an array in one process until another has looked at all its pages, the median of "
+            f"{self.frames} I420 frames sent one at a time. CPU: milliseconds of processor time a frame, of both "
+            "processes. Ratios are of the lane over the first lane in the same round. min / median / max of the rounds."
         )
         lines = [explanation]
         titles = {lane.name: lane.title for lane in LANES}
-        for (width_px, height_px), lanes in self.median_ms.items():
+        for (width_px, height_px), lanes in self.rounds.items():
             frame_mb = width_px * height_px * 1.5 / 1e6
             heading = f"{width_px}x{height_px}, {frame_mb:.1f} MB, {len(lanes[BASE])} rounds"
-            lines += ["", f"| {heading} | ms a frame | ratio |", "|---|---|---|"]
-            for name, times_ms in lanes.items():
-                ratios = [time_ms / base_ms for time_ms, base_ms in zip(times_ms, lanes[BASE], strict=True)]
-                lines.append(f"| {titles[name]} | {_spread(times_ms)} | {_spread(ratios) if name != BASE else '1'} |")
+            lines += ["", f"| {heading} | delay ms | ratio | CPU ms | ratio |", "|---|---|---|---|---|"]
+            for name, rounds in lanes.items():
+                delays, base_delays = ([r.delay_ms for r in lane] for lane in (rounds, lanes[BASE]))
+                cpus, base_cpus = ([r.cpu_ms for r in lane] for lane in (rounds, lanes[BASE]))
+                lines.append(
+                    f"| {titles[name]} | {_spread(delays)} | {_ratios(delays, base_delays)} "
+                    f"| {_spread(cpus)} | {_ratios(cpus, base_cpus)} |"
+                )
         if self.peers_missing:
             lines += ["", self.peers_missing]
         return "\n".join(lines)
@@ -86,7 +98,7 @@ def run(frames: int = 300, rounds: int = 5, peer_python: Path | None = None) -> 
     python = peer_python or Path(os.environ.get("STREAM_INSPECT_BENCH_PYTHON", ".venv-bench/bin/python"))
     peers_missing = "" if python.exists() else f"imagezmq and NetGear: no environment at {python} (`make bench-env`)."
     lanes = [lane for lane in LANES if not (lane.is_peer and peers_missing)]
-    median_ms: dict[tuple[int, int], dict[str, list[float]]] = {
+    figures: dict[tuple[int, int], dict[str, list[Round]]] = {
         size: {lane.name: [] for lane in lanes} for size in SIZES_PX
     }
     with ExitStack() as stack:
@@ -101,8 +113,8 @@ def run(frames: int = 300, rounds: int = 5, peer_python: Path | None = None) -> 
             for number in range(rounds):
                 turn = number % len(running)  # nobody is always the one after the same neighbour
                 for lane, process in running[turn:] + running[:turn]:
-                    median_ms[size][lane.name].append(statistics.median(process.measure(size, frames)))
-    return BenchReport(frames, median_ms, peers_missing)
+                    figures[size][lane.name].append(process.measure(size, frames))
+    return BenchReport(frames, figures, peers_missing)
 
 
 class _RunningLane:
@@ -122,8 +134,8 @@ class _RunningLane:
                 text=True,
             )
 
-    def measure(self, size_px: tuple[int, int], frames: int) -> Sequence[float]:
-        """The milliseconds of each frame."""
+    def measure(self, size_px: tuple[int, int], frames: int) -> Round:
+        """One turn of this lane."""
         requests, answers = _pipe(self._process.stdin), _pipe(self._process.stdout)
         try:
             requests.write(json.dumps({"width_px": size_px[0], "height_px": size_px[1], "frames": frames}) + "\n")
@@ -135,14 +147,15 @@ class _RunningLane:
         if not answer:
             said = self._log.read_text(errors="replace").strip().splitlines()
             raise BenchError(f"bench lane {self._lane.name} failed: {said[-1] if said else 'no reason given'}")
-        times_ms: list[float] = json.loads(answer)["ms"]
-        return times_ms
+        figures = json.loads(answer)
+        return Round(statistics.median(figures["ms"]), figures["cpu_ms"])
 
     def __enter__(self) -> _RunningLane:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _pipe(self._process.stdin).close()  # the end of the requests is the end of the lane
+        with suppress(BrokenPipeError):
+            _pipe(self._process.stdin).close()  # the end of the requests is the end of the lane
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -154,6 +167,10 @@ class _RunningLane:
 def _pipe(pipe: IO[str] | None) -> IO[str]:
     assert pipe is not None
     return pipe
+
+
+def _ratios(values: Sequence[float], base: Sequence[float]) -> str:
+    return _spread([value / of_base for value, of_base in zip(values, base, strict=True)])
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -2,9 +2,10 @@
 
     python transport_lane.py send LANE DIRECTORY      starts the receiving process itself
 
-Requests come as JSON lines on stdin: {"width_px", "height_px", "frames"}; the answers on stdout: {"ms": [...]}, for
-each frame the time from an array in the sender to the receiver having looked at every page of it and said so. Frames
-go one at a time: what is measured is delay, not how much can wait in buffers.
+Requests come as JSON lines on stdin: {"width_px", "height_px", "frames"}; the answers on stdout: {"ms": [...],
+"cpu_ms"}: for each frame the time from an array in the sender to the receiver having looked at every page of it and
+said so, and the mean processor time a frame that both processes took. Frames go one at a time: what is measured is
+delay, not how much can wait in buffers.
 """
 
 # The peers are not installed beside us.
@@ -142,7 +143,7 @@ class PyzmqSender:
     def __init__(self, directory: Path) -> None:
         import zmq
 
-        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
+        self.socket: Any = zmq.Context.instance().socket(zmq.REQ)
         self.socket.connect(f"ipc://{directory}/pyzmq")
 
     def prepare(self, width_px: int, height_px: int) -> None:
@@ -160,7 +161,7 @@ class PyzmqReceiver:
     def __init__(self, directory: Path) -> None:
         import zmq
 
-        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REP)
+        self.socket: Any = zmq.Context.instance().socket(zmq.REP)
         self.socket.bind(f"ipc://{directory}/pyzmq")
 
     def run(self) -> None:
@@ -248,13 +249,20 @@ LANES: dict[str, tuple[type[Sender], type[Receiver]]] = {
 }
 
 
-def answer_requests(sender: Sender, answers: IO[str]) -> None:
+def cpu_ms(*processes: int) -> float:
+    """Processor time of all the threads of these processes."""
+    threads = [thread for process in processes for thread in Path(f"/proc/{process}/task").iterdir()]
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e6
+
+
+def answer_requests(sender: Sender, answers: IO[str], receiver: int) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         width_px, height_px = request["width_px"], request["height_px"]
         sender.prepare(width_px, height_px)
         frames = [np.full((height_px * 3 // 2, width_px), 10 + n, dtype=np.uint8) for n in range(SOURCES)]
         times_ms = []
+        cpu_before_ms = cpu_ms(os.getpid(), receiver)
         for number in range(request["frames"]):
             planes = frames[number % SOURCES]
             began = time.perf_counter()
@@ -262,7 +270,8 @@ def answer_requests(sender: Sender, answers: IO[str]) -> None:
             times_ms.append((time.perf_counter() - began) * 1000)
             if seen is not None and seen != 10 + number % SOURCES:
                 raise SystemExit(f"sent frame {10 + number % SOURCES}, the receiver saw {seen}")
-        answers.write(json.dumps({"ms": times_ms}) + "\n")
+        used_ms = (cpu_ms(os.getpid(), receiver) - cpu_before_ms) / request["frames"]
+        answers.write(json.dumps({"ms": times_ms, "cpu_ms": used_ms}) + "\n")
         answers.flush()
 
 
@@ -276,7 +285,7 @@ def main() -> None:
     os.dup2(2, 1)  # what peers print is no answer
     receiver = subprocess.Popen([sys.executable, "-I", __file__, "receive", lane, directory], stdin=subprocess.DEVNULL)
     try:
-        answer_requests(make_sender(directory), answers)
+        answer_requests(make_sender(directory), answers, receiver.pid)
     finally:
         receiver.send_signal(signal.SIGKILL)
         receiver.wait()
