@@ -49,7 +49,7 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
     parent = tree.find(path[:-1]) or tree
     match error["type"]:
         case "missing" | "union_tag_not_found":
-            rule = "of kind " + in_words({"enum": _kinds(tree, path)}) if path[-1] == "kind" else in_words(schema)
+            rule = in_words({"enum": kinds} if path[-1] == "kind" and (kinds := _kinds(tree, path)) else schema)
             what = _first_sentence(schema.get("description", ""))
             return parent.problem(f"is missing: write {rule}{f' ({what})' if what else ''}", path)
         case "extra_forbidden":

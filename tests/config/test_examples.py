@@ -47,6 +47,13 @@ def test_each_example_is_right_and_shows_no_secret(name: str, tmp_path: Path) ->
     assert "value of" not in redacted(config) + repr(config)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_editors_find_the_schema_beside_each_example(name: str) -> None:
+    first_line = builtin_config(name).read_text().splitlines()[0]
+    (schema,) = re.findall(r"^# yaml-language-server: \$schema=(.*)$", first_line)
+    assert (builtin_config(name).parent / schema).is_file()
+
+
 def test_the_examples_that_the_documents_name_are_there() -> None:
     assert EXAMPLES == ["demo", "four-cameras-two-gpus", "gige", "one-rtsp-camera", "usb"]
     assert all(name in reference.reference() for name in EXAMPLES)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_inspect.config import overrides
@@ -110,6 +110,7 @@ def test_the_last_of_two_overrides_counts() -> None:
 keys = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(st.lists(keys, min_size=1, max_size=5), st.integers())
 def test_any_path_can_be_set_and_is_found_where_it_was_set(path: list[str], value: int) -> None:
     root = tree("{}")
@@ -120,6 +121,7 @@ def test_any_path_can_be_set_and_is_found_where_it_was_set(path: list[str], valu
     assert key_text(found.path) == ".".join(path)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_override_does_more_than_be_refused(text: str) -> None:
     root = tree()
@@ -128,6 +130,7 @@ def test_no_override_does_more_than_be_refused(text: str) -> None:
         assert root.plain() == tree().plain()
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["transport", "rate_hz", "counter_prompts", "state_dir", "ring_max_mb"]), st.data())
 def test_a_word_with_one_wrong_letter_is_recognised(word: str, data: st.DataObject) -> None:
     known = ["transport", "rate_hz", "counter_prompts", "state_dir", "ring_max_mb", "name", "kind"]
