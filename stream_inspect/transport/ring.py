@@ -160,9 +160,9 @@ class RingWriter:
 
 
 def _create(path: Path, layout: _Layout) -> mmap.mmap:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f"{path.name}.new")
     with suppress(FileNotFoundError):
-        temporary.unlink()
+        temporary.unlink()  # an earlier life was killed here
     try:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
