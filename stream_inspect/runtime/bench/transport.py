@@ -24,7 +24,7 @@ from stream_inspect.errors import StreamInspectError
 SIZES_PX = ((1280, 720), (1920, 1080))
 WARM_UP_FRAMES = 20
 LANE_SCRIPT = Path(__file__).with_name("transport_lane.py")
-BASE = "ring"
+BASE = "ring-view"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class _Lane:
 
 
 LANES = (
-    _Lane("ring", "ring + header, copied out"),
-    _Lane("ring-view", "ring + header, read in place"),
+    _Lane("ring-view", "ring + header, read in place"),  # as the inspect stage and the live picture do
+    _Lane("ring", "ring + header, copied out"),  # as the recorder does
     _Lane("pyzmq", "pyzmq multipart, copying"),
     _Lane("pyzmq-nocopy", "pyzmq multipart, copy=False"),
     _Lane("imagezmq", "imagezmq", is_peer=True),
