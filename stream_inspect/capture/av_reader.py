@@ -26,6 +26,8 @@ DECODER_THREADS = 2
 _KEY_WAIT_S = 5.0
 """After damage, inter-coded frames count as bad until the next key frame; a stream without any is believed again."""
 _FIRST_FRAME_S = 1.5
+_MOST_FPS = 240
+"""A stream that says more (one that knows no rate says its time base's 90,000) has not said anything."""
 _TIMES_KEPT = 64
 """Packets whose arrival is remembered: more than any decoder reorders."""
 _PRODUCER_TIME = struct.Struct("=q")
@@ -91,7 +93,7 @@ class AvReader:
         self._bad_until_key_s: float | None = None
         self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
         rate = self._stream.average_rate or self._stream.guessed_rate
-        self.fps = float(rate) if rate else None
+        self.fps = float(rate) if rate and rate <= _MOST_FPS else None
         self._mender = PtsMender(self.time_base, self.fps, live=live)
         self._first: Decoded | None = None
 

@@ -34,7 +34,6 @@ class CameraInfo:
     codec: str
     time_base: Fraction
     clock: Clock
-    gop_s: float | None = None
     frame_count: int | None = None
 
 

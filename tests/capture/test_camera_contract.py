@@ -12,7 +12,6 @@ import pytest
 
 from stream_inspect import registry
 from stream_inspect.capture.camera import Camera, CameraError, CapturedFrame, EndOfMediaError, make_camera
-from stream_inspect.capture.probe import probe
 from stream_inspect.config.models import Camera as CameraConfig
 from stream_inspect.picture import i420_shape
 from tests.capture.harness import ArraySink
@@ -169,14 +168,6 @@ def test_a_finite_source_ends_and_a_live_one_does_not(camera: Camera, source: So
             camera.read(ArraySink())
     else:
         good_frames(camera, 5)
-
-
-def test_probe_finds_the_size_that_frames_have(camera: Camera, source: Source) -> None:
-    camera.open()
-    first = good_frames(camera, 1)[0].picture
-    camera.close()
-    info = probe(config_of(source), seconds=1.0)
-    assert (info.width_px, info.height_px) == (first.width_px, first.height_px)
 
 
 @pytest.mark.parametrize("kind", UNREACHABLE)

@@ -12,7 +12,6 @@ import pytest
 
 from stream_inspect.capture.camera import CameraError, CapturedFrame, EndOfMediaError, make_camera
 from stream_inspect.capture.pace import Pacer
-from stream_inspect.capture.probe import probe
 from stream_inspect.config.models import Camera as CameraConfig
 from tests.capture.harness import ArraySink
 from tests.capture.videos import picture, write_video
@@ -160,11 +159,9 @@ def test_sound_without_picture_says_so(tmp_path: Path) -> None:
         make_camera(config_of(path)).open()
 
 
-def test_probe_measures_the_gop(tmp_path: Path) -> None:
+def test_key_frames_are_told_from_the_others(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", count=60, gop=20, options={"sc_threshold": "0"})
-    info = probe(config_of(path))
-    assert info.gop_s == pytest.approx(0.8)
-    assert info.frame_count == 60
+    assert [index for index, frame in enumerate(read_all(path)) if frame and frame.is_key] == [0, 20, 40]
 
 
 def test_pictures_come_by_name_with_their_own_sizes_and_broken_ones_are_bad(tmp_path: Path) -> None:

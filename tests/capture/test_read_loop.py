@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog.testing
+from prometheus_client import REGISTRY
 
 from stream_inspect.capture.camera import CameraError, EndOfMediaError
 from stream_inspect.capture.ring_sink import RingSink
@@ -144,6 +145,20 @@ def test_logs_mark_transitions_only(start: Start) -> None:
         ("camera back", None),
     ]
     assert logs[-1]["after_s"] > 0.3
+
+
+def test_metrics_tell_sessions_failures_bad_frames_and_whether_it_is_up(start: Start) -> None:
+    def value(name: str) -> float:
+        return REGISTRY.get_sample_value(f"stream_inspect_{name}", {"camera": "c1"}) or 0.0
+
+    names = ("capture_sessions_total", "capture_failures_total", "bad_frames_total")
+    before = {name: value(name) for name in names}
+    loop = start(CameraError("refused"), [0, None, CameraError("cut")], FRAMES)
+    taken(loop, 5)
+    assert {name: value(name) - before[name] for name in names} == dict(zip(names, (2, 2, 1), strict=True))
+    assert value("camera_up") == 1
+    loop.stop()
+    assert value("camera_up") == 0
 
 
 def test_stopping_leaves_no_thread_and_no_descriptor(start: Start) -> None:

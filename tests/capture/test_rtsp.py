@@ -17,7 +17,6 @@ import pytest
 import structlog.testing
 
 from stream_inspect.capture.camera import Camera, CameraError, make_camera
-from stream_inspect.capture.probe import probe
 from stream_inspect.config.models import Camera as CameraConfig
 from stream_inspect.messages import Clock, ConditionKind
 from tests.capture.harness import ArraySink, StageHarness
@@ -247,8 +246,3 @@ def test_closing_while_the_server_hangs_takes_no_three_seconds(start_server: Sta
         began_s = time.monotonic()
     assert time.monotonic() - began_s < 3.0
     assert not [thread for thread in threading.enumerate() if thread.name == "read-c1"]
-
-
-def test_probe_measures_the_gop(start_server: StartServer) -> None:
-    info = probe(config_of(start_server("--gop", "20").url()), seconds=4)
-    assert info.gop_s == pytest.approx(0.8, abs=0.05)
