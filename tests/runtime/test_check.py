@@ -169,9 +169,18 @@ def test_a_real_rtsp_camera_with_rare_key_frames_and_one_with_a_wrong_password(f
     assert rare.advice == "set the camera's key-frame (I-frame, GOP) interval to 1 s"
     refused = one(bad, "camera top")
     assert refused.level is Level.FAIL
-    assert "look at user, password and path" in refused.advice
+    assert refused.advice.startswith(f"127.0.0.1:{server.port} listens: look at user, password and path")
     assert HIDDEN not in good.to_text() + bad.to_text()
     assert "cameras.top.source.password is written out" in good.to_text()
+
+
+def test_a_camera_that_is_not_there_is_told_from_one_that_refuses(folder: Path) -> None:
+    port = free_port()
+    report = check(config_of(folder, source=f"{{kind: rtsp, url: 'rtsp://127.0.0.1:{port}/1'}}"))
+    assert one(report, "camera top").level is Level.FAIL
+    assert one(report, "camera top").advice == (
+        f"nothing listens at 127.0.0.1:{port} (Connection refused): look at the address, the cable and the network"
+    )
 
 
 class HangingCamera:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from stream_inspect.capture.camera import (
     FrameSink,
     make_camera,
 )
-from stream_inspect.config.models import Camera, RtspSource
+from stream_inspect.config.models import Camera, RtspSource, Source
 from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.registry import UnknownPluginError
 from stream_inspect.runtime.checks.report import Finding, fail, ok, warn
@@ -193,9 +195,22 @@ _NETWORK = "look at the network: cable, switch, packet size, transport: tcp"
 def _advice(config: Camera) -> str:
     match config.source.kind:
         case "rtsp":
-            return "try its address in a player (ffplay -rtsp_transport tcp URL); look at user, password and path"
+            return _rtsp_advice(config.source)
         case "usb":
             return "`v4l2-ctl --list-devices` lists the cameras; the service's user must be in the group video"
         case "gige":
             return "`arv-tool-0.8` lists the cameras; host and camera must be in one network"
     return ""
+
+
+def _rtsp_advice(source: Source) -> str:
+    """What FFmpeg says of a camera that cannot be reached may be anything: whether it listens tells more."""
+    assert isinstance(source, RtspSource)
+    parts = urlsplit(source.url)
+    host, port = parts.hostname or "", parts.port or (322 if parts.scheme == "rtsps" else 554)
+    try:
+        socket.create_connection((host, port), timeout=source.open_timeout_s).close()
+    except OSError as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror
+        return f"nothing listens at {host}:{port} ({reason}): look at the address, the cable and the network"
+    return f"{host}:{port} listens: look at user, password and path (ffplay -rtsp_transport tcp URL shows the same)"
