@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from stream_inspect import __version__
 from stream_inspect.errors import StreamInspectError
@@ -212,7 +213,8 @@ def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOpt
         loaded = load(config, overrides or ())
         if camera:
             loaded = loaded.only_camera(camera)
-        report = run_check(loaded)
+        with out.status("trying …") as status:
+            report = run_check(loaded, found=lambda finding: status.update(f"tried {escape(finding.item)} …"))
     out.print(report.to_text(), markup=False, soft_wrap=True)
     if not report.ok:
         raise typer.Exit(EXIT_FAILED)

@@ -55,7 +55,7 @@ def inspect(site: Site, row: Row) -> Stage:
     from stream_inspect.config.watch import ConfigWatcher
     from stream_inspect.inspect.stage import InspectStage
 
-    watcher = ConfigWatcher(site.config_path, site.overrides) if site.config_path else None
+    watcher = ConfigWatcher(site.config_path, site.overrides, current=site.config) if site.config_path else None
     return InspectStage(
         site.config,
         worker=row.unit,

@@ -31,8 +31,7 @@ from stream_inspect.transport.ledger import Totals
 
 SUMMARY = "summary.json"
 _OURS = frozenset(
-    ("events.jsonl", "events.sqlite", "events.sqlite-shm", "events.sqlite-wal")
-    + ("clips", "pictures", "sessions", ".lock", SUMMARY)
+    f"events.jsonl events.sqlite events.sqlite-shm events.sqlite-wal clips pictures sessions .lock {SUMMARY}".split()
 )
 """What a demo leaves in its folder, and what the next one there replaces."""
 
