@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _RTSP_SCRIPT = Path(__file__).with_name("rtsp_server.py")
 _START_LIMIT_S = 20.0
+_GVCP_PORT = 3956
 
 
 class RtspServer:
@@ -89,18 +93,32 @@ def need_rtsp_server() -> None:
 
 
 class GigeFake:
-    """Aravis' fake GigE Vision camera on the loopback interface; `lost_per_mille` of its packets are lost."""
+    """Aravis' fake GigE Vision camera on the loopback interface; `lost_per_mille` of its packets are lost.
+
+    The control port of GigE Vision is fixed, so there is one at a time on a machine: others wait for their turn.
+    """
 
     def __init__(self, lost_per_mille: int = 0) -> None:
+        self._turn = (Path(tempfile.gettempdir()) / "stream_inspect-fake-gige-camera.lock").open("w", encoding="ascii")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
         command = ["arv-fake-gv-camera-0.8", "-i", "127.0.0.1", "-r", str(lost_per_mille)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)  # it says nothing when it listens
-        assert self._process.poll() is None, "the fake GigE camera did not start (is another one running?)"
+        until_s = time.monotonic() + _START_LIMIT_S
+        while not self._listens():
+            if self._process.poll() is not None or time.monotonic() > until_s:
+                self.stop()
+                raise RuntimeError("the fake GigE camera did not start (is another one running?)")
+            time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        connections = psutil.Process(self._process.pid).net_connections("udp")
+        return any(connection.laddr.port == _GVCP_PORT for connection in connections if connection.laddr)
 
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait(_START_LIMIT_S)
+        self._turn.close()
 
 
 def need_gige() -> None:

@@ -10,7 +10,7 @@ from stream_inspect.capture.planes import lay_down, lay_down_bgr, lay_down_gray,
 from stream_inspect.picture import UInt8Array
 from tests.capture.harness import ArraySink
 
-SIZES = [(64, 48), (63, 48), (64, 47), (101, 57), (2, 2), (1, 1)]
+SIZES = [(64, 48), (63, 48), (64, 47), (101, 57), (2, 2), (3, 3)]
 FORMATS = [
     "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuv440p", "yuv411p", "nv12", "gray",
     "yuv420p10le", "yuv422p10le", "p010le", "gray16le", "rgb24", "bgr24", "bgra", "gbrp", "yuyv422", "uyvy422",
