@@ -27,7 +27,7 @@ def put_text(picture_bgr: UInt8Array, text: str, left_px: int, bottom_px: int, l
 
 def caption(picture_bgr: UInt8Array, text: str) -> None:
     """One line on a dark plate at the upper left (players put their controls over the lower edge), in place."""
-    letter_px = max(9.0, picture_bgr.shape[0] / 36)
+    letter_px = max(9.0, picture_bgr.shape[0] / 42)
     size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
     width, height = cv2.getTextSize(text, _FONT, size, weight)[0]
     pad = round(letter_px / 2)

@@ -267,7 +267,7 @@ def test_the_clip_of_a_defect_that_stays_is_cut_at_the_limit(tmp_path: Path, bel
     recording = Recording(tmp_path, belt, recorder={"pre_roll_s": 0.4, "post_roll_s": 0.4, "max_clip_s": 2})
     _, listed = recording.finished(recording.run(120, seen=range(24, 200), confirmed=30))
     assert listed["judged_time_s"] is not None
-    assert 2.0 - 0.05 <= listed["duration_s"] <= 2.5 + 0.05, "at most a key packet's distance more"
+    assert 2.0 - 0.05 <= listed["duration_s"] <= 2.5 + 0.1, "at most a key packet's distance more"
     recording.stage.close()
 
 

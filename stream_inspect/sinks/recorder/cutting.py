@@ -8,7 +8,7 @@ from typing import BinaryIO
 import msgspec
 
 from stream_inspect.sinks.recorder.encoder import Packet
-from stream_inspect.sinks.recorder.mux import write_mp4
+from stream_inspect.sinks.recorder.mux import shown_for, write_mp4
 from stream_inspect.sinks.recorder.reel import Clip, key_of
 
 
@@ -60,7 +60,9 @@ def clip_list(clip: Clip) -> ClipList:
         time_base=f"{first.frame.time_base_num}/{first.frame.time_base_den}",
         width_px=clip.film.encoder.width_px,
         height_px=clip.film.encoder.height_px,
-        duration_s=frames[-1].time_s,
+        duration_s=round(
+            float(sum(shown_for([shot.packet for shot in clip.shots], clip.time_base)) * clip.time_base), 6
+        ),
         judged_time_s=next((frame.time_s for frame in frames if frame.judged), None),
         frames_missing=clip.frames_missing,
         ended_by=clip.ended_by,

@@ -16,13 +16,18 @@ _INDEX_BYTES = 8192
 _INDEX_BYTES_PER_PICTURE = 32
 
 
+def shown_for(packets: Sequence[Packet], time_base: Fraction) -> list[int]:
+    """How long each picture is shown, in units of `time_base`: until the next; the last as long as the one before."""
+    durations = [after.pts - before.pts for before, after in pairwise(packets)]
+    return [*durations, durations[-1] if durations else max(1, round(Fraction(1, 25) / time_base))]
+
+
 def write_mp4(file: BinaryIO, packets: Sequence[Packet], time_base: Fraction) -> None:
     """Write the packets, the first of which is a key packet, so that the first picture stands at 0.
 
     The index goes to a place reserved at the front. Raises OSError where the disk does.
     """
-    durations = [after.pts - before.pts for before, after in pairwise(packets)]
-    durations.append(durations[-1] if durations else max(1, round(Fraction(1, 25) / time_base)))
+    durations = shown_for(packets, time_base)
     reserve = _INDEX_BYTES + _INDEX_BYTES_PER_PICTURE * len(packets)
     with (
         av.open(io.BytesIO(packets[0].data), format="h264") as parameters,
