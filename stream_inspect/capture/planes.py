@@ -1,8 +1,8 @@
 """Decoded pictures into ring slots: each plane is copied once, from the decoder's buffer into shared memory.
 
 Eight-bit planar YUV (what nearly every camera sends) is copied plane by plane, minding strides; chroma of 4:2:2 and
-4:4:4 is averaged down on the way. NV12 is taken apart. Everything else (10 bit, RGB, packed YUV) goes through swscale
-first. Nothing is ever converted to BGR.
+4:4:4 is averaged down on the way. NV12 and packed 4:2:2 are taken apart. Everything else (10 bit, RGB) goes through
+swscale first. Nothing is ever converted to BGR.
 
 A stream that does not state its colour matrix is taken as BT.601, as FFmpeg and OpenCV do.
 """
@@ -25,6 +25,8 @@ _FULL_RANGE = 2
 _PLANAR = frozenset(
     f"yuv{full}{sampling}p" for full in ("", "j") for sampling in ("420", "422", "444", "440", "411", "410")
 )
+_PACKED = {"yuyv422": 0, "uyvy422": 1}
+"""Packed 4:2:2, what USB cameras send uncompressed, and which byte of a pixel is luma."""
 _GRAY = "gray"
 _NEUTRAL_CHROMA = 128
 
@@ -49,12 +51,17 @@ def lay_down(frame: av.VideoFrame, sink: FrameSink) -> Picture:
     full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
     matrix = _MATRIX.get(int(frame.colorspace), "bt601")
     name = frame.format.name
-    if name not in _PLANAR and name not in ("nv12", _GRAY):
+    if name not in _PLANAR and name not in _PACKED and name not in ("nv12", _GRAY):
         frame, matrix, full_range = _to_planar(frame, matrix, full_range)
         name = "yuv420p"
     width, height = frame.width, frame.height
     slot = sink.slot(width, height)
     planes = planes_of(slot)
+    if name in _PACKED:
+        even_width = width + width % 2
+        packed = _plane(frame, 0, 2 * even_width, height).reshape(height, even_width, 2)
+        _take_apart(packed, _PACKED[name], width, planes)
+        return Picture(slot, width, height, matrix, full_range)
     _copy_luma(_plane(frame, 0, width, height), planes.y)
     if name == _GRAY:
         planes.u.fill(_NEUTRAL_CHROMA)
@@ -96,11 +103,15 @@ def lay_down_yuyv(yuyv: UInt8Array, sink: FrameSink) -> Picture:
     """Write an (H, W, 2) uint8 picture of Y0 U Y1 V (4:2:2, W even) into the sink's slot."""
     height, width = yuyv.shape[:2]
     slot = sink.slot(width, height)
-    planes = planes_of(slot)
-    _copy_luma(yuyv[:, :, 0], planes.y)
-    _copy_chroma(np.ascontiguousarray(yuyv[:, 0::2, 1]), planes.u)
-    _copy_chroma(np.ascontiguousarray(yuyv[:, 1::2, 1]), planes.v)
+    _take_apart(yuyv, 0, width, planes_of(slot))
     return Picture(slot, width, height)
+
+
+def _take_apart(packed: UInt8Array, luma_first: int, width: int, planes: Planes) -> None:
+    """Packed 4:2:2 of (H, padded W, 2) uint8, luma in the byte `luma_first` of each pixel, to planes."""
+    _copy_luma(packed[:, :width, luma_first], planes.y)
+    for first, target in ((0, planes.u), (1, planes.v)):
+        _copy_chroma(np.ascontiguousarray(packed[:, first::2, 1 - luma_first]), target)
 
 
 def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> UInt8Array:
