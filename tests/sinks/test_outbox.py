@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -344,11 +345,15 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.outbox = Outbox("out", self.alert, self.store, self.clock)
 
     def step(self) -> float:
+        done, got, refused = self.store.cursor("out"), len(self.receiver.got), len(self.receiver.refused)
         try:
             return self.outbox.step()
         except ProcessDiedError:
             self.kill()
             return 0.0
+        finally:
+            for key in self.receiver.got[got:] + self.receiver.refused[refused:]:
+                assert self.appended.index(key) >= done, "sent again although it was recorded as done with"
 
     @rule(cameras=st.lists(st.sampled_from(["cam1", "cam2"]), min_size=1, max_size=3))
     def append(self, cameras: list[str]) -> None:
@@ -390,6 +395,12 @@ class AnyInterleaving(RuleBasedStateMachine):
             sendable = [key for key in self.appended if key in set(firsts) or key not in refused]
             assert firsts == sendable[: len(firsts)]
 
+    @invariant()
+    def only_the_last_one_is_ever_sent_twice(self) -> None:
+        if hasattr(self, "receiver"):
+            runs = [key for key, _ in groupby(self.receiver.got)]
+            assert len(runs) == len(set(runs))
+
     def teardown(self) -> None:
         if not hasattr(self, "folder"):
             return
@@ -401,6 +412,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         got, refused = set(self.receiver.got), {letter.key for letter in self.store.dead_letters("out")}
         assert got | refused == set(self.appended)
         assert refused <= set(self.receiver.refused)
+        assert self.store.cursor("out") == len(self.appended)
         self.order_is_kept()
         self.store.close()
         self.folder.cleanup()
@@ -408,5 +420,5 @@ class AnyInterleaving(RuleBasedStateMachine):
 
 TestAnyInterleaving = AnyInterleaving.TestCase
 TestAnyInterleaving.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

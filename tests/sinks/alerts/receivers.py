@@ -139,9 +139,11 @@ class Mosquitto:
 
 
 class Subscriber:
-    """A subscriber with a persistent session (QoS 1) that comes back by itself; remembers all it ever got, in order."""
+    """A subscriber with a persistent session that comes back by itself; remembers all it ever got, in order."""
 
-    def __init__(self, port: int, topic: str, client_id: str = "subscriber", **tls_and_password: str) -> None:
+    def __init__(
+        self, port: int, topic: str, client_id: str = "subscriber", qos: int = 1, **tls_and_password: str
+    ) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
         self.properties: list[Properties] = []
         self.is_subscribed = threading.Event()
@@ -151,7 +153,7 @@ class Subscriber:
             self._client.tls_set(ca_certs=tls_and_password["ca_file"])
         if "password" in tls_and_password:
             self._client.username_pw_set("inspector", tls_and_password["password"])
-        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=qos)
         self._client.on_subscribe = lambda *_: self.is_subscribed.set()
         self._client.on_disconnect = lambda *_: self.is_subscribed.clear()
         self._client.on_message = self._on_message

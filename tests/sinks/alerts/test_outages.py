@@ -1,10 +1,15 @@
 """No alert is lost: events through a mosquitto that is killed and started again, while alerts itself is killed too.
 
 What "none lost" means here. The outbox hands an event over when the broker acknowledges it (PUBACK); what the broker
-had only in memory then, kill -9 takes with it, and no sender can know. mosquitto writes an event to the subscribers
-that are connected before it acknowledges it to us. So the subscriber here has a persistent session (QoS 1) that
-mosquitto has saved, comes back by itself, and is connected whenever the broker is killed; nothing else is arranged: the
-kills come at random times in the middle of the traffic. Then all that was ever acknowledged must have arrived.
+had only in memory then, kill -9 takes with it, and no sender can know. But mosquitto writes an event to the subscribers
+that are connected before it acknowledges it to us. So the subscriber here
+- has a persistent session that mosquitto has saved, and comes back by itself,
+- is connected whenever the broker is killed, and
+- subscribes with QoS 0 (queued while it is away: `queue_qos0_messages`), so that it only ever reads. One that answers
+  breaks its connection to a dead broker by its own PUBACK, before it has read all that the broker had sent; measured:
+  3 of 1000 events in one of ten runs on a busy computer.
+Nothing else is arranged: the kills come at random times in the middle of the traffic. Then all that was ever
+acknowledged must have arrived.
 """
 
 from __future__ import annotations
@@ -88,7 +93,7 @@ def go_through(folder: Path, events: int, outages: int, seed: int) -> Result:
     )
     broker.start()
     saved = folder / "broker" / "mosquitto.db"
-    subscriber = Subscriber(broker.port, "stream_inspect/+/+/events")
+    subscriber = Subscriber(broker.port, "stream_inspect/+/+/events", qos=0)
     assert wait_until(lambda: saved.exists() and b"subscriber" in saved.read_bytes()), "the session is not saved"
     store = EventStore(folder / "events.db")
     store.register_outputs(["mqtt"])
