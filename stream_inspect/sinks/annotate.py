@@ -22,7 +22,7 @@ Colour = tuple[int, int, int]
 COLOURS_BGR: dict[str, Colour] = {"minor": (60, 220, 250), "major": (0, 145, 255), "critical": (60, 60, 240)}
 """Yellow, orange, red: told apart by brightness as well as by hue."""
 _INK_BGR: Colour = (16, 16, 16)
-_HOLD_S = 0.4
+HOLD_S = 0.4
 """A track unseen for longer than this is not drawn: nobody knows whether it is still there."""
 _FIXED_BITS = 3
 """OpenCV's fixed-point coordinates: marks glide instead of jumping from pixel to pixel."""
@@ -54,19 +54,23 @@ def boxes_at(tracks: Sequence[TrackUpdate], judged_pts_s: float, pts_s: float) -
 
 
 def marks_at(
-    pts_s: float, before: Tracked | None, after: Tracked | None = None, severity: Mapping[str, str] | None = None
+    pts_s: float,
+    before: Tracked | None,
+    after: Tracked | None = None,
+    severity: Mapping[str, str] | None = None,
+    hold_s: float = HOLD_S,
 ) -> list[Mark]:
     """What to draw on the frame at this time, of the same session as the judged frames before and after it.
 
     A track that both judged frames saw is interpolated; any other is moved by its velocity. `severity` (by name) serves
-    tracks without a detection at hand.
+    tracks without a detection at hand. A track unseen for longer than `hold_s` is left out.
     """
     severity = severity or {}
     later = {update.track: update for update in after.tracks} if after else {}
     marks: list[Mark] = []
     for update in before.tracks if before else ():
         following = later.get(update.track)
-        if before is None or pts_s - update.last_pts_s > _HOLD_S:
+        if before is None or pts_s - update.last_pts_s > hold_s:
             continue
         elapsed_s = pts_s - before.frame.id.pts_s
         box = _moved(update, elapsed_s)

@@ -6,15 +6,16 @@ import bisect
 from collections.abc import Mapping
 
 from stream_inspect.messages import FrameId, Tracked
-from stream_inspect.sinks.annotate import Mark, marks_at
+from stream_inspect.sinks.annotate import HOLD_S, Mark, marks_at
 
 
 class JudgedFrames:
     """`Tracked` messages in order of (session, seq), those of the last `keep_s` seconds of the media clock."""
 
-    def __init__(self, keep_s: float, severity: Mapping[str, str]) -> None:
+    def __init__(self, keep_s: float, severity: Mapping[str, str], hold_s: float = HOLD_S) -> None:
         self._keep_s = keep_s
         self._severity = severity
+        self._hold_s = hold_s
         self._frames: list[Tracked] = []
         self._keys: list[tuple[int, int]] = []
 
@@ -43,4 +44,4 @@ class JudgedFrames:
             before = None
         if after is not None and after.frame.id.session != frame.session:
             after = None
-        return marks_at(frame.pts_s, before, after, self._severity)
+        return marks_at(frame.pts_s, before, after, self._severity, self._hold_s)

@@ -21,6 +21,8 @@ from stream_inspect.transport.ring import RingError, RingReader
 
 JPEG_QUALITY = 80
 _KEEP_TRACKS_S = 5.0
+_HOLD_S = 1.2
+"""The live picture runs ahead of judging, so the newest judged frame may be this old: its boxes are moved on."""
 _PANEL_EVERY_S = 1.0
 _PANEL_SIZE_PX = (960, 540)
 _BLACK_BGR = (24, 20, 18)
@@ -59,7 +61,7 @@ class LiveStage:
             camera.name: _View(
                 camera.name,
                 camera.conditions.no_signal_after_s,
-                JudgedFrames(_KEEP_TRACKS_S, severity),
+                JudgedFrames(_KEEP_TRACKS_S, severity, _HOLD_S),
                 now_ns,
             )
             for camera in config.cameras

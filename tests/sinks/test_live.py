@@ -109,6 +109,20 @@ def test_boxes_are_moved_to_the_time_of_the_frame(belt: Belt) -> None:
     assert there[2] - there[0] < 40, "and not where it was judged"
 
 
+def test_boxes_stay_while_judging_is_slow_and_go_when_nothing_is_known_any_more(belt: Belt) -> None:
+    stage = stage_for(belt, live_height_px=360)
+    headers = [belt.shoot() for _ in range(60)]
+    list(stage.process([belt.tracked(headers[20], first_pts_s=0.5)]))
+    edges = []
+    for step, seq in enumerate((45, 59)):  # 1.0 s and 1.56 s after the judged frame
+        list(stage.process([headers[seq]]))
+        (picture,) = pictures(stage, time.monotonic_ns() + step * SECOND_NS)
+        label = bgr_of(picture)[140:158, round(belt.defect_x(seq)) + 2 : round(belt.defect_x(seq)) + 30].astype(int)
+        edges.append(float((label[..., 2] - label[..., 0]).max()))
+    assert edges[0] > 100, "a second later the label is still there"
+    assert edges[1] < 60
+
+
 def test_a_silent_camera_shows_a_notice_and_never_its_old_picture(belt: Belt) -> None:
     stage = stage_for(belt, silent_after_s=0.3)
     list(stage.process([belt.shoot()]))
