@@ -282,13 +282,13 @@ class EventStore:
 
     # --- housekeeping ------------------------------------------------------------------------------------------
 
-    def prune(self, older_than_utc_ns: int) -> int:
-        """Remove events appended before that time, and say how many.
+    def prune(self, older_than_utc_ns: int, most: int = 10_000) -> int:
+        """Remove events appended before that time, the oldest first and about `most` at once; says how many.
 
         Kept, however old: open events, and what a configured output has not delivered (put aside included).
         """
         pruned = 0
-        while rows := self._prune_some(older_than_utc_ns):
+        while pruned < most and (rows := self._prune_some(older_than_utc_ns)):
             pruned += rows
         return pruned
 
