@@ -124,7 +124,7 @@ class HealthServer:
                 f"cannot listen on {config.host}:{config.port} ({error.strerror}): set metrics.port (0: any free one)"
             ) from error
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="health", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

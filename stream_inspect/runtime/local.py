@@ -96,10 +96,12 @@ class Supervisor:
         self.totals = self._ledger.fold()
 
     def stop(self) -> None:
-        """Stop in reverse: cameras, then what they fed. Kills what does not stop in `STOP_LIMIT_S`."""
+        """Stop in reverse: cameras, then what they fed, sinks together. Kills what is not gone in `STOP_LIMIT_S`."""
         deadline_s = time.monotonic() + STOP_LIMIT_S
-        for stage in dict.fromkeys(child.row.stage for child in reversed(self.children)):
-            group = [child for child in self.children if child.row.stage == stage and child.process is not None]
+        alive = [child for child in reversed(self.children) if child.process is not None]
+        stages = dict.fromkeys(child.row.stage for child in alive if not child.row.sink)
+        groups = [[child for child in alive if child.row.stage == stage] for stage in stages]
+        for group in [*groups, [child for child in alive if child.row.sink]]:
             for child in group:
                 assert child.process is not None
                 child.process.send_signal(signal.SIGTERM)

@@ -27,6 +27,8 @@ class Row:
     """The camera or the worker that this row is for."""
     index: int = 0
     nice: int = 0
+    sink: bool = False
+    """Nothing that matters to judging depends on it: all sinks stop together, after the last event has been made."""
     silent_limit_s: float = 10.0
     """A heartbeat older than this means that the process hangs."""
     start_limit_s: float = 20.0
@@ -64,9 +66,16 @@ def plan(config: Config) -> Plan:
     """The plan of this configuration on one host."""
     rows: list[Row] = []
     if config.web.enabled:
-        rows.append(Row("web", "web", reads=(("live", ""), ("events", "")), writes=(), nice=5))
+        rows.append(Row("web", "web", reads=(("live", ""), ("events", "")), writes=(), nice=5, sink=True))
         rows.append(
-            Row("live", "live", reads=(("frames", ""), ("tracked", ""), ("events", "")), writes=("live",), nice=10)
+            Row(
+                "live",
+                "live",
+                reads=(("frames", ""), ("tracked", ""), ("events", "")),
+                writes=("live",),
+                nice=10,
+                sink=True,
+            )
         )
     if config.recorder.enabled:
         rows.append(
@@ -76,10 +85,11 @@ def plan(config: Config) -> Plan:
                 reads=(("frames", ""), ("tracked", ""), ("events", "")),
                 writes=("conditions",),
                 nice=10,
+                sink=True,
             )
         )
     if config.alerts:
-        rows.append(Row("alerts", "alerts", reads=(("events", ""),), writes=()))
+        rows.append(Row("alerts", "alerts", reads=(("events", ""),), writes=(), sink=True))
     rows.append(Row("track", "track", reads=(("inspections", ""), ("conditions", "")), writes=("tracked", "events")))
     for index, worker in enumerate(config.inspect.workers):
         name = f"inspect.{index}"

@@ -17,7 +17,7 @@ from stream_inspect.transport.channel import Channels
 TICK_S = 0.05
 """A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
 
-DRAIN_S = 1.0
+DRAIN_S = 0.5
 """How long a stopping stage goes on with what is already in its mailbox."""
 
 
