@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import struct
 import time
 from collections import deque
@@ -28,6 +29,9 @@ _KEY_WAIT_S = 5.0
 _FIRST_FRAME_S = 1.5
 _MOST_FPS = 240
 """A stream that says more (one that knows no rate says its time base's 90,000) has not said anything."""
+_GAP_INTERVALS = 1.5
+_STEPS_KNOWN, _STEPS_NEEDED = 15, 5
+"""The frame interval is the median of the last ones: what a stream says of its rate is often wrong."""
 _TIMES_KEPT = 64
 """Packets whose arrival is remembered: more than any decoder reorders."""
 _PRODUCER_TIME = struct.Struct("=q")
@@ -69,12 +73,17 @@ class AvReader:
     """Reads the video stream of an open container, one frame at a time.
 
     A live source, one with `silent_limit_s`, has failed when its stream ends or when no packet came for so long (the
-    container must have that as its read time-out); without, the end of the stream is the end of the medium. `close`
-    closes the container.
+    container must have that as its read time-out); without, the end of the stream is the end of the medium. With
+    `loses_frames` (a network that does not repeat) a gap of pts is taken as lost frames. `close` closes the container.
     """
 
     def __init__(
-        self, container: InputContainer, *, silent_limit_s: float | None = None, secrets: Iterable[str] = ()
+        self,
+        container: InputContainer,
+        *,
+        silent_limit_s: float | None = None,
+        loses_frames: bool = False,
+        secrets: Iterable[str] = (),
     ) -> None:
         if not container.streams.video:
             container.close()
@@ -86,6 +95,8 @@ class AvReader:
         self._stream = container.streams.video[0]
         self._stream.codec_context.thread_count = DECODER_THREADS
         self._stream.codec_context.thread_type = "SLICE"
+        # Without it FFmpeg hands out broken H.265 and MJPEG pictures as if they were whole.
+        self._stream.codec_context.options = {"err_detect": "explode"}
         self._packets: Iterator[av.Packet[Any]] = iter(container.demux(self._stream))
         self._frames: deque[av.VideoFrame] = deque()
         self._times: dict[int | None, Arrival] = {}
@@ -96,6 +107,9 @@ class AvReader:
         self.fps = float(rate) if rate and rate <= _MOST_FPS else None
         self._mender = PtsMender(self.time_base, self.fps, live=live)
         self._first: Decoded | None = None
+        self._loses_frames = loses_frames
+        self._last_pts: int | None = None
+        self._steps: deque[int] = deque(maxlen=_STEPS_KNOWN)
 
     def open(self, clock: Clock) -> CameraInfo:
         """Decode the first good frame, which alone tells the size for sure, and keep it for `next`."""
@@ -157,7 +171,7 @@ class AvReader:
                 self._damaged()
         frame = self._frames.popleft()
         arrival = self._times.pop(frame.pts, self._latest)
-        if frame.is_corrupt:
+        if frame.is_corrupt or self._follows_a_gap(frame.pts):
             self._damaged()
         if self._is_damaged(frame):
             return None
@@ -198,6 +212,15 @@ class AvReader:
         self._latest = self._times[packet.pts] = arrival
         if len(self._times) > _TIMES_KEPT:
             del self._times[next(iter(self._times))]
+
+    def _follows_a_gap(self, pts: int | None) -> bool:
+        """Whether frames before this one were lost whole: FFmpeg's H.264 decoder goes on as if nothing were missing."""
+        last, self._last_pts = self._last_pts, pts
+        if not self._loses_frames or pts is None or last is None:
+            return False
+        self._steps.append(pts - last)
+        usual = statistics.median_low(self._steps)
+        return len(self._steps) >= _STEPS_NEEDED and pts - last > _GAP_INTERVALS * usual
 
     def _damaged(self) -> None:
         self._bad_until_key_s = time.monotonic() + _KEY_WAIT_S

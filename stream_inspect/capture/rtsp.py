@@ -54,7 +54,12 @@ class RtspCamera:
             reason = f"no answer within {source.open_timeout_s:g} s" if timed_out else say(error, secrets)
             raise CameraError(f"{self._where()}: {reason}") from None
         try:
-            self._reader = AvReader(container, silent_limit_s=source.read_timeout_s, secrets=secrets)
+            self._reader = AvReader(
+                container,
+                silent_limit_s=source.read_timeout_s,
+                loses_frames=source.transport == "udp",
+                secrets=secrets,
+            )
             return self._reader.open(Clock.ARRIVAL)
         except CameraError as error:
             self.close()
