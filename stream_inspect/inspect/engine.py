@@ -16,7 +16,7 @@ from stream_inspect import metrics, registry
 from stream_inspect.config import models as config
 from stream_inspect.inspect import masks, regions
 from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections
-from stream_inspect.inspect.fuse import Boxes, fuse, suppress
+from stream_inspect.inspect.fuse import Boxes, fuse
 from stream_inspect.inspect.models import ModelFiles, resolve
 from stream_inspect.inspect.prompts import CompiledPrompts, compile_prompts
 from stream_inspect.inspect.segment.crops import Crop, plan_crops
@@ -24,8 +24,10 @@ from stream_inspect.inspect.segment.segmenter import Segmenter
 from stream_inspect.messages import Box, Detection
 from stream_inspect.picture import UInt8Array
 
-SAME_MASK = 0.7
-"""Two hits of one defect whose tight boxes share more than this (of the smaller) are the same defect found twice."""
+PART_OF_ONE = 0.3
+"""Two hits of one defect whose masks share more than this, of the smaller, are parts of one defect."""
+SAME_MASK = 0.5
+"""Two hits of different defects whose masks have a higher IoU than this are one thing: the better name wins."""
 
 SMALLEST_SIDE_PX = 0.5
 """A box with less than this inside the picture is none."""
@@ -183,10 +185,9 @@ class InspectionEngine:
     ) -> list[Detection]:
         """Boxes become the masks' tight boxes; then what is double, too small or outside the region goes."""
         height, width = picture.shape[:2]
-        boxes = np.array([mask.box_xyxy_px if mask else box for mask, box in zip(placed, hits.boxes_xyxy, strict=True)])
         detections = []
-        for index in suppress(Boxes(boxes, hits.scores, hits.classes), overlap=SAME_MASK):
-            mask, box = placed[index], _as_box(boxes[index].round(2))
+        for index, mask in _joined(hits, placed):
+            box = mask.box_xyxy_px if mask else _as_box(hits.boxes_xyxy[index].round(2))
             defect = prompts.defects[hits.classes[index]]
             extent = (
                 masks.extent_of_mask(mask, camera.mm_per_px) if mask else masks.extent_of_box(box, camera.mm_per_px)
@@ -207,6 +208,28 @@ class InspectionEngine:
                 )
             )
         return sorted(detections, key=lambda found: (-found.score, found.defect, found.box_xyxy_px))
+
+
+def _joined(hits: Boxes, placed: Sequence[masks.PlacedMask | None]) -> list[tuple[int, masks.PlacedMask | None]]:
+    """Hits whose masks say that they are one become one: the best hit's index, and its mask or the parts' union.
+
+    Partial boxes too far apart to be fused often grow into masks that overlap: pixels are better evidence than boxes.
+    """
+    joined: list[tuple[int, masks.PlacedMask | None]] = []
+    for candidate, new in enumerate(placed):
+        for place, (index, mask) in enumerate(joined):
+            if new is None or mask is None:
+                continue
+            shared_px = masks.shared_px(mask, new)
+            if hits.classes[index] == hits.classes[candidate]:
+                if shared_px > PART_OF_ONE * min(mask.area_px, new.area_px):
+                    joined[place] = (index, masks.union(mask, new))
+                    break
+            elif shared_px > SAME_MASK * (mask.area_px + new.area_px - shared_px):
+                break
+        else:
+            joined.append((candidate, new))
+    return joined
 
 
 def build_engine(inspect: config.Inspect, worker: config.InspectWorker) -> InspectionEngine:

@@ -77,17 +77,6 @@ def fuse(
             return fused
 
 
-def suppress(boxes: Boxes, *, overlap: float) -> NDArray[np.int64]:
-    """Indices of the boxes kept, best first: of two of one class that overlap by more than `overlap` the better."""
-    kept: list[int] = []
-    for candidate in range(len(boxes)):
-        rivals = [index for index in kept if boxes.classes[index] == boxes.classes[candidate]]
-        shared = overlap_of_smaller(boxes.boxes_xyxy[candidate], boxes.boxes_xyxy[rivals])
-        if not (shared > overlap).any():
-            kept.append(candidate)
-    return np.asarray(kept, dtype=np.int64)
-
-
 def _one_pass(boxes: Boxes, longer_side_px: float, overlap: float) -> Boxes:
     near_px = NEAR * longer_side_px
     leaders: list[int] = []

@@ -62,6 +62,35 @@ def keep_touching(placed: PlacedMask, box_xyxy_px: NDArray[np.floating]) -> Plac
     return place(np.isin(pieces, inside), placed.left_px, placed.top_px)
 
 
+def shared_px(one: PlacedMask, other: PlacedMask) -> int:
+    """Pixels in both masks."""
+    left, top = max(one.left_px, other.left_px), max(one.top_px, other.top_px)
+    right = int(min(one.box_xyxy_px[2], other.box_xyxy_px[2]))
+    bottom = int(min(one.box_xyxy_px[3], other.box_xyxy_px[3]))
+    if right <= left or bottom <= top:
+        return 0
+    return int(np.count_nonzero(_window(one, left, top, right, bottom) & _window(other, left, top, right, bottom)))
+
+
+def union(one: PlacedMask, other: PlacedMask) -> PlacedMask:
+    """The pixels of either mask."""
+    left, top = min(one.left_px, other.left_px), min(one.top_px, other.top_px)
+    right = max(one.box_xyxy_px[2], other.box_xyxy_px[2])
+    bottom = max(one.box_xyxy_px[3], other.box_xyxy_px[3])
+    whole = np.zeros((int(bottom) - top, int(right) - left), dtype=np.bool_)
+    for placed in (one, other):
+        height, width = placed.mask.shape
+        rows = slice(placed.top_px - top, placed.top_px - top + height)
+        whole[rows, placed.left_px - left : placed.left_px - left + width] |= placed.mask
+    return PlacedMask(whole, left, top)
+
+
+def _window(placed: PlacedMask, left: int, top: int, right: int, bottom: int) -> BoolMask:
+    """The mask inside a box of the picture that lies within the mask's own."""
+    rows = slice(top - placed.top_px, bottom - placed.top_px)
+    return placed.mask[rows, left - placed.left_px : right - placed.left_px]
+
+
 def to_rle(placed: PlacedMask, width_px: int, height_px: int) -> Rle:
     """COCO run lengths (down the columns) over the whole picture, computed from the tight mask alone."""
     columns, rows = np.nonzero(placed.mask.T)

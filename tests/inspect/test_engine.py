@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stream_inspect.config.models import Belt, Camera, Defect, FileSource
-from stream_inspect.inspect.detect.detector import Detector
+from stream_inspect.inspect.detect.detector import Detector, RawDetections
 from stream_inspect.inspect.engine import CameraSettings, InspectionEngine
 from stream_inspect.inspect.masks import from_rle
 from stream_inspect.inspect.prompts import PromptsError
@@ -180,22 +180,62 @@ def test_refused_defects_leave_the_earlier_ones_in_force() -> None:
     assert len(engine.judge([rectangle(black(), "red", (20, 30, 60, 40))], [ANYWHERE])[0]) == 1
 
 
-def test_one_defect_found_twice_is_reported_once_by_its_mask() -> None:
-    """Two partial boxes, too far apart to be fused, grow to the same mask."""
+class _Boxes(ScriptedDetector):
+    """Gives these boxes, with a score for each query."""
 
-    class TwoEnds(ScriptedDetector):
-        def detect(self, pictures, prompts):  # type: ignore[no-untyped-def]
-            (raw,) = super().detect(pictures, prompts)
-            boxes = np.array([(20, 30, 35, 40), (45, 30, 60, 40)], dtype=np.float32)
-            return [type(raw)(boxes, np.array([[0.9], [0.8]], dtype=np.float32))]
+    def __init__(self, *rows: tuple[tuple[int, int, int, int], list[float]]) -> None:
+        super().__init__()
+        self._raw = RawDetections(
+            np.array([box for box, _ in rows], dtype=np.float32),
+            np.array([scores for _, scores in rows], dtype=np.float32),
+        )
 
-    class WholeObject(ScriptedSegmenter):
-        def segment(self, embedding, boxes_xyxy_px):  # type: ignore[no-untyped-def]
-            return [embedding] * len(boxes_xyxy_px), np.ones(len(boxes_xyxy_px), dtype=np.float32)
+    def detect(self, pictures, prompts):  # type: ignore[no-untyped-def]
+        return [self._raw for _ in pictures]
 
-    picture = rectangle(black(), "red", (20, 30, 60, 40))
-    (found,) = _engine([RED], detector=TwoEnds(), segmenter=WholeObject()).judge([picture], [ANYWHERE])
+
+class _Masks(ScriptedSegmenter):
+    """Gives these rectangles as masks, one for each box in turn."""
+
+    def __init__(self, *boxes: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self._boxes = boxes
+
+    def segment(self, embedding, boxes_xyxy_px):  # type: ignore[no-untyped-def]
+        masks = [np.zeros_like(embedding) for _ in boxes_xyxy_px]
+        for mask, (left, top, right, bottom) in zip(masks, self._boxes, strict=True):
+            mask[top:bottom, left:right] = True
+        return masks, np.ones(len(masks), dtype=np.float32)
+
+
+def test_parts_of_one_defect_are_joined_by_their_masks() -> None:
+    detector = _Boxes(((20, 30, 35, 40), [0.9]), ((45, 30, 60, 40), [0.8]))  # too far apart to be fused
+    segmenter = _Masks((20, 30, 50, 40), (40, 30, 60, 40))
+    (found,) = _engine([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [(hit.score, hit.box_xyxy_px) for hit in found] == [(0.9, (20, 30, 60, 40))]
+    assert found[0].extent is not None
+    assert found[0].extent.area_px == 400
+
+
+def test_defects_whose_masks_hardly_touch_stay_two() -> None:
+    detector = _Boxes(((20, 30, 35, 40), [0.9]), ((45, 30, 60, 40), [0.8]))
+    segmenter = _Masks((20, 30, 42, 40), (40, 30, 60, 40))
+    (found,) = _engine([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    assert len(found) == 2
+
+
+def test_two_names_for_one_mask_leave_the_better_name_and_its_mask() -> None:
+    detector = _Boxes(((20, 30, 45, 40), [0.1, 0.9]), ((36, 30, 60, 40), [0.8, 0.1]))  # columns: green, red
+    segmenter = _Masks((20, 30, 60, 40), (22, 30, 60, 40))
+    (found,) = _engine([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    assert [(hit.defect, hit.box_xyxy_px) for hit in found] == [("red-spot", (20, 30, 60, 40))]
+
+
+def test_a_small_defect_on_a_large_one_stays() -> None:
+    detector = _Boxes(((20, 30, 60, 60), [0.1, 0.9]), ((30, 40, 36, 46), [0.8, 0.1]))
+    segmenter = _Masks((20, 30, 60, 60), (30, 40, 36, 46))
+    (found,) = _engine([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    assert [hit.defect for hit in found] == ["red-spot", "green-spot"]
 
 
 def test_a_detector_that_loses_a_picture_is_not_believed() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_inspect.inspect.fuse import Boxes, fuse, iou, overlap_of_smaller, suppress
+from stream_inspect.inspect.fuse import Boxes, fuse, iou, overlap_of_smaller
 
 SIDE_PX = 200.0
 
@@ -128,15 +128,6 @@ def test_what_fusion_leaves_of_one_class_overlaps_no_more_than_allowed(scene: tu
     for index, box in enumerate(fused.boxes_xyxy):
         rivals = fused.boxes_xyxy[index + 1 :][fused.classes[index + 1 :] == fused.classes[index]]
         assert (overlap_of_smaller(box, rivals) <= 0.3).all()
-
-
-@given(scenes())
-def test_suppression_keeps_the_best_of_a_class_only(scene: tuple[NDArray, NDArray, NDArray]) -> None:
-    fused = _fuse(*scene, overlap=1.0)
-    kept = fused.take(suppress(fused, overlap=0.5))
-    for index, box in enumerate(kept.boxes_xyxy):
-        rivals = kept.boxes_xyxy[index + 1 :][kept.classes[index + 1 :] == kept.classes[index]]
-        assert (overlap_of_smaller(box, rivals) <= 0.5).all()
 
 
 def test_iou_of_known_boxes() -> None:
