@@ -8,6 +8,7 @@ of their own (`make bench-env`), because that package brings the GUI build of Op
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 from collections import Counter
@@ -30,10 +31,10 @@ SAMPLES = 150
 DISPLACEMENTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 SPEED_ERRORS = (0.0, 0.1, -0.1)
 MISS, JITTER_PX = 0.1, 2.0
+PITCHES = ("random", "regular")
 PITCH_WIDTHS = 1.5
 SEEDS = (1, 2, 3)
 OURS, PEERS = ("belt", "iou"), ("bytetrack", "sort", "ocsort")
-PEER_PYTHON = Path(".venv-bench/bin/python")
 PEER_SCRIPT = Path(__file__).with_name("track_peers.py")
 FALSE_BOX = -1
 """The thing that a false box shows."""
@@ -76,7 +77,7 @@ class BenchReport:
             f"means of {len(SEEDS)} runs, {100 * MISS:.0f} % missed, one false box a frame.",
             f"No tracker can reach more than {100 * ceiling():.0f}.",
         ]
-        for pitch in ("random", "regular"):
+        for pitch in PITCHES:
             lines += ["", f"Parts at {pitch} pitch:", ""]
             header = ["widths a judged frame", "speed wrong by", *trackers]
             lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
@@ -89,22 +90,27 @@ class BenchReport:
         return "\n".join(lines)
 
 
-def run(peer_python: Path = PEER_PYTHON) -> BenchReport:
-    """All trackers on all lines."""
+def run(peer_python: Path | None = None) -> BenchReport:
+    """All trackers on all lines. Peers are left out, and the report says so, where their environment is absent."""
+    python = peer_python or Path(os.environ.get("STREAM_INSPECT_BENCH_PYTHON", ".venv-bench/bin/python"))
+    peers = PEERS if python.exists() else ()
     scores: dict[tuple[str, str, float, float], Score] = {}
-    peers = PEERS if peer_python.exists() else ()
-    for pitch in ("random", "regular"):
-        for displacement in DISPLACEMENTS:
-            lines = [looks(displacement, pitch == "regular", seed) for seed in SEEDS]
-            for error in SPEED_ERRORS:
-                for name in OURS:
-                    speed_px_s = displacement * SIZE_PX * RATE_HZ / (1 + error)
-                    ids = [track_ours(name, line, speed_px_s) for line in lines]
-                    scores[name, pitch, displacement, error] = _mean(lines, ids)
-            for name in peers:
-                score = _mean(lines, [track_peer(name, line, peer_python) for line in lines])
-                scores |= {(name, pitch, displacement, error): score for error in SPEED_ERRORS}
-    missing = "" if peers else f"Peers left out: there is no {peer_python}. `make bench-env` makes it."
+    lines = {
+        (pitch, displacement): [looks(displacement, pitch == "regular", seed) for seed in SEEDS]
+        for pitch in PITCHES
+        for displacement in DISPLACEMENTS
+    }
+    for (pitch, displacement), runs in lines.items():
+        for error in SPEED_ERRORS:
+            for name in OURS:
+                speed_px_s = displacement * SIZE_PX * RATE_HZ / (1 + error)
+                scores[name, pitch, displacement, error] = _mean(runs, [track_ours(name, r, speed_px_s) for r in runs])
+    for name in peers:
+        answers = iter(track_peer(name, [one for runs in lines.values() for one in runs], python))
+        for (pitch, displacement), runs in lines.items():
+            score = _mean(runs, [next(answers) for _ in runs])
+            scores |= {(name, pitch, displacement, error): score for error in SPEED_ERRORS}
+    missing = "" if peers else f"Peers left out: no environment at {python} (`make bench-env`)."
     return BenchReport(scores, missing)
 
 
@@ -164,19 +170,20 @@ def track_ours(kind: str, line: Sequence[Look], speed_px_s: float) -> list[list[
     return ids
 
 
-def track_peer(name: str, line: Sequence[Look], python: Path) -> list[list[int]]:
-    """The track of each box, by a tracker of the `trackers` package."""
+def track_peer(name: str, lines: Sequence[Sequence[Look]], python: Path) -> list[list[list[int]]]:
+    """For each line the track of each box, by a tracker of the `trackers` package."""
     request = {
         "tracker": name,
         "rate_hz": RATE_HZ,
-        "frames": [{"boxes": look.boxes, "scores": look.scores} for look in line],
+        "lines": [[{"boxes": look.boxes, "scores": look.scores} for look in line] for line in lines],
     }
     done = subprocess.run(
         [str(python), "-I", str(PEER_SCRIPT)], input=json.dumps(request), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise StreamInspectError(f"{python} could not run {name}: {done.stderr.strip().splitlines()[-1:]}")
-    ids: list[list[int]] = json.loads(done.stdout)
+        last_words = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise StreamInspectError(f"{python} could not run {name}: {last_words}")
+    ids: list[list[list[int]]] = json.loads(done.stdout)
     return ids
 
 

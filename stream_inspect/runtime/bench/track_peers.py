@@ -28,12 +28,11 @@ def make(name: str, rate_hz: float) -> Any:
     raise SystemExit(f"unknown tracker {name}")
 
 
-def main() -> None:
-    """One request, one answer."""
-    request = json.load(sys.stdin)
-    tracker = make(request["tracker"], request["rate_hz"])
+def follow(name: str, rate_hz: float, frames: list[dict[str, Any]]) -> list[list[int]]:
+    """The track of each box of each frame, -1 for none."""
+    tracker = make(name, rate_hz)
     answer = []
-    for frame in request["frames"]:
+    for frame in frames:
         boxes = np.asarray(frame["boxes"], dtype=np.float32).reshape(-1, 4)
         detections = supervision.Detections(
             xyxy=boxes,
@@ -46,7 +45,13 @@ def main() -> None:
         for place, track in zip(found.data["place"], found.tracker_id, strict=True):
             tracks[int(place)] = int(track)
         answer.append(tracks)
-    json.dump(answer, sys.stdout)
+    return answer
+
+
+def main() -> None:
+    """One request, one answer."""
+    request = json.load(sys.stdin)
+    json.dump([follow(request["tracker"], request["rate_hz"], line) for line in request["lines"]], sys.stdout)
 
 
 if __name__ == "__main__":
