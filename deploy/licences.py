@@ -47,9 +47,8 @@ def installed(root: str) -> dict[str, Distribution]:
         if key in found:
             continue
         found[key] = one
-        for line in requires(name) or []:
-            if not EXTRAS_NOT_INSTALLED.search(line):
-                todo.append(re.split(r"[\s;<>=!~\[(]", line, maxsplit=1)[0])
+        needed = [line for line in requires(name) or [] if not EXTRAS_NOT_INSTALLED.search(line)]
+        todo += [re.split(r"[\s;<>=!~\[(]", line, maxsplit=1)[0] for line in needed]
     found.pop(re.sub(r"[-_.]+", "-", root).lower(), None)
     return found
 
@@ -64,8 +63,8 @@ def main() -> None:
         print(f"| {one.metadata['Name']} | {licence_of(one)} | {CARRIED.get(name, '')} |")
     print(
         "\nNo part of these is in our wheel: pip installs them beside it. Who ships an image with everything inside "
-        "distributes libx264 and libx265 too, and with them takes on the GPL's terms; PyAV built from source against an LGPL FFmpeg (without x264: "
-        "the recorder then needs another H.264 encoder) avoids that.\n\n"
+        "distributes libx264 and libx265 too, and with them takes on the GPL's terms; PyAV built from source against an "
+        "LGPL FFmpeg avoids that (without x264 the recorder needs another H.264 encoder).\n\n"
         "The list is printed by `python deploy/licences.py`."
     )
 

@@ -28,7 +28,7 @@ def test_tracks_on_twenty_unseen_seeds(tmp_path: Path):
     """Recall and precision pooled at least 0.97, no seed under 0.85; frames, latency and memory within their limits."""
     rows = {seed: run_demo(seed, tmp_path / str(seed)) for seed in SEEDS}
     print(
-        f"\n{'seed':>8} {'truth':>6} {'found':>6} {'false':>6} {'recall':>7} {'precision':>9} {'p95 ms':>7} {'fps':>6} MB"
+        f"\n{'seed':>8} {'truth':>6} {'found':>6} {'false':>6} {'recall':>7} {'precision':>9} {'p95 ms':>7}    fps MB"
     )
     for seed, row in rows.items():
         d, p95 = row["defects"], row["latency_ms"]["capture_to_alert"]["p95"]
