@@ -279,7 +279,12 @@ class Track(Model):
         min_length=1,
         description="auto: belt where the camera has one, else iou; or a plug-in (group `stream_inspect.tracker`).",
     )
-    forget_after_s: float = Field(1.0, gt=0, le=60, description="A track unseen for this long has ended.")
+    forget_after_s: float = Field(
+        1.0,
+        gt=0,
+        le=60,
+        description="A track unseen for this long has ended; on a belt, one seen twice ends when it has left.",
+    )
     match_distance_px: float | None = Field(
         None, gt=0, description="Farthest match on the belt; from the box if absent."
     )

@@ -73,7 +73,7 @@ def track(site: Site, row: Row) -> Stage:
     from stream_inspect.track.stage import TrackStage
 
     return Chain(
-        TrackStage(site.config.cameras, site.config.track),
+        TrackStage(site.config.cameras, site.config.track, workers=len(site.config.inspect.workers)),
         DecideStage(site.config, EventStore(site.store)),
         hand_over="tracked",
     )
