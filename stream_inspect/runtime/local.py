@@ -21,7 +21,7 @@ from stream_inspect.runtime.rundir import RunDir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
 
 WATCH_EVERY_S = 0.1
-STOP_LIMIT_S = 2.5
+STOP_LIMIT_S = 2.2
 """Stopping in good order may take this long for all rows together; what still runs then is killed."""
 CAMERAS_WAIT_S = 30.0
 """Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
