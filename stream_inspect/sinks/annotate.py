@@ -48,11 +48,6 @@ def severities(defects: Sequence[Defect]) -> dict[str, str]:
     return {defect.name: defect.severity for defect in defects}
 
 
-def boxes_at(tracks: Sequence[TrackUpdate], judged_pts_s: float, pts_s: float) -> list[Box]:
-    """The tracks' boxes moved by their velocity from the judged frame at `judged_pts_s` to the frame at `pts_s`."""
-    return [_moved(track, pts_s - judged_pts_s) for track in tracks]
-
-
 def marks_at(
     pts_s: float,
     before: Tracked | None,
@@ -63,20 +58,23 @@ def marks_at(
     """What to draw on the frame at this time, of the same session as the judged frames before and after it.
 
     A track that both judged frames saw is interpolated; any other is moved by its velocity. `severity` (by name) serves
-    tracks without a detection at hand. A track unseen for longer than `hold_s` is left out.
+    tracks without a detection at hand. One unseen for longer than `hold_s` is left out.
     """
     severity = severity or {}
     later = {update.track: update for update in after.tracks} if after else {}
     marks: list[Mark] = []
-    for update in before.tracks if before else ():
+    if before is None:
+        return marks
+    for update in before.tracks:
         following = later.get(update.track)
-        if before is None or pts_s - update.last_pts_s > hold_s:
-            continue
         elapsed_s = pts_s - before.frame.id.pts_s
-        box = _moved(update, elapsed_s)
         if after is not None and following is not None and following.seen and update.seen:
             span_s = after.frame.id.pts_s - before.frame.id.pts_s
             box = _between(update.box_xyxy_px, following.box_xyxy_px, elapsed_s / span_s if span_s > 0 else 0.0)
+        elif pts_s - update.last_pts_s > hold_s:
+            continue
+        else:
+            box = _moved(update, elapsed_s)
         marks.append(_mark(update, box, severity))
     return marks
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_inspect.sinks.annotate import COLOURS_BGR, Mark, boxes_at, draw, marks_at, severities
+from stream_inspect.sinks.annotate import COLOURS_BGR, Mark, draw, marks_at, severities
 from tests.decide.scenes import config, tracked, update
 
 
@@ -27,16 +27,13 @@ def is_colour(picture: np.ndarray, severity: str) -> np.ndarray:
 # --- where -------------------------------------------------------------------------------------------------------
 
 
-def test_boxes_move_with_their_velocity():
-    assert boxes_at([update(seq=8)], 1.0, 1.5) == [(112.0, 100.0, 152.0, 140.0)]
-    assert boxes_at([update(seq=8)], 1.0, 0.75) == [(106.0, 100.0, 146.0, 140.0)]
-
-
 def test_between_two_judged_frames_boxes_are_interpolated():
     before, after = tracked(8, update(seq=8)), tracked(16, update(seq=40))  # 32 px in a second: not its velocity
     (found,) = marks_at(1.25, before, after)
     assert found.box_xyxy_px == (116.0, 100.0, 156.0, 140.0)
     assert found.outline_px[0][0] == (108.0, 100.0)  # the outline goes along
+    (long_after,) = marks_at(1.75, before, after)  # however far apart the judged frames are
+    assert long_after.box_xyxy_px == (132.0, 100.0, 172.0, 140.0)
     (at_the_frame,) = marks_at(1.0, before, after)
     assert at_the_frame.box_xyxy_px == before.tracks[0].box_xyxy_px
 
@@ -153,4 +150,4 @@ def test_twenty_boxes_cost_little():
         began = time.perf_counter()
         draw(picture, marks)
         times.append(time.perf_counter() - began)
-    assert min(times) < 0.003  # 0.5 ms on an idle core
+    assert min(times) < 0.008  # 0.5 ms on an idle core; this one may be shared
