@@ -23,7 +23,9 @@ SAM_STD = (0.229, 0.224, 0.225)
 _BATCH = 12
 _CONTEXT = (1.35, 2.4)
 _BOX_JITTER = 0.09
-_STEPS_A_STRIP = 4
+_STEPS_A_STRIP = (4, 12)
+"""Steps for each new strip: while the bank is small, and after."""
+_SMALL_BANK = 700
 _SAVE_EVERY_S = 60.0
 _LOG_EVERY_S = 20.0
 
@@ -112,7 +114,7 @@ class SegmenterTraining:
 
     def _step(self) -> float:
         rng = np.random.default_rng([20_000_000, self.progress.steps])
-        if self.progress.steps % _STEPS_A_STRIP == 0:
+        if self.progress.steps % _STEPS_A_STRIP[len(self.bank.specimens) > _SMALL_BANK] == 0:
             self.bank.grow(1)
         chosen = rng.integers(len(self.bank.specimens), size=_BATCH)
         crops = [cut_crop(self.bank.specimens[int(n)], rng, _CONTEXT, _BOX_JITTER) for n in chosen]

@@ -7,7 +7,6 @@ line get the common embedding of such words, which nothing on the belt matches.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,7 +28,7 @@ _PART_WORDS = tuple(word for row in PART_PROMPTS.values() for word in row)
 
 
 def teach_wordings(
-    model: Owlv2ForObjectDetection, tokenizer: CLIPTokenizer, seconds: float = 40.0, seed: int = 0
+    model: Owlv2ForObjectDetection, tokenizer: CLIPTokenizer, steps: int = 700, seed: int = 0
 ) -> Iterator[float]:
     """Train the text tower in place; yields the loss now and then."""
     teachers = _teachers(model, tokenizer)
@@ -37,11 +36,9 @@ def teach_wordings(
     optimiser = torch.optim.AdamW(tower, lr=1e-3, weight_decay=0.01)
     rng = np.random.default_rng([seed, 77])
     model.train()
-    start = time.monotonic()
-    step = 0
-    while (done := (time.monotonic() - start) / seconds) < 1.0:
+    for step in range(1, steps + 1):
         for group in optimiser.param_groups:
-            group["lr"] = 1e-3 * (1 - done)
+            group["lr"] = 1e-3 * (1 - step / steps)
         meanings = rng.integers(len(_WORDS), size=_BATCH)
         meanings[: _BATCH // 6] = _NOTHING
         texts = [sentence(int(meaning), rng) for meaning in meanings]
@@ -54,7 +51,6 @@ def teach_wordings(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        step += 1
         if step % 100 == 0:
             yield near.item()
     model.train(False)

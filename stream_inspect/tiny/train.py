@@ -25,13 +25,24 @@ from stream_inspect.tiny.windows import MILD, WIDE
 SEED = 1
 DENSE = replace(STANDARD, defect_share=0.75, further_defect_share=0.6)
 """The standard line with far more defects: a picture costs the same and teaches more."""
+LESS_DENSE = replace(STANDARD, defect_share=0.7, further_defect_share=0.5)
 PHASES = (
     Phase("dense", 35.0, MILD, world=DENSE, first_seed=11_000_000),
-    Phase("wide", 35.0, WIDE, peak_rate=1.0e-3, world=DENSE, first_seed=12_000_000, fine_share=0.15),
+    Phase(
+        "wide",
+        31.0,
+        WIDE,
+        peak_rate=1.2e-3,
+        decay_share=0.65,
+        full_share=0.15,
+        world=LESS_DENSE,
+        first_seed=12_000_000,
+        fine_share=0.1,
+    ),
 )
 """The detector's phases; each starts from the one before."""
-SEGMENTER_MINUTES = 8.0
-WORDING_SECONDS = 40.0
+SEGMENTER_MINUTES = 20.0
+WORDING_STEPS = 700
 STAGES = ("detector", "text", "segmenter")
 
 _HELP = """\
@@ -103,7 +114,7 @@ def teach_and_export(out: Path, folder: Path) -> None:
     """Teach the last phase's detector its wordings and write OUT/owlv2."""
     tokenizer = build_tokenizer(corpus())
     model = load_detector(folder / f"{PHASES[-1].name}.pt", tokenizer)
-    for distance in teach_wordings(model, tokenizer, WORDING_SECONDS, SEED):
+    for distance in teach_wordings(model, tokenizer, WORDING_STEPS, SEED):
         print(f"text: distance to the taught words {distance:.4f}", flush=True)
     export_detector(model, tokenizer, out)
 

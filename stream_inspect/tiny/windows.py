@@ -38,7 +38,7 @@ class Photometry:
 
 MILD = Photometry()
 WIDE = Photometry(
-    gain=0.22, cast=0.09, noise=5.0, blur_px=0.8, zoom=(0.75, 1.35), zoom_share=0.5, other_aspect_share=0.2
+    gain=0.15, cast=0.06, noise=3.5, blur_px=0.7, zoom=(0.8, 1.3), zoom_share=0.35, other_aspect_share=0.15
 )
 
 
