@@ -198,14 +198,21 @@ class ConditionKind(StrEnum):
     MODEL_FAILED = "model_failed"
     PROMPTS_REFUSED = "prompts_refused"
     RECORDING_STOPPED = "recording_stopped"
+    PROCESS_DOWN = "process_down"
 
 
 class Condition(Message, frozen=True, kw_only=True):
-    """A condition of a camera (or, with an empty camera, of the line) begins or ends."""
+    """How a condition of a camera (or, with an empty camera, of the line) stands: a level, repeated, not an edge.
+
+    Each source repeats every state it knows of, active or not, about every two seconds: nothing is lost for longer than
+    that with whoever was killed.
+    """
 
     camera: str
     kind: ConditionKind
     active: bool
+    source: str = ""
+    """The process that says so: a condition lasts while any source says that it does."""
     detail: str
     mono_ns: int
     utc_ns: int
@@ -301,8 +308,6 @@ class Topic:
     delivery: Delivery
     rate_hz: float
     """Usual rate a camera at full speed: an order of magnitude for sizing, not a limit."""
-    max_age_s: float
-    """A message older than this is of no use to a reader any more."""
     depth: int
     """Messages held for one reader before the delivery rule acts: more than one writer sends in a burst (`live` sends
     the pictures of all cameras at once)."""
@@ -313,14 +318,14 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("frames", FrameHeader, Delivery.BROADCAST, rate_hz=25, max_age_s=2, depth=256),
-        Topic("credit", Credit, Delivery.MAILBOX, rate_hz=25, max_age_s=5, depth=64, keyed=True),
-        Topic("due", DueFrame, Delivery.MAILBOX, rate_hz=10, max_age_s=2, depth=64, keyed=True),
-        Topic("inspections", Inspection, Delivery.MAILBOX, rate_hz=10, max_age_s=10, depth=1024),
-        Topic("conditions", Condition, Delivery.MAILBOX, rate_hz=0.1, max_age_s=60, depth=1024),
-        Topic("tracked", Tracked, Delivery.BROADCAST, rate_hz=10, max_age_s=2, depth=256),
-        Topic("events", Event, Delivery.BROADCAST, rate_hz=1, max_age_s=60, depth=1024),
-        Topic("live", LivePicture, Delivery.BROADCAST, rate_hz=10, max_age_s=1, depth=64),
+        Topic("frames", FrameHeader, Delivery.BROADCAST, rate_hz=25, depth=256),
+        Topic("credit", Credit, Delivery.MAILBOX, rate_hz=25, depth=64, keyed=True),
+        Topic("due", DueFrame, Delivery.MAILBOX, rate_hz=10, depth=64, keyed=True),
+        Topic("inspections", Inspection, Delivery.MAILBOX, rate_hz=10, depth=1024),
+        Topic("conditions", Condition, Delivery.MAILBOX, rate_hz=0.1, depth=1024),
+        Topic("tracked", Tracked, Delivery.BROADCAST, rate_hz=10, depth=256),
+        Topic("events", Event, Delivery.BROADCAST, rate_hz=1, depth=1024),
+        Topic("live", LivePicture, Delivery.BROADCAST, rate_hz=10, depth=64),
     )
 }
 

@@ -12,12 +12,30 @@ from stream_inspect.config.builtin import builtin_config
 from tests.e2e.service import Service, running
 
 BACK_WITHIN_S = 3.0
-INSPECT_BACK_WITHIN_S = 6.0
-MODEL_LOADING_S = 4.0  # the embedded models, on a busy core
+INSPECT_BACK_WITHIN_S = 6.0 + 4.0  # and the loading of the embedded models
+BUSY = 5
+"""How much longer starting a process may take on a machine that does other things as well. `make soak` allows none."""
 
 
-def residuals(service: Service) -> set[int]:
-    return {camera["residual"] for camera in service.health().get("frames", {}).values()}
+def kill_and_wait(service: Service, row: str, slack: float) -> float:
+    """kill -9 this row; seconds until its next life runs."""
+    restarts = service.health()["processes"][row]["restarts"]
+    service.children()[row].send_signal(signal.SIGKILL)
+    limit_s = INSPECT_BACK_WITHIN_S if row.startswith("inspect") else BACK_WITHIN_S
+    return service.wait_for(
+        lambda health: health["processes"][row]["restarts"] > restarts and health["processes"][row]["running"],
+        limit_s * slack,
+        f"{row} back after kill -9",
+    )
+
+
+def frames(service: Service) -> dict[str, int]:
+    """The one camera's account."""
+    (camera,) = service.health()["frames"].values()
+    assert camera["residual"] == 0
+    parts = camera["judged"] + camera["not_due"] + sum(camera["dropped"].values()) + camera["in_flight"]
+    assert camera["captured"] == parts
+    return {**camera, **camera["dropped"]}
 
 
 @pytest.mark.slow
@@ -36,39 +54,25 @@ def test_every_stage_comes_back_and_the_ledger_closes(tmp_path: Path):
             "web",
         }
         for row in rows:
-            restarts = service.health()["processes"][row]["restarts"]
-            service.children()[row].send_signal(signal.SIGKILL)
-            limit_s = INSPECT_BACK_WITHIN_S + MODEL_LOADING_S if row.startswith("inspect") else BACK_WITHIN_S
-            service.wait_for(
-                lambda health, row=row, restarts=restarts: (
-                    health["processes"][row]["restarts"] == restarts + 1 and health["processes"][row]["running"]
-                ),
-                limit_s,
-                f"{row} back after kill -9",
-            )
-            assert residuals(service) == {0}
-            judged = sum(camera["judged"] for camera in service.health()["frames"].values())
-            service.wait_judging(judged + 3, within_s=20)
-
+            kill_and_wait(service, row, BUSY)
+            judged = frames(service)["judged"]
+            service.wait_judging(judged + 3, within_s=40)
+            frames(service)
         assert service.stop() == 0
-        assert "residual" not in service.log
+        assert "Traceback" not in service.log
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_frames_of_a_killed_inspect_worker_are_counted_as_such(tmp_path: Path):
-    with running(
-        builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.enabled=false"
-    ) as service:
+def test_a_frame_in_the_hands_of_a_killed_worker_is_counted_as_such(tmp_path: Path):
+    settings = (f"state_dir={tmp_path}/state", "web.enabled=false", "recorder.enabled=false")
+    with running(builtin_config("demo"), tmp_path / "log", *settings) as service:
         service.wait_judging(5)
-        for _ in range(3):
-            service.children()["inspect.0"].send_signal(signal.SIGSTOP)  # so that a frame is in its hands
-            time.sleep(0.5)
-            service.children()["inspect.0"].send_signal(signal.SIGKILL)
-            service.wait_for(lambda health: health["processes"]["inspect.0"]["running"], 20, "inspect is back")
-        camera = next(iter(service.health()["frames"].values()))
-        assert camera["residual"] == 0
-        assert camera["dropped"].get("inspect.died", 0) + camera["dropped"].get("capture.superseded", 0) > 0
+        service.children()["inspect.0"].send_signal(signal.SIGSTOP)  # it holds a credit that capture will answer
+        time.sleep(1.0)
+        kill_and_wait(service, "inspect.0", BUSY)
+        account = frames(service)
+        assert account.get("inspect.died", 0) + account.get("transport.sender_died", 0) >= 1
 
 
 @pytest.mark.slow
@@ -80,7 +84,25 @@ def test_the_stages_die_with_the_supervisor(tmp_path: Path):
         assert len(children) == 7
         service.process.kill()
         service.process.wait()
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 5
         while any(child.is_running() and child.status() != "zombie" for child in children):
             assert time.monotonic() < deadline, "a stage outlived the supervisor"
             time.sleep(0.05)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_how_long_each_stage_takes_to_come_back(tmp_path: Path):
+    """The table: five kills of each stage, all within the promised time, the ledger closed after each."""
+    with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.port=0") as service:
+        service.wait_judging(10)
+        took_s: dict[str, list[float]] = {row: [] for row in sorted(service.children())}
+        for _ in range(5):
+            for row, times in took_s.items():
+                times.append(kill_and_wait(service, row, 1))
+                frames(service)
+                time.sleep(6)  # a second death at once is waited out longer, on purpose
+        print(f"\n{'stage':<14} {'min s':>6} {'median':>6} {'max':>6}")
+        for row, times in took_s.items():
+            times.sort()
+            print(f"{row:<14} {times[0]:>6.2f} {times[2]:>6.2f} {times[-1]:>6.2f}")

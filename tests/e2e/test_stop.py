@@ -12,6 +12,8 @@ from stream_inspect.config.builtin import builtin_config
 from tests.e2e.service import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+BUSY = 2
+"""How much longer it may take on a machine that does other things as well: ours stops in about one second."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -20,7 +22,7 @@ def test_one_signal_stops_in_good_order(tmp_path: Path, number: signal.Signals):
         service.wait_judging(3)
         started = time.monotonic()
         assert service.stop(number) == 0
-        assert time.monotonic() - started < 3.0
+        assert time.monotonic() - started < 3.0 * BUSY
         assert "did not stop in time" not in service.log
         assert "Traceback" not in service.log
 
@@ -36,7 +38,7 @@ def test_a_second_ctrl_c_means_now(tmp_path: Path):
         started = time.monotonic()
         service.process.send_signal(signal.SIGINT)
         assert service.process.wait(timeout=5) == 130
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 1.5 * BUSY
 
 
 def test_a_second_service_with_the_same_state_is_refused(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 The plain path is what the models' documentation shows: processor, model, post-processing; the texts go in with every
 picture, and a segmenter that wants crops is called once a hit. Ours encodes texts once and shares crops. The two take
-turns, so that a busy computer slows both, and a round's ratio is of the same minute. What they find is compared too: a
+turns, and what is measured is CPU time of one thread, so that what else the computer does changes little. What they find is compared too: a
 ratio of two paths that disagree would mean nothing.
 """
 
@@ -46,7 +46,7 @@ _Pair = tuple[Callable[[], object], Callable[[], object]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step: milliseconds a picture of both paths in each round, and how far their results agree."""
+    """One step: milliseconds of CPU time a picture of both paths in each round, and how far their results agree."""
 
     step: str
     ours_ms: list[float]
@@ -98,7 +98,7 @@ def run(rounds: int = 5, detector: str = "tiny", segmenter: str = "tiny") -> Ben
     hits = sum(len(boxes) for _, boxes in scenes)
     height, width = scenes[0][0].shape[:2]
     about = (
-        f"{len(scenes)} pictures of {width}x{height} px with {hits} defects, {rounds} rounds, one CPU thread, float32; "
+        f"{len(scenes)} pictures of {width}x{height} px with {hits} defects, {rounds} rounds, CPU time of one thread, float32; "
         f"detector {detector}, {len(DEFECT_PROMPTS)} prompts; segmenter {segmenter}."
     )
     return BenchReport(rows, about)
@@ -250,6 +250,6 @@ def _measure(
 
 
 def _seconds(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     action()
-    return time.perf_counter() - began
+    return time.process_time() - began
