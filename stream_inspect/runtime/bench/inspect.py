@@ -2,8 +2,8 @@
 
 The plain path is what the models' documentation shows: processor, model, post-processing; the texts go in with every
 picture, and a segmenter that wants crops is called once a hit. Ours encodes texts once and shares crops. The two take
-turns, and what is measured is CPU time of one thread, so that what else the computer does changes little. What they find is compared too: a
-ratio of two paths that disagree would mean nothing.
+turns, and CPU time of one thread is measured, so that what else the computer does changes little. What they find is
+compared too: a ratio of two paths that disagree would mean nothing.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def run(rounds: int = 5, detector: str = "tiny", segmenter: str = "tiny") -> Ben
     hits = sum(len(boxes) for _, boxes in scenes)
     height, width = scenes[0][0].shape[:2]
     about = (
-        f"{len(scenes)} pictures of {width}x{height} px with {hits} defects, {rounds} rounds, CPU time of one thread, float32; "
-        f"detector {detector}, {len(DEFECT_PROMPTS)} prompts; segmenter {segmenter}."
+        f"{len(scenes)} pictures of {width}x{height} px with {hits} defects, {rounds} rounds, CPU time of one thread, "
+        f"float32; detector {detector}, {len(DEFECT_PROMPTS)} prompts; segmenter {segmenter}."
     )
     return BenchReport(rows, about)
 
