@@ -101,3 +101,21 @@ def test_the_outline_encloses_the_mask() -> None:
     painted = np.zeros(disc.shape, dtype=np.uint8)
     cv2.fillPoly(painted, [np.array([(x - 0.5, y - 0.5) for x, y in outline]).round().astype(int)], 1)
     assert (painted.astype(bool) & disc).sum() / (painted.astype(bool) | disc).sum() > 0.95
+
+
+@given(st.integers(0, 2**31))
+def test_shared_pixels_and_union_are_those_of_the_whole_pictures(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pictures = []
+    for _ in range(2):
+        picture = np.zeros((12, 15), dtype=bool)
+        top, left = rng.integers(0, 8), rng.integers(0, 10)
+        picture[top : top + 5, left : left + 6] = rng.random((min(5, 12 - top), min(6, 15 - left))) < 0.7
+        pictures.append(picture)
+    one, other = (masks.place(picture) for picture in pictures)
+    if one is None or other is None:
+        return
+    assert masks.shared_px(one, other) == masks.shared_px(other, one) == (pictures[0] & pictures[1]).sum()
+    either = masks.union(one, other)
+    np.testing.assert_array_equal(masks.from_rle(masks.to_rle(either, 15, 12)), pictures[0] | pictures[1])
+    assert either.box_xyxy_px == _placed(pictures[0] | pictures[1]).box_xyxy_px
