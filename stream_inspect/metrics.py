@@ -7,7 +7,14 @@ The ledger and the restarts are the supervisor's own and are added in `runtime/h
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+
+from prometheus_client import Counter, Gauge, Histogram, values
+
+if _process := os.environ.get("STREAM_INSPECT_PROCESS"):
+    # Files are named by the row, not by the pid: a new life of a process goes on with the counters of the last one, and
+    # a thousand restarts leave no thousand files.
+    values.ValueClass = values.MultiProcessValue(lambda: _process)  # type: ignore[no-untyped-call]
 
 _LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1, 2, 5, 10, 30)
 _P = "stream_inspect_"

@@ -20,6 +20,7 @@ class ProcessState(IntEnum):
     STARTING = 0
     RUNNING = 1
     STOPPED = 2
+    ENDED = 3  # a finite source has been read to its end; the process lives on
 
 
 _OWNER, _STATE, _BEAT_MONO_NS = range(3)

@@ -24,16 +24,15 @@ from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import EventState
 from stream_inspect.runtime.build import events_database
 from stream_inspect.runtime.local import Supervisor
+from stream_inspect.runtime.rundir import LOCK, held_state
 from stream_inspect.runtime.scoring import DefectScore, score_events
 from stream_inspect.runtime.service import serve
 from stream_inspect.store.events import EventStore
 from stream_inspect.transport.ledger import Totals
 
 SUMMARY = "summary.json"
-_OURS = frozenset(
-    f"events.jsonl events.sqlite events.sqlite-shm events.sqlite-wal clips pictures sessions .lock {SUMMARY}".split()
-)
-"""What a demo leaves in its folder, and what the next one there replaces."""
+_MARKER = ".demo"
+"""Says that a folder is a demo's, and may be emptied by the next one."""
 
 
 class DemoError(StreamInspectError):
@@ -198,15 +197,18 @@ def _sum(all_totals: Iterable[Totals]) -> Totals:
 def _make_room(out: Path) -> None:
     """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
     out.mkdir(parents=True, exist_ok=True)
-    foreign = sorted(path.name for path in out.iterdir() if path.name not in _OURS)
-    if foreign:
-        raise DemoError(f"{out} holds other files ({', '.join(foreign[:3])}): name an empty or a new folder with --out")
-    for name in _OURS:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    marker = out / _MARKER
+    if not marker.exists() and any(path.name != LOCK for path in out.iterdir()):
+        raise DemoError(f"{out} holds files that are no demo's: name an empty or a new folder with --out")
+    with held_state(out):  # nobody runs there: also a demo does not take another one's files away
+        marker.touch()
+        for path in out.iterdir():
+            if path.name in (LOCK, _MARKER):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _free_port(preferred: int) -> int:

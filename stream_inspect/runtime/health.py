@@ -23,6 +23,8 @@ from stream_inspect.errors import StreamInspectError
 from stream_inspect.runtime.local import Supervisor
 
 _P = "stream_inspect_"
+STUCK_AFTER_S = 60.0
+"""A camera without a captured or a judged frame for this long is stuck: full-size models on a CPU take half of it."""
 
 
 class HealthError(StreamInspectError):
@@ -69,7 +71,7 @@ class SupervisorCollector(Collector):
 
 
 def health(supervisor: Supervisor) -> dict[str, Any]:
-    """What /healthz says: `ok` when every process runs and the ledger closes."""
+    """What /healthz says: `ok` when every process runs, every camera is judged, and the ledger closes."""
     processes = {
         child.row.name: {
             "running": child.running,
@@ -78,19 +80,27 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
         }
         for child in supervisor.children
     }
-    frames = {
-        camera: {
+    ended = {child.row.unit for child in supervisor.children if child.ended}
+    stuck = []
+    frames = {}
+    for camera, totals in supervisor.totals.items():
+        captured_age_s, judged_age_s = supervisor.ages_s(camera)
+        if camera not in ended and max(captured_age_s, judged_age_s) > STUCK_AFTER_S:
+            stuck.append(camera)
+        frames[camera] = {
             "captured": totals.captured,
             "judged": totals.judged,
             "not_due": totals.not_due,
             "dropped": {f"{stage}.{cause}": count for (stage, cause), count in totals.dropped.items()},
             "in_flight": totals.in_flight,
             "residual": totals.residual,
+            "captured_age_s": round(captured_age_s, 3),
+            "judged_age_s": round(judged_age_s, 3),
+            "ended": camera in ended,
         }
-        for camera, totals in supervisor.totals.items()
-    }
-    ok = supervisor.all_running and all(totals.residual == 0 for totals in supervisor.totals.values())
-    return {"status": "ok" if ok else "degraded", "processes": processes, "frames": frames}
+    closes = all(totals.residual == 0 for totals in supervisor.totals.values())
+    ok = supervisor.all_running and closes and not stuck
+    return {"status": "ok" if ok else "degraded", "stuck": stuck, "processes": processes, "frames": frames}
 
 
 class HealthServer:

@@ -15,18 +15,42 @@ import psutil
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.runtime.board import Board, ProcessState
+from stream_inspect.runtime.down import DownReport
 from stream_inspect.runtime.plan import Row, plan
-from stream_inspect.runtime.process import Orders
+from stream_inspect.runtime.process import FAILURES_LOGGED, Orders
 from stream_inspect.runtime.rundir import RunDir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
+from stream_inspect.transport.zmq import ZmqChannels
 
 WATCH_EVERY_S = 0.1
-STOP_LIMIT_S = 2.2
-"""Stopping in good order may take this long for all rows together; what still runs then is killed."""
+STOP_SHARE_S = {"capture": 0.6, "inspect": 0.6, "track": 0.4, "sinks": 0.9}
+"""How long each group of rows may take to stop in good order; what still runs then is killed. 2.5 s in all."""
 CAMERAS_WAIT_S = 30.0
 """Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_AFTER_S = 20.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """When a camera last delivered a frame, and when one of its frames was last judged."""
+
+    captured_mono_s: float
+    judged_mono_s: float = 0.0
+    _captured: int = 0
+    _judged: int = 0
+
+    def note(self, totals: Totals, now_s: float) -> None:
+        """Compare with the last look."""
+        if totals.captured != self._captured:
+            self._captured, self.captured_mono_s = totals.captured, now_s
+        if totals.judged != self._judged or not self.judged_mono_s:
+            self._judged, self.judged_mono_s = totals.judged, now_s
+
+
+def _group(row: Row) -> str:
+    """The group that this row stops with."""
+    return "sinks" if row.sink else row.stage
 
 
 @dataclass(slots=True)
@@ -39,9 +63,13 @@ class Child:
     owner: int = 0
     started_mono_s: float = 0.0
     start_at_mono_s: float = 0.0
+    died_mono_s: float = 0.0
     failures_in_a_row: int = 0
     restarts: int = 0
     running: bool = False
+    ended: bool = False
+    """Its finite source has been read to the end."""
+    killed_as_hung: bool = False
 
 
 class Supervisor:
@@ -60,6 +88,8 @@ class Supervisor:
         self._log = log.get_logger("supervisor")
         self._board = Board(run_dir.board, len(self.plan.rows), create=True)
         self._ledger = LedgerKeeper(Ledger.create(run_dir.ledger, [camera.name for camera in config.cameras]))
+        self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}))
+        self._progress: dict[str, Progress] = {}
         self._owners = 0
         self._cameras_start_mono_s = 0.0
 
@@ -67,6 +97,18 @@ class Supervisor:
     def all_running(self) -> bool:
         """Every process has opened its stage."""
         return all(child.running for child in self.children)
+
+    @property
+    def all_ended(self) -> bool:
+        """Every camera's finite source has been read to its end, and nothing is in flight."""
+        cameras = [child for child in self.children if child.row.stage == "capture"]
+        return all(child.ended for child in cameras) and not any(one.in_flight for one in self.totals.values())
+
+    def ages_s(self, camera: str) -> tuple[float, float]:
+        """Seconds since this camera's last captured frame, and since its last judged one."""
+        now_s = time.monotonic()
+        progress = self._progress.get(camera, Progress(now_s, now_s))
+        return now_s - progress.captured_mono_s, now_s - progress.judged_mono_s
 
     def silence_s(self, child: Child) -> float:
         """Seconds since this process last gave a heartbeat."""
@@ -89,24 +131,30 @@ class Supervisor:
             elif (code := child.process.poll()) is not None:
                 self._ended(child, code, now_s)
             elif self._hangs(child, now_s):
-                self._log.error("process hangs, killing it", process=child.row.name)
-                child.process.kill()
+                self._kill_hung(child)
             else:
                 self._note_running(child, now_s)
         self.totals = self._ledger.fold()
+        for camera, totals in self.totals.items():
+            self._progress.setdefault(camera, Progress(now_s)).note(totals, now_s)
+        self._down.update(
+            {
+                child.row.name: (child.failures_in_a_row, 0.0 if child.running else now_s - child.died_mono_s)
+                for child in self.children
+            }
+        )
 
     def stop(self) -> None:
-        """Stop in reverse: cameras, then what they fed, sinks together. Kills what is not gone in `STOP_LIMIT_S`."""
-        deadline_s = time.monotonic() + STOP_LIMIT_S
-        alive = [child for child in reversed(self.children) if child.process is not None]
-        stages = dict.fromkeys(child.row.stage for child in alive if not child.row.sink)
-        groups = [[child for child in alive if child.row.stage == stage] for stage in stages]
-        for group in [*groups, [child for child in alive if child.row.sink]]:
+        """Stop in reverse: cameras, then what they fed, the sinks together. Kills what outlasts `STOP_SHARE_S`."""
+        for name, share_s in STOP_SHARE_S.items():
+            group = [child for child in self.children if child.process is not None and _group(child.row) == name]
             for child in group:
                 assert child.process is not None
                 child.process.send_signal(signal.SIGTERM)
+            deadline_s = time.monotonic() + share_s
             for child in group:
                 self._wait_for_end(child, deadline_s)
+        self._down.close()
         self.totals = self._ledger.fold()
 
     def kill(self) -> None:
@@ -130,15 +178,22 @@ class Supervisor:
 
     def _may_start(self, child: Child, now_s: float) -> bool:
         if child.row.stage == "capture" and child.owner == 0 and now_s < self._cameras_start_mono_s:
-            return all(other.running for other in self.children if other.row.stage != "capture")
+            return all(other.running for other in self.children if _group(other.row) in ("inspect", "track"))
         return now_s >= child.start_at_mono_s
 
     def _start(self, child: Child) -> None:
         self._owners += 1
         child.owner, child.running, child.started_mono_s = self._owners, False, time.monotonic()
+        child.killed_as_hung = False
         self._board.start(child.index, child.owner)
         orders = Orders(
-            child.row.name, child.owner, self._run_dir.path, self._config, self._config_path, self._overrides
+            row=child.row.name,
+            owner=child.owner,
+            failures_in_a_row=child.failures_in_a_row,
+            run_dir=self._run_dir.path,
+            config=self._config,
+            config_path=self._config_path,
+            overrides=self._overrides,
         )
         child.process = subprocess.Popen(
             [sys.executable, "-m", "stream_inspect.runtime.process", str(os.getpid()), f"row={child.row.name}"],
@@ -148,6 +203,7 @@ class Supervisor:
             env={
                 **os.environ,
                 "PROMETHEUS_MULTIPROC_DIR": str(self._run_dir.metrics),
+                "STREAM_INSPECT_PROCESS": child.row.name,
                 "OMP_NUM_THREADS": "1",
                 **child.row.environment,
             },
@@ -160,12 +216,12 @@ class Supervisor:
             pass  # it died at once: `watch` sees that
 
     def _note_running(self, child: Child, now_s: float) -> None:
-        if not child.running and self._board.state(child.index) is ProcessState.RUNNING:
+        state = self._board.state(child.index)
+        child.ended = state is ProcessState.ENDED
+        if not child.running and state in (ProcessState.RUNNING, ProcessState.ENDED):
             child.running = True
             if child.restarts:
-                self._log.info(
-                    "process is back", process=child.row.name, after_s=round(now_s - child.start_at_mono_s, 1)
-                )
+                self._log.info("process is back", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
         if child.failures_in_a_row and now_s - child.started_mono_s > _STEADY_AFTER_S:
             child.failures_in_a_row = 0
 
@@ -174,15 +230,26 @@ class Supervisor:
             return self.silence_s(child) > child.row.silent_limit_s
         return now_s - child.started_mono_s > child.row.start_limit_s
 
+    def _kill_hung(self, child: Child) -> None:
+        assert child.process is not None
+        child.process.kill()
+        if not child.killed_as_hung:  # one that is stuck in the kernel stays for a while
+            self._log.error("process hangs, killing it", process=child.row.name)
+        child.killed_as_hung = True
+
     def _ended(self, child: Child, code: int, now_s: float) -> None:
         delay_s = _BACKOFF_S[min(child.failures_in_a_row, len(_BACKOFF_S) - 1)]
-        self._log.error(
-            "process ended, starting it again",
-            process=child.row.name,
-            how=signal.Signals(-code).name if code < 0 else f"exit code {code}",
-            in_s=delay_s,
-        )
+        if child.failures_in_a_row <= FAILURES_LOGGED:
+            self._log.error(
+                "process ended, starting it again",
+                process=child.row.name,
+                how=signal.Signals(-code).name if code < 0 else f"exit code {code}",
+                in_s=delay_s,
+            )
+        if child.failures_in_a_row == FAILURES_LOGGED:
+            self._log.error("it goes on like this, and will be tried for ever without a word", process=child.row.name)
         child.process, child.running = None, False
+        child.died_mono_s = now_s
         child.failures_in_a_row += 1
         child.restarts += 1
         child.start_at_mono_s = now_s + delay_s

@@ -1,7 +1,7 @@
 """The main function of every stage's process: `python -m stream_inspect.runtime.process`, started by the supervisor.
 
 Its arguments are the supervisor's pid and, for whoever reads `ps`, the row. What it needs comes as one JSON document on
-stdin (the configuration holds secrets: they are in no file, no argument and no environment variable). SIGTERM stops it
+stdin (the configuration holds secrets: they go into no file and no argument). SIGTERM stops it
 in good order; SIGINT is the supervisor's business; when the supervisor dies, the kernel kills it.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from stream_inspect import log
 from stream_inspect.config.load import dump, parse_dump
 from stream_inspect.config.models import Config
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.runtime.board import Board, ProcessState
 from stream_inspect.runtime.build import BUILDERS, Site
 from stream_inspect.runtime.plan import plan
@@ -32,6 +33,7 @@ class Orders:
 
     row: str
     owner: int
+    failures_in_a_row: int
     run_dir: Path
     config: Config
     config_path: Path | None
@@ -43,6 +45,7 @@ class Orders:
             {
                 "row": self.row,
                 "owner": self.owner,
+                "failures_in_a_row": self.failures_in_a_row,
                 "run_dir": str(self.run_dir),
                 "config": dump(self.config),
                 "config_path": str(self.config_path) if self.config_path else None,
@@ -56,6 +59,7 @@ class Orders:
         return cls(
             row=document["row"],
             owner=document["owner"],
+            failures_in_a_row=document["failures_in_a_row"],
             run_dir=Path(document["run_dir"]),
             config=parse_dump(document["config"]),
             config_path=Path(document["config_path"]) if document["config_path"] else None,
@@ -63,7 +67,26 @@ class Orders:
         )
 
 
+FAILURES_LOGGED = 3
+"""Failures in a row that are logged: a process that cannot start would otherwise fill the log with one line."""
+
 _PR_SET_PDEATHSIG = 1
+
+
+class StopSignal:
+    """SIGTERM: stop in good order once there is something to put in order, and before that at once."""
+
+    def __init__(self) -> None:
+        self.in_good_order = False
+        self._asked = threading.Event()
+        self.is_set = self._asked.is_set
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self._asked.set()
+        if not self.in_good_order:
+            os._exit(0)  # a model that is being loaded takes no heed of a flag
 
 
 def _die_with_parent(parent: int) -> None:
@@ -75,9 +98,7 @@ def _die_with_parent(parent: int) -> None:
 def main() -> int:
     """Run one row of the plan until told to stop."""
     _die_with_parent(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stopping = StopSignal()
     orders = Orders.from_json(sys.stdin.read())
 
     log.configure(orders.config.log.level, orders.config.log.format)
@@ -88,24 +109,34 @@ def main() -> int:
     os.nice(row.nice)
     board = Board(orders.run_dir / "board", len(the_plan.rows))
     site = Site(orders.config, orders.config_path, orders.overrides, orders.run_dir, orders.owner)
-    stage = BUILDERS[row.stage](site, row)
 
     def ready() -> None:
+        stopping.in_good_order = True
         board.set_state(row_index, ProcessState.RUNNING)
-        logger.debug("running")
+
+    def beat() -> None:
+        board.beat(row_index)
+        if getattr(stage, "ended", False):
+            board.set_state(row_index, ProcessState.ENDED)
 
     try:
+        stage = BUILDERS[row.stage](site, row)
         run_stage(
             row.name,
             stage,
             ZmqChannels(orders.run_dir, row.name, the_plan.writers()),
             row.reads,
             ready=ready,
-            beat=lambda: board.beat(row_index),
-            stopping=stop.is_set,
+            beat=beat,
+            stopping=stopping.is_set,
         )
+    except StreamInspectError as error:
+        if orders.failures_in_a_row < FAILURES_LOGGED:
+            logger.error("stage failed", error=str(error))
+        return 1
     except Exception:
-        logger.exception("stage failed")
+        if orders.failures_in_a_row < FAILURES_LOGGED:
+            logger.exception("stage failed")
         return 1
     board.set_state(row_index, ProcessState.STOPPED)
     return 0

@@ -16,6 +16,7 @@ from typing import IO
 
 from stream_inspect.errors import StreamInspectError
 
+LOCK = ".lock"
 _PREFIX = "stream_inspect-"
 _BEING_MADE_S = 60.0  # a folder without a lock file may belong to a start that is under way
 
@@ -24,27 +25,31 @@ class RunDirError(StreamInspectError):
     """The folder cannot be made, or another service holds it. The text says what to do."""
 
 
+def held_state(state_dir: Path) -> IO[bytes]:
+    """Hold a state folder until the returned file is closed. Raises `RunDirError` when a service runs with it."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = _lock(state_dir / LOCK)
+    except OSError as error:
+        raise RunDirError(f"state_dir {state_dir} is not usable: {error.strerror}") from error
+    if lock is None:
+        raise RunDirError(f"another stream-inspect runs with state_dir {state_dir}: stop it, or set another state_dir")
+    return lock
+
+
 class RunDir:
     """The folder of this run, locked. Use as a context manager."""
 
     def __init__(self, parent: Path, state_dir: Path) -> None:
-        try:
-            state_dir.mkdir(parents=True, exist_ok=True)
-            self._state_lock = _lock(state_dir / ".lock")
-        except OSError as error:
-            raise RunDirError(f"state_dir {state_dir} is not usable: {error.strerror}") from error
-        if self._state_lock is None:
-            raise RunDirError(
-                f"another stream-inspect runs with state_dir {state_dir}: stop it, or set another state_dir"
-            )
+        self._state_lock = held_state(state_dir)
         try:
             remove_abandoned(parent)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            self._lock = _lock(self.path / LOCK)
+            self.metrics.mkdir()
         except OSError as error:
             self._state_lock.close()
             raise RunDirError(f"transport.ring_dir {parent} is not usable: {error.strerror}") from error
-        self._lock = _lock(self.path / ".lock")
-        self.metrics.mkdir()
 
     @property
     def ledger(self) -> Path:
@@ -78,10 +83,10 @@ def remove_abandoned(parent: Path) -> list[Path]:
     for folder in parent.glob(_PREFIX + "*"):
         if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
             continue
-        if not (folder / ".lock").exists() and time.time() - folder.stat().st_mtime < _BEING_MADE_S:
+        if not (folder / LOCK).exists() and time.time() - folder.stat().st_mtime < _BEING_MADE_S:
             continue
         try:
-            lock = _lock(folder / ".lock")
+            lock = _lock(folder / LOCK)
         except OSError:
             continue
         if lock is None:

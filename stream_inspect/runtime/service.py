@@ -21,7 +21,7 @@ from stream_inspect.store.events import EventStore
 
 
 class Interrupts:
-    """Ctrl-C and SIGTERM: the first asks to stop, the second means now."""
+    """Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, the second means now."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -36,7 +36,7 @@ class Interrupts:
     @contextmanager
     def installed(self) -> Iterator[Interrupts]:
         """Handle both signals while inside, and put the old handlers back."""
-        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             yield self
         finally:
@@ -73,6 +73,9 @@ def serve(
             while not interrupts.stop.wait(WATCH_EVERY_S):
                 supervisor.watch()
                 if until(supervisor):
+                    break
+                if supervisor.all_ended:
+                    logger.info("every camera has come to its end")
                     break
             logger.info("stopping")
             started_s = time.monotonic()
