@@ -113,14 +113,13 @@ def test_every_video_of_the_sample_material_replays(name, sample_data, tmp_path)
     video = sample_data / name
     used = config(belt=False, camera={"sampling": {"rate_hz": 0.5}}, **MODELS)
     summary = replay(video, used, tmp_path / "out")
+    times = times_of(video)
     assert summary.frames.residual == 0
     assert summary.frames.dropped == {}
-    assert summary.frames.captured == len(times_of(video))
+    assert summary.frames.captured == len(times)
     assert summary.frames.judged == len((tmp_path / "out" / "frames.jsonl").read_text().splitlines())
     assert summary.frames.judged >= summary.video.duration_s * 0.5
-    assert times_of(tmp_path / "out" / "annotated.mp4") == pytest.approx(
-        [time - times_of(video)[0] for time in times_of(video)], abs=2e-3
-    )
+    assert times_of(tmp_path / "out" / "annotated.mp4") == pytest.approx([time - times[0] for time in times], abs=2e-3)
 
 
 @pytest.mark.slow
