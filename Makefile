@@ -4,10 +4,12 @@
 #   TORCH=cuda     the CUDA build
 #   PYTHON=...     the interpreter to make the environment with, 3.11 or newer
 #   ARGS="..."     options passed on, e.g. make demo ARGS="--seconds 30 --no-browser"
+#   EXTRAS=dev,gige   also what GigE Vision cameras want (see docs/configuration.md)
 
 PYTHON ?= python3
 TORCH ?= cpu
 ARGS ?=
+EXTRAS ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' deploy/constraints.txt)
@@ -33,7 +35,7 @@ ifeq ($(TORCH),cpu)
 else
 	@$(PIP) "torch==$(TORCH_VERSION)"
 endif
-	@$(PIP) -e ".[dev]"
+	@$(PIP) -e ".[$(EXTRAS)]"
 	@rm -f $(VENV)/.ready-* && touch $@
 
 demo: $(READY)  ## watch the synthetic line being inspected

@@ -23,7 +23,7 @@ from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
 from stream_inspect.transport.zmq import ZmqChannels
 
 WATCH_EVERY_S = 0.1
-STOP_SHARE_S = {"capture": 0.6, "inspect": 0.6, "track": 0.4, "sinks": 0.9}
+STOP_SHARE_S = {"capture": 0.5, "inspect": 0.8, "track": 0.4, "sinks": 0.8}
 """How long each group of rows may take to stop in good order; what still runs then is killed. 2.5 s in all."""
 CAMERAS_WAIT_S = 30.0
 """Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
