@@ -22,7 +22,6 @@ from stream_inspect.messages import (
     AnyMessage,
     Clock,
     Condition,
-    ConditionKind,
     Event,
     EventState,
     FrameHeader,
@@ -33,8 +32,13 @@ from stream_inspect.messages import (
 )
 
 _REASONS = {Sign.LEFT: "left", Sign.LOST: "lost", Sign.INTERRUPTED: "interrupted"}
-_REPEATED = {str(ConditionKind.RECORDING_STOPPED)}
-"""Conditions whose sender says them again and again while they last."""
+_ADOPTED_SETTLE_S = 5.0
+"""Sources repeat themselves every two seconds: by now each that still says an adopted condition has said so. Until then
+one source's "all is well" does not end what another one's "it lasts" is on its way for."""
+_ADOPTED_SILENCE_S = 10.0
+"""Nobody says anything of it, good or bad: whoever knew it is no more (a camera or a rule taken out of the config)."""
+_ConditionKey = tuple[str, str]
+"""(camera, kind)"""
 CONDITION_SEVERITY = "critical"
 """A camera that sees nothing lets every defect pass."""
 
@@ -62,22 +66,28 @@ class DecideStage:
         self._events = log
         self._lives: dict[tuple[str, int], _Life] = {}
         """By (camera, track): a tracker never uses a number twice."""
-        self._conditions: dict[tuple[str, str], Event] = {}
+        self._conditions: dict[_ConditionKey, Event] = {}
+        """The open condition events."""
+        self._sources: dict[_ConditionKey, set[str]] = {}
+        """Who says at present that a condition lasts."""
+        self._adopted: dict[_ConditionKey, Condition | None] = {}
+        """Open condition events of an earlier life that no source has confirmed yet, each with the last denial."""
+        self._adopted_mono_ns: int | None = None
         self._numbers: dict[tuple[str, int, str], int] = {}
         self._unwritten: list[Event] = []
         self._stuck = False
         self._log = get_logger(__name__, stage="decide")
 
     def open(self) -> None:
-        """Take over what an earlier life left open. What cannot be followed any more goes out cleared, at first tick.
+        """Take over what an earlier life left open.
 
-        Defects were followed by tracks that are gone. A condition lasts until its sender takes it back, and senders say
-        once at their own start that all is well; only one that is repeated while it lasts need not be kept.
+        Defects were followed by tracks that are gone: they go out cleared, at the first tick. Conditions are adopted:
+        their sources repeat how they stand, which confirms or ends them.
         """
-        known = {"", *(camera.name for camera in self._config.cameras)}
         for event in self._events.open_events():
-            if event.kind == "condition" and event.camera in known and event.name not in _REPEATED:
+            if event.kind == "condition":
                 self._conditions[event.camera, event.name] = event
+                self._adopted[event.camera, event.name] = None
                 metrics.CONDITION.labels(event.camera, event.name).set(1)
             else:
                 self._unwritten.append(_cleared(event, reason=_REASONS[Sign.INTERRUPTED]))
@@ -93,6 +103,7 @@ class DecideStage:
         return self._write()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        self._unwritten += self._give_up_adopted(now_mono_ns)
         return self._write()
 
     def undelivered(self, output: Output) -> None:
@@ -204,17 +215,44 @@ class DecideStage:
         )
 
     def _condition(self, condition: Condition) -> list[Event]:
+        """Take a level: a condition lasts while any source says so, and saying it twice changes nothing."""
         key = (condition.camera, str(condition.kind))
+        sources = self._sources.setdefault(key, set())
         event = self._conditions.get(key)
-        if condition.active and event is None:
-            event = self._begun(condition)
-            self._conditions[key] = event
+        if condition.active:
+            sources.add(condition.source)
+            self._adopted.pop(key, None)
+            if event is not None:
+                return []
+            event = self._conditions[key] = self._begun(condition)
             return [event]
-        if not condition.active and event is not None:
-            del self._conditions[key]
-            ended_utc_ns = max(event.first_seen_utc_ns, condition.utc_ns)
-            return [_cleared(event, reason=condition.detail, last_seen_utc_ns=ended_utc_ns)]
+        sources.discard(condition.source)
+        if key in self._adopted:
+            self._adopted[key] = condition
+        elif event is not None and not sources:
+            return [self._ended(event, condition)]
         return []
+
+    def _give_up_adopted(self, now_mono_ns: int) -> list[Event]:
+        """End the adopted conditions that have been denied, or of which nobody has said anything."""
+        if not self._adopted:
+            return []
+        if self._adopted_mono_ns is None:
+            self._adopted_mono_ns = now_mono_ns
+        waited_s = (now_mono_ns - self._adopted_mono_ns) / 1e9
+        events = []
+        for key, denial in list(self._adopted.items()):
+            if waited_s >= (_ADOPTED_SILENCE_S if denial is None else _ADOPTED_SETTLE_S):
+                del self._adopted[key]
+                events.append(self._ended(self._conditions[key], denial))
+        return events
+
+    def _ended(self, event: Event, denial: Condition | None) -> Event:
+        del self._conditions[event.camera, event.name]
+        if denial is None:
+            return _cleared(event, reason=_REASONS[Sign.INTERRUPTED])
+        ended_utc_ns = max(event.first_seen_utc_ns, denial.utc_ns)
+        return _cleared(event, reason=denial.detail, last_seen_utc_ns=ended_utc_ns)
 
     def _begun(self, condition: Condition) -> Event:
         frame = condition.frame

@@ -84,8 +84,11 @@ def tracked(seq: int, *tracks: TrackUpdate, ended: list[TrackUpdate] | None = No
     )
 
 
-def condition(active: bool, at_s: float = 0.0, kind: ConditionKind = ConditionKind.BLACK, camera="top") -> Condition:
+def condition(
+    active: bool, at_s: float = 0.0, kind: ConditionKind = ConditionKind.BLACK, camera="top", source="capture.top"
+) -> Condition:
     return Condition(
+        source=source,
         camera=camera,
         kind=kind,
         active=active,

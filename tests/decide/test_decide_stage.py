@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_inspect.decide.event_log import MemoryLog
 from stream_inspect.decide.stage import DecideStage
@@ -195,32 +197,78 @@ def test_kinds_and_cameras_have_conditions_of_their_own():
     ]
 
 
+def test_a_level_said_again_changes_nothing():
+    stage, log = started()
+    said = [condition(active, at_s) for at_s, active in enumerate([False, True, True, True, False, False])]
+    found = [event for one in said for event in told(stage, one, one)]
+    assert [event.state for event in found] == ["confirmed", "cleared"]
+    assert log.events == found
+
+
+def model_failed(active: bool, source: str):
+    return condition(active, kind=ConditionKind.MODEL_FAILED, camera="", source=source)
+
+
+def test_a_condition_lasts_while_any_source_says_so():
+    stage, _ = started()
+    assert len(told(stage, model_failed(True, "inspect.0"))) == 1
+    assert told(stage, model_failed(False, "inspect.1"), model_failed(True, "inspect.2")) == []
+    assert told(stage, model_failed(False, "inspect.0")) == []
+    assert [event.state for event in told(stage, model_failed(False, "inspect.2"))] == ["cleared"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["inspect.0", "inspect.1", "inspect.2"]), st.booleans()), max_size=30))
+def test_whatever_the_sources_say_the_event_is_open_while_one_of_them_says_active(said: list[tuple[str, bool]]):
+    stage, log = started()
+    levels: dict[str, bool] = {}
+    for source, active in said:
+        told(stage, model_failed(active, source))
+        levels[source] = active
+        assert len(log.open_events()) == any(levels.values())
+
+
 def test_a_condition_outlives_a_restart_of_decide_and_ends_with_its_end():
     first, log = started()
     (begun,) = told(first, condition(True, 1.0))
     second, _ = started(log)
     assert events(second.tick(0)) == []
-    assert told(second, condition(True, 2.0)) == []
+    assert told(second, condition(True, 1.0)) == []
+    assert events(second.tick(60 * S)) == []
     (ended,) = told(second, condition(False, 3.0))
     assert (ended.id, ended.state) == (begun.id, "cleared")
 
 
-def test_a_condition_that_its_sender_repeats_begins_anew():
+def test_an_adopted_condition_that_is_over_ends_once_every_source_has_had_its_say():
     first, log = started()
-    full = condition(True, kind=ConditionKind.RECORDING_STOPPED, camera="")
-    told(first, full)
+    (begun,) = told(first, model_failed(True, "inspect.0"))
     second, _ = started(log)
-    assert [event.reason for event in events(second.tick(0))] == ["interrupted"]
-    assert [event.id for event in told(second, full)] == ["-0-recording_stopped-2"]
+    assert events(second.tick(100 * S)) == []
+    assert told(second, model_failed(False, "inspect.1")) == []
+    assert events(second.tick(104 * S)) == []
+    (ended,) = events(second.tick(105 * S))
+    assert (ended.id, ended.state, ended.reason) == (begun.id, "cleared", "")
+    assert events(second.tick(200 * S)) == []
 
 
-def test_a_condition_of_a_camera_that_is_no_more_is_cleared():
+def test_an_adopted_condition_is_not_ended_by_a_source_that_never_said_it():
+    first, log = started()
+    told(first, model_failed(True, "inspect.0"))
+    second, _ = started(log)
+    second.tick(0)
+    assert told(second, model_failed(False, "inspect.1"), model_failed(True, "inspect.0")) == []
+    assert events(second.tick(60 * S)) == []
+    assert told(second, model_failed(False, "inspect.1")) == []
+    assert len(told(second, model_failed(False, "inspect.0"))) == 1
+
+
+def test_an_adopted_condition_of_which_nobody_speaks_is_cleared_as_interrupted():
     first, log = started()
     told(first, condition(True, camera="side"))
-    only_top = config().only_camera("top")
-    second = DecideStage(only_top, log)
-    second.open()
-    assert [event.reason for event in events(second.tick(0))] == ["interrupted"]
+    second, _ = started(log)
+    assert events(second.tick(100 * S)) == []
+    assert events(second.tick(109 * S)) == []
+    assert [event.reason for event in events(second.tick(110 * S))] == ["interrupted"]
+    assert log.open_events() == []
 
 
 def test_every_history_of_a_track_tells_at_most_a_beginning_and_an_end():
