@@ -6,7 +6,7 @@
 - BAD_FRAMES: a notable share of frames arrives damaged.
 
 Each begins only after it has lasted, and ends only after it has been gone for a while. Until the first decision a
-condition is unknown; a camera found well says so once, so that an event left open by an earlier run ends.
+condition is unknown; that a camera was found well is a change too.
 """
 
 from __future__ import annotations

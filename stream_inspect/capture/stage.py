@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,13 +16,15 @@ from stream_inspect.capture.worker import Damaged, Grabbed, ReadLoop
 from stream_inspect.config.models import Camera as CameraConfig
 from stream_inspect.config.models import Transport
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import AnyMessage, Condition, Credit, DueFrame, FrameHeader, FrameId, Output
+from stream_inspect.messages import AnyMessage, Condition, ConditionKind, Credit, DueFrame, FrameHeader, FrameId, Output
 from stream_inspect.transport.ledger import CameraLedger, DropCause
 
 _TICKET_LIFE_S = 3.0
 """A worker repeats an unanswered credit every second: an older ticket is that of a worker which is no more."""
 _HANG_LIMIT_S = 10.0
 """A call to the camera's library that lasts longer, by twice the configured time-outs, does not come back any more."""
+_REPEAT_CONDITIONS_S = 2.0
+"""Whoever has been restarted, or did not hear it the first time, knows again how the camera stands after so long."""
 _S = 1e-9
 
 
@@ -66,7 +67,9 @@ class CaptureStage:
         self._session = -1
         self._waiting: FrameHeader | None = None
         self._tickets: dict[str, tuple[Credit, int]] = {}
-        self._unsent: deque[Output] = deque()
+        self._levels: dict[ConditionKind, Condition] = {}
+        """How each condition stands, as far as it is known; the time in it is when its sign first showed."""
+        self._levels_due_s = 0.0
         self._latest: FrameHeader | None = None
 
     @property
@@ -108,8 +111,6 @@ class CaptureStage:
         """What the reader has brought since."""
         reader = self._reader
         assert reader is not None
-        for _ in range(len(self._unsent)):  # and not while: what finds the mailbox full again is appended
-            yield self._unsent.popleft()
         reader.clear_wake()
         ended = reader.ended  # before taking: what was handed over before the end is taken below
         emptied = False
@@ -131,13 +132,14 @@ class CaptureStage:
             else:
                 self._watch.fps = reader.info.fps if reader.info else None
                 yield from self._conditions(self._watch.tick(time.monotonic()))
+        if now_mono_ns * _S >= self._levels_due_s:
+            self._levels_due_s = now_mono_ns * _S + _REPEAT_CONDITIONS_S
+            yield from [Output("conditions", level) for level in self._levels.values()]
 
     def undelivered(self, output: Output) -> None:
-        """A due frame whose worker's mailbox is full is dropped; a condition is sent again."""
+        """A due frame whose worker's mailbox is full is dropped; a condition is repeated soon anyway."""
         if isinstance(output.message, DueFrame):
             self._ledger.drop(output.message.header.ledger_index, DropCause.TRANSPORT_MAILBOX_FULL)
-        elif isinstance(output.message, Condition):
-            self._unsent.append(output)
 
     def close(self) -> None:
         """Stop reading, and account for what still waits."""
@@ -219,15 +221,14 @@ class CaptureStage:
         for change in changes:
             metrics.CONDITION.labels(self._config.name, change.kind.value).set(change.active)
             since_ns = round(change.since_s / _S)
-            yield Output(
-                "conditions",
-                Condition(
-                    camera=self._config.name,
-                    kind=change.kind,
-                    active=change.active,
-                    detail=change.detail,
-                    mono_ns=since_ns,
-                    utc_ns=now_utc_ns - (now_mono_ns - since_ns),
-                    frame=self._latest,
-                ),
+            level = self._levels[change.kind] = Condition(
+                camera=self._config.name,
+                kind=change.kind,
+                active=change.active,
+                source=f"capture.{self._config.name}",
+                detail=change.detail,
+                mono_ns=since_ns,
+                utc_ns=now_utc_ns - (now_mono_ns - since_ns),
+                frame=self._latest,
             )
+            yield Output("conditions", level)

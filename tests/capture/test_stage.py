@@ -17,13 +17,14 @@ from stream_inspect.capture.stage import CameraHangsError
 from stream_inspect.capture.synthetic import make_line
 from stream_inspect.config.models import Camera as CameraConfig
 from stream_inspect.config.models import SyntheticSource, Transport
-from stream_inspect.messages import ConditionKind
+from stream_inspect.messages import Condition, ConditionKind
 from stream_inspect.transport.ring import RingError, StaleFrameError
 from tests.capture.harness import WORKER_OWNER, StageHarness
 from tests.capture.scripted_camera import ScriptedCamera, Step
 from tests.capture.videos import write_video
 
 Scripted = Callable[..., StageHarness]
+FRAME_AND_WAIT: list[list[Step]] = [[pts, lambda: time.sleep(0.04)] for pts in range(0, 8000, 40)]
 
 
 @pytest.fixture
@@ -130,14 +131,25 @@ def test_a_due_frame_that_finds_its_mailbox_full_is_counted(scripted: Scripted) 
     release.set()
 
 
-def test_a_condition_that_finds_its_mailbox_full_is_sent_later(scripted: Scripted) -> None:
-    harness = scripted(*[CameraError("refused")] * 100)
+def test_conditions_are_levels_repeated_with_the_time_of_their_beginning(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_inspect.capture.stage._REPEAT_CONDITIONS_S", 0.2)
+    harness = scripted([lambda: time.sleep(0.04), *itertools.chain.from_iterable(FRAME_AND_WAIT)])
+
+    def said(kind: ConditionKind) -> list[Condition]:
+        return [condition for condition in harness.conditions if condition.kind is kind]
+
     harness.full_mailboxes.add("conditions")
-    harness.run(lambda: len(harness.stage._unsent) > 0)
+    harness.run(lambda: len(harness.frames) > 25)
     assert harness.conditions == []
     harness.full_mailboxes.clear()
-    harness.run(lambda: bool(harness.conditions))
-    assert [(c.kind, c.active) for c in harness.conditions] == [(ConditionKind.NO_SIGNAL, True)]
+    harness.run(lambda: len(said(ConditionKind.BLACK)) >= 3)
+    black = said(ConditionKind.BLACK)
+    assert {(level.active, level.source) for level in black} == {(False, "capture.c1")}
+    assert len({level.mono_ns for level in black}) == 1
+
+    assert set(harness.stage._levels) == {condition.kind for condition in harness.conditions}
 
 
 def test_a_camera_that_cannot_be_reached_is_reported_and_its_coming_back_too(scripted: Scripted) -> None:
