@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -139,23 +140,34 @@ class Mosquitto:
 
 
 class Subscriber:
-    """A subscriber with a persistent session that comes back by itself; remembers all it ever got, in order."""
+    """A subscriber with a persistent session (QoS 1) that comes back by itself; remembers all it ever got, in order.
+
+    With `holds_acks` it answers nothing by itself: `acknowledge` does, for all that it has got.
+    """
 
     def __init__(
-        self, port: int, topic: str, client_id: str = "subscriber", qos: int = 1, **tls_and_password: str
+        self,
+        port: int,
+        topic: str,
+        client_id: str = "subscriber",
+        *,
+        holds_acks: bool = False,
+        **tls_and_password: str,
     ) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
         self.properties: list[Properties] = []
+        self.repeated_by_broker = 0
+        self._held: deque[int] = deque()
         self.is_subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5, manual_ack=holds_acks)
         self._client.reconnect_delay_set(0.05, 0.1)
         if "ca_file" in tls_and_password:
             self._client.tls_set(ca_certs=tls_and_password["ca_file"])
         if "password" in tls_and_password:
             self._client.username_pw_set("inspector", tls_and_password["password"])
-        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=qos)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self.is_subscribed.set()
-        self._client.on_disconnect = lambda *_: self.is_subscribed.clear()
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         keep = Properties(PacketTypes.CONNECT)
         keep.SessionExpiryInterval = 3600
@@ -166,6 +178,18 @@ class Subscriber:
     def _on_message(self, _client, _data, message) -> None:
         self.messages.append((message.topic, message.payload, message.retain))
         self.properties.append(message.properties)
+        self.repeated_by_broker += message.dup
+        self._held.append(message.mid)
+
+    def _on_disconnect(self, *_: object) -> None:
+        self._held.clear()  # their ids mean nothing to the next connection: the broker sends them again
+        self.is_subscribed.clear()
+
+    def acknowledge(self) -> None:
+        """Answer all that was held, and return when the answers are on their way."""
+        while self._held:
+            self._client.ack(self._held.popleft(), 1)
+        assert wait_until(lambda: not self._client.want_write())
 
     def close(self) -> None:
         self._client.disconnect()
