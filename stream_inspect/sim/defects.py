@@ -21,9 +21,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "metal plate": ("scratch", "crack", "hole", "rust", "stain", "dent"),
     "washer": ("scratch", "crack", "rust", "stain", "dent"),
     "bottle cap": ("scratch", "crack", "hole", "stain", "dent"),
-    "circuit board": ("scratch", "crack", "hole", "rust", "stain"),
+    "circuit board": ("scratch", "hole", "rust", "stain"),
 }
-"""Which defects a kind of part can have. Plastic does not rust, boards do not dent, and a washer has its hole."""
+"""What a kind of part can have: plastic does not rust, boards neither dent nor crack, a washer has its bore."""
 
 
 @dataclass(slots=True)

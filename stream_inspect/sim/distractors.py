@@ -10,6 +10,9 @@ from stream_inspect.sim.canvas import Canvas
 
 U8 = npt.NDArray[np.uint8]
 
+_PAPERS = ((70, 205, 242), (150, 190, 245), (80, 222, 205))
+"""Yellow, pale orange and lime."""
+
 
 def draw_label(colour: Canvas, rng: np.random.Generator) -> U8:
     """Stick a paper label with print or a barcode on the part; returns its cover, (h, w) uint8."""
@@ -17,9 +20,10 @@ def draw_label(colour: Canvas, rng: np.random.Generator) -> U8:
     room_x = colour.width_px / colour.px_per_mm / 2 - size[0] / 2 - 14
     room_y = colour.height_px / colour.px_per_mm / 2 - size[1] / 2 - 14
     centre = (float(rng.uniform(-room_x, room_x)), float(rng.uniform(-room_y, room_y)))
-    paper = rng.uniform(215, 245)
+    # Coloured paper: at the detector's scale white paper with black bars is a broad scratch, for us as well.
+    paper = np.asarray(_PAPERS[int(rng.integers(len(_PAPERS)))]) * rng.uniform(0.92, 1.05)
     colour.box((centre[0] + 1, centre[1] + 1), size, (90, 90, 90))
-    colour.box(centre, size, (paper, paper, paper))
+    colour.box(centre, size, np.minimum(paper, 255))
     if rng.random() < 0.5:
         _barcode(colour, rng, centre, size)
     else:
@@ -53,7 +57,7 @@ def draw_glint(bgr: U8, alpha: U8, rng: np.random.Generator, px_per_mm: float) -
     cover = np.zeros((height, width), np.uint8)
     centre = (round(width * rng.uniform(0.25, 0.75)), round(height * rng.uniform(0.25, 0.75)))
     axes = (round(rng.uniform(16, 40) * px_per_mm), round(rng.uniform(6, 12) * px_per_mm))
-    strength = float(rng.uniform(90, 170))
+    strength = float(rng.uniform(60, 120))
     cv2.ellipse(cover, centre, axes, float(rng.uniform(0, 180)), 0, 360, (strength,), -1)
     soft = cv2.GaussianBlur(cover, (0, 0), max(0.6, 7.0 * px_per_mm))
     share = soft.astype(np.float32)[:, :, None] / np.float32(255)

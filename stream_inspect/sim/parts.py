@@ -127,7 +127,7 @@ def _turned(colour: Canvas, rng: np.random.Generator) -> npt.NDArray[np.float32]
 
 
 _CAP_COLOURS: Sequence[Colour] = (
-    (48, 44, 190), (178, 92, 36), (72, 148, 54), (40, 182, 214), (206, 206, 204), (60, 120, 222),
+    (48, 44, 190), (178, 92, 36), (72, 148, 54), (40, 182, 214), (60, 120, 222),
 )  # fmt: skip
 
 

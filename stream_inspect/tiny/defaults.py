@@ -20,6 +20,9 @@ PART_PROMPTS: dict[str, tuple[str, ...]] = {
 }
 """Kind of part -> its prompts."""
 
+COUNTER_PROMPTS: tuple[str, ...] = ("label", "sticker", "barcode label")
+"""Counter-prompts for every defect: where the detector sees rather a label, there is no defect."""
+
 MARKING_PROMPTS: dict[str, tuple[str, ...]] = {"label": ("label", "sticker", "barcode label", "tag")}
 """Things on parts that are no defect; useful as counter-prompts."""
 

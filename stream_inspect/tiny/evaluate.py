@@ -24,7 +24,7 @@ from stream_inspect.picture import UInt8Array
 from stream_inspect.sim import SyntheticFrame, SyntheticLine
 from stream_inspect.sim.truth import ObjectTruth
 from stream_inspect.tiny import figures
-from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS
+from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, COUNTER_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS
 from stream_inspect.tiny.export import DETECTOR_FOLDER, SEGMENTER_FOLDER
 from stream_inspect.tiny.figures import Hit, Judged
 from stream_inspect.tiny.vocabulary import OFF_DOMAIN
@@ -68,7 +68,11 @@ def make_engine(folder: Path, threshold: float, segment: bool) -> InspectionEngi
 
 def defects(threshold: float) -> list[Defect]:
     """The six defects as a configuration would give them."""
-    return [Defect(name=n, prompts=list(words), threshold=threshold) for n, words in DEFECT_PROMPTS.items()]
+    counter = list(COUNTER_PROMPTS)
+    return [
+        Defect(name=name, prompts=list(words), counter_prompts=counter, threshold=threshold)
+        for name, words in DEFECT_PROMPTS.items()
+    ]
 
 
 def sample(seeds: Iterable[int]) -> Iterable[tuple[int, int, SyntheticLine]]:
