@@ -24,6 +24,7 @@ _KEEP_TRACKS_S = 5.0
 _HOLD_S = 1.2
 """The live picture runs ahead of judging, so the newest judged frame may be this old: its boxes are moved on."""
 _PANEL_EVERY_S = 1.0
+_FORGET_RINGS_EVERY_S = 1.0
 _PANEL_SIZE_PX = (960, 540)
 _BLACK_BGR = (24, 20, 18)
 _WARNING_BGR = (60, 60, 240)
@@ -55,6 +56,7 @@ class LiveStage:
         self._height_px = config.web.live_height_px
         self._period_ns = int(1e9 / config.web.live_rate_hz)
         self._ring = RingReader(ring_dir)
+        self._forget_rings_mono_ns = 0
         severity = severities(config.defects)
         now_ns = time.monotonic_ns()
         self._views = {
@@ -86,6 +88,9 @@ class LiveStage:
 
     def tick(self, now_mono_ns: int) -> Iterator[Output]:
         """A picture of each camera whose turn it is and that has a new frame; a panel of each that has none."""
+        if now_mono_ns >= self._forget_rings_mono_ns:
+            self._forget_rings_mono_ns = now_mono_ns + int(_FORGET_RINGS_EVERY_S * 1e9)
+            self._ring.forget_gone()
         for view in self._views.values():
             if now_mono_ns < view.next_mono_ns:
                 continue

@@ -45,6 +45,10 @@ class RingError(StreamInspectError):
     """The ring cannot be made, or what a header points at is no slot of a ring of ours."""
 
 
+class NoRoomError(RingError):
+    """There is not memory enough for the ring now: there may be once readers have let go of one that was taken away."""
+
+
 class StaleFrameError(RingError):
     """The frame is gone: its slot was written again, is being written, or its ring was taken away."""
 
@@ -111,7 +115,7 @@ class RingWriter:
     """The one writer of a ring file. Used by one thread.
 
     The file (mode 0600) appears under its name only when it is whole, and replaces one left there by an earlier life.
-    Raises `RingError` where the memory for all slots cannot be had: it is taken here, not at the first write, which
+    Raises `NoRoomError` where the memory for all slots cannot be had: it is taken here, not at the first write, which
     would end the process with a bus error.
     """
 
@@ -185,7 +189,7 @@ def _creation_error(error: OSError, path: Path, layout: _Layout) -> RingError:
     if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT):
         return RingError(f"cannot make the frame ring {path}: {error.strerror}")
     usage = os.statvfs(path.parent)
-    return RingError(
+    return NoRoomError(
         f"the frame ring {path.name} ({layout.slot_count} frames of {layout.width_px}x{layout.height_px} px) needs "
         f"{math.ceil(layout.file_bytes / _MB)} MB in {path.parent}, which has {usage.f_bavail * usage.f_frsize // _MB} "
         "MB left: give it more (a container: --shm-size), or lower transport.ring_s or transport.ring_max_mb, or set "
@@ -214,6 +218,14 @@ class _Mapped:
         finally:
             os.close(descriptor)
         self.generations = self.layout.generations(self.memory)
+
+    def is_at(self, path: str) -> bool:
+        """Whether this is still the file of that name, and not one taken away or replaced."""
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
 
 
 def _read_layout(descriptor: int, status: os.stat_result, path: Path) -> _Layout:
@@ -264,6 +276,14 @@ class RingReader:
         yield _picture(header, mapped.layout.slot(mapped.memory, slot.index))
         _check_generation(slot, mapped)
 
+    def forget_gone(self) -> None:
+        """Let go of the rings whose files are no more, which frees their memory. Call about once a second.
+
+        A camera that begins again, or changes its size, may find room for its new ring only then.
+        """
+        for path in [path for path, mapped in self._mapped.items() if not mapped.is_at(path)]:
+            del self._mapped[path]
+
     def close(self) -> None:
         """Let go of all rings."""
         self._mapped.clear()
@@ -273,7 +293,11 @@ class RingReader:
         if slot is None:
             raise RingError(f"frame {header.id.seq} of {header.id.camera} has no slot in a ring")
         mapped = self._mapped.get(slot.path) or self._map(slot.path)
-        if _generation_of(slot, mapped) != slot.generation and self._replaced(slot.path, mapped):
+        if (
+            _generation_of(slot, mapped) != slot.generation
+            and os.path.exists(slot.path)
+            and not mapped.is_at(slot.path)
+        ):
             mapped = self._map(slot.path)
         if (header.width_px, header.height_px) != (mapped.layout.width_px, mapped.layout.height_px):
             raise RingError(
@@ -287,20 +311,9 @@ class RingReader:
         path = Path(path_text)
         if path.parent != self._directory or path.name in ("", "..") or "\0" in path_text:
             raise RingError(f"{path_text!r} is not in the ring directory {self._directory}")
-        # A new ring is the sign that old ones may have gone: their memory is freed when the last reader lets go.
-        for known in [known for known in self._mapped if not os.path.exists(known)]:
-            del self._mapped[known]
-        self._mapped.pop(path_text, None)
+        self.forget_gone()  # a new ring is the sign that old ones may have gone
         mapped = self._mapped[path_text] = _Mapped(path)
         return mapped
-
-    @staticmethod
-    def _replaced(path: str, mapped: _Mapped) -> bool:
-        try:
-            status = os.stat(path, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return (status.st_dev, status.st_ino) != mapped.identity
 
 
 def _picture(header: FrameHeader, i420: UInt8Array) -> Picture:

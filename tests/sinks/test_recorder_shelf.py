@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import pytest
 
-from stream_inspect.messages import Condition, ConditionKind, Output
+from stream_inspect.messages import Condition, Output
 from stream_inspect.sinks.recorder.durable import durable_file
 from stream_inspect.sinks.recorder.shelf import Item, Limits, Shelf
 from stream_inspect.sinks.recorder.stage import RecorderStage
@@ -184,33 +184,34 @@ def test_a_disk_that_hangs_is_never_waited_for(folder: Path) -> None:
         assert set(refused) == {"disk_slow"}, "what does not fit into the queue is refused, with its cause"
 
 
-def test_the_stage_says_when_recording_stops_and_begins_and_says_it_again(
+def test_the_stage_says_when_recording_stops_and_begins_and_repeats_how_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ring").mkdir()
-    monkeypatch.setattr("stream_inspect.sinks.recorder.stage._SAY_AGAIN_S", 0.2)
+    monkeypatch.setattr("stream_inspect.sinks.recorder.stage._REPEAT_CONDITION_S", 0.2)
     stage = RecorderStage(config(tmp_path), ring_dir=tmp_path / "ring", state_dir=tmp_path)
     stage.open()
 
-    def told() -> list[bool]:
+    def told() -> list[tuple[bool, int]]:
         outputs: list[Output] = list(stage.tick(time.monotonic_ns()))
         conditions = [output.message for output in outputs if isinstance(output.message, Condition)]
-        assert all((one.camera, one.kind) == ("", ConditionKind.RECORDING_STOPPED) for one in conditions)
-        return [one.active for one in conditions]
+        assert all((c.camera, c.kind, c.source) == ("", "recording_stopped", "recorder") for c in conditions)
+        return [(one.active, one.mono_ns) for one in conditions]
 
-    assert told() == [False], "a condition that an earlier life has left is ended"
-    assert told() == []
-    stage._shelf._trouble = "no room"
-    assert told() == [True]
+    ((active, well_since_ns),) = told()
+    assert not active
     assert told() == []
     time.sleep(0.25)
-    assert told() == [True], "whoever was told may have been restarted"
+    assert told() == [(False, well_since_ns)]
+    stage._shelf._trouble = "no room"
+    ((active, stopped_ns),) = told()
+    assert active
+    assert stopped_ns > well_since_ns
+    assert told() == []
+    time.sleep(0.25)
+    assert told() == [(True, stopped_ns)], "the time stays that of the beginning"
     stage._shelf._trouble = ""
-    (output,) = stage.tick(time.monotonic_ns())
-    assert isinstance(output.message, Condition)
-    assert not output.message.active
-    stage.undelivered(output)
-    assert told() == [False], "an undelivered condition is told again"
+    assert [active for active, _ in told()] == [False]
     stage.close()
 
 
@@ -229,7 +230,8 @@ def test_while_recording_is_stopped_events_are_counted_and_judging_goes_on(small
         assert list(stage.process(batch)) == []
         active += [output.message.active for output in stage.tick(time.monotonic_ns())]
         time.sleep(0.005)
-    assert active == [False, True]
+    assert active[:2] == [False, True]
+    assert all(active[1:])
     assert [path.name for path in (small_disk / "pictures").iterdir()] == []
     stage.close()
     belt.close()

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from stream_inspect.messages import RingSlot
 from stream_inspect.picture import i420_shape
-from stream_inspect.transport.ring import MIN_SLOTS, RingError, RingReader, RingWriter, StaleFrameError, slot_count
+from stream_inspect.transport.ring import (
+    MIN_SLOTS,
+    NoRoomError,
+    RingError,
+    RingReader,
+    RingWriter,
+    StaleFrameError,
+    slot_count,
+)
 from tests.transport.frames import header
 
 W, H = 64, 48
@@ -135,10 +143,33 @@ def test_a_ring_taken_away_is_stale_and_its_mapping_is_let_go(tmp_path: Path, re
     second = RingWriter(tmp_path / "cam.1.ring", 2, 32, 32)
     reader.read(at(write(second, 2), 32, 32))
     second.close()
-    with open("/proc/self/maps") as maps:
-        assert not [line for line in maps if "cam.0.ring" in line and " r--s " in line]
+    assert maps_of("cam.0.ring") == []
     with pytest.raises(StaleFrameError, match="gone"):
         RingReader(tmp_path).read(at(slot))
+
+
+def maps_of(name: str) -> list[str]:
+    with open("/proc/self/maps") as maps:
+        return [line for line in maps if name in line and " r--s " in line]
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["taken away", "replaced"])
+def test_a_reader_without_frames_lets_go_of_a_ring_that_is_no_more(
+    tmp_path: Path, reader: RingReader, replaced: bool
+) -> None:
+    gone, kept = RingWriter(tmp_path / "gone.0.ring", 2, W, H), RingWriter(tmp_path / "kept.0.ring", 2, W, H)
+    for writer in (gone, kept):
+        reader.read(at(write(writer, 1)))
+    reader.forget_gone()
+    assert (len(maps_of("gone.0.ring")), len(maps_of("kept.0.ring"))) == (1, 1)
+    gone.close()
+    successor = RingWriter(tmp_path / "gone.0.ring", 2, W, H) if replaced else None
+    reader.forget_gone()
+    assert (len(maps_of("gone.0.ring")), len(maps_of("kept.0.ring"))) == (0, 1)
+    if successor:
+        assert (reader.read(at(write(successor, 2))).i420 == 2).all()
+        successor.close()
+    kept.close()
 
 
 def test_the_file_is_private_and_goes_with_the_writer(tmp_path: Path) -> None:
@@ -225,7 +256,7 @@ def test_too_little_room_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * 1024, hard))  # as ENOSPC, but without filling a disk
     try:
-        with pytest.raises(RingError, match=r"needs 133 MB in .*ring_s.*ring_dir"):
+        with pytest.raises(NoRoomError, match=r"needs 133 MB in .*ring_s.*ring_dir"):
             RingWriter(tmp_path / "cam.0.ring", 100, 1280, 720)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -42,8 +42,8 @@ _BUDGET_S = 0.02
 _CLOSE_BUDGET_S = 0.3
 _FRAME_COMES_WITHIN_S = 1.0
 """An event may overtake the header and the tracks of its frame, which come by other sockets."""
-_SAY_AGAIN_S = 10.0
-"""A condition that lasts is told again, in case that the one who was told has been restarted."""
+_REPEAT_CONDITION_S = 2.0
+_FORGET_RINGS_EVERY_S = 1.0
 _WAITING_EVENTS_MAX = 1024
 _STILLS_MAX = 64
 _DAY_S = 86400.0
@@ -73,8 +73,11 @@ class RecorderStage:
         self._waiting: list[tuple[float, Event]] = []
         self._stills: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
-        self._told_trouble: str | None = None
-        self._tell_again_s = 0.0
+        self._forget_rings_s = 0.0
+        self._trouble: str | None = None
+        self._trouble_since_ns = (0, 0)
+        """(monotonic, UTC) time at which recording stopped or began."""
+        self._condition_due_s = 0.0
         self._logger = log.get_logger("recorder")
         self.wake_fd: int | None = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -111,11 +114,13 @@ class RecorderStage:
             for clip in reel.take_finished(now_mono_ns):
                 self._put_clip(clip)
         self._wake(more)
-        return self._conditions(now_mono_ns)
+        if now_mono_ns / 1e9 >= self._forget_rings_s:
+            self._forget_rings_s = now_mono_ns / 1e9 + _FORGET_RINGS_EVERY_S
+            self._ring.forget_gone()
+        return self._condition(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
-        """The mailbox of conditions is full: tell it again at the next turn."""
-        self._told_trouble = None
+        """The mailbox of conditions is full: it is repeated soon anyway."""
 
     def close(self) -> None:
         """End the open clips with what there is, write what is waiting, for a short while."""
@@ -250,17 +255,22 @@ class RecorderStage:
 
     # --- conditions ---
 
-    def _conditions(self, now_mono_ns: int) -> list[Output]:
-        trouble, now_s = self._shelf.trouble, now_mono_ns / 1e9
-        if trouble == self._told_trouble and not (trouble and now_s >= self._tell_again_s):
+    def _condition(self, now_mono_ns: int) -> list[Output]:
+        """Whether recording is stopped: at once when it changes, and every two seconds."""
+        before, self._trouble = self._trouble, self._shelf.trouble
+        if before is None or bool(self._trouble) is not bool(before):
+            self._trouble_since_ns = now_mono_ns, time.time_ns()
+        if self._trouble == before and now_mono_ns / 1e9 < self._condition_due_s:
             return []
-        self._told_trouble, self._tell_again_s = trouble, now_s + _SAY_AGAIN_S
+        self._condition_due_s = now_mono_ns / 1e9 + _REPEAT_CONDITION_S
+        since_mono_ns, since_utc_ns = self._trouble_since_ns
         condition = Condition(
             camera="",
             kind=ConditionKind.RECORDING_STOPPED,
-            active=bool(trouble),
-            detail=trouble or "recording",
-            mono_ns=now_mono_ns,
-            utc_ns=time.time_ns(),
+            active=bool(self._trouble),
+            source="recorder",
+            detail=self._trouble or "recording",
+            mono_ns=since_mono_ns,
+            utc_ns=since_utc_ns,
         )
         return [Output("conditions", condition)]
