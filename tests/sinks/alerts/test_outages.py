@@ -6,7 +6,7 @@ that are connected before it acknowledges it to us. So the subscriber here
 - has a persistent session (QoS 1) that mosquitto has saved, and comes back by itself,
 - is connected whenever the broker is killed, and
 - answers only in between. One that answers each event breaks its connection to a dead broker by its own PUBACK, before
-  it has read all that the broker had sent: its loss, and on a busy computer some events in one run of ten.
+  it has read all that the broker had sent: its loss, and on a busy computer 25 events in one run of four.
 Nothing else is arranged: the kills come at random times in the middle of the traffic. Then all that was ever
 acknowledged must have arrived.
 """
