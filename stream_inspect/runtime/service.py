@@ -58,7 +58,9 @@ def serve(
     """
     logger = log.get_logger("service")
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
-        EventStore(events_database(config)).close()  # made, or refused, before anything depends on it
+        store = EventStore(events_database(config))  # made, or refused, before anything depends on it
+        store.register_outputs([alert.name for alert in config.alerts])  # from here on they are owed every event
+        store.close()
         supervisor = Supervisor(config, run_dir, config_path=config_path, overrides=overrides)
         server = HealthServer(supervisor, config.metrics, str(run_dir.metrics)) if config.metrics.enabled else None
         logger.info(
