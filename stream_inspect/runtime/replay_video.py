@@ -31,8 +31,8 @@ class AnnotatedVideo:
         scale = min(1.0, height_px / first.height_px)
         self._width = max(2, round(first.width_px * scale / 2) * 2)
         self._height = max(2, round(first.height_px * scale / 2) * 2)
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._container.flags |= av.container.Flags.bitexact.value  # no name and version of the muxer in the file
+        options = {"movflags": "+faststart", "fflags": "+bitexact"}  # no version of the muxer in the file
+        self._container = av.open(str(path), "w", format="mp4", options=options)
         rate = Fraction(fps or 25.0).limit_denominator(1000)
         self._stream = self._container.add_stream("libx264", rate=rate, options=_OPTIONS)
         context = self._stream.codec_context
