@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 from stream_inspect.config.models import Transport
 from stream_inspect.messages import RingSlot
 from stream_inspect.picture import UInt8Array
-from stream_inspect.transport.ring import RingWriter, slot_count
+from stream_inspect.transport.ring import NoRoomError, RingWriter, slot_count
 
 _ASSUMED_FPS = 30.0
+_ROOM_WAIT_S = 3.0
+"""Readers look once a second whether a ring they have mapped is gone: by now its memory is free, if it ever will be."""
+_ROOM_POLL_S = 0.1
 
 
 class RingSink:
@@ -27,6 +32,8 @@ class RingSink:
         self._number = 0
         self.fps: float | None = None
         """Of the source, as far as it says; decides how many slots a new ring has."""
+        self.stopping = threading.Event()
+        """Set to end the wait for room at once."""
 
     def remove_left_behind(self) -> None:
         """Remove the rings of an earlier life of this camera's process, which was killed."""
@@ -34,7 +41,10 @@ class RingSink:
             path.unlink(missing_ok=True)
 
     def slot(self, width_px: int, height_px: int) -> UInt8Array:
-        """The slot for the next picture. Raises `RingError` where a ring for it cannot be made."""
+        """The slot for the next picture. Raises `RingError` where a ring for it cannot be made.
+
+        It is a `NoRoomError` where readers may still let go of memory; they have been waited for then.
+        """
         if self._ring is None or self._size != (width_px, height_px):
             self._renew(width_px, height_px)
         assert self._ring is not None
@@ -55,6 +65,16 @@ class RingSink:
         slots = slot_count(limits.ring_s, self.fps or _ASSUMED_FPS, width_px, height_px, limits.ring_max_mb)
         self.close()  # first: the memory may not suffice for both
         path = self._ring_dir / f"{self._prefix}.{self._number}.ring"
-        self._ring = RingWriter(path, slots, width_px, height_px)
+        self._ring = self._made(path, slots, width_px, height_px)
         self._size = (width_px, height_px)
         self._number += 1
+
+    def _made(self, path: Path, slots: int, width_px: int, height_px: int) -> RingWriter:
+        """The ring, as soon as the readers of the one before have let go of it."""
+        give_up_s = time.monotonic() + _ROOM_WAIT_S
+        while True:
+            try:
+                return RingWriter(path, slots, width_px, height_px)
+            except NoRoomError:
+                if time.monotonic() >= give_up_s or self.stopping.wait(_ROOM_POLL_S):
+                    raise

@@ -3,22 +3,69 @@
 from __future__ import annotations
 
 import os
+import re
+import time
+import zlib
 from pathlib import Path
+
+from stream_inspect.log import get_logger
+
+_SLOT_BYTES = 512
+"""A sector: what a power cut tears is at most the slot being written."""
+_SLOT = re.compile(rb"session (\d{20}) check ([0-9a-f]{8})\n *\n")
 
 
 class SessionCounter:
-    """Counts in a file of its own, `state_dir/sessions/<camera>`."""
+    """Counts in a file of its own, `state_dir/sessions/<camera>`.
+
+    The file holds the last two numbers, each with a checksum in a slot of its own, and is written in place, the older
+    number first: once it is made, counting needs no room on the disk, and a number that is half written costs nothing.
+
+    A number once given is never given again. Where one slot is damaged it may have held the later number, which is
+    skipped. Where both are, counting goes on at the milliseconds since 1970: sessions begin at least 0.1 s apart, so no
+    count ever comes near it.
+    """
 
     def __init__(self, state_dir: Path, camera: str) -> None:
         self._path = state_dir / "sessions" / camera
+        self._given = 0
+        self._log = get_logger("stream_inspect.capture", stage="capture", camera=camera)
 
     def next(self) -> int:
-        """The next number, from 1; durable before it is returned. Raises OSError, or ValueError on a damaged file."""
+        """The next number, from 1; durable before it is returned. Raises OSError where that cannot be."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._make()
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            raw = os.pread(descriptor, 2 * _SLOT_BYTES, 0)
+            kept = [_unpack(raw[:_SLOT_BYTES]), _unpack(raw[_SLOT_BYTES:])]
+            number = max(self._after(kept), self._given + 1)
+            first, second = (-1 if one is None else one for one in kept)
+            os.pwrite(descriptor, _pack(number), 0 if first <= second else _SLOT_BYTES)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._given = number
+        return number
+
+    def _after(self, kept: list[int | None]) -> int:
+        whole = [number for number in kept if number is not None]
+        if len(whole) == 2:
+            return max(whole) + 1
+        # The number in the damaged slot was at most one larger than that in the other.
+        number = whole[0] + 2 if whole else max(time.time_ns(), os.stat(self._path).st_mtime_ns) // 1_000_000
+        self._log.warning(
+            "the file with the number of the last session is damaged", file=str(self._path), goes_on_with=number
+        )
+        return number
+
+    def _make(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        number = self._last() + 1
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("w", encoding="ascii") as file:
-            file.write(f"{number}\n")
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        with fresh.open("wb") as file:
+            file.write(2 * _pack(0))
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
@@ -27,17 +74,16 @@ class SessionCounter:
             os.fsync(folder)
         finally:
             os.close(folder)
-        return number
 
-    def _last(self) -> int:
-        try:
-            text = self._path.read_text(encoding="ascii")
-        except FileNotFoundError:
-            return 0
-        try:
-            return int(text)
-        except ValueError:
-            raise ValueError(
-                f"{self._path} should hold the number of the camera's last session and holds {text[:40]!r}: "
-                "write a number larger than any session in the event log into it"
-            ) from None
+
+def _pack(number: int) -> bytes:
+    digits = b"%020d" % number
+    return (b"session %s check %08x\n" % (digits, zlib.crc32(digits))).ljust(_SLOT_BYTES - 1) + b"\n"
+
+
+def _unpack(slot: bytes) -> int | None:
+    """The number in a slot, None where it is damaged."""
+    found = _SLOT.fullmatch(slot)
+    if found is None or len(slot) != _SLOT_BYTES or int(found[2], 16) != zlib.crc32(found[1]):
+        return None
+    return int(found[1])

@@ -87,6 +87,7 @@ class CaptureStage:
             self._sink,
             self._sessions.next,
             loop=bool(getattr(source, "loop", False)),
+            paced=not self._lossless,
             depth=1 if self._lossless else 8,
         )
         self._watch = ConditionWatch(

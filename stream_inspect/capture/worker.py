@@ -20,6 +20,7 @@ from stream_inspect.capture.camera import Camera, CameraError, CameraInfo, Captu
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.log import Logger, get_logger
 from stream_inspect.messages import RingSlot
+from stream_inspect.transport.ring import NoRoomError
 
 _STEADY_S = 1.0
 """A session that lasted this long worked: the next failure starts with the shortest wait again."""
@@ -27,7 +28,11 @@ _ONLY_BAD_S = 3.0
 """A source that sends nothing but damaged frames for this long has changed its codec or is garbage: connect again."""
 _REASONS_LOGGED = 5
 """Different reasons logged in one outage: a camera that is off all night says so once, not 30,000 times."""
-_JOIN_S = 2.8
+_SESSION_LEAST_S = 0.1
+"""From the beginning of one session to that of the next: a very short recording, looped, would else be nothing but
+beginnings."""
+_JOIN_S = 0.3
+"""A thread that is in the middle of a call is not waited for: its process is about to end anyway."""
 _STOP_POLL_S = 0.1
 
 
@@ -51,7 +56,9 @@ class Damaged:
 class ReadLoop:
     """Reads one camera in a thread and hands over what it gets.
 
-    `loop` begins a finite source again at its end. `depth` frames wait at most; then reading pauses until `take`.
+    `loop` begins a finite source again at its end, one frame interval after its last frame where it is `paced`. `depth`
+    frames wait at most; then reading pauses until `take`. `next_session` may raise OSError: then the session is tried
+    again later, as one that failed.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class ReadLoop:
         next_session: Callable[[], int],
         *,
         loop: bool = False,
+        paced: bool = True,
         depth: int = 8,
     ) -> None:
         self._name = name
@@ -69,6 +77,7 @@ class ReadLoop:
         self._sink = sink
         self._next_session = next_session
         self._loop = loop
+        self._paced = paced
         self._items: queue.Queue[Grabbed | Damaged] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"read-{name}", daemon=True)
@@ -105,14 +114,15 @@ class ReadLoop:
         return 0.0 if asked_s is None else now_s - asked_s
 
     def stop(self) -> bool:
-        """Stop reading, within three seconds. False: the thread hangs in a library and was left behind."""
+        """Stop reading, within 0.3 s. False: the thread is still in a call of the camera's library and left behind."""
         if self._stop.is_set():
             return not self._thread.is_alive()
         self._stop.set()
+        self._sink.stopping.set()
         if self._thread.ident is not None:
             self._thread.join(_JOIN_S)
         if self._thread.is_alive():
-            self._log.error("the read loop hangs in the camera's library and is abandoned", waited_s=_JOIN_S)
+            self._log.warning("the read loop is still in the camera's library and is abandoned", waited_s=_JOIN_S)
             return False  # its descriptor stays open: the thread may still write to it
         os.close(self.wake_fd)
         return True
@@ -143,7 +153,9 @@ class ReadLoop:
                     return
                 if not frames.good:
                     self._failed(CameraError(f"{end}, without a frame"), outage)
-            except CameraError as error:
+                elif self._paced and self.info is not None and self.info.fps:
+                    self._stop.wait(1 / self.info.fps)
+            except (CameraError, NoRoomError) as error:
                 self._failed(error, outage)
             finally:
                 self._up.set(0)
@@ -153,8 +165,9 @@ class ReadLoop:
                 backoff.reset()
             if outage.lasts:
                 self._stop.wait(backoff.next_s())
+            self._stop.wait(max(0.0, began_s + _SESSION_LEAST_S - time.monotonic()))
 
-    def _failed(self, error: CameraError, outage: _Outage) -> None:
+    def _failed(self, error: Exception, outage: _Outage) -> None:
         metrics.CAPTURE_FAILURES.labels(self._name).inc()
         outage.failed(str(error))
 
@@ -164,7 +177,10 @@ class ReadLoop:
         with self._asking():
             self.info = info = self._camera.open()
         self._sink.fps = info.fps
-        session = self._next_session()
+        try:
+            session = self._next_session()
+        except OSError as error:
+            raise CameraError(f"the number of this session cannot be kept: {error}") from error
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
         last_good_s = time.monotonic()
         while not self._stop.is_set():
@@ -182,6 +198,7 @@ class ReadLoop:
                 outage.over(info, session)
             self._hand_over(Grabbed(frame, self._sink.commit(), session, frames.good))
             frames.good += 1
+            del frame  # its picture keeps the ring in memory, and the next one may need another ring
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import structlog.testing
 from prometheus_client import REGISTRY
@@ -93,12 +94,44 @@ def test_the_end_of_a_recording_is_the_end(start: Start) -> None:
     assert loop.take() is None
 
 
-def test_a_looped_recording_begins_again_at_once_as_a_new_session(start: Start) -> None:
+def test_a_looped_recording_begins_again_as_a_new_session_one_interval_after_its_last_frame(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.capture.scripted_camera.FPS", 5)
     script: list[Step] = [*FRAMES, EndOfMediaError("end")]
-    began_s = time.monotonic()
-    loop = start(*[script] * 5, loop=True)
-    assert places(taken(loop, 15))[::3] == [(session, 0) for session in (1, 2, 3, 4, 5)]
-    assert time.monotonic() - began_s < 0.5
+    loop = start(*[script] * 4, loop=True)
+    items = taken(loop, 12)
+    assert places(items)[::3] == [(session, 0) for session in (1, 2, 3, 4)]
+    times_s = [item.frame.capture_mono_ns * 1e-9 for item in items if isinstance(item, Grabbed)]
+    assert np.diff(times_s)[2::3] == pytest.approx(1 / 5, abs=0.05)
+
+
+def test_a_looped_recording_read_fast_does_not_wait_but_is_no_spin(start: Start) -> None:
+    loop = start(*[[0, EndOfMediaError("end")]] * 6, loop=True, paced=False)
+    items = taken(loop, 5)
+    times_s = [item.frame.capture_mono_ns * 1e-9 for item in items if isinstance(item, Grabbed)]
+    assert np.diff(times_s) == pytest.approx(0.1, abs=0.04)
+
+
+def test_a_session_that_gets_no_number_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = iter([OSError(28, "No space left on device"), OSError(5, "Input/output error"), 7])
+
+    def next_session() -> int:
+        number = next(numbers)
+        if isinstance(number, OSError):
+            raise number
+        return number
+
+    ScriptedCamera.scripts = itertools.repeat(FRAMES)
+    loop = ReadLoop("c1", ScriptedCamera(CONFIG), RingSink(tmp_path, "c1", Transport()), next_session)
+    with structlog.testing.capture_logs() as logs:
+        loop.start()
+        assert places(taken(loop, 1)) == [(7, 0)]
+    loop.stop()
+    assert loop.failure is None
+    reasons = [entry["reason"] for entry in logs if "reason" in entry]
+    assert len(reasons) == 2
+    assert "number of this session cannot be kept: [Errno 28] No space left" in reasons[0]
 
 
 def test_an_empty_looped_recording_does_not_spin(start: Start) -> None:
@@ -172,14 +205,15 @@ def test_stopping_leaves_no_thread_and_no_descriptor(start: Start) -> None:
     assert descriptors() <= files + 5  # each ring's file may live until its arrays are collected
 
 
-def test_a_library_that_hangs_is_left_behind_within_three_seconds(start: Start) -> None:
+def test_a_library_that_hangs_is_left_behind_at_once(start: Start) -> None:
     release = threading.Event()
     loop = start([0, release.wait])
     taken(loop, 1)
+    time.sleep(0.1)
     with structlog.testing.capture_logs() as logs:
         began_s = time.monotonic()
         assert loop.stop() is False
-        assert time.monotonic() - began_s < 3.0
-    assert [entry["event"] for entry in logs] == ["the read loop hangs in the camera's library and is abandoned"]
-    assert loop.blocked_s(time.monotonic()) > 2.5
+        assert time.monotonic() - began_s < 0.5
+    assert [entry["event"] for entry in logs] == ["the read loop is still in the camera's library and is abandoned"]
+    assert loop.blocked_s(time.monotonic()) > 0.3
     release.set()

@@ -1,27 +1,111 @@
+"""Session numbers: never given twice, whatever happens to the disk and to the file."""
+
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import structlog.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_inspect.capture.session import SessionCounter
 
+FILE_BYTES = 1024
+
+
+def file_of(state_dir: Path) -> Path:
+    return state_dir / "sessions" / "c1"
+
+
+def counted(state_dir: Path, times: int) -> list[int]:
+    counter = SessionCounter(state_dir, "c1")
+    return [counter.next() for _ in range(times)]
+
 
 def test_numbers_go_on_in_another_life(tmp_path: Path) -> None:
-    first = SessionCounter(tmp_path, "c1")
-    assert [first.next(), first.next()] == [1, 2]
-    assert SessionCounter(tmp_path, "c1").next() == 3
+    assert counted(tmp_path, 3) == [1, 2, 3]
+    assert counted(tmp_path, 2) == [4, 5]
     assert SessionCounter(tmp_path, "c2").next() == 1
+    assert file_of(tmp_path).stat().st_size == FILE_BYTES
 
 
-def test_a_life_cut_short_while_writing_hurts_nothing(tmp_path: Path) -> None:
-    SessionCounter(tmp_path, "c1").next()
-    (tmp_path / "sessions" / "c1.new").write_text("1", encoding="ascii")
-    assert SessionCounter(tmp_path, "c1").next() == 2
+def test_a_life_cut_short_while_making_the_file_hurts_nothing(tmp_path: Path) -> None:
+    file_of(tmp_path).parent.mkdir()
+    (tmp_path / "sessions" / "c1.new").write_text("half", encoding="ascii")
+    assert counted(tmp_path, 2) == [1, 2]
 
 
-def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "sessions").mkdir()
-    (tmp_path / "sessions" / "c1").write_text("\0\0\0", encoding="ascii")
-    with pytest.raises(ValueError, match="write a number larger than any session"):
-        SessionCounter(tmp_path, "c1").next()
+@given(
+    times=st.integers(1, 5),
+    offset=st.integers(0, FILE_BYTES - 1),
+    noise=st.binary(min_size=1, max_size=600),
+    cut=st.none() | st.integers(0, FILE_BYTES - 1),
+)
+def test_no_number_is_given_twice_however_the_file_is_damaged(
+    tmp_path_factory: pytest.TempPathFactory, times: int, offset: int, noise: bytes, cut: int | None
+) -> None:
+    state_dir = tmp_path_factory.mktemp("state")
+    given_numbers = counted(state_dir, times)
+    raw = bytearray(file_of(state_dir).read_bytes())
+    raw[offset : offset + len(noise)] = noise
+    file_of(state_dir).write_bytes(raw[:FILE_BYTES] if cut is None else raw[:cut])
+    given_numbers += counted(state_dir, 2) + counted(state_dir, 2)
+    assert given_numbers == sorted(set(given_numbers))
+
+
+def test_a_damaged_slot_may_have_held_the_last_number(tmp_path: Path) -> None:
+    counted(tmp_path, 2)  # 2 lies in the second slot, 1 in the first
+    with file_of(tmp_path).open("r+b") as file:
+        file.seek(FILE_BYTES // 2)
+        file.write(b"\0" * 16)
+    with structlog.testing.capture_logs() as logs:
+        assert counted(tmp_path, 2) == [3, 4]
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+@pytest.mark.parametrize("content", [b"", b"17\n", b"\0" * FILE_BYTES])
+def test_a_lost_count_goes_on_far_ahead_and_says_so(tmp_path: Path, content: bytes) -> None:
+    file_of(tmp_path).parent.mkdir()
+    file_of(tmp_path).write_bytes(content)
+    now_ms = time.time_ns() // 1_000_000
+    with structlog.testing.capture_logs() as logs:
+        first = SessionCounter(tmp_path, "c1").next()
+    assert now_ms <= first < now_ms + 10_000
+    assert logs[0]["goes_on_with"] == first
+    with structlog.testing.capture_logs():
+        assert counted(tmp_path, 3)[0] > first
+
+
+def test_a_lost_count_goes_on_ahead_even_if_the_clock_went_back(tmp_path: Path) -> None:
+    file_of(tmp_path).parent.mkdir()
+    file_of(tmp_path).write_bytes(b"")
+    future_s = int(time.time()) + 86_400 * 365
+    os.utime(file_of(tmp_path), (future_s, future_s))
+    assert SessionCounter(tmp_path, "c1").next() == future_s * 1000
+
+
+def test_counting_needs_no_room_on_the_disk(small_disk: Path) -> None:
+    assert counted(small_disk, 1) == [1]
+    fill(small_disk)
+    assert counted(small_disk, 3) == [2, 3, 4]
+
+
+def test_a_disk_that_was_full_from_the_beginning_is_an_os_error_until_there_is_room(small_disk: Path) -> None:
+    filler = fill(small_disk)
+    counter = SessionCounter(small_disk, "c1")
+    with pytest.raises(OSError, match="No space left"):
+        counter.next()
+    filler.unlink()
+    assert counter.next() == 1
+
+
+def fill(folder: Path) -> Path:
+    filler = folder / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler
