@@ -61,5 +61,5 @@ class ReplayView:
         )
         if summary.defects_not_configured:
             missing = ", ".join(summary.defects_not_configured)
-            self._console.print(f"not in the configuration, and so not decided on: {missing}", style="yellow")
+            self._console.print(f"not in the configuration, taken as major: {missing}", style="yellow")
         self._console.print(f"results: {out}/ (events.jsonl, frames.jsonl, annotated.mp4, summary.json)")
