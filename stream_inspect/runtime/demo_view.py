@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from stream_inspect import log
@@ -50,7 +49,7 @@ class DemoView:
             self._live.update(_line(progress))
         elif not progress.starting and time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + _LINE_EVERY_S
-            self._console.print(_line(progress))
+            self._console.print(_line(progress), soft_wrap=True)
 
     def finished(self, summary: dict[str, Any], out: Path) -> None:
         """The result as a table."""
@@ -59,24 +58,19 @@ class DemoView:
             self._live = None
         frames, defects = summary["frames"], summary["defects"]
         latency = summary["latency_ms"]["capture_to_alert"]
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_row(
-            "frames",
-            f"{frames['captured']} captured = {frames['judged']} judged + {frames['not_due']} not due + "
-            f"{sum(frames['dropped'].values())} dropped + {frames['in_flight']} in flight"
-            f" (residual {frames['residual']})",
-        )
-        table.add_row(
-            "defects",
-            f"{defects['found']} of {defects['truth']} found, {defects['missed']} missed, {defects['false']} false "
-            f"(recall {defects['recall']:.2f}, precision {defects['precision']:.2f})",
-        )
-        if latency["p95"] is not None:
-            table.add_row(
-                "capture to alert", f"{latency['p50']:.0f} ms median, {latency['p95']:.0f} ms at 95 % of the alerts"
-            )
-        table.add_row("results", f"{out / SUMMARY}, events.jsonl, clips/, pictures/")
-        self._console.print(table)
+        rows = {
+            "frames": f"{frames['captured']} captured = {frames['judged']} judged + {frames['not_due']} not due + "
+            f"{sum(frames['dropped'].values())} dropped + {frames['in_flight']} in flight "
+            f"(residual {frames['residual']})",
+            "defects": f"{defects['found']} of {defects['truth']} found, {defects['missed']} missed, "
+            f"{defects['false']} false (recall {defects['recall']:.2f}, precision {defects['precision']:.2f})",
+            "capture to alert": f"{latency['p50']:.0f} ms median, {latency['p95']:.0f} ms at 95 % of the alerts"
+            if latency["p95"] is not None
+            else "no alert was sent",
+            "results": f"{out / SUMMARY}, events.jsonl, clips/, pictures/",
+        }
+        for name, text in rows.items():
+            self._console.print(f"{name:<18}{text}", soft_wrap=True, markup=False)
 
 
 def _line(progress: Progress) -> Text:
