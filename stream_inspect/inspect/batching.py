@@ -3,44 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from stream_inspect.messages import Credit, DueFrame, Output
 
 RESEND_NS = 1_000_000_000
 """A credit that nobody answered for this long is given anew: the camera may have been restarted meanwhile."""
+LEAST_PATIENCE_NS, MOST_PATIENCE_NS = 20_000_000, 250_000_000
+"""How long an answer is waited for before another camera is asked in its place: half the time of judging a frame,
+within these limits. Less would make frames wait here, more would leave the worker idle."""
 GROW_AFTER_NS = 60_000_000_000
 """A batch that was halved for lack of memory is doubled again after this long without another lack."""
 
 
+@dataclass(slots=True)
+class _Asked:
+    """The camera's newest ticket, when it was given, and since when the camera has not answered."""
+
+    ticket: int
+    given_mono_ns: int
+    since_mono_ns: int
+
+
 class Credits:
-    """One outstanding ticket a camera. Each new one has a number of its own, so that an old answer is told apart."""
+    """At most one outstanding ticket a camera. Each has a number of its own, so that an old answer is told apart.
+
+    Only as many cameras are asked as there is room for, so that a frame is fresh when its judging begins, and the
+    camera whose turn was longest ago comes first. A camera that does not answer within the patience (it has nothing
+    due, or no picture) takes up no more room: its ticket stays out, to be answered whenever it may, and others are
+    asked. So a worker that has time asks all cameras, and each due frame comes at once.
+    """
 
     def __init__(self, worker: str, owner: int, cameras: Sequence[str]) -> None:
         self._worker = worker
         self._owner = owner
         self._cameras = tuple(cameras)
-        self._outstanding: dict[str, tuple[int, int]] = {}
+        self._asked: dict[str, _Asked] = {}
         self._last_ticket = 0
 
-    def ask(self, now_mono_ns: int) -> Iterable[Output]:
-        """Credits for all cameras that have none, or one that was not answered in time."""
-        for camera in self._cameras:
-            outstanding = self._outstanding.get(camera)
-            if outstanding is None or now_mono_ns - outstanding[1] >= RESEND_NS:
-                self._last_ticket += 1
-                self._outstanding[camera] = (self._last_ticket, now_mono_ns)
-                credit = Credit(worker=self._worker, owner=self._owner, ticket=self._last_ticket)
-                yield Output("credit", credit, camera)
+    def ask(self, now_mono_ns: int, room: int, waiting: Waiting, patience_ns: int) -> Iterable[Output]:
+        """Credits for `room` cameras, less those that are expected to answer, and anew for those that did not.
+
+        A camera of which a frame is waiting is not asked.
+        """
+        for camera, asked in self._asked.items():
+            if now_mono_ns - asked.given_mono_ns >= RESEND_NS:
+                yield self._credit(camera, now_mono_ns, asked.since_mono_ns)
+        idle = [camera for camera in self._cameras if camera not in self._asked and not waiting.has(camera)]
+        idle.sort(key=waiting.last_turn)
+        for camera in idle[: max(0, room - self.expected(now_mono_ns, patience_ns))]:
+            yield self._credit(camera, now_mono_ns, now_mono_ns)
+
+    def expected(self, now_mono_ns: int, patience_ns: int) -> int:
+        """Answers that may come at any moment."""
+        return sum(now_mono_ns - asked.since_mono_ns < patience_ns for asked in self._asked.values())
 
     def answered(self, due: DueFrame) -> None:
         """A frame has come. The answer to an older ticket leaves the newer one outstanding."""
         camera = due.header.id.camera
-        if camera in self._outstanding and self._outstanding[camera][0] == due.ticket:
-            del self._outstanding[camera]
+        if camera in self._asked and self._asked[camera].ticket == due.ticket:
+            del self._asked[camera]
+
+    def _credit(self, camera: str, now_mono_ns: int, since_mono_ns: int) -> Output:
+        self._last_ticket += 1
+        self._asked[camera] = _Asked(self._last_ticket, now_mono_ns, since_mono_ns)
+        return Output("credit", Credit(worker=self._worker, owner=self._owner, ticket=self._last_ticket), camera)
 
 
 class Waiting:
-    """Frames that have come and are not judged yet: hardly more than one a camera."""
+    """Frames that have come and are not judged yet, and whose turn it was when."""
 
     def __init__(self) -> None:
         self._frames: dict[str, list[DueFrame]] = {}
@@ -54,11 +85,19 @@ class Waiting:
         """A frame has come."""
         self._frames.setdefault(due.header.id.camera, []).append(due)
 
+    def has(self, camera: str) -> bool:
+        """Whether a frame of this camera is waiting."""
+        return camera in self._frames
+
+    def last_turn(self, camera: str) -> int:
+        """A number that is the lower the longer ago this camera's turn was."""
+        return self._last_turn.get(camera, 0)
+
     def take(self, at_most: int) -> list[DueFrame]:
         """The next frames to judge: the camera whose turn was longest ago first, and of each camera the freshest."""
         taken: list[DueFrame] = []
         while len(taken) < at_most and self._frames:
-            camera = min(self._frames, key=lambda name: (self._last_turn.get(name, 0), -self._freshest(name)))
+            camera = min(self._frames, key=lambda name: (self.last_turn(name), -self._freshest(name)))
             frames = self._frames[camera]
             freshest = max(frames, key=lambda due: due.header.capture_mono_ns)
             frames.remove(freshest)
@@ -77,6 +116,38 @@ class Waiting:
 
     def _freshest(self, camera: str) -> int:
         return max(due.header.capture_mono_ns for due in self._frames[camera])
+
+
+class Pace:
+    """How long judging takes, as the last batch had it, and what follows from that."""
+
+    def __init__(self, shortest_period_s: float) -> None:
+        self._period_ns = shortest_period_s * 1e9
+        self._ns_a_frame: float | None = None
+
+    def judged(self, frames: int, took_ns: int) -> None:
+        """So many frames took so long together."""
+        self._ns_a_frame = took_ns / frames
+
+    def keeps_up(self, frames: int) -> bool:
+        """Whether so many frames take less than a sampling period: then the next may wait here meanwhile.
+
+        Else they would be older than those that the cameras have when the batch ends.
+        """
+        return self._ns_a_frame is not None and self._ns_a_frame * frames < self._period_ns
+
+    def room(self, batch_frames: int) -> int:
+        """Frames that may be here or on their way: a batch, or as many as are judged in half a sampling period."""
+        if not self._ns_a_frame:
+            return batch_frames
+        return max(batch_frames, int(self._period_ns / 2 / self._ns_a_frame))
+
+    @property
+    def patience_ns(self) -> int:
+        """How long to wait for a camera's answer before another one is asked in its place."""
+        if self._ns_a_frame is None:
+            return MOST_PATIENCE_NS
+        return round(min(max(self._ns_a_frame / 2, LEAST_PATIENCE_NS), MOST_PATIENCE_NS))
 
 
 class BatchLimit:

@@ -15,6 +15,8 @@ from stream_inspect.messages import Box, Extent, Outline, Rle
 
 _OUTLINE_ERROR_PX = 0.75
 """The outline stays this near to the mask's border (more for masks whose border is very long)."""
+OUTLINE_MAX_POLYGONS, OUTLINE_MAX_POINTS = 32, 200
+"""Polygons of an outline, and points of a polygon: what is drawn and sent stays small whatever the mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +118,18 @@ def from_rle(rle: Rle) -> BoolMask:
 
 
 def outline(placed: PlacedMask) -> Outline:
-    """The mask's outer borders as polygons through the centres of the border's pixels, largest first, simplified."""
+    """The mask's outer borders as polygons through the centres of the border's pixels, longest first, simplified.
+
+    At most `OUTLINE_MAX_POLYGONS` of `OUTLINE_MAX_POINTS` each.
+    """
     contours, _ = cv2.findContours(placed.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     polygons: Outline = []
-    for contour in sorted(contours, key=len, reverse=True):
+    for contour in sorted(contours, key=len, reverse=True)[:OUTLINE_MAX_POLYGONS]:
         error_px = max(_OUTLINE_ERROR_PX, 0.003 * cv2.arcLength(contour, True))
         points = cv2.approxPolyDP(contour, error_px, True).reshape(-1, 2)
+        while len(points) > OUTLINE_MAX_POINTS:
+            error_px *= 1.5
+            points = cv2.approxPolyDP(contour, error_px, True).reshape(-1, 2)
         polygons.append([(float(x) + placed.left_px + 0.5, float(y) + placed.top_px + 0.5) for x, y in points])
     return polygons
 

@@ -13,10 +13,11 @@ from stream_inspect import metrics
 from stream_inspect.config.load import ConfigError
 from stream_inspect.config.models import Config
 from stream_inspect.config.watch import ConfigWatcher
-from stream_inspect.inspect.batching import BatchLimit, Credits, Waiting
+from stream_inspect.inspect.batching import BatchLimit, Credits, Pace, Waiting
 from stream_inspect.inspect.detect.detector import ModelError, OutOfMemoryError
 from stream_inspect.inspect.engine import CameraSettings, InspectionEngine, build_engine
 from stream_inspect.inspect.prompts import PromptsError, compile_prompts, prompts_hash
+from stream_inspect.inspect.wire_size import within_limit
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     AnyMessage,
@@ -37,13 +38,47 @@ LONGEST_RELOAD_NS = 30_000_000_000
 """A failed model is loaded again after 1 s, and after twice as long each time it fails again, up to 30 s."""
 CONFIG_POLL_NS = 200_000_000
 """How often the configuration file is looked at for new prompts."""
+CONDITIONS_NS = 2_000_000_000
+"""How often the worker repeats how its conditions stand."""
+FORGET_RINGS_NS = 1_000_000_000
+"""How often rings whose files are gone are let go of."""
+
+
+class _State:
+    """Something that may be wrong, and since when it has been as it is."""
+
+    def __init__(self) -> None:
+        self._wrong = ""
+        self._since_mono_ns, self._since_utc_ns = time.monotonic_ns(), time.time_ns()
+
+    def change(self, wrong: str) -> bool:
+        """It is like this now ("": nothing is wrong). Whether that is news; another reason for the same is none."""
+        news = bool(wrong) != bool(self._wrong)
+        self._wrong = wrong
+        if news:
+            self._since_mono_ns, self._since_utc_ns = time.monotonic_ns(), time.time_ns()
+        return news
+
+    def output(self, camera: str, kind: ConditionKind, source: str) -> Output:
+        """The condition, as it stands."""
+        condition = Condition(
+            camera=camera,
+            kind=kind,
+            active=bool(self._wrong),
+            source=source,
+            detail=self._wrong,
+            mono_ns=self._since_mono_ns,
+            utc_ns=self._since_utc_ns,
+        )
+        return Output("conditions", condition)
 
 
 class InspectStage:
     """One worker: a model, the frames sent to it, and nothing else that others would have to know.
 
-    The next frames are asked for before a batch is judged, so that they are here when it ends; a camera is asked only
-    while less than a batch is waiting, so that frames grow old at their camera, where fresher ones replace them.
+    Frames grow old at their camera, where fresher ones replace them, and not here: no more are asked for than are
+    judged next. A worker that keeps up with the cameras asks before it judges a batch, so that the next one is here
+    when it ends; one that does not, asks afterwards.
     """
 
     def __init__(
@@ -68,14 +103,18 @@ class InspectStage:
         self._cameras = {camera.name: CameraSettings.of(camera) for camera in config.cameras}
         self._credits = Credits(worker, owner, list(self._cameras))
         self._waiting = Waiting()
+        self._pace = Pace(min(1 / camera.sampling.rate_hz for camera in config.cameras))
         self._limit = BatchLimit(config.inspect.batch_max_frames)
         self._engine: InspectionEngine | None = None
-        self._unsent: deque[Output] = deque()
+        self._unsent: deque[Inspection] = deque()
         self._undelivered = False
-        self._failed = False
+        self._model = _State()
+        self._prompts = _State()
+        self._told_mono_ns: int | None = None
         self._reload_wait_ns = FIRST_RELOAD_NS
         self._reload_at_mono_ns = 0
         self._polled_mono_ns = 0
+        self._forgot_mono_ns = 0
         self._refused: type[Exception] | None = None
         self.wake_fd: int | None = None
 
@@ -87,12 +126,7 @@ class InspectStage:
         try:
             self._engine = self._load()
         except (ModelError, PromptsError) as error:
-            self._unsent.extend(self._model_failed(error, time.monotonic_ns()))
-            return
-        # An earlier life of this worker may have reported a failure and died before it could take that back.
-        self._unsent.extend(self._conditions(ConditionKind.MODEL_FAILED, active=False, detail=""))
-        if self._speaks_for_the_line:
-            self._unsent.append(self._prompts_condition(active=False, detail=""))
+            self._model_failed(error, time.monotonic_ns())
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         """Take in the frames sent to this life of the worker; those of an earlier one were accounted for."""
@@ -111,32 +145,30 @@ class InspectStage:
         """Send what is left over, take new prompts, ask for frames, and judge one batch of those that are here."""
         self._sleep()
         yield from self._send_left_over()
-        yield from self._take_new_prompts(now_mono_ns)
-        if self._failed:
-            yield from self._load_again(now_mono_ns)
+        self._take_new_prompts(now_mono_ns)
+        if self._engine is None:
+            self._load_again(now_mono_ns)
+        yield from self._tell_conditions(now_mono_ns)
+        if now_mono_ns - self._forgot_mono_ns >= FORGET_RINGS_NS:
+            self._forgot_mono_ns = now_mono_ns
+            self._ring.forget_gone()
         if self._engine is None:
             self._drop([due.header for due in self._waiting.drain()], DropCause.INSPECT_FAILED)
             return
         if self._unsent:
             return  # nobody takes results: asking for more frames would only make them old
-        batch = self._waiting.take(self._limit.frames)
-        if len(self._waiting) < self._limit.frames:
-            yield from self._credits.ask(now_mono_ns)
-        if batch:
-            yield from self._judge(batch)
-        if len(self._waiting):
-            self._wake()
+        yield from self._next_batch(now_mono_ns)
+        yield from self._tell_conditions(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
-        """A mailbox was full. Credits are given anew by themselves; results and conditions are kept and sent again."""
-        if output.topic != "credit":
+        """A mailbox was full. Credits and conditions are repeated by themselves; results are kept and sent again."""
+        if output.topic == "inspections":
             self._undelivered = True
 
     def close(self) -> None:
         """Frames still here were not judged, or nobody took their result."""
         self._drop([due.header for due in self._waiting.drain()], DropCause.INSPECT_STOPPED)
-        kept = [output.message.frame for output in self._unsent if isinstance(output.message, Inspection)]
-        self._drop(kept, DropCause.INSPECT_STOPPED)
+        self._drop([inspection.frame for inspection in self._unsent], DropCause.INSPECT_STOPPED)
         self._unsent.clear()
         if self._engine is not None:
             self._engine.close()
@@ -148,6 +180,26 @@ class InspectStage:
 
     # --- judging -------------------------------------------------------------------------------------------------
 
+    def _next_batch(self, now_mono_ns: int) -> Iterable[Output]:
+        most = self._limit.frames
+        if self._pace.keeps_up(min(most, len(self._cameras))):
+            batch = self._waiting.take(most)
+            yield from self._ask(now_mono_ns, self._pace.room(most))
+            yield from self._judge(batch)
+            if len(self._waiting):
+                self._wake()
+            return
+        yield from self._ask(now_mono_ns, most)
+        if len(self._waiting) < most and self._credits.expected(now_mono_ns, self._pace.patience_ns):
+            return  # it is a long batch: the frames that are about to come go into it
+        batch = self._waiting.take(most)
+        yield from self._judge(batch)
+        if batch:
+            self._wake()  # to take in what has come meanwhile, and then to ask
+
+    def _ask(self, now_mono_ns: int, room: int) -> Iterable[Output]:
+        yield from self._credits.ask(now_mono_ns, room - len(self._waiting), self._waiting, self._pace.patience_ns)
+
     def _judge(self, batch: Sequence[DueFrame]) -> Iterable[Output]:
         frames = self._read(batch)
         if frames:
@@ -155,6 +207,7 @@ class InspectStage:
         while frames:
             part = frames[: self._limit.frames]
             assert self._engine is not None
+            began_mono_ns = time.monotonic_ns()
             try:
                 found = self._engine.judge(
                     [pixels for _, pixels in part],
@@ -164,13 +217,14 @@ class InspectStage:
                 if self._limit.out_of_memory(len(part), time.monotonic_ns()):
                     self._log.warning("out of memory, batch halved", frames=self._limit.frames)
                     continue
-                yield from self._give_up(error, frames)
+                self._give_up(error, frames)
                 return
             except ModelError as error:
-                yield from self._give_up(error, frames)
+                self._give_up(error, frames)
                 return
             frames = frames[len(part) :]
             now_mono_ns = time.monotonic_ns()
+            self._pace.judged(len(part), now_mono_ns - began_mono_ns)
             self._limit.fitted(now_mono_ns)
             self._reload_wait_ns = FIRST_RELOAD_NS
             for (header, _), detections in zip(part, found, strict=True):
@@ -195,40 +249,29 @@ class InspectStage:
                 frames.append((header, pixels))
         return frames
 
-    def _inspection(self, header: FrameHeader, detections: list[Detection], now_mono_ns: int) -> Output:
+    def _inspection(self, header: FrameHeader, detections: list[Detection], now_mono_ns: int) -> Inspection:
         assert self._engine is not None
-        inspection = Inspection(
+        return Inspection(
             frame=header,
-            detections=detections,
+            detections=within_limit(detections),
             model_hash=self._engine.model_hash,
             prompts_hash=self._engine.prompts_hash,
             judged_mono_ns=now_mono_ns,
         )
-        return Output("inspections", inspection)
 
-    def _send(self, output: Output) -> Iterable[Output]:
-        """Hand an output to the loop, which says at once, by `undelivered`, when it could not be sent."""
-        if self._unsent:
-            self._unsent.append(output)  # in order, behind those that could not be sent
-            return
-        self._undelivered = False
-        yield output
-        if self._undelivered:
-            self._unsent.append(output)
-        else:
-            self._delivered(output)
+    def _send(self, inspection: Inspection) -> Iterable[Output]:
+        """Hand a result to the loop, which says at once, by `undelivered`, when it could not be sent."""
+        self._unsent.append(inspection)
+        if len(self._unsent) == 1:  # else in order, behind those that could not be sent
+            yield from self._send_left_over()
 
     def _send_left_over(self) -> Iterable[Output]:
         while self._unsent:
             self._undelivered = False
-            yield self._unsent[0]
+            yield Output("inspections", self._unsent[0])
             if self._undelivered:
                 return
-            self._delivered(self._unsent.popleft())
-
-    def _delivered(self, output: Output) -> None:
-        if isinstance(output.message, Inspection):
-            header = output.message.frame
+            header = self._unsent.popleft().frame
             self._ledger.camera(header.id.camera).judged(header.ledger_index)
             waited_ns = time.monotonic_ns() - header.capture_mono_ns
             metrics.CAPTURE_TO_JUDGED.labels(header.id.camera).observe(waited_ns / 1e9)
@@ -254,26 +297,22 @@ class InspectStage:
         self._log.info("models ready", seconds=round(time.monotonic() - began, 1), model_hash=engine.model_hash[:12])
         return engine
 
-    def _give_up(self, error: ModelError, frames: Sequence[tuple[FrameHeader, UInt8Array]]) -> Iterable[Output]:
+    def _give_up(self, error: ModelError, frames: Sequence[tuple[FrameHeader, UInt8Array]]) -> None:
         """The model failed: these frames are lost, and the model is loaded anew."""
         self._drop([header for header, _ in frames], DropCause.INSPECT_FAILED)
         assert self._engine is not None
         self._engine.close()
         self._engine = None
-        for output in self._model_failed(error, time.monotonic_ns()):
-            yield from self._send(output)
+        self._model_failed(error, time.monotonic_ns())
 
-    def _model_failed(self, error: ModelError | PromptsError, now_mono_ns: int) -> list[Output]:
-        """Note the failure, plan the next attempt, and give the conditions to send (once until it works again)."""
+    def _model_failed(self, error: ModelError | PromptsError, now_mono_ns: int) -> None:
+        """Note the failure and plan the next attempt."""
         self._log.error("model failed", error=str(error), retry_s=self._reload_wait_ns / 1e9)
         self._reload_at_mono_ns = now_mono_ns + self._reload_wait_ns
         self._reload_wait_ns = min(2 * self._reload_wait_ns, LONGEST_RELOAD_NS)
-        if self._failed:
-            return []
-        self._failed = True
-        return self._conditions(ConditionKind.MODEL_FAILED, active=True, detail=f"{self._worker}: {error}")
+        self._set(self._model, f"{self._worker}: {error}")
 
-    def _load_again(self, now_mono_ns: int) -> Iterable[Output]:
+    def _load_again(self, now_mono_ns: int) -> None:
         if now_mono_ns < self._reload_at_mono_ns:
             return
         metrics.MODEL_RELOADS.labels(self._worker).inc()
@@ -282,22 +321,27 @@ class InspectStage:
         except (ModelError, PromptsError) as error:
             self._model_failed(error, time.monotonic_ns())
             return
-        self._failed = False
-        for output in self._conditions(ConditionKind.MODEL_FAILED, active=False, detail=""):
-            yield from self._send(output)
+        self._set(self._model, "")
 
-    def _conditions(self, kind: ConditionKind, *, active: bool, detail: str) -> list[Output]:
-        """One condition for each camera that this worker serves."""
-        return [_condition(camera, kind, active, detail) for camera in self._cameras]
+    # --- conditions ----------------------------------------------------------------------------------------------
+
+    def _set(self, state: _State, wrong: str) -> None:
+        """What is wrong ("": nothing): told in this turn where it is news, and repeated from then on."""
+        if state.change(wrong):
+            self._told_mono_ns = None
+
+    def _tell_conditions(self, now_mono_ns: int) -> Iterable[Output]:
+        if self._told_mono_ns is not None and now_mono_ns - self._told_mono_ns < CONDITIONS_NS:
+            return
+        self._told_mono_ns = now_mono_ns
+        for camera in self._cameras:
+            yield self._model.output(camera, ConditionKind.MODEL_FAILED, self._worker)
+        if self._worker_index == 0:  # all workers read the same file: one of them says what is wrong with it
+            yield self._prompts.output("", ConditionKind.PROMPTS_REFUSED, self._worker)
 
     # --- prompts -------------------------------------------------------------------------------------------------
 
-    @property
-    def _speaks_for_the_line(self) -> bool:
-        """All workers read the same file: one of them reports what is wrong with it."""
-        return self._worker_index == 0
-
-    def _take_new_prompts(self, now_mono_ns: int) -> Iterable[Output]:
+    def _take_new_prompts(self, now_mono_ns: int) -> None:
         """Look at the configuration file; what changed in it counts from the next frame on, or not at all."""
         if self._watcher is None or now_mono_ns - self._polled_mono_ns < CONFIG_POLL_NS:
             return
@@ -305,20 +349,18 @@ class InspectStage:
         try:
             config = self._watcher.poll()
             if config is not None:
-                yield from self._adopt(config)
+                self._adopt(config)
         except (ConfigError, PromptsError) as error:
             self._log.warning("changed configuration refused, the earlier one stays", error=str(error))
             self._refused = type(error)
-            if self._speaks_for_the_line:
-                yield from self._send(self._prompts_condition(active=True, detail=str(error)))
+            self._set(self._prompts, str(error))
             return
         put_back = self._refused is ConfigError and not self._watcher.wrong
         if self._refused is not None and (config is not None or put_back):
             self._refused = None
-            if self._speaks_for_the_line:
-                yield from self._send(self._prompts_condition(active=False, detail=""))
+            self._set(self._prompts, "")
 
-    def _adopt(self, config: Config) -> Iterable[Output]:
+    def _adopt(self, config: Config) -> None:
         """Take over all of inspection but the models and the list of cameras, which need a restart.
 
         Raises `PromptsError`, and then nothing has changed.
@@ -329,7 +371,7 @@ class InspectStage:
             try:
                 self._engine.look_for(config.defects)
             except ModelError as error:
-                yield from self._give_up(error, [])
+                self._give_up(error, [])
         inspect = self._config.inspect.model_copy(
             update={"fuse_overlap": config.inspect.fuse_overlap, "max_detections": config.inspect.max_detections}
         )
@@ -340,10 +382,6 @@ class InspectStage:
         if self._engine is not None:
             self._engine.set_limits(fuse_overlap=inspect.fuse_overlap, max_detections=inspect.max_detections)
         self._log.info("changed configuration in use", prompts_hash=prompts_hash(config.defects)[:12])
-
-    @staticmethod
-    def _prompts_condition(*, active: bool, detail: str) -> Output:
-        return _condition("", ConditionKind.PROMPTS_REFUSED, active, detail)
 
     # --- waking --------------------------------------------------------------------------------------------------
 
@@ -356,15 +394,3 @@ class InspectStage:
         if self.wake_fd is not None:
             with suppress(BlockingIOError):
                 os.eventfd_read(self.wake_fd)
-
-
-def _condition(camera: str, kind: ConditionKind, active: bool, detail: str) -> Output:
-    condition = Condition(
-        camera=camera,
-        kind=kind,
-        active=active,
-        detail=detail,
-        mono_ns=time.monotonic_ns(),
-        utc_ns=time.time_ns(),
-    )
-    return Output("conditions", condition)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from stream_inspect.inspect.batching import GROW_AFTER_NS, RESEND_NS, BatchLimit, Credits, Waiting
+from stream_inspect.inspect.batching import (
+    GROW_AFTER_NS,
+    LEAST_PATIENCE_NS,
+    MOST_PATIENCE_NS,
+    RESEND_NS,
+    BatchLimit,
+    Credits,
+    Pace,
+    Waiting,
+)
 from stream_inspect.messages import Credit
 from tests.inspect.frames import due_frame
 
+PATIENCE_NS = 100_000_000
 
-def _asked(given: Credits, now_ns: int) -> dict[str, int]:
+
+def _asked(given: Credits, now_ns: int, *, room: int = 9, waiting: Waiting | None = None) -> dict[str, int]:
     asked = {}
-    for output in given.ask(now_ns):
+    for output in given.ask(now_ns, room, Waiting() if waiting is None else waiting, PATIENCE_NS):
         assert output.topic == "credit"
         assert isinstance(output.message, Credit)
         assert (output.message.worker, output.message.owner) == ("inspect.0", 7)
@@ -27,6 +38,46 @@ def test_every_camera_is_asked_once_until_it_answers() -> None:
     second = _asked(given, RESEND_NS - 1)
     assert second.keys() == {"a"}
     assert second["a"] not in first.values()
+
+
+def test_no_more_cameras_are_asked_than_there_is_room_for() -> None:
+    given = Credits("inspect.0", 7, ["a", "b", "c"])
+    first = _asked(given, 0, room=2)
+    assert first.keys() == {"a", "b"}
+    assert _asked(given, 1, room=2) == {}
+    given.answered(due_frame("a", ticket=first["a"]))
+    waiting = Waiting()
+    waiting.add(due_frame("a"))
+    assert _asked(given, 2, room=1, waiting=waiting) == {}, "b may answer at any moment"
+    waiting.take(1)
+    assert _asked(given, 3, room=2, waiting=waiting).keys() == {"c"}, "whose turn is later than that of a"
+
+
+def test_a_camera_without_an_answer_takes_up_no_room_and_may_still_answer() -> None:
+    given = Credits("inspect.0", 7, ["silent", "b", "c"])
+    silent = _asked(given, 0, room=1)
+    assert silent.keys() == {"silent"}
+    assert _asked(given, PATIENCE_NS - 1, room=1) == {}
+    other = _asked(given, PATIENCE_NS, room=1)
+    assert other.keys() == {"b"}
+    given.answered(due_frame("b", ticket=other["b"]))
+    assert _asked(given, RESEND_NS, room=1).keys() == {"silent", "b"}, "the one anew, without taking up room"
+    assert given.expected(RESEND_NS, PATIENCE_NS) == 1
+    given.answered(due_frame("silent", ticket=silent["silent"]))  # the answer to the older ticket
+    assert given.expected(RESEND_NS, PATIENCE_NS) == 1
+
+
+def test_how_long_judging_takes_says_whether_to_ask_ahead_how_many_and_how_long_to_wait() -> None:
+    pace = Pace(0.125)
+    assert (pace.keeps_up(1), pace.room(4), pace.patience_ns) == (False, 4, MOST_PATIENCE_NS)
+    pace.judged(1, 30_000_000)
+    assert (pace.keeps_up(1), pace.keeps_up(4), pace.keeps_up(5)) == (True, True, False)
+    assert (pace.room(1), pace.room(4)) == (2, 4)
+    assert pace.patience_ns == LEAST_PATIENCE_NS
+    pace.judged(4, 800_000_000)
+    assert (pace.keeps_up(1), pace.room(1), pace.patience_ns) == (False, 1, 100_000_000)
+    pace.judged(1, 6_000_000_000)
+    assert pace.patience_ns == MOST_PATIENCE_NS
 
 
 def test_an_unanswered_credit_is_given_anew_and_the_old_answer_does_not_count_for_it() -> None:

@@ -119,3 +119,16 @@ def test_shared_pixels_and_union_are_those_of_the_whole_pictures(seed: int) -> N
     either = masks.union(one, other)
     np.testing.assert_array_equal(masks.from_rle(masks.to_rle(either, 15, 12)), pictures[0] | pictures[1])
     assert either.box_xyxy_px == _placed(pictures[0] | pictures[1]).box_xyxy_px
+
+
+def test_an_outline_is_bounded_however_ragged_the_mask() -> None:
+    rng = np.random.default_rng(3)
+    specks = rng.random((1080, 1920)) < 0.5
+    angles = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    radii = np.where(np.arange(4000) % 2, 500, 250)
+    star = np.stack((960 + radii * np.cos(angles), 540 + radii * np.sin(angles)), axis=1).round().astype(np.int32)
+    ragged = cv2.fillPoly(np.zeros((1080, 1920), dtype=np.uint8), [star], 1).astype(bool)
+    for mask in (specks, ragged, specks & ragged):
+        polygons = masks.outline(_placed(mask))
+        assert 1 <= len(polygons) <= masks.OUTLINE_MAX_POLYGONS
+        assert all(len(polygon) <= masks.OUTLINE_MAX_POINTS for polygon in polygons)
