@@ -26,7 +26,9 @@ DECODER_THREADS = 2
 
 _KEY_WAIT_S = 5.0
 """After damage, inter-coded frames count as bad until the next key frame; a stream without any is believed again."""
-_FIRST_FRAME_S = 1.5
+_FIRST_FRAME_S = _KEY_WAIT_S + 10.0
+"""Packets come, but no whole picture: after a join in the middle the first key frame, or the end of a periodic intra
+refresh, may be this far away. Connecting anew would begin the same wait again. Silence is given up long before."""
 _MOST_FPS = 240
 """A stream that says more (one that knows no rate says its time base's 90,000) has not said anything."""
 _GAP_INTERVALS = 1.5
@@ -113,11 +115,9 @@ class AvReader:
 
     def open(self, clock: Clock) -> CameraInfo:
         """Decode the first good frame, which alone tells the size for sure, and keep it for `next`."""
-        deadline_s = time.monotonic() + _FIRST_FRAME_S
+        give_up_s = time.monotonic() + _FIRST_FRAME_S
         while self._first is None:
-            self._first = self._decode()
-            if self._first is None and time.monotonic() > deadline_s:
-                raise CameraError(f"no whole picture within {_FIRST_FRAME_S:g} s")
+            self._first = self._decode(give_up_s)
         frame = self._first.frame
         return CameraInfo(
             width_px=frame.width,
@@ -157,9 +157,11 @@ class AvReader:
         self._frames.clear()
         self._container.close()
 
-    def _decode(self) -> Decoded | None:
+    def _decode(self, give_up_s: float | None = None) -> Decoded | None:
         while not self._frames:
             packet = self._next_packet()
+            if give_up_s is not None and time.monotonic() > give_up_s:
+                raise CameraError(f"no whole picture within {_FIRST_FRAME_S:g} s")
             try:
                 self._frames.extend(packet.decode())
             except av.error.EOFError:
