@@ -25,6 +25,14 @@ MALFORMED = Counter(
 UNDELIVERED = Counter(
     _P + "undelivered_messages", "Messages not sent because the reader's mailbox was full.", ["topic"]
 )
+MAILBOX_SENT = Counter(
+    _P + "mailbox_sent_messages",
+    "Messages handed to a mailbox. What was sent and not handled is on its way, or was lost with a killed process.",
+    ["topic"],
+)
+MAILBOX_HANDLED = Counter(
+    _P + "mailbox_handled_messages", "Messages that a mailbox's reader has received and worked off.", ["topic"]
+)
 LOST_BROADCASTS = Counter(_P + "lost_broadcasts", "Broadcasts a slow reader lost.", ["topic"])
 QUEUE_DEPTH = Gauge(
     _P + "queue_depth",

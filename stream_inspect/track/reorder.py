@@ -1,8 +1,9 @@
 """Puts the results of several inspect workers back into the order of their frames, and waits no longer than it must.
 
 Two workers judge frames of one camera at the same time and may finish in the wrong order. Waiting for a frame that may
-still come costs latency on every frame, so the wait is learned: it is as long as frames have lately been late. With one
-worker, or workers that keep in step, it is zero. A frame later than `LIMIT_S` is given up and counted.
+still come costs latency on every frame, so the wait is learned: it is as long as frames have lately been late, and no
+less than the floor, since workers that have kept in step for long may fall out of it at any time. With one worker there
+is none. A frame later than `LIMIT_S` is given up and counted.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ Order = tuple[int, int]
 class Reorder:
     """The waiting room of one camera. `first_wait_s` is used until there is something to learn from."""
 
-    def __init__(self, first_wait_s: float) -> None:
+    def __init__(self, first_wait_s: float, floor_s: float = 0.0) -> None:
         self._first_wait_s = first_wait_s
+        self._floor_s = floor_s
         self._waiting: list[tuple[Order, int, Inspection]] = []
         self._arrivals: deque[tuple[Order, int]] = deque(maxlen=_MEMORY)
         self._lateness_s: deque[float] = deque(maxlen=_MEMORY)
@@ -36,7 +38,7 @@ class Reorder:
         """How long a frame waits for earlier ones at present."""
         if len(self._lateness_s) < _MEMORY // 4:
             return self._first_wait_s
-        return min(LIMIT_S, _MARGIN * max(self._lateness_s))
+        return min(LIMIT_S, max(self._floor_s, _MARGIN * max(self._lateness_s)))
 
     def put(self, inspection: Inspection, now_ns: int) -> bool:
         """Take one in. False: it is too late, a later frame has already gone on."""

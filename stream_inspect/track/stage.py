@@ -16,6 +16,8 @@ _SILENT_S = 5.0
 """No judged frame for this long: what was tracked is not followed any more, so its tracks end."""
 _FIRST_WAIT_S = 0.3
 """Wait for overtaken frames, where there are several workers, until it is known how late they come."""
+_FLOOR_S = 0.1
+"""Wait for them at least so long, also when none has come late for long."""
 
 
 class _CameraTracks:
@@ -24,7 +26,7 @@ class _CameraTracks:
     def __init__(self, camera: Camera, track: Track, workers: int) -> None:
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
         self.tracker: Tracker = registry.load("tracker", kind)(camera, track)
-        self.reorder = Reorder(_FIRST_WAIT_S if workers > 1 else 0.0)
+        self.reorder = Reorder(_FIRST_WAIT_S, _FLOOR_S) if workers > 1 else Reorder(0.0)
         self.last: FrameHeader | None = None
         self.arrived_ns = 0
         self.busy = False
@@ -93,9 +95,13 @@ class TrackStage:
             if camera.busy and now_mono_ns - camera.arrived_ns > _SILENT_S * 1e9:
                 yield from self._end(camera)
 
+    def finish(self) -> Iterable[Output]:
+        """Nothing comes any more, the service stops: work off what waits. Tracks stay open."""
+        yield from self._release(time.monotonic_ns(), everything=True)
+
     def end_all(self) -> Iterable[Output]:
         """Work off what waits and end every track: the input is over (a replay)."""
-        yield from self._release(time.monotonic_ns(), everything=True)
+        yield from self.finish()
         for camera in self._cameras.values():
             yield from self._end(camera)
 

@@ -19,7 +19,10 @@ class Channels(Protocol):
         """Start receiving this topic (for a MAILBOX: own the box). Call before `receive`."""
 
     def send(self, topic: str, message: AnyMessage, key: str = "") -> bool:
-        """Send without ever waiting. False: the mailbox is full, nothing was sent, the caller accounts for it."""
+        """Send without ever waiting. False: the mailbox is full, nothing was sent, the caller accounts for it.
+
+        Raises `envelope.MessageTooLargeError` for a message that no reader would take, and sends nothing.
+        """
 
     def receive(self, timeout_s: float, wake_fd: int | None = None) -> Sequence[AnyMessage]:
         """Everything that has arrived, oldest first; waits up to `timeout_s` for the first message or for `wake_fd`.
@@ -28,4 +31,4 @@ class Channels(Protocol):
         """
 
     def close(self) -> None:
-        """Close every socket at once; what has not been sent is dropped. Never raises."""
+        """Close every socket; what a mailbox's reader does not take within 0.2 s is dropped. Never raises."""

@@ -31,6 +31,10 @@ class ChannelError(StreamInspectError):
     """A channel is used against its rules: an unknown topic, a missing key, a path that no socket can have."""
 
 
+class MessageTooLargeError(ChannelError):
+    """No reader would take this message, now or later."""
+
+
 def topic_of(name: str, key: str) -> Topic:
     """The table's row, for a name and a key that fit together. Raises `ChannelError`."""
     try:
@@ -50,27 +54,30 @@ class Packer:
         self._life = int.from_bytes(os.urandom(8))
         self._number = 0
 
-    def pack(self, message: AnyMessage) -> bytes | None:
-        """The bytes to send; None, counted, where the message is larger than any reader would take."""
+    def pack(self, message: AnyMessage) -> bytes:
+        """The bytes to send. Raises `MessageTooLargeError`, and `ChannelError` for a message of another topic."""
         if type(message) is not self._topic.message:
             raise ChannelError(f"topic {self._topic.name} carries {self._topic.message.__name__}, got {message!r:.100}")
         body = encode(message)
         if len(body) > MAX_MESSAGE_BYTES:
-            metrics.MALFORMED.labels(self._topic.name).inc()
-            return None
+            raise MessageTooLargeError(
+                f"a message of {len(body)} bytes to topic {self._topic.name}, the limit is {MAX_MESSAGE_BYTES}"
+            )
         envelope = ENVELOPE.pack(self._life, self._number)
         self._number += 1
         return envelope + body
 
 
 class Unpacker:
-    """Unpacks what one reader receives of one topic: counts what is malformed, and broadcasts that were lost."""
+    """Unpacks what one reader receives of one topic: counts what is malformed, and what was lost or worked off."""
 
     def __init__(self, topic: Topic) -> None:
         self._topic = topic
         self._next: OrderedDict[int, int] = OrderedDict()
         self._malformed = metrics.MALFORMED.labels(topic.name)
         self._lost = metrics.LOST_BROADCASTS.labels(topic.name)
+        self._handled = metrics.MAILBOX_HANDLED.labels(topic.name)
+        self._in_hand = 0
 
     def unpack(self, data: bytes | memoryview) -> AnyMessage | None:
         """The message, or None (counted) where it is malformed, oversized or of another topic."""
@@ -80,6 +87,8 @@ class Unpacker:
         life, number = ENVELOPE.unpack_from(data)
         if self._topic.delivery is Delivery.BROADCAST:
             self._count_lost(life, number)
+        else:
+            self._in_hand += 1
         try:
             message = decode(memoryview(data)[ENVELOPE.size :])
         except MalformedMessageError:
@@ -89,6 +98,12 @@ class Unpacker:
             self._malformed.inc()
             return None
         return message
+
+    def worked_off(self) -> None:
+        """The reader comes for more: it has finished with what it had. Killed before, it loses all of that."""
+        if self._in_hand:
+            self._handled.inc(self._in_hand)
+            self._in_hand = 0
 
     def _count_lost(self, life: int, number: int) -> None:
         expected = self._next.pop(life, number)  # the first message heard of a sender: what came before is not lost

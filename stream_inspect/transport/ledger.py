@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from stream_inspect.errors import StreamInspectError
 
 FORMAT_VERSION = 1
-CELLS_PER_CAMERA = 4096
+CELLS_PER_CAMERA = 65_536
+"""Half a megabyte a camera. Cells are used again in order, so a frame that a hung worker keeps open holds up all later
+ones: this many are 44 minutes of 25 frames a second, far longer than any process may stay silent."""
 NO_CELL = -1
 """The index of a frame that found the ledger full: it is counted as dropped already, and must not be sent."""
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from stream_inspect import metrics
 from stream_inspect.messages import AnyMessage, Delivery
 from stream_inspect.transport.envelope import ChannelError, Packer, Unpacker, topic_of
 
@@ -72,18 +73,21 @@ class MemoryChannels:
         """See `Channels.send`."""
         packer = self._packers.get((topic, key)) or self._packer(topic, key)
         data = packer.pack(message)
-        if data is None:
-            return False
         with self._hub.lock:
             row = topic_of(topic, key)
             if row.delivery is Delivery.MAILBOX:
-                return self._hub.box(topic, key, row.depth).put(data)
+                taken = self._hub.box(topic, key, row.depth).put(data)
+                if taken:
+                    metrics.MAILBOX_SENT.labels(topic).inc()
+                return taken
             for inbox in self._hub.listeners.get(topic, ()):
                 inbox.put(data)
         return True
 
     def receive(self, timeout_s: float, wake_fd: int | None = None) -> Sequence[AnyMessage]:
         """See `Channels.receive`."""
+        for _, unpacker in self._inboxes:
+            unpacker.worked_off()
         descriptors = [self._arrived] if wake_fd is None else [self._arrived, wake_fd]
         deadline = time.monotonic() + timeout_s
         while True:

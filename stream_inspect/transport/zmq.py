@@ -18,10 +18,13 @@ from pathlib import Path
 
 import zmq
 
+from stream_inspect import metrics
 from stream_inspect.messages import MAX_MESSAGE_BYTES, AnyMessage, Delivery, Topic
 from stream_inspect.transport.envelope import ENVELOPE, ChannelError, Packer, Unpacker, topic_of
 
 RECONNECT_MS = 50
+LINGER_MS = 200
+"""How long `close` waits, at most, for what was sent to mailboxes right before it."""
 MAX_PATH_BYTES = 107
 """Of a unix socket, by the kernel's `sockaddr_un`."""
 RECEIVE_MAX = 1024
@@ -83,17 +86,18 @@ class ZmqChannels:
     def send(self, topic: str, message: AnyMessage, key: str = "") -> bool:
         """See `Channels.send`."""
         socket, packer = self._outboxes.get((topic, key)) or self._connect(topic, key)
-        data = packer.pack(message)
-        if data is None:
-            return False
         try:
-            socket.send(data, zmq.NOBLOCK)
+            socket.send(packer.pack(message), zmq.NOBLOCK)
         except zmq.Again:
             return False
+        if socket.type == zmq.PUSH:
+            metrics.MAILBOX_SENT.labels(topic).inc()
         return True
 
     def receive(self, timeout_s: float, wake_fd: int | None = None) -> Sequence[AnyMessage]:
         """See `Channels.receive`: in order of each sender, at most `RECEIVE_MAX`, fair over topics and senders."""
+        for unpacker in self._inboxes.values():
+            unpacker.worked_off()
         self._watch(wake_fd)
         ready = self._poller.poll(max(0, round(timeout_s * 1000)))
         inboxes = [(socket, self._inboxes[socket]) for socket, _ in ready if socket in self._inboxes]
@@ -113,8 +117,8 @@ class ZmqChannels:
     def close(self) -> None:
         """See `Channels.close`."""
         for socket in self._sockets:
-            socket.close(linger=0)
-        self._context.destroy(linger=0)
+            socket.close()
+        self._context.destroy()
 
     def _watch(self, wake_fd: int | None) -> None:
         if wake_fd == self._wake_fd:
@@ -139,7 +143,7 @@ class ZmqChannels:
         self._sockets.append(socket)
         socket.sndhwm = socket.rcvhwm = topic.depth
         socket.maxmsgsize = MAX_WIRE_BYTES + ENVELOPE.size
-        socket.linger = 0
+        socket.linger = LINGER_MS if kind == zmq.PUSH else 0
         socket.reconnect_ivl = RECONNECT_MS
         return socket
 

@@ -48,6 +48,18 @@ def test_a_wait_that_is_not_needed_any_more_goes():
     assert room.wait_s == 0.0
 
 
+def test_a_frame_that_is_late_after_a_long_time_in_step_is_waited_for():
+    room = Reorder(first_wait_s=0.3, floor_s=0.1)
+    for seq in range(1000):
+        room.put(inspection(seq), seq * 125 * MS)
+        room.take(seq * 125 * MS + 124 * MS)
+    at_ns = 1000 * 125 * MS
+    assert room.put(inspection(1001), at_ns)
+    assert room.take(at_ns + 90 * MS) == []
+    assert room.put(inspection(1000), at_ns + 95 * MS)
+    assert [one.frame.id.seq for one in room.take(at_ns + 120 * MS)] == [1000, 1001]
+
+
 def test_a_frame_later_than_the_wait_is_given_up():
     room = Reorder(first_wait_s=0.0)
     room.put(inspection(1), 0)

@@ -110,6 +110,16 @@ def test_two_workers_that_overtake_each_other_are_put_in_order():
     assert [t.track for t in released[1].tracks] == [1]
 
 
+def test_what_waits_at_the_stop_is_worked_off_and_tracks_stay_open():
+    stage = TrackStage(cameras("cam1"), Track(), workers=2)
+    stage.open()
+    assert run(stage, inspection(1, box_at(1)), inspection(0, box_at(0))) == []
+    finished = [output.message for output in stage.finish()]
+    assert [tracked.frame.id.seq for tracked in finished] == [0, 1]
+    assert [len(tracked.ended) for tracked in finished] == [0, 0]
+    assert list(stage.finish()) == []
+
+
 def test_a_frame_that_comes_too_late_is_counted(stage):
     count = metrics.LATE_INSPECTIONS.labels("cam1")
     before = count._value.get()

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from stream_inspect.messages import Clock, Condition, ConditionKind, Credit, DueFrame, FrameHeader, FrameId, RingSlot
+from stream_inspect.messages import (
+    Clock,
+    Condition,
+    ConditionKind,
+    Credit,
+    DueFrame,
+    FrameHeader,
+    FrameId,
+    Inspection,
+    RingSlot,
+)
 
 
 def header(
@@ -32,3 +42,7 @@ def credit(ticket: int) -> Credit:
 
 def condition(number: int) -> Condition:
     return Condition(camera="cam", kind=ConditionKind.BLACK, active=True, detail="dark", mono_ns=number, utc_ns=number)
+
+
+def inspection(seq: int) -> Inspection:
+    return Inspection(frame=header(seq), detections=[], model_hash="", prompts_hash="", judged_mono_ns=seq)

@@ -15,9 +15,9 @@ import pytest
 import zmq
 
 from stream_inspect import metrics
-from stream_inspect.messages import MAX_MESSAGE_BYTES, TOPICS, WIRE_VERSION, AnyMessage, LivePicture, encode
+from stream_inspect.messages import MAX_MESSAGE_BYTES, TOPICS, WIRE_VERSION, AnyMessage, encode
 from stream_inspect.transport.channel import Channels
-from stream_inspect.transport.envelope import ENVELOPE, ChannelError
+from stream_inspect.transport.envelope import ENVELOPE, ChannelError, MessageTooLargeError
 from stream_inspect.transport.memory import MemoryChannels, MemoryHub
 from stream_inspect.transport.zmq import ZmqChannels
 from tests.transport.frames import condition, credit, due, header
@@ -284,14 +284,34 @@ def test_what_is_malformed_oversized_or_unknown_is_counted_and_dropped(world: Wo
     assert receive_all(reader, 1) == [due(2)]
 
 
-def test_an_oversized_message_is_not_sent_and_counted(world: World) -> None:
-    writer = world.make("a")
-    malformed = count_of(metrics.MALFORMED, "live")
-    too_large = LivePicture(
-        camera="cam", frame_seq=0, capture_mono_ns=0, capture_utc_ns=0, jpeg=bytes(MAX_MESSAGE_BYTES)
+def test_an_oversized_message_is_told_from_a_full_mailbox_and_harms_nothing(world: World) -> None:
+    reader, sender = world.make("inspect.0"), world.make("x")
+    reader.subscribe("due", "w")
+    message = due(1)
+    too_large = msgspec.structs.replace(
+        message, header=msgspec.structs.replace(message.header, encoded=bytes(MAX_MESSAGE_BYTES))
     )
-    assert not writer.send("live", too_large)
-    assert malformed() == 1
+    with pytest.raises(MessageTooLargeError, match=f"bytes to topic due, the limit is {MAX_MESSAGE_BYTES}"):
+        sender.send("due", too_large, key="w")
+    assert sender.send("due", message, key="w")
+    assert receive_all(reader, 1) == [message]
+
+
+def test_what_a_killed_reader_had_in_hand_shows_between_sent_and_handled(world: World) -> None:
+    sent, handled = (count_of(counter, "due") for counter in (metrics.MAILBOX_SENT, metrics.MAILBOX_HANDLED))
+    sender, first = world.make("x"), world.make("inspect.0")
+    first.subscribe("due", "w")
+    for number in range(5):
+        sender.send("due", due(number), key="w")
+    assert len(receive_all(first, 5)) == 5
+    first.receive(0.0)
+    assert (sent(), handled()) == (5, 5)
+    for number in range(3):
+        sender.send("due", due(number), key="w")
+    assert first.receive(5.0)
+    first.close()  # in the middle of its work
+    assert sent() == 8
+    assert handled() == 5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,24 @@ def test_thousands_of_frames_a_fold_close(tmp_path: Path) -> None:
             camera.not_due(index)
         assert closes(keeper.fold()["north"])
     assert keeper.fold()["north"].not_due == 3 * CELLS_PER_CAMERA
+
+
+def test_a_hung_worker_costs_its_frame_and_no_other(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "ledger", ["north"])
+    camera, keeper = ledger.camera("north"), LedgerKeeper(ledger)
+    stuck = camera.captured(CAPTURE)
+    camera.sent(stuck, WORKER)
+    camera.taken(stuck, WORKER)
+    captured = 25 * 600  # for ten minutes, long after the supervisor has killed it
+    for number in range(1, captured):
+        assert camera.captured(CAPTURE) == number
+        camera.not_due(number)
+        if number % 2500 == 0:
+            began = time.process_time()
+            assert closes(keeper.fold()["north"])
+            assert time.process_time() - began < 0.05
+    keeper.sweep_owner(WORKER)
+    assert keeper.fold()["north"] == Totals(captured=captured, not_due=captured - 1, dropped={("inspect", "died"): 1})
 
 
 def test_a_cell_that_was_lost_shows_in_the_residual(ledger: Ledger) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from stream_inspect import metrics
-from stream_inspect.messages import TOPICS
+from stream_inspect.messages import TOPICS, AnyMessage
 from stream_inspect.transport.envelope import ChannelError
 from stream_inspect.transport.zmq import MAX_PATH_BYTES, RECEIVE_MAX, ZmqChannels
-from tests.transport.frames import due, header
+from tests.transport.frames import due, header, inspection
 
 SPAWN = multiprocessing.get_context("spawn")
 WRITERS = {"frames": ["capture.0", "capture.1"]}
@@ -52,6 +52,27 @@ def test_one_receive_is_bounded_and_fair(tmp_path: Path) -> None:
         received = reader.receive(1.0)
         assert len(received) <= RECEIVE_MAX
         assert [message.owner for message in received].index(2) < 3, "the loud sender went first with all it had"
+
+
+def test_what_is_sent_right_before_the_end_arrives(tmp_path: Path) -> None:
+    with closing(ZmqChannels(tmp_path, "track", {})) as reader:
+        reader.subscribe("inspections")
+        for life in range(20):
+            with closing(ZmqChannels(tmp_path, f"x{life}", {})) as sender:
+                assert sender.send("inspections", inspection(life))
+        received: list[AnyMessage] = []
+        deadline = time.monotonic() + 5
+        while len(received) < 20 and time.monotonic() < deadline:
+            received += reader.receive(0.1)
+    assert [message.frame.id.seq for message in received] == list(range(20))
+
+
+def test_the_end_does_not_wait_long_for_a_reader_that_is_away(tmp_path: Path) -> None:
+    with closing(ZmqChannels(tmp_path, "x", {})) as sender:
+        for key in ("a", "b", "c"):
+            assert sender.send("due", due(1), key=key)
+        began = time.monotonic()
+    assert time.monotonic() - began < 1.0
 
 
 def broadcast_for_ever(run_dir: str, name: str, session: int) -> None:
