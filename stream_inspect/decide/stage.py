@@ -109,6 +109,13 @@ class DecideStage:
     def undelivered(self, output: Output) -> None:
         """`events` is a broadcast: it is never refused. Alerts read the log."""
 
+    def finish(self) -> Iterable[Output]:
+        """Clear the defects that are still open when the line is stopped: their tracks end here."""
+        open_ones = [life.event for life in self._lives.values() if life.event is not None]
+        self._unwritten += [_cleared(event, reason=_REASONS[Sign.INTERRUPTED]) for event in open_ones]
+        self._lives.clear()
+        return self._write()
+
     def close(self) -> None:
         self._write()
         self._lives.clear()

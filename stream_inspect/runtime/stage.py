@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from stream_inspect import metrics
+from stream_inspect.log import get_logger
 from stream_inspect.messages import AnyMessage, Output
 from stream_inspect.transport.channel import Channels
+from stream_inspect.transport.envelope import MessageTooLargeError
 
 TICK_S = 0.05
 """A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
@@ -43,6 +45,14 @@ class Stage(Protocol):
         """Let go of everything. Never raises."""
 
 
+@runtime_checkable
+class Finishing(Protocol):
+    """A stage that still holds something when its input has ended."""
+
+    def finish(self) -> Iterable[Output]:
+        """What is left, called once after the last batch of a stage that stops in good order."""
+
+
 class Chain:
     """Stages run one after the other in one process: what one sends on `hand_over` reaches the next one at once.
 
@@ -65,6 +75,11 @@ class Chain:
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         yield from self._pass_on(self._first.tick(now_mono_ns))
         yield from self._then.tick(now_mono_ns)
+
+    def finish(self) -> Iterable[Output]:
+        for stage, pass_on in ((self._first, self._pass_on), (self._then, iter)):
+            if isinstance(stage, Finishing):
+                yield from pass_on(stage.finish())
 
     def _pass_on(self, outputs: Iterable[Output]) -> Iterable[Output]:
         for output in outputs:
@@ -99,10 +114,17 @@ def run_stage(
 
     def send(outputs: Iterable[Output]) -> None:
         for output in outputs:
-            if not channels.send(output.topic, output.message, output.key):
+            try:
+                sent = channels.send(output.topic, output.message, output.key)
+            except MessageTooLargeError as error:  # to try again would not help
+                metrics.MALFORMED.labels(output.topic).inc()
+                logger.error("message dropped", error=str(error))
+                continue
+            if not sent:
                 metrics.UNDELIVERED.labels(output.topic).inc()
                 stage.undelivered(output)
 
+    logger = get_logger(name)
     depth = metrics.QUEUE_DEPTH.labels(name)
     try:
         for topic, key in subscriptions:
@@ -119,6 +141,8 @@ def run_stage(
         drain_until = time.monotonic() + DRAIN_S
         while time.monotonic() < drain_until and (batch := channels.receive(0.0)):
             send(stage.process(batch))
+        if isinstance(stage, Finishing):
+            send(stage.finish())
     finally:
         stage.close()
         channels.close()
