@@ -237,12 +237,15 @@ def test_a_server_that_hangs_is_given_up_after_one_read_timeout(start_server: St
     assert time.monotonic() - began_s < 0.5
 
 
-def test_closing_while_the_server_hangs_takes_no_three_seconds(start_server: StartServer, tmp_path: Path) -> None:
+def test_closing_while_the_server_hangs_is_done_at_once(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server()
     with StageHarness(config_of(server.url()), tmp_path) as harness:
         harness.run(lambda: len(harness.frames) > 10)
         server.send_signal(signal.SIGSTOP)
         time.sleep(0.2)
         began_s = time.monotonic()
-    assert time.monotonic() - began_s < 3.0
-    assert not [thread for thread in threading.enumerate() if thread.name == "read-c1"]
+    assert time.monotonic() - began_s < 0.6
+    for thread in threading.enumerate():
+        if thread.name == "read-c1":  # left behind; it ends with its call
+            thread.join(4)
+            assert not thread.is_alive()
