@@ -322,7 +322,7 @@ TOPICS: dict[str, Topic] = {
         Topic("credit", Credit, Delivery.MAILBOX, rate_hz=25, depth=64, keyed=True),
         Topic("due", DueFrame, Delivery.MAILBOX, rate_hz=10, depth=64, keyed=True),
         Topic("inspections", Inspection, Delivery.MAILBOX, rate_hz=10, depth=1024),
-        Topic("conditions", Condition, Delivery.MAILBOX, rate_hz=0.1, depth=1024),
+        Topic("conditions", Condition, Delivery.MAILBOX, rate_hz=2, depth=1024),
         Topic("tracked", Tracked, Delivery.BROADCAST, rate_hz=10, depth=256),
         Topic("events", Event, Delivery.BROADCAST, rate_hz=1, depth=1024),
         Topic("live", LivePicture, Delivery.BROADCAST, rate_hz=10, depth=64),
