@@ -130,13 +130,14 @@ def _start_as_neighbour_readers(attention: Any, layer_number: int) -> None:
 
 def _whitened_components(patches: npt.NDArray[np.float32], count: int) -> Tensor:
     """Principal components of patches, (count, n), scaled half-way to equal variance."""
-    centred = patches - patches.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
-    deviation = np.sqrt(np.maximum(values, 1e-6))
-    outputs = deviation**0.5
+    centred = torch.from_numpy(patches - patches.mean(axis=0))
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
+    deviation = values.clamp(min=1e-6).sqrt()
+    outputs = deviation.sqrt()
     scale = outputs / deviation / outputs.mean()
-    return torch.from_numpy(np.ascontiguousarray((vectors * scale).T).astype(np.float32))
+    components: Tensor = (vectors * scale).T.contiguous()
+    return components
 
 
 def _start_heads(model: Owlv2ForObjectDetection) -> None:

@@ -16,7 +16,7 @@ STRIP_PX_PER_MM = 2 * IMAGE_PX / FIELD_OF_VIEW_MM[0]
 """Scale at which training strips are kept: twice the detector's, so that they can be zoomed."""
 CROP_PX = 128
 """Side of the segmenter's input, a crop around one hit."""
-CROP_CONTEXT = 1.75
+CROP_CONTEXT = 1.65
 """Side of the crop in longer sides of the hit's box."""
 CROP_MIN_SIDE_PX = 48
 """Smallest crop, in pixels of the camera's picture."""

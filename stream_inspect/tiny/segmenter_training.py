@@ -59,11 +59,13 @@ def segmenter_loss(logits: Tensor, quality: Tensor, masks: Tensor) -> Tensor:
 class SegmenterTraining:
     """Trains for some minutes; `run` yields a row of the learning curve now and then."""
 
-    def __init__(self, model: SamModel, minutes: float, folder: Path, world: World = STANDARD) -> None:
-        self.model, self.minutes, self.folder = model, minutes, folder
+    def __init__(
+        self, model: SamModel, minutes: float, folder: Path, world: World = STANDARD, peak_rate: float = 1e-3
+    ) -> None:
+        self.model, self.minutes, self.folder, self.peak_rate = model, minutes, folder, peak_rate
         self.progress = Progress()
         learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.AdamW(learned, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05)
+        self.optimiser = torch.optim.AdamW(learned, lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.05)
         self.bank = SpecimenBank(world, 20_000_000)
 
     @property
@@ -127,7 +129,7 @@ class SegmenterTraining:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         left = 1 - self.progress.seconds / (60 * self.minutes)
-        rate = 1e-3 * min(1.0, (self.progress.steps + 1) / 100) * min(1.0, max(0.0, left / 0.5))
+        rate = self.peak_rate * min(1.0, (self.progress.steps + 1) / 100) * min(1.0, max(0.0, left / 0.5))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()

@@ -26,6 +26,7 @@ SEED = 1
 DENSE = replace(STANDARD, defect_share=0.75, further_defect_share=0.6)
 """The standard line with far more defects: a picture costs the same and teaches more."""
 LESS_DENSE = replace(STANDARD, defect_share=0.7, further_defect_share=0.5)
+LEAST_DENSE = replace(STANDARD, defect_share=0.6, further_defect_share=0.45)
 PHASES = (
     Phase("dense", 35.0, MILD, world=DENSE, first_seed=11_000_000),
     Phase(
@@ -37,6 +38,17 @@ PHASES = (
         full_share=0.15,
         world=LESS_DENSE,
         first_seed=12_000_000,
+        fine_share=0.1,
+    ),
+    Phase(
+        "final",
+        9.0,
+        WIDE,
+        peak_rate=1.0e-3,
+        decay_share=0.85,
+        full_share=0.15,
+        world=LEAST_DENSE,
+        first_seed=13_000_000,
         fine_share=0.1,
     ),
 )

@@ -28,11 +28,6 @@ FOLDER = Path(str(files("stream_inspect"))) / "tiny"
 MIB = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def engine() -> InspectionEngine:
     return evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=True)
