@@ -1,4 +1,4 @@
-"""Lists the licences of everything that an installation brings: `python deploy/licences.py > docs/third-party-licences.md`.
+"""Lists the licences of all that an installation brings: `python deploy/licences.py > docs/third-party-licences.md`.
 
 What a wheel carries inside (FFmpeg in av's, libraries in OpenCV's) is not in its metadata and is noted by hand below.
 """
@@ -63,8 +63,8 @@ def main() -> None:
         print(f"| {one.metadata['Name']} | {licence_of(one)} | {CARRIED.get(name, '')} |")
     print(
         "\nNo part of these is in our wheel: pip installs them beside it. Who ships an image with everything inside "
-        "distributes libx264 and libx265 too, and with them takes on the GPL's terms; PyAV built from source against an "
-        "LGPL FFmpeg avoids that (without x264 the recorder needs another H.264 encoder).\n\n"
+        "distributes libx264 and libx265 too, and with them takes on the GPL's terms; PyAV built from source against "
+        "an LGPL FFmpeg avoids that (without x264 the recorder needs another H.264 encoder).\n\n"
         "The list is printed by `python deploy/licences.py`."
     )
 
