@@ -180,7 +180,9 @@ def loudest_absent(detector: Owlv2Detector, frames: Sequence[SyntheticFrame]) ->
 
 def parts(threshold: float) -> list[Defect]:
     """The kinds of part, looked for as if they were defects."""
-    return [Defect(name=n, prompts=list(words), threshold=threshold) for n, words in PART_PROMPTS.items()]
+    return [
+        Defect(name=n.replace(" ", "_"), prompts=list(words), threshold=threshold) for n, words in PART_PROMPTS.items()
+    ]
 
 
 def any_defect(threshold: float) -> list[Defect]:
@@ -194,7 +196,8 @@ def judge_with_parts(engine: InspectionEngine, seeds: Iterable[int]) -> list[Jud
     for seed, index, line in sample(seeds):
         frame = line.frame(index)
         found = engine.judge([as_rgb(frame.image_bgr)], [CameraSettings()])[0]
-        frames.append(Judged(seed, index, frame.truth.parts, tuple(_hit(d) for d in found)))
+        hits = tuple(Hit(d.defect.replace("_", " "), d.score, d.box_xyxy_px) for d in found)
+        frames.append(Judged(seed, index, frame.truth.parts, hits))
     return frames
 
 
