@@ -198,8 +198,10 @@ def _make_room(out: Path) -> None:
     """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
     out.mkdir(parents=True, exist_ok=True)
     marker = out / _MARKER
-    if not marker.exists() and any(path.name != LOCK for path in out.iterdir()):
-        raise DemoError(f"{out} holds files that are no demo's: name an empty or a new folder with --out")
+    foreign = [] if marker.exists() else sorted(path.name for path in out.iterdir() if path.name != LOCK)
+    if foreign:
+        some = ", ".join(foreign[:3])
+        raise DemoError(f"{out} is no demo's folder (it holds {some}): name an empty or a new one with --out")
     with held_state(out):  # nobody runs there: also a demo does not take another one's files away
         marker.touch()
         for path in out.iterdir():
