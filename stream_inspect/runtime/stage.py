@@ -19,7 +19,7 @@ from stream_inspect.transport.envelope import MessageTooLargeError
 TICK_S = 0.05
 """A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
 
-DRAIN_S = 0.5
+DRAIN_S = 0.2
 """How long a stopping stage goes on with what is already in its mailbox."""
 
 

@@ -21,7 +21,7 @@ from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
 from stream_inspect.inspect.engine import InspectionEngine
 from stream_inspect.sim import SyntheticLine
 from stream_inspect.tiny import evaluate, figures
-from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS, THRESHOLDS
+from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS, PART_THRESHOLD, THRESHOLDS
 from stream_inspect.tiny.figures import Judged
 
 FOLDER = Path(str(files("stream_inspect"))) / "tiny"
@@ -92,10 +92,10 @@ def test_masks_fit(judged: list[Judged]) -> None:
 
 
 def test_parts_are_found_by_name() -> None:
-    engine = evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=False)
-    engine.look_for(evaluate.parts(THRESHOLDS["scratch"]))
+    engine = evaluate.make_engine(FOLDER, PART_THRESHOLD, segment=False)
+    engine.look_for(evaluate.parts(PART_THRESHOLD))
     frames = evaluate.judge_with_parts(engine, [47_001, 47_002])
-    got = figures.frame_figures(frames, THRESHOLDS["scratch"])
+    got = figures.frame_figures(frames, PART_THRESHOLD)
     assert got.recall >= 0.85
     assert got.precision >= 0.85
 
