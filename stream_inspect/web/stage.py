@@ -26,7 +26,7 @@ from stream_inspect.web.hub import LiveHub
 from stream_inspect.web.status import Health
 
 _START_WITHIN_S = 15.0
-_STOP_WITHIN_S = 2.0
+_STOP_WITHIN_S = 0.5
 _CONNECTIONS_MAX = 256
 _SEND_BUFFER_BYTES = 256 * 1024
 """What the kernel holds for one browser: a few pictures. Without the limit it grows to megabytes of old pictures."""

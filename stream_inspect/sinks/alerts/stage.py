@@ -14,10 +14,10 @@ from stream_inspect.sinks.alerts.build import build_alert
 from stream_inspect.sinks.outbox import Outbox, OutboxThread
 from stream_inspect.store.events import EventStore, StoreError
 
-DRAIN_S = 1.0
+DRAIN_S = 0.3
 """At a stop, an output that works may still send what waits for so long."""
 
-CLOSE_S = 1.5
+CLOSE_S = 0.5
 """A thread that hangs in its output is left behind after so long."""
 
 GAUGES_S = 1.0
@@ -74,7 +74,7 @@ class AlertsStage:
         """Nothing: this stage emits nothing."""
 
     def close(self) -> None:
-        """Stop every thread within two seconds, also those whose output hangs."""
+        """Stop every thread within `CLOSE_S`, also those whose output hangs."""
         deadline_s = time.monotonic() + CLOSE_S
         for thread in self._threads:
             thread.stop(DRAIN_S)

@@ -29,7 +29,7 @@ _LOOK_EVERY_S = 1.0
 _TIDY_EVERY_S = 60.0
 _ROOM_AGAIN = 1.05
 """Recording begins again at this much more room than it needs, so that it does not flap."""
-_CLOSE_WITHIN_S = 1.0
+_CLOSE_WITHIN_S = 0.4
 
 
 @dataclass(frozen=True, slots=True)

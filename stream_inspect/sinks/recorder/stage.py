@@ -39,7 +39,7 @@ from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 
 _BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
-_CLOSE_BUDGET_S = 0.3
+_CLOSE_BUDGET_S = 0.15
 _FRAME_COMES_WITHIN_S = 1.0
 """An event may overtake the header and the tracks of its frame, which come by other sockets."""
 _REPEAT_CONDITION_S = 2.0
