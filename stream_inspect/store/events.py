@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 import tenacity
-from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, exists, func, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
@@ -207,18 +207,16 @@ class EventStore:
     def register_outputs(self, outputs: Sequence[str]) -> None:
         """Say which outputs are configured: from now on each is owed every event.
 
-        The first outputs that a log ever gets are owed all of it, so that nothing is lost between the start of
-        `decide` and this call; a later one starts with the next event, not with a flood of history. One that is named
-        no more keeps its cursor, but no longer keeps old events from being pruned.
+        Call it before the first event is appended. A new one starts with the next event, not with a flood of history.
+        One that is named no more keeps its cursor, but no longer keeps old events from being pruned.
         """
         with self._explained("write to"), self._writer.begin() as connection:
-            is_first = not connection.execute(select(exists(select(OUTPUTS.c.output)))).scalar_one()
             end = connection.execute(select(func.coalesce(func.max(EVENTS.c.position), 0))).scalar_one()
             connection.execute(update(OUTPUTS).values(is_active=False))
             for output in outputs:
                 connection.execute(
                     insert(OUTPUTS)
-                    .values(output=output, position=0 if is_first else end, is_active=True)
+                    .values(output=output, position=end, is_active=True)
                     .on_conflict_do_update(index_elements=["output"], set_={"is_active": True})
                 )
 
