@@ -31,7 +31,9 @@ from stream_inspect.messages import (
     TrackUpdate,
 )
 
-_REASONS = {Sign.LEFT: "left", Sign.LOST: "lost", Sign.INTERRUPTED: "interrupted"}
+_REASONS = {Sign.LEFT: "left", Sign.LOST: "lost"}
+_INTERRUPTED = "interrupted"
+"""The service was stopped while it was open."""
 _ADOPTED_SETTLE_S = 5.0
 """Sources repeat themselves every two seconds: by now each that still says an adopted condition has said so. Until then
 one source's "all is well" does not end what another one's "it lasts" is on its way for."""
@@ -90,7 +92,7 @@ class DecideStage:
                 self._adopted[event.camera, event.name] = None
                 metrics.CONDITION.labels(event.camera, event.name).set(1)
             else:
-                self._unwritten.append(_cleared(event, reason=_REASONS[Sign.INTERRUPTED]))
+                self._unwritten.append(_cleared(event, reason=_INTERRUPTED))
         if self._unwritten:
             self._log.info("cleared the events that an earlier life left open", events=len(self._unwritten))
 
@@ -112,7 +114,7 @@ class DecideStage:
     def finish(self) -> Iterable[Output]:
         """Clear the defects that are still open when the line is stopped: their tracks end here."""
         open_ones = [life.event for life in self._lives.values() if life.event is not None]
-        self._unwritten += [_cleared(event, reason=_REASONS[Sign.INTERRUPTED]) for event in open_ones]
+        self._unwritten += [_cleared(event, reason=_INTERRUPTED) for event in open_ones]
         self._lives.clear()
         return self._write()
 
@@ -257,7 +259,7 @@ class DecideStage:
     def _ended(self, event: Event, denial: Condition | None) -> Event:
         del self._conditions[event.camera, event.name]
         if denial is None:
-            return _cleared(event, reason=_REASONS[Sign.INTERRUPTED])
+            return _cleared(event, reason=_INTERRUPTED)
         ended_utc_ns = max(event.first_seen_utc_ns, denial.utc_ns)
         return _cleared(event, reason=denial.detail, last_seen_utc_ns=ended_utc_ns)
 

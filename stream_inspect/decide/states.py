@@ -25,7 +25,6 @@ class Sign(Enum):
     """What a judged frame says, most urgent first: a defect seen often enough counts even if it leaves at once."""
 
     ENOUGH = auto()  # seen in n of the last m judged frames that show it
-    INTERRUPTED = auto()  # the service was stopped while it was open
     LEFT = auto()  # it went out of the picture
     LOST = auto()  # it was not seen for too long, or the session ended
 
@@ -34,13 +33,11 @@ _S, _G = State, Sign
 TABLE: dict[State, dict[Sign, State]] = {
     _S.SUSPECT: {
         _G.ENOUGH: _S.CONFIRMED,
-        _G.INTERRUPTED: _S.FORGOTTEN,
         _G.LEFT: _S.FORGOTTEN,
         _G.LOST: _S.FORGOTTEN,
     },
     _S.CONFIRMED: {
         _G.ENOUGH: _S.CONFIRMED,
-        _G.INTERRUPTED: _S.CLEARED,
         _G.LEFT: _S.CLEARED,
         _G.LOST: _S.CLEARED,
     },

@@ -13,11 +13,9 @@ SUBSETS = [set(signs) for size in range(len(Sign) + 1) for signs in combinations
 C, X = (EventState.CONFIRMED, Sign.ENOUGH), EventState.CLEARED
 EXPECTED = {
     (State.SUSPECT, Sign.ENOUGH): (State.CONFIRMED, [C]),
-    (State.SUSPECT, Sign.INTERRUPTED): (State.FORGOTTEN, []),
     (State.SUSPECT, Sign.LEFT): (State.FORGOTTEN, []),
     (State.SUSPECT, Sign.LOST): (State.FORGOTTEN, []),
     (State.CONFIRMED, Sign.ENOUGH): (State.CONFIRMED, []),
-    (State.CONFIRMED, Sign.INTERRUPTED): (State.CLEARED, [(X, Sign.INTERRUPTED)]),
     (State.CONFIRMED, Sign.LEFT): (State.CLEARED, [(X, Sign.LEFT)]),
     (State.CONFIRMED, Sign.LOST): (State.CLEARED, [(X, Sign.LOST)]),
     **{(state, sign): (state, []) for state in (State.CLEARED, State.FORGOTTEN) for sign in Sign},
