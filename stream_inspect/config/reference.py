@@ -53,9 +53,9 @@ stream-inspect run line.yaml --set cameras.top.sampling.rate_hz=5 --set web.port
   --set "defects.scratch.prompts=[scratch, graze]" --set "inspect.workers[0].device=cpu"
 ```
 
-**While it runs** prompts, counter-prompts, thresholds and least areas of defects may be changed in the file (or by
-`stream-inspect prompts`): the change is applied from one frame to the next, or refused whole if anything is wrong.
-Other changes need a restart.
+**While it runs** the defects (also by `stream-inspect prompts`), `inspect.fuse_overlap` and `inspect.max_detections`
+may be changed in the file: the change is applied from one frame to the next, or refused whole if anything is wrong.
+Everything else changes at the next start.
 
 **YAML** is version 1.2. Anchors, aliases and `<<` work, for what several cameras have in common. Keys written twice
 are refused.

@@ -361,7 +361,7 @@ class InspectStage:
             self._set(self._prompts, "")
 
     def _adopt(self, config: Config) -> None:
-        """Take over all of inspection but the models and the list of cameras, which need a restart.
+        """Take over the defects and the limits of what is found; everything else, cameras too, at the next start.
 
         Raises `PromptsError`, and then nothing has changed.
         """
@@ -376,9 +376,6 @@ class InspectStage:
             update={"fuse_overlap": config.inspect.fuse_overlap, "max_detections": config.inspect.max_detections}
         )
         self._config = self._config.model_copy(update={"defects": config.defects, "inspect": inspect})
-        for camera in config.cameras:
-            if camera.name in self._cameras:
-                self._cameras[camera.name] = CameraSettings.of(camera)
         if self._engine is not None:
             self._engine.set_limits(fuse_overlap=inspect.fuse_overlap, max_detections=inspect.max_detections)
         self._log.info("changed configuration in use", prompts_hash=prompts_hash(config.defects)[:12])
