@@ -38,12 +38,6 @@ def draw_light(rng: np.random.Generator, world: World, width_px: int, height_px:
     return Light(np.asarray(shade, np.float32), np.asarray(glare, np.float32))
 
 
-def light_bgr(picture: U8, light: Light) -> U8:
-    """Apply a lamp to a BGR picture of the lamp's size."""
-    lit = picture * light.shade[:, :, None] + light.glare[:, :, None]
-    return np.asarray(np.clip(lit + 0.5, 0, 255), np.uint8)
-
-
 class PlanarLight:
     """The same lamp for I420 planes, in whole numbers: about a quarter of a millisecond for a 1280x720 frame."""
 

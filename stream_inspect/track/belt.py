@@ -72,9 +72,6 @@ class Interval:
         """Neither side is cut."""
         return not (self.low_cut or self.high_cut)
 
-    def shifted(self, by_mm: float) -> Interval:
-        return Interval(self.low + by_mm, self.high + by_mm, self.low_cut, self.high_cut)
-
     def shared(self, other: Interval) -> float:
         """Length that both cover."""
         return max(0.0, min(self.high, other.high) - max(self.low, other.low))
