@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stream_inspect import metrics
 from stream_inspect.capture.camera import make_camera
 from stream_inspect.capture.conditions import Change, ConditionWatch
 from stream_inspect.capture.ring_sink import RingSink
@@ -220,7 +219,6 @@ class CaptureStage:
     def _conditions(self, changes: list[Change]) -> Iterable[Output]:
         now_mono_ns, now_utc_ns = time.monotonic_ns(), time.time_ns()
         for change in changes:
-            metrics.CONDITION.labels(self._config.name, change.kind.value).set(change.active)
             since_ns = round(change.since_s / _S)
             level = self._levels[change.kind] = Condition(
                 camera=self._config.name,
