@@ -40,8 +40,8 @@ app = typer.Typer(
     **stream-inspect run** it.
 
     **Exit codes**: 0 done, or stopped in good order by Ctrl-C or SIGTERM; 1 it failed, or a check found
-    something wrong; 2 wrong usage or a wrong configuration (every error is listed with file and line); 130 stopped at
-    once by a second Ctrl-C.
+    something wrong; 2 wrong usage of the command line or a wrong configuration (every error is listed with file and
+    line); 130 stopped at once by a second Ctrl-C.
     """,
 )
 prompts_app = typer.Typer(
@@ -122,7 +122,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="Stop after this much captured video; until Ctrl-C if absent.")
+        float | None, typer.Option(min=1, help="Stop this long after the first frame; at Ctrl-C if absent.")
     ] = None,
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Events, clips, pictures, summary.")] = Path(
         "demo-out"

@@ -84,7 +84,7 @@ def demo(
     show: Callable[[Progress], None] = lambda _: None,
     started: Callable[[str | None], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Run the demo in the folder `out` for `seconds` of captured video (None: until interrupted).
+    """Run the demo in the folder `out` until `seconds` after its first frame (None: until interrupted).
 
     Writes and returns the summary. `started` is told the live page's address. Raises `DemoError`, `ConfigError` and
     what `serve` raises.
@@ -93,6 +93,7 @@ def demo(
     path = builtin_config("demo")
     fixed = (
         "log.level=warning",
+        "log.format=text",
         f"state_dir={json.dumps(str(out.resolve()))}",
         f"metrics.port={_free_port(9108)}",
         f"web.port={_free_port(8080)}",

@@ -44,7 +44,7 @@ class DownReport:
                     kind=ConditionKind.PROCESS_DOWN,
                     active=down,
                     source=process,
-                    detail=f"{process} has failed {in_a_row} times in a row" if down else "",
+                    detail=_detail(process, in_a_row, down_s) if down else "",
                     mono_ns=since_mono_ns,
                     utc_ns=since_utc_ns,
                 ),
@@ -52,3 +52,9 @@ class DownReport:
 
     def close(self) -> None:
         self._channels.close()
+
+
+def _detail(process: str, in_a_row: int, down_s: float) -> str:
+    if in_a_row >= DOWN_AFTER_FAILURES:
+        return f"{process} has failed {in_a_row} times in a row"
+    return f"{process} has not been running for {down_s:.0f} s"
