@@ -19,6 +19,10 @@ def test_a_secret_is_gone_in_every_spelling(password: str) -> None:
         assert spelling not in redact(text, [password])
 
 
+def test_a_very_short_secret_is_hidden_in_urls_only() -> None:
+    assert redact("cannot read rtsp://u:a@cam/a", ["a"]) == "cannot read rtsp://***@cam/a"
+
+
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
