@@ -159,7 +159,7 @@ def test_a_camera_that_cannot_be_reached_is_reported_and_its_coming_back_too(scr
     harness.run(lambda: bool(harness.conditions))
     first = harness.conditions[0]
     assert (first.kind, first.active, first.detail) == (ConditionKind.NO_SIGNAL, True, "no frames")
-    assert (time.monotonic_ns() - began_ns) / 1e9 < 5.0, "the allowance for a start is 3 s"
+    assert (time.monotonic_ns() - began_ns) / 1e9 < 2.0
     assert abs(first.mono_ns - began_ns) < 1e9, "stamped with the beginning of the silence"
     assert abs(first.utc_ns - (time.time_ns() - (time.monotonic_ns() - first.mono_ns))) < 1e8
     go.set()
