@@ -133,10 +133,6 @@ class Stillness:
         )
 
 
-_START_S = 3.0
-"""A source that has not been up yet may take this much longer for its first frame: connecting is no outage."""
-
-
 class ConditionWatch:
     """Watches one camera. All times in seconds of one monotonic clock.
 
@@ -154,7 +150,6 @@ class ConditionWatch:
         if belt_moves:
             self._states[ConditionKind.FROZEN] = Hysteresis(config.frozen_after_s)
         self._last_frame_s = now_s
-        self._ever_up = False
         self._last_look_s = float("-inf")
         self._stillness = Stillness()
         self._window: deque[tuple[float, bool]] = deque()
@@ -164,7 +159,6 @@ class ConditionWatch:
     def frame(self, luma: UInt8Array, now_s: float) -> list[Change]:
         """A good frame came: its luma plane, (H, W) uint8."""
         self._last_frame_s = now_s
-        self._ever_up = True
         self._count(bad=False, now_s=now_s)
         changes: list[Change] = []
         if now_s - self._last_look_s >= _LOOK_EVERY_S:
@@ -182,8 +176,6 @@ class ConditionWatch:
         silent_after_s = self._config.no_signal_after_s
         if self.fps:
             silent_after_s = max(silent_after_s, _SILENT_INTERVALS / self.fps)
-        if not self._ever_up:
-            silent_after_s += _START_S
         if self._expect_frames and now_s - self._last_frame_s >= silent_after_s:
             if self._states[ConditionKind.NO_SIGNAL].active is not True:
                 self._forget_pictures()
