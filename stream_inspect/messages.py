@@ -212,7 +212,7 @@ class Condition(Message, frozen=True, kw_only=True):
     kind: ConditionKind
     active: bool
     source: str = ""
-    """The process that says so: a condition lasts while any source says that it does."""
+    """The process that says so (of `process_down`: the one that is down). A condition lasts while any source says so."""
     detail: str
     mono_ns: int
     utc_ns: int
@@ -249,7 +249,7 @@ class Event(Message, frozen=True, kw_only=True):
     """A confirmed defect, or a condition of a camera or the line: what an alert carries and the store keeps.
 
     `id` is derived from (camera, session, defect or condition, n), never from a clock or a random number; `key` is the
-    idempotency key: id + state. Times are UTC, ISO 8601 with nanoseconds kept in the `_utc_ns` fields.
+    idempotency key: id + state. Times are nanoseconds since 1970, UTC.
     """
 
     version: int = EVENT_SCHEMA_VERSION
