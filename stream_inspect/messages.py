@@ -212,7 +212,7 @@ class Condition(Message, frozen=True, kw_only=True):
     kind: ConditionKind
     active: bool
     source: str = ""
-    """The process that says so (of `process_down`: the one that is down). A condition lasts while any source says so."""
+    """The process that says so (`process_down`: the one that is down). A condition lasts while any source says so."""
     detail: str
     mono_ns: int
     utc_ns: int
