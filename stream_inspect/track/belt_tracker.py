@@ -96,8 +96,7 @@ class BeltTracker:
         for track in self._tracks:
             track.detection = None
         free = self._match(list(range(len(detections))), detections, placed, frame.pts_s)
-        # The largest first: a fragment that comes with the whole of its defect is then seen to be a part of it.
-        for index in sorted(free, key=lambda index: -placed[index].area_mm2):
+        for index in free:
             if not self._is_part_of_a_track(detections[index], placed[index]):
                 self._tracks.append(_BeltTrack(self._next_number, detections[index], placed[index], frame.pts_s))
                 self._next_number += 1

@@ -63,9 +63,7 @@ class IouTracker:
         for track in self._tracks:
             track.detection = None
             track.motion.predict(elapsed_s)
-        free = self._match(list(range(len(detections))), detections, frame.pts_s)
-        # The largest first: a fragment that comes with the whole of its defect is then seen to be a part of it.
-        for index in sorted(free, key=lambda index: -_area(detections[index].box_xyxy_px)):
+        for index in self._match(list(range(len(detections))), detections, frame.pts_s):
             if not self._is_part_of_a_track(detections[index]):
                 self._tracks.append(_IouTrack(self._next_number, detections[index], frame.pts_s))
                 self._next_number += 1

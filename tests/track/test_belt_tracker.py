@@ -133,11 +133,3 @@ def test_a_configured_distance_is_the_gate():
 def test_a_camera_without_a_belt_is_refused():
     with pytest.raises(ValueError, match="cam1 has no belt"):
         BeltTracker(camera(direction=None), Track())
-
-
-@pytest.mark.parametrize("fragment_first", [True, False])
-def test_a_fragment_that_comes_with_the_whole_begins_no_track(fragment_first):
-    tracker = BeltTracker(camera(speed_mm_s=200.0), Track())
-    boxes = [found((1000, 300, 1090, 380)), found((1040, 300, 1090, 380))]
-    live, _ = tracker.update(frame(0.0), boxes[::-1] if fragment_first else boxes)
-    assert [update.box_xyxy_px for update in live] == [(1000, 300, 1090, 380)]

@@ -60,11 +60,3 @@ def test_small_displacements_need_no_belt(widths):
     line = bench.looks(widths, False, seed=7)
     result = bench.score(line, bench.track_ours("iou", line, 1.0))
     assert result.idf1 > bench.ceiling() - 0.08
-
-
-@pytest.mark.parametrize("fragment_first", [True, False])
-def test_a_fragment_that_comes_with_the_whole_begins_no_track(fragment_first):
-    tracker = make()
-    boxes = [found((1000, 300, 1090, 380)), found((1040, 300, 1090, 380))]
-    live, _ = tracker.update(frame(0.0), boxes[::-1] if fragment_first else boxes)
-    assert [update.box_xyxy_px for update in live] == [(1000, 300, 1090, 380)]
