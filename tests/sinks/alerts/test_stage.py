@@ -135,7 +135,9 @@ class TestHangingOutputs:
 
     def test_judging_does_not_notice(self, tmp_path, path, store, black_hole):
         """Appending, which is all that `decide` does, costs the same with and without outputs that hang."""
-        stage = AlertsStage(a_config(tmp_path, *hanging_outputs(black_hole)), path)
+        config = a_config(tmp_path, *hanging_outputs(black_hole))
+        store.register_outputs([alert.name for alert in config.alerts])  # as the service does before it starts
+        stage = AlertsStage(config, path)
         numbers = iter(range(1, 10_000))
 
         def append_ms() -> float:
