@@ -33,6 +33,7 @@ ifeq ($(TORCH),cpu)
 	@$(PIP) "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
 	  $(PIP) --extra-index-url https://download.pytorch.org/whl/cpu "torch==$(TORCH_VERSION)+cpu"
 else
+	@$(BIN)/python -m pip uninstall -q -y torch 2>/dev/null || true  # the CPU build would satisfy the version
 	@$(PIP) "torch==$(TORCH_VERSION)"
 endif
 	@$(PIP) -e ".[$(EXTRAS)]"

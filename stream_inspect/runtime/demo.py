@@ -89,7 +89,6 @@ def demo(
     Writes and returns the summary. `started` is told the live page's address. Raises `DemoError`, `ConfigError` and
     what `serve` raises.
     """
-    _make_room(out)
     path = builtin_config("demo")
     fixed = (
         "log.level=warning",
@@ -101,6 +100,7 @@ def demo(
     seeded = (f"cameras[0].source.seed={seed}",) if seed is not None else ()
     all_overrides = (*fixed, *seeded, *overrides)
     config = load(path, all_overrides)
+    _make_room(out)  # only now: a mistyped option must not cost the last results
     page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
 
     pace = _Pace()
