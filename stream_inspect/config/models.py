@@ -385,7 +385,7 @@ AlertConfig = Annotated[
 class Recorder(Model):
     """Clips and pictures of events."""
 
-    enabled: bool = Field(True, description="Without it, events name pictures and clips that are never made.")
+    enabled: bool = Field(True, description="Without it, events name no picture and no clip.")
     pre_roll_s: float = Field(1.5, ge=0, le=60, description="How much a clip shows before its event.")
     post_roll_s: float = Field(1.5, ge=0, le=60, description="How much a clip shows after it.")
     max_clip_s: float = Field(30.0, gt=0, le=600, description="Longest clip, however long the event lasts.")

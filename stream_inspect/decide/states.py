@@ -13,7 +13,7 @@ from stream_inspect.messages import EventState
 
 
 class State(StrEnum):
-    """Where a defect (or a condition) stands. Nobody is told of a suspect; a forgotten one never was."""
+    """Where a defect stands. Nobody is told of a suspect; a forgotten one never was."""
 
     SUSPECT = "suspect"
     CONFIRMED = "confirmed"
