@@ -1,8 +1,8 @@
 """GigE Vision cameras through Aravis, by GObject introspection.
 
 An installation needs Aravis with its typelib, and PyGObject in the service's environment:
-`apt install gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc` and
-`pip install 'stream-inspect[gige]'`. Nothing of that is imported before a GigE camera is opened.
+`apt install gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc python3-dev` and the extra `gige`
+(`make demo EXTRAS=dev,gige`). Nothing of that is imported before a GigE camera is opened.
 """
 
 from __future__ import annotations
@@ -220,7 +220,8 @@ def _import_aravis() -> tuple[Any, Any]:
     except ImportError as error:
         raise CameraError(
             f"GigE cameras need PyGObject in this Python environment ({error}): apt install libgirepository1.0-dev "
-            "libcairo2-dev pkg-config gcc, then pip install 'stream-inspect[gige]'"
+            "libcairo2-dev pkg-config gcc python3-dev, then `make demo EXTRAS=dev,gige` in a checkout, or "
+            "pip install 'stream-inspect[gige]'"
         ) from None
     try:
         gi.require_version("Aravis", "0.8")

@@ -97,7 +97,9 @@ def test_a_camera_that_loses_power_is_back_soon_after(start_camera: StartCamera,
 
 def test_what_to_install_is_said_where_the_bindings_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "gi", None)
-    with pytest.raises(CameraError, match=r"pip install 'stream-inspect\[gige\]'"):
+    with pytest.raises(
+        CameraError, match=r"`make demo EXTRAS=dev,gige` in a checkout, or pip install 'stream-inspect\[gige\]'"
+    ):
         make_camera(config_of()).open()
 
 
