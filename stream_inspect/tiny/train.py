@@ -1,9 +1,9 @@
-"""Train the embedded models again, from nothing: `python -m stream_inspect.tiny.train`."""
+"""Train the embedded models again, or further: `python -m stream_inspect.tiny.train`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from transformers import CLIPTokenizer, Owlv2ForObjectDetection, SamModel
 from stream_inspect.sim.world import STANDARD
 from stream_inspect.tiny.detector_model import detector_config
 from stream_inspect.tiny.detector_training import DetectorTraining, Phase, append_rows, fresh_detector
-from stream_inspect.tiny.export import export_detector, export_segmenter
+from stream_inspect.tiny.export import DETECTOR_FOLDER, SEGMENTER_FOLDER, export_detector, export_segmenter
 from stream_inspect.tiny.segmenter_model import build_segmenter
 from stream_inspect.tiny.segmenter_training import SegmenterTraining
 from stream_inspect.tiny.text import teach_wordings
@@ -41,19 +41,31 @@ PHASES = (
         fine_share=0.1,
     ),
     Phase(
-        "final",
-        9.0,
+        "long",
+        60.0,
         WIDE,
-        peak_rate=1.0e-3,
+        peak_rate=1.2e-3,
+        decay_share=0.7,
+        world=LESS_DENSE,
+        first_seed=14_000_000,
+        fine_share=0.15,
+    ),
+    Phase(
+        "last",
+        15.0,
+        WIDE,
+        peak_rate=0.8e-3,
         decay_share=0.85,
-        full_share=0.15,
+        full_share=0.4,
         world=LEAST_DENSE,
-        first_seed=13_000_000,
-        fine_share=0.1,
+        first_seed=15_000_000,
+        fine_share=0.25,
     ),
 )
 """The detector's phases; each starts from the one before."""
-SEGMENTER_MINUTES = 20.0
+WARM_PHASES = ("long", "last")
+"""Those run by a detector that starts from trained weights."""
+SEGMENTER_MINUTES = 60.0
 WORDING_STEPS = 700
 STAGES = ("detector", "text", "segmenter")
 
@@ -67,11 +79,13 @@ stages, in this order:
   segmenter  SAM on crops around defects
 
 Checkpoints are written every minute to OUT/checkpoints; --resume goes on from them. One core is used.
+--start begins with trained weights, by default with the embedded ones: then only the detector's later phases are run.
 
 examples:
-  python -m stream_inspect.tiny.train --out /tmp/tiny                  the shipped recipe, about 80 minutes
+  python -m stream_inspect.tiny.train --out /tmp/tiny                  the shipped recipe, about three and a half hours
   python -m stream_inspect.tiny.train --out /tmp/tiny --resume         go on after an interruption
   python -m stream_inspect.tiny.train --out /tmp/tiny --minutes 10     a quick look: everything scaled down
+  python -m stream_inspect.tiny.train --out /tmp/tiny --start          train the embedded models further
   python -m stream_inspect.tiny.evaluate --models /tmp/tiny            what came of it
 """
 
@@ -86,29 +100,43 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where models and checkpoints go")
     parser.add_argument("--minutes", type=float, metavar="M", help="train M minutes in all instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in DIR")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        nargs="?",
+        const=Path(__file__).parent,
+        metavar="DIR",
+        help="begin with the models in DIR (default: the embedded ones) instead of from nothing",
+    )
     parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="only this stage (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    whole = sum(phase.minutes for phase in PHASES) + SEGMENTER_MINUTES
-    share = options.minutes / whole if options.minutes else 1.0
+    phases = PHASES if options.start is None else tuple(p for p in PHASES if p.name in WARM_PHASES)
     stages = STAGES if options.stage == "all" else (options.stage,)
+    whole = sum(phase.minutes for phase in phases) * ("detector" in stages)
+    whole += SEGMENTER_MINUTES * ("segmenter" in stages)
+    share = options.minutes / whole if options.minutes and whole else 1.0
     folder: Path = options.out / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     if "detector" in stages:
-        train_detector(options.out, folder, share, options.resume)
+        train_detector(options.out, folder, phases, share, options.resume, options.start)
     if "text" in stages:
         teach_and_export(options.out, folder)
     if "segmenter" in stages:
-        train_segmenter(options.out, folder, share, options.resume)
+        train_segmenter(options.out, folder, share, options.resume, options.start)
 
 
-def train_detector(out: Path, folder: Path, share: float, resume: bool) -> None:
-    """All phases of the detector; a finished phase is not run again on resuming."""
+def train_detector(
+    out: Path, folder: Path, phases: Sequence[Phase], share: float, resume: bool, start: Path | None
+) -> None:
+    """The detector's phases in turn; a finished phase is not run again on resuming."""
     tokenizer = build_tokenizer(corpus())
     model: Owlv2ForObjectDetection | None = None
+    if start is not None:
+        model = Owlv2ForObjectDetection.from_pretrained(start / DETECTOR_FOLDER, dtype=torch.float32)
     before: Path | None = None
-    for phase in PHASES:
+    for phase in phases:
         shorter = replace(phase, minutes=phase.minutes * share)
         if model is None:
             model = fresh_detector(len(tokenizer), SEED, shorter.world)
@@ -138,9 +166,12 @@ def load_detector(checkpoint: Path, tokenizer: CLIPTokenizer) -> Owlv2ForObjectD
     return model
 
 
-def train_segmenter(out: Path, folder: Path, share: float, resume: bool) -> None:
+def train_segmenter(out: Path, folder: Path, share: float, resume: bool, start: Path | None) -> None:
     """Train SAM and write OUT/sam."""
     model: SamModel = build_segmenter(SEED)
+    if start is not None:
+        trained = SamModel.from_pretrained(start / SEGMENTER_FOLDER, dtype=torch.float32)
+        model.load_state_dict(trained.state_dict())
     training = SegmenterTraining(model, SEGMENTER_MINUTES * share, folder)
     if resume:
         training.resume()
