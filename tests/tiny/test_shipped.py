@@ -22,6 +22,7 @@ from stream_inspect.inspect.engine import InspectionEngine
 from stream_inspect.sim import SyntheticLine
 from stream_inspect.tiny import evaluate, figures
 from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS, PART_THRESHOLD, THRESHOLDS
+from stream_inspect.tiny.evaluate import Row
 from stream_inspect.tiny.figures import Judged
 
 FOLDER = Path(str(files("stream_inspect"))) / "tiny"
@@ -132,6 +133,45 @@ def test_the_learning_curve_is_there() -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_the_required_figures() -> None:
-    """Prints the whole table; the tracks are pooled over the twenty lines."""
+    """Every bound of the table, which is printed whole; the tracks are pooled over the twenty lines."""
+    rows = []
     for row in evaluate.report(FOLDER, share=1, lines=True):
         print(row, flush=True)
+        rows.append(row)
+    assert sum(row.bound is not None for row in rows) == 14, "a required figure is not measured"
+    missed = [str(row) for row in rows if not row.is_reached]
+    assert not missed, "required figures that are missed:\n" + "\n".join(missed)
+
+
+@pytest.mark.parametrize(
+    ("row", "reached", "said"),
+    [
+        (Row("recall", 0.98, 0.98), True, "reached  recall"),
+        (Row("recall", 0.979, 0.98), False, "MISSED   recall"),
+        (Row("false alarms", 0.02, 0.02, is_ceiling=True), True, "reached  false alarms"),
+        (Row("false alarms", 0.03, 0.02, is_ceiling=True), False, "MISSED   false alarms"),
+        (Row("told only", 0.0), True, "         told only"),
+    ],
+)
+def test_a_row_says_whether_its_bound_is_reached(row: Row, reached: bool, said: str) -> None:
+    assert row.is_reached is reached
+    assert str(row).startswith(said)
+
+
+@pytest.mark.parametrize(("figures_reached", "code"), [(True, 0), (False, 1)])
+def test_the_command_exits_with_1_when_a_figure_is_missed(
+    figures_reached: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [Row("told", 0.3), Row("recall", 0.9 if figures_reached else 0.7, 0.8)]
+    monkeypatch.setattr(evaluate, "report", lambda *_, **__: rows)
+    monkeypatch.setattr("sys.argv", ["evaluate", "--quick"])
+    assert evaluate.main() == code
+    last = "every required figure is reached" if figures_reached else "1 required figures are missed"
+    assert capsys.readouterr().out.splitlines()[-1] == last
+
+
+def test_false_alarms_are_measured_on_enough_frames_without_a_defect() -> None:
+    seeds = evaluate.CLEAN_SEEDS[:2]
+    chosen = list(evaluate.clean_sample(seeds))
+    assert len(set(chosen)) * len(evaluate.CLEAN_SEEDS) / len(seeds) >= 300
+    assert not any(line.truth(index).defects for _, index, line in chosen)
