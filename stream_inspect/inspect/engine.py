@@ -210,13 +210,27 @@ class InspectionEngine:
         return sorted(detections, key=lambda found: (-found.score, found.defect, found.box_xyxy_px))
 
 
-def _joined(hits: Boxes, placed: Sequence[masks.PlacedMask | None]) -> list[tuple[int, masks.PlacedMask | None]]:
+_Hit = tuple[int, masks.PlacedMask | None]
+"""A hit's index, and its mask."""
+
+
+def _joined(hits: Boxes, placed: Sequence[masks.PlacedMask | None]) -> list[_Hit]:
     """Hits whose masks say that they are one become one: the best hit's index, and its mask or the parts' union.
 
     Partial boxes too far apart to be fused often grow into masks that overlap: pixels are better evidence than boxes.
+    Repeated until nothing changes: a part that bridges two others makes them one as well.
     """
-    joined: list[tuple[int, masks.PlacedMask | None]] = []
-    for candidate, new in enumerate(placed):
+    joined = list(enumerate(placed))
+    while True:
+        before = len(joined)
+        joined = _joined_once(hits, joined)
+        if len(joined) == before:
+            return joined
+
+
+def _joined_once(hits: Boxes, candidates: Sequence[_Hit]) -> list[_Hit]:
+    joined: list[_Hit] = []
+    for candidate, new in candidates:
         for place, (index, mask) in enumerate(joined):
             if new is None or mask is None:
                 continue

@@ -217,6 +217,14 @@ def test_parts_of_one_defect_are_joined_by_their_masks() -> None:
     assert found[0].extent.area_px == 400
 
 
+def test_a_part_that_bridges_two_others_joins_all_three() -> None:
+    """Both ends of a scratch score better than the whole of it, which comes last."""
+    detector = _Boxes(((20, 30, 30, 40), [0.9]), ((50, 30, 60, 40), [0.8]), ((36, 30, 44, 40), [0.7]))
+    segmenter = _Masks((20, 30, 30, 40), (50, 30, 60, 40), (20, 30, 60, 40))
+    (found,) = _engine([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    assert [(hit.score, hit.box_xyxy_px) for hit in found] == [(0.9, (20, 30, 60, 40))]
+
+
 def test_defects_whose_masks_hardly_touch_stay_two() -> None:
     detector = _Boxes(((20, 30, 35, 40), [0.9]), ((45, 30, 60, 40), [0.8]))
     segmenter = _Masks((20, 30, 42, 40), (40, 30, 60, 40))
