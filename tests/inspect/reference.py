@@ -31,22 +31,21 @@ class ReferenceOwlv2:
 
     def detect(self, picture: np.ndarray, queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """All boxes (N, 4) in pixels and their scores (N, Q)."""
-        inputs = self.processor(
-            images=Image.fromarray(picture),
-            text=[queries],
-            return_tensors="pt",
-            padding="max_length",
-            truncation=True,
-            max_length=16,
-        )
-        with torch.no_grad():
-            outputs = self.model(**inputs)
+        outputs = self._look(picture, queries)
         # As post_process_object_detection, which keeps the best query of each box only.
         boxes = center_to_corners_format(outputs.pred_boxes)[0] * max(picture.shape[:2])
         return boxes.numpy(), outputs.logits.sigmoid()[0].numpy()
 
     def post_processed(self, picture: np.ndarray, queries: list[str], threshold: float) -> dict[str, np.ndarray]:
         """What post_process_grounded_object_detection gives."""
+        outputs = self._look(picture, queries)
+        (found,) = self.processor.post_process_grounded_object_detection(
+            outputs, threshold=threshold, target_sizes=[picture.shape[:2]]
+        )
+        return {name: found[name].numpy() for name in ("boxes", "scores", "labels")}
+
+    def _look(self, picture: np.ndarray, queries: list[str]) -> Any:
+        """What the model says to the processor's inputs."""
         inputs = self.processor(
             images=Image.fromarray(picture),
             text=[queries],
@@ -56,11 +55,7 @@ class ReferenceOwlv2:
             max_length=16,
         )
         with torch.no_grad():
-            outputs = self.model(**inputs)
-        (found,) = self.processor.post_process_grounded_object_detection(
-            outputs, threshold=threshold, target_sizes=[picture.shape[:2]]
-        )
-        return {name: found[name].numpy() for name in ("boxes", "scores", "labels")}
+            return self.model(**inputs)
 
 
 class ReferenceSam:
