@@ -4,7 +4,7 @@
 #   TORCH=cuda     the CUDA build
 #   PYTHON=...     the interpreter to make the environment with, 3.11 or newer
 #   ARGS="..."     options passed on, e.g. make demo ARGS="--seconds 30 --no-browser"
-#   EXTRAS=dev,gige   also what GigE Vision cameras want (see docs/configuration.md)
+#   EXTRAS=dev,gige   also what GigE Vision cameras want (configs/gige.yaml names the system's packages)
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -13,7 +13,12 @@ EXTRAS ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' deploy/constraints.txt)
-READY := $(VENV)/.ready-$(TORCH)
+# What is installed is marked by files: the build of torch, and each extra by itself (`base`: none). So asking for one
+# more installs it, and asking for fewer afterwards installs nothing.
+COMMA := ,
+TORCH_MARK := $(VENV)/.torch-$(TORCH)
+READY := $(patsubst %,$(VENV)/.extra-%,base $(subst $(COMMA), ,$(EXTRAS)))
+BENCH_MARK := .venv-bench/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c deploy/constraints.txt
 
 ifeq ($(filter $(TORCH),cpu cuda),)
@@ -23,9 +28,9 @@ endif
 .PHONY: help demo test test-unit check format docs soak train bench bench-env wheel clean
 
 help:  ## what there is to make
-	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | column -t -s '	'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' Makefile
 
-$(READY): pyproject.toml deploy/constraints.txt
+$(TORCH_MARK): deploy/constraints.txt
 	@echo "setting up $(VENV) with the $(TORCH) build of torch (once, a minute or two)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "could not make $(VENV): on Debian and Ubuntu 'apt install python3-venv' first"; exit 1; }
@@ -36,8 +41,11 @@ else
 	@$(BIN)/python -m pip uninstall -q -y torch 2>/dev/null || true  # the CPU build would satisfy the version
 	@$(PIP) "torch==$(TORCH_VERSION)"
 endif
+	@rm -f $(VENV)/.torch-* && touch $@
+
+$(READY) &: pyproject.toml $(TORCH_MARK)
 	@$(PIP) -e ".[$(EXTRAS)]"
-	@rm -f $(VENV)/.ready-* && touch $@
+	@touch $(READY)
 
 demo: $(READY)  ## watch the synthetic line being inspected
 	@$(BIN)/stream-inspect demo $(ARGS)
@@ -67,14 +75,17 @@ soak: $(READY)  ## the long runs: tens of minutes to hours
 train: $(READY)  ## train the embedded models again (hours; resumable)
 	$(BIN)/python -m stream_inspect.tiny.train $(ARGS)
 
-bench: $(READY)  ## all benchmarks, as ratios against named peers
+bench: $(READY) bench-env  ## all benchmarks, as ratios against named peers
 	$(BIN)/stream-inspect bench transport
 	$(BIN)/stream-inspect bench inspect
 	$(BIN)/stream-inspect bench track
 
-bench-env:  ## the peers' environment for the benchmarks, .venv-bench
+bench-env: $(BENCH_MARK)  ## the peers' environment for the benchmarks, .venv-bench
+
+$(BENCH_MARK): deploy/bench-requirements.txt
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --no-deps -r deploy/bench-requirements.txt
+	@touch $@
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
