@@ -24,6 +24,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 Box = tuple[float, float, float, float]
 Outline = list[list[tuple[float, float]]]
+Severity = Literal["minor", "major", "critical"]
 
 
 class MalformedMessageError(ValueError):
@@ -137,7 +138,7 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     defect: str
     score: float
     box_xyxy_px: Box
-    severity: str = "major"
+    severity: Severity = "major"
     mask_rle: Rle | None = None
     outline_px: Outline = []
     extent: Extent | None = None

@@ -7,7 +7,7 @@ it is checked before anything is decided: one wrong line refuses the file.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ import msgspec
 from stream_inspect.config.models import Camera, Defect
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect import masks
-from stream_inspect.messages import Box, Detection, Extent, FrameHeader, Inspection, Outline, Rle
+from stream_inspect.messages import Box, Detection, Extent, FrameHeader, Inspection, Outline, Rle, Severity
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _SizePx = Annotated[int, msgspec.Meta(ge=1, le=32768)]
@@ -36,7 +36,7 @@ class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     score: Annotated[float, msgspec.Meta(ge=0, le=1)]
     box_xyxy_px: Box
     mask_rle: Rle | None = None
-    severity: str | None = None
+    severity: Severity | None = None
     outline_px: Outline | None = None
     extent: Extent | None = None
 
@@ -212,23 +212,41 @@ def _read(path: Path) -> Iterator[tuple[int, JudgedFrame]]:
 
 
 def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:
+    if found.defect.endswith("\n"):  # Python's `$` matches before it
+        raise FramesError(f"{where}: defect {found.defect!r} ends with a line feed")
     left, top, right, bottom = found.box_xyxy_px
     if not all(math.isfinite(value) for value in found.box_xyxy_px) or right <= left or bottom <= top:
         raise FramesError(
             f"{where}: box_xyxy_px must be left < right and top < bottom, right and bottom exclusive, "
             f"not {list(found.box_xyxy_px)}"
         )
-    if right <= 0 or bottom <= 0 or left >= record.width_px or top >= record.height_px:
+    corners = [(left, top), (right, bottom)]
+    apart = right <= 0 or bottom <= 0 or left >= record.width_px or top >= record.height_px
+    if apart or not _are_near(corners, record):
         raise FramesError(
             f"{where}: box_xyxy_px {list(found.box_xyxy_px)} lies outside of the picture of "
             f"{record.width_px}x{record.height_px} px: give pixels of the original picture"
         )
+    for polygon in found.outline_px or ():
+        if not polygon or not _are_near(polygon, record):
+            raise FramesError(
+                f"{where}: outline_px must be polygons of points in pixels of the picture of "
+                f"{record.width_px}x{record.height_px} px"
+            )
+    if found.extent is not None and min(value or 0 for value in msgspec.structs.astuple(found.extent)) < 0:
+        raise FramesError(f"{where}: extent must hold no negative size")
     if found.mask_rle is not None:
         size = (record.height_px, record.width_px)
         if found.mask_rle.size != size:
             raise FramesError(f"{where}: mask_rle.size must be [height, width] {list(size)}")
         if _covered_px(found.mask_rle.counts) != record.width_px * record.height_px:
             raise FramesError(f"{where}: mask_rle.counts is no COCO run-length mask of {size[1]}x{size[0]} px")
+
+
+def _are_near(points: Sequence[tuple[float, float]], record: JudgedFrame) -> bool:
+    """Whether all lie in the picture or within its own width and height of it: detectors guess what is cut off."""
+    width, height = record.width_px, record.height_px
+    return all(-width <= x <= 2 * width and -height <= y <= 2 * height for x, y in points)
 
 
 def _covered_px(counts: str) -> int:

@@ -169,6 +169,24 @@ WRONG = {
         line(0, 0.0) | {"detections": [found(mask_rle={"size": [180, 320], "counts": "é\x01~"})]},
         "no COCO run-length mask",
     ),
+    "a box from here to eternity": (
+        line(0, 0.0) | {"detections": [found(box_xyxy_px=[-1e308, 0, 1e308, 9])]},
+        "outside of the picture",
+    ),
+    "an outline without points": (line(0, 0.0) | {"detections": [found(outline_px=[[]])]}, "outline_px must be"),
+    "an outline elsewhere": (
+        line(0, 0.0) | {"detections": [found(outline_px=[[[1, 2], [3, 1e300]]])]},
+        "outline_px must be",
+    ),
+    "a negative size": (
+        line(0, 0.0) | {"detections": [found(extent={"area_px": 4, "length_px": -2, "width_px": 2})]},
+        "extent must hold no negative size",
+    ),
+    "an unknown severity": (
+        line(0, 0.0) | {"detections": [found(severity="grave")]},
+        r"Invalid enum value 'grave' - at `\$.detections\[0\].severity`",
+    ),
+    "a name with a line feed": (line(0, 0.0) | {"detections": [found(defect="spot\n")]}, "ends with a line feed"),
     "a name that no defect can have": (line(0, 0.0) | {"detections": [found(defect="A b")]}, "at `\\$.detections"),
 }
 
