@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from stream_inspect import __version__
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import StreamInspectError, UsageError
 
 
 class Severity(StrEnum):
@@ -25,7 +25,8 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-EXIT_FAILED, EXIT_USAGE, EXIT_NOW = 1, 2, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+"""The table in the help says what they mean."""
 
 app = typer.Typer(
     name="stream-inspect",
@@ -39,9 +40,12 @@ app = typer.Typer(
     configuration, point it at your camera, ask **stream-inspect check** whether everything is there, and
     **stream-inspect run** it.
 
-    **Exit codes**: 0 done, or stopped in good order by Ctrl-C or SIGTERM; 1 it failed, or a check found
-    something wrong; 2 wrong usage of the command line or a wrong configuration (every error is listed with file and
-    line); 130 stopped at once by a second Ctrl-C.
+    | Exit code | of every command |
+    |----:|-----|
+    |   0 | done; `demo` and `run`: or stopped in good order by Ctrl-C or SIGTERM |
+    |   1 | it failed, or what it checked is not all right |
+    |   2 | a wrong option, name, file or configuration: all that is wrong is listed, nothing was done |
+    | 130 | interrupted by Ctrl-C; `demo` and `run`: by a second one, which stops them at once |
     """,
 )
 prompts_app = typer.Typer(
@@ -79,7 +83,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a configuration key; repeatable: --set cameras.top.sampling.rate_hz=5 --set web.port=0",
+        help="Override a configuration key, as in `--set web.port=8090`; repeatable.",
     ),
 ]
 CameraOption = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="Only this camera.")]
@@ -93,20 +97,18 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(EXIT_NOW)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 @contextmanager
 def _told_plainly() -> Iterator[None]:
     """Print an error that the user can mend as one message without a traceback, and exit with its code."""
-    from stream_inspect.config.load import ConfigError
-
     try:
         yield
     except StreamInspectError as error:
         err.print("error:", style="bold red", end=" ")
         err.print(str(error), markup=False, soft_wrap=True)
-        raise typer.Exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED) from error
+        raise typer.Exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED) from error
 
 
 @app.callback(invoke_without_command=True)
@@ -122,12 +124,15 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=1, help="Stop this long after the first frame; at Ctrl-C if absent.")
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Stop this long after the first frame; at Ctrl-C if absent."),
     ] = None,
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Events, clips, pictures, summary.")] = Path(
         "demo-out"
     ),
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed shows another belt, parts and defects.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Another seed shows another belt, parts and defects.")
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the live page in a browser.")] = True,
     overrides: SetOption = None,
 ) -> None:
@@ -172,12 +177,17 @@ def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOptio
 
 @app.command()
 def replay(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A recorded video file.")],
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", exists=True, dir_okay=False, help="A recorded video file.")],
     config: Annotated[Path, typer.Option("--config", metavar="CONFIG", help="Whose prompts, models and rules.")],
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder for the results.")],
     inspections: Annotated[
         Path | None,
-        typer.Option(metavar="FRAMES.JSONL", help="Decide again from these detections, without the models."),
+        typer.Option(
+            metavar="FRAMES.JSONL",
+            exists=True,
+            dir_okay=False,
+            help="Decide again from these detections, without the models.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the results of an earlier replay in DIR.")] = False,
     overrides: SetOption = None,
@@ -229,22 +239,31 @@ def _print_text(text: str) -> None:
 
 DefectArgument = Annotated[str, typer.Argument(metavar="DEFECT", help="The defect's name, as in the configuration.")]
 PromptOption = Annotated[
-    list[str] | None, typer.Option("--prompt", help="A wording; repeatable. Replaces all wordings of the defect.")
+    list[str] | None,
+    typer.Option("--prompt", metavar="TEXT", help="A wording; repeatable. Replaces all wordings of the defect."),
 ]
 CounterPromptOption = Annotated[
     list[str] | None,
-    typer.Option("--counter-prompt", help="What looks alike and is no defect; repeatable. Replaces all of them."),
+    typer.Option(
+        "--counter-prompt", metavar="TEXT", help="What looks alike and is no defect; repeatable. Replaces all of them."
+    ),
 ]
-ThresholdOption = Annotated[float | None, typer.Option(help="Lowest score that counts, between 0 and 1.")]
-AreaMm2Option = Annotated[float | None, typer.Option(help="Smallest area, where the camera's scale is known.")]
-AreaPxOption = Annotated[float | None, typer.Option(help="Smallest area in px of the original picture.")]
+ThresholdOption = Annotated[
+    float | None, typer.Option(metavar="SCORE", help="Lowest score that counts, between 0 and 1.")
+]
+AreaMm2Option = Annotated[
+    float | None, typer.Option(metavar="MM2", help="Smallest area, where the camera's scale is known.")
+]
+AreaPxOption = Annotated[
+    float | None, typer.Option(metavar="PX", help="Smallest area, in square pixels of the original picture.")
+]
 SeverityOption = Annotated[Severity | None, typer.Option(help="How bad it is.")]
 
 
 @prompts_app.command("show")
 def prompts_show(
     config: ConfigArgument,
-    defect: Annotated[str | None, typer.Argument(metavar="[DEFECT]", help="Only this one.")] = None,
+    defect: Annotated[str | None, typer.Argument(metavar="DEFECT", help="Only this one.")] = None,
 ) -> None:
     """The defects with their wordings, thresholds and severities."""
     from stream_inspect.runtime.prompts import show
@@ -289,7 +308,7 @@ def prompts_set(
 def prompts_add(
     config: ConfigArgument,
     defect: DefectArgument,
-    prompt: Annotated[list[str], typer.Option("--prompt", help="A wording; repeatable.")],
+    prompt: Annotated[list[str], typer.Option("--prompt", metavar="TEXT", help="A wording; repeatable.")],
     counter_prompt: CounterPromptOption = None,
     threshold: ThresholdOption = None,
     min_area_mm2: AreaMm2Option = None,
@@ -347,7 +366,7 @@ def models_list() -> None:
 @models_app.command("pull")
 def models_pull(
     model: Annotated[str, typer.Argument(metavar="ID", help="A hub id: google/owlv2-base-patch16-ensemble")],
-    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit to pin.")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="REVISION", help="A branch, tag or commit to pin.")] = None,
     to: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Into this folder, to carry to a computer without a network.")
     ] = None,
@@ -362,7 +381,7 @@ def models_pull(
 @models_app.command("verify")
 def models_verify(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Ids or folders; all that are here if none.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="Ids or folders; all that are here if none.")
     ] = None,
 ) -> None:
     """Read every byte of the models' files and say which are damaged or missing."""
@@ -377,8 +396,8 @@ def models_verify(
 
 @bench_app.command("transport")
 def bench_transport(
-    frames: Annotated[int, typer.Option(min=10, help="Frames in each round.")] = 300,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds, the peers in turn.")] = 5,
+    frames: Annotated[int, typer.Option(min=10, metavar="N", help="Frames in each round.")] = 300,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds, the peers in turn.")] = 5,
 ) -> None:
     """Frames between two processes: the ring and a header, against raw pyzmq and imagezmq."""
     from stream_inspect.runtime.bench.transport import run as run_bench
@@ -389,9 +408,9 @@ def bench_transport(
 
 @bench_app.command("inspect")
 def bench_inspect(
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds, the two in turn.")] = 5,
-    detector: Annotated[str, typer.Option(help="`tiny`, a hub id or a folder.")] = "tiny",
-    segmenter: Annotated[str, typer.Option(help="`tiny`, a hub id or a folder.")] = "tiny",
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds, the two in turn.")] = 5,
+    detector: Annotated[str, typer.Option(metavar="MODEL", help="`tiny`, a hub id or a folder.")] = "tiny",
+    segmenter: Annotated[str, typer.Option(metavar="MODEL", help="`tiny`, a hub id or a folder.")] = "tiny",
 ) -> None:
     """Judging a picture: our path against the plain transformers one, on the same weights and pictures."""
     from stream_inspect.runtime.bench.inspect import run as run_bench
@@ -422,7 +441,7 @@ def schema_show(name: Annotated[str, typer.Argument(metavar="config|event|frames
 
 
 @schema_app.command("write")
-def schema_write(root: Annotated[Path, typer.Argument(metavar="[CHECKOUT]")] = Path()) -> None:
+def schema_write(root: Annotated[Path, typer.Argument(metavar="CHECKOUT", help="Its root folder.")] = Path()) -> None:
     """Generate the schemas and the configuration reference of a checkout anew (`make docs`)."""
     from stream_inspect.runtime.schemas import write
 

@@ -1,7 +1,9 @@
 """The root of the errors that a user can do something about.
 
     StreamInspectError
-    ├── ConfigError          config/load.py        the configuration is wrong, with file and line
+    ├── UsageError                                 what was typed, or is configured, cannot be meant: exit code 2
+    │   ├── ConfigError      config/problems.py    the configuration is wrong, with file and line
+    │   └── ReplayError      runtime/replay.py     a replay's folder would lose something
     ├── CameraError          capture/camera.py     a source failed
     │   └── EndOfMediaError                        a finite source has ended
     ├── ModelError           inspect/detect/       a model is missing, corrupt or failed
@@ -17,3 +19,7 @@ The text of each says what, where and what to do; it holds no secret.
 
 class StreamInspectError(Exception):
     """Something is wrong that the user can mend; the command line prints the text alone, without a traceback."""
+
+
+class UsageError(StreamInspectError):
+    """A name, a file or a value cannot be meant. Nothing was done, and trying again will not help."""

@@ -12,14 +12,14 @@ _CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<secret>[^/
 _PARAMETER = re.compile(r"(?i)(?P<name>[?&](?:pass|passwd|password|pwd|token|auth|key|secret)=)[^&\s'\"]+")
 
 
-_SHORTEST = 4
+SHORTEST_HIDDEN = 4
 """Characters of a secret that is looked for in all of a text: a shorter one would turn harmless words into stars. In
 the credentials of a URL it is hidden all the same."""
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without the credentials of any URL in it and without the given secrets, as they are or URL-encoded."""
-    for secret in sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True):
+    for secret in sorted((secret for secret in secrets if len(secret) >= SHORTEST_HIDDEN), key=len, reverse=True):
         for form in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
             text = text.replace(form, STARS)
     text = _CREDENTIALS.sub(rf"\g<scheme>{STARS}@", text)

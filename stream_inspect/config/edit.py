@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any, TypeGuard
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, SequenceNode
 
-from stream_inspect.config.tree import Path, Place, Scalar, key_text, parse
+from stream_inspect.config.problems import key_text
+from stream_inspect.config.tree import Path, Place, Scalar, parse, reader
 from stream_inspect.errors import StreamInspectError
 
 Value = Scalar | Sequence[str]
@@ -164,7 +164,7 @@ def _is_list(value: Value) -> TypeGuard[Sequence[str]]:
 
 def _node(text: str, path: Path) -> CollectionNode:
     """ruamel's node of a mapping or list: own keys alone, because what comes by `<<` or an alias stands elsewhere."""
-    node: CollectionNode = YAML(typ="safe", pure=True).compose(text)
+    node: CollectionNode = reader().compose(text)
     for step in path:
         own = node.value if isinstance(node, MappingNode) else []
         below = node.value[step] if isinstance(step, int) else next((v for k, v in own if k.value == step), None)

@@ -54,7 +54,7 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
             return parent.problem(f"is missing: write {rule}{f' ({what})' if what else ''}", path)
         case "extra_forbidden":
             known = list(_properties(tree, path[:-1]))
-            meant = did_you_mean(path[-1], known) or f" Known here: {', '.join(known)}."
+            meant = did_you_mean(path[-1], known, path[:-1]) or f" Known here: {', '.join(known)}."
             place = parent.keys.get(str(path[-1]), parent.place)
             return parent.problem(f"is no key that is known here.{meant}", path, place)
         case "union_tag_invalid":

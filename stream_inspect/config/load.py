@@ -47,6 +47,7 @@ def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_sec
         raise ConfigError([tree.problem(f"{what}: begin with `version: 1`")])
     for each in overrides:
         problems += override.apply(tree, each)
+    problems += override.plain_secrets(tree)
     folder = path.resolve().parent
     config, wrong = _validated(tree, {"folder": folder, "fetch_secrets": fetch_secrets})
     problems += wrong

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.region import sane_region
 from stream_inspect.config.secret import Secret
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import UsageError
 
 Name = Annotated[
     str,
@@ -454,11 +455,14 @@ class Config(Model):
     log: Log = Log()
 
     def only_camera(self, name: str) -> Config:
-        """This configuration with one of its cameras. Raises `StreamInspectError` when there is none of this name."""
+        """This configuration with one of its cameras. Raises `UsageError` when there is none of this name."""
         chosen = [camera for camera in self.cameras if camera.name == name]
         if not chosen:
-            known = ", ".join(camera.name for camera in self.cameras)
-            raise StreamInspectError(f"no camera is called {name!r}; the configuration has: {known}")
+            known = [camera.name for camera in self.cameras]
+            listed = ", ".join(known)
+            raise UsageError(
+                f"no camera is called {name!r}; the configuration has: {listed}.{did_you_mean(name, known)}"
+            )
         return self.model_copy(update={"cameras": chosen})
 
     def line_of(self, camera: str) -> str:

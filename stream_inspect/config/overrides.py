@@ -1,7 +1,8 @@
 """`--set key=value`: overrides of single keys, laid over the tree of a configuration file.
 
 A key is a dotted path; list items are named by their name or index: `cameras.top.sampling.rate_hz`, `cameras[0].name`.
-What is not there yet is made. The value is YAML. Relative paths in a value are relative to the current folder.
+What is not there yet is made. The value is YAML; a secret is not written out in it. Relative paths in a value are
+relative to the current folder.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path as FilePath
 
-from stream_inspect.config.problems import ConfigError, Problem, did_you_mean
-from stream_inspect.config.tree import Path, Place, Tree, key_text, parse
+from stream_inspect.config.problems import ConfigError, Problem, did_you_mean, key_text
+from stream_inspect.config.schema import schema_at
+from stream_inspect.config.secret import HOW
+from stream_inspect.config.tree import Path, Place, Tree, parse
 
 _STEP = re.compile(r"(?:^|\.)(?P<name>[^.\[\]=]+)|\[(?P<index>\d{1,6})\]")
 OPTION = "--set "
@@ -42,6 +45,17 @@ def apply(tree: Tree, override: str) -> list[Problem]:
     _file_from_here(value)
     _put(tree, found, value, place)
     return []
+
+
+def plain_secrets(tree: Tree) -> list[Problem]:
+    """The secrets that overrides of this tree hold in plain text: every user of the computer sees them in `ps`."""
+    message = "a secret on the command line can be seen by everybody (ps, the shell's history): " + HOW
+    return [
+        node.problem(message)
+        for node in tree.walk()
+        if node.place.file.startswith(OPTION) and isinstance(node.value, str) and node.value
+        if schema_at(tree, node.path).get("x-secret")
+    ]
 
 
 def _steps(key: str) -> list[str | int] | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Problem:
         return f"{place}: {key}{self.message}"
 
 
-class ConfigError(StreamInspectError):
+class ConfigError(UsageError):
     """The configuration is wrong. `problems` holds everything that is, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=_in_file_order))
+        self.problems = tuple(_once(sorted(problems, key=_in_file_order)))
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -45,14 +45,29 @@ class ConfigError(StreamInspectError):
         return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
 
 
-def did_you_mean(wrong: object, known: Sequence[str]) -> str:
-    """' Did you mean x?', or nothing where no known word is near."""
+def key_text(path: Sequence[str | int]) -> str:
+    """A path as the user writes it: `cameras[0].source.url`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def did_you_mean(wrong: object, known: Sequence[str], below: Sequence[str | int] = ()) -> str:
+    """' Did you mean x?', or nothing where no known word is near. Of a key, `below` is the path that it stands at."""
     text = str(wrong).strip().lower()
     by_lower = {word.lower(): word for word in known}
     near = difflib.get_close_matches(text, by_lower, n=1, cutoff=0.5)
     # A word that is a piece of a known one (`rate` for `rate_hz`) is nearer than its letters say.
     near = near or [word for word in by_lower if len(text) > 2 and (text in word or word in text)][:1]
-    return f" Did you mean {by_lower[near[0]]}?" if near else ""
+    return f" Did you mean {key_text((*below, by_lower[near[0]]))}?" if near else ""
+
+
+def _once(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """What stands at an anchor is wrong in one place, however often an alias uses it."""
+    told = set()
+    for problem in problems:
+        at = (problem.line, problem.column, problem.key.rpartition(".")[2], problem.message)
+        if problem.line is None or at not in told:
+            told.add(at)
+            yield problem
 
 
 def _in_file_order(problem: Problem) -> tuple[bool, int, int, str]:

@@ -40,7 +40,8 @@ millimetres. Unknown keys are refused. A key that is absent has its default.
 
 **Secrets** (passwords, tokens, signing secrets) are written as `{env: NAME}`, an environment variable of the service,
 or `{file: PATH}`, a file whose last line break is dropped; both are read when the service starts. They never appear
-in logs, errors or pages. Text written out is taken, and `check` warns about it.
+in logs, errors or pages. Text written out in the file is taken, and `check` warns about it, as about a secret of fewer
+than 4 characters; in a `--set` it is refused, because everybody on the computer sees command lines.
 
 **Paths** are relative to the configuration file; those in a `--set` to the folder where the command was typed.
 `~` is the home folder.

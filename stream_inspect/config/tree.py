@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from stream_inspect.config.problems import ConfigError, Problem
+from stream_inspect.config.problems import ConfigError, Problem, key_text
 
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 30
@@ -80,18 +80,13 @@ class Tree:
         return Problem(place.file, place.line, place.column, key_text(self.path if path is None else path), message)
 
 
-def key_text(path: Path) -> str:
-    """A path as the user writes it: `cameras[0].source.url`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-
-
 def parse(text: str, place: Callable[[int, int], Place], path: Path = ()) -> tuple[Tree, list[Problem]]:
     """The tree of a YAML 1.2 text, and what is wrong with it beside its syntax (keys written twice, tags).
 
     `place` says what a line and a column (from 1) of the text are called. Raises `ConfigError` where the text is not
     YAML at all.
     """
-    yaml = YAML(typ="safe", pure=True)
+    yaml = reader()
     yaml.allow_duplicate_keys = True  # found below, with both places
 
     def refuse(message: str, line: int = 1, column: int = 1) -> ConfigError:
@@ -115,6 +110,13 @@ def parse(text: str, place: Callable[[int, int], Place], path: Path = ()) -> tup
         return builder.tree(root, path), builder.problems
     except _TooMuchError as error:
         raise refuse(str(error)) from None
+
+
+def reader() -> YAML:
+    """The library's reader. Of an anchor given twice, which is allowed, it would warn with lines of the file."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False
+    return yaml
 
 
 class _TooMuchError(Exception):
@@ -210,6 +212,10 @@ _PLAIN_WORDS = (
     ("mapping values are not allowed", "is not YAML here: text that holds ': ' needs quotes, or a line is indented"),
     ("undefined alias", "text that begins with * needs quotes (unquoted, it is a YAML alias)"),
     ("undefined tag handle", "text that begins with ! needs quotes (unquoted, it is a YAML tag)"),
+    ("expected ',' or ']'", "is not YAML here: a list that begins with [ lacks its ], or a comma"),
+    ("expected ',' or '}'", "is not YAML here: a mapping that begins with { lacks its }, or a comma"),
+    ("did not find expected node content", "is not YAML here: a value is missing, or a bracket is one too many"),
+    ("expected the node content", "is not YAML here: a value is missing, or a bracket is one too many"),
     ("expected <block end>", "does not line up with the lines above: check the indentation and the quotes"),
     ("could not find expected ':'", "is not YAML here: a ':' is missing after a key, or a quote is not closed"),
     ("unexpected end of stream", "a quote is not closed before the end of the file"),
@@ -217,7 +223,13 @@ _PLAIN_WORDS = (
     ("special characters are not allowed", "holds control characters"),
     ("expected a single document", "holds a second document (after ---): one file holds one configuration"),
     ("but found another document", "holds a second document (after ---): one file holds one configuration"),
+    ("after document end marker", "holds something after the end of the document (...): take it out"),
+    ("expected alphabetic or numeric character", "text that begins with & or * needs quotes"),
 )
+
+
+_FIT_TO_SHOW = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[^\w\s'"]{1,2})')*""")
+"""Words of the library, with what it puts in quotes itself: `','` or `'<stream end>'`, no words of the file."""
 
 
 def _in_plain_words(error: MarkedYAMLError) -> str:
@@ -226,5 +238,7 @@ def _in_plain_words(error: MarkedYAMLError) -> str:
     for words, plain in _PLAIN_WORDS:
         if words in said:
             return plain
-    quoteless = re.sub(r"""(['"]).*\1""", "...", error.problem or "wrong syntax")
-    return f"is not YAML here: {quoteless}"
+    problem = error.problem or "wrong syntax"
+    shown = _FIT_TO_SHOW.match(problem)
+    cut = shown.group() if shown else ""
+    return f"is not YAML here: {cut}{'...' if cut != problem else ''}"

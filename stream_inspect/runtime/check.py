@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from stream_inspect.capture.redact import redact
+from stream_inspect.capture.redact import SHORTEST_HIDDEN, redact
 from stream_inspect.config.models import Config, Model
 from stream_inspect.config.secret import HOW, Secret
 from stream_inspect.runtime.checks.cameras import KEY_FRAME_WAIT_S, Seen, check_camera
@@ -44,7 +44,7 @@ def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) 
     running = is_running(config)
     hidden = [secret.get_secret_value() for _, secret in _secrets(config, "")]
     seen: list[Seen | None] = [None] * len(config.cameras)
-    everything = [_summary(config), *_written_secrets(config)]
+    everything = [_summary(config), *_weak_secrets(config)]
     for finding in everything:
         found(finding)
 
@@ -113,8 +113,11 @@ def _summary(config: Config) -> Finding:
     return ok("configuration", f"line {config.line}: {', '.join(counts)}")
 
 
-def _written_secrets(config: Config) -> Iterator[Finding]:
+def _weak_secrets(config: Config) -> Iterator[Finding]:
     for key, secret in _secrets(config, ""):
+        if len(secret.get_secret_value()) < SHORTEST_HIDDEN:
+            text = f"{key} has fewer than {SHORTEST_HIDDEN} characters: too short to be safe, or hidden in messages"
+            yield warn("configuration", text, "take a longer one")
         if secret.origin is None:
             yield warn("configuration", f"{key} is written out in the file", f"{HOW} there, and change the secret")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from stream_inspect.errors import UsageError
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.models import (
     BUILT_IN,
@@ -76,7 +77,10 @@ def licence_of(name: str) -> str:
 
 
 def pull(console: Console, model: str, *, revision: str | None = None, to: Path | None = None) -> int:
-    """Fetch a model from the hub, with progress, into its cache or into the folder `to`. Raises `ModelError`."""
+    """Fetch a model from the hub, with progress, into its cache or into the folder `to`.
+
+    Raises `UsageError` for what is no hub id, else `ModelError`.
+    """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -87,14 +91,16 @@ def pull(console: Console, model: str, *, revision: str | None = None, to: Path 
     )
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever client the hub library uses
 
-    if model == "tiny" or looks_like_path(model):
-        raise ModelError(f"{model} is not fetched: it is here already, or it is a folder; name a hub id, owner/name")
+    if model == "tiny":
+        raise UsageError("tiny is embedded, there is nothing to pull; `stream-inspect models list` names the others")
+    if looks_like_path(model):
+        raise UsageError(f"{model!r} is no hub id: these look like {DEFAULT_HUB_IDS['detector']}")
     if constants.HF_HUB_OFFLINE:
         raise ModelError("HF_HUB_OFFLINE is set, which forbids the network: unset it to pull a model")
     try:
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_PATTERNS), local_dir=to))
     except HFValidationError as error:
-        raise ModelError(f"{model!r} is no hub id: these look like {DEFAULT_HUB_IDS['detector']}") from error
+        raise UsageError(f"{model!r} is no hub id: these look like {DEFAULT_HUB_IDS['detector']}") from error
     except GatedRepoError as error:
         raise ModelError(
             f"{model} asks for its terms to be accepted on the hub: do that, then log in with `hf auth login`"

@@ -17,17 +17,20 @@ from stream_inspect.config import edit
 from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config, Defect
 from stream_inspect.config.problems import did_you_mean
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import StreamInspectError, UsageError
 
 Severity = Literal["minor", "major", "critical"]
 
 
 class PromptsError(StreamInspectError):
-    """The change cannot be made; the file is as it was. The text says what to do."""
+    """The change is sound and cannot be made; the file is as it was. The text says what to do."""
 
 
 def show(path: Path, defect: str | None = None) -> str:
-    """The defects of a configuration file (or one of them) in plain text. Raises `ConfigError`, `PromptsError`."""
+    """The defects of a configuration file (or one of them) in plain text.
+
+    Raises `UsageError`: the file is wrong, or has no such defect.
+    """
     config = _config(_read(path), path)
     chosen = config.defects if defect is None else [config.defects[_index(config, defect)]]
     return "\n\n".join(_described(each) for each in chosen)
@@ -46,7 +49,8 @@ def set_prompts(
 ) -> str:
     """Change what is given of a defect; returns the defect as it is now, in plain text.
 
-    Raises `ConfigError` when the file would be wrong, `PromptsError` when it cannot be changed.
+    Raises `UsageError` when there is no such defect or the file would be wrong, `PromptsError` when the file cannot be
+    changed.
     """
     changes: dict[str, edit.Value] = {
         "prompts": prompts,
@@ -58,7 +62,7 @@ def set_prompts(
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     if not changes:
-        raise PromptsError("nothing to change: give prompts, counter-prompts, a threshold, a least area or a severity")
+        raise UsageError("nothing to change: give prompts, counter-prompts, a threshold, a least area or a severity")
 
     def changed(text: str) -> str:
         index = _index(_config(text, path), defect)
@@ -93,7 +97,7 @@ def add(
 
     def changed(text: str) -> str:
         if any(each.name == defect for each in _config(text, path).defects):
-            raise PromptsError(f"there is a defect {defect} already: change it with `prompts set`")
+            raise UsageError(f"there is a defect {defect} already: change it with `prompts set`")
         return edit.append_item(text, ("defects",), {key: value for key, value in item.items() if value is not None})
 
     return _described(_edited(path, changed), defect)
@@ -105,7 +109,7 @@ def remove(path: Path, defect: str) -> str:
     def changed(text: str) -> str:
         config = _config(text, path)
         if len(config.defects) == 1:
-            raise PromptsError(f"{defect} is the only defect: a line that looks for nothing needs no service")
+            raise UsageError(f"{defect} is the only defect: a line that looks for nothing needs no service")
         return edit.remove_item(text, ("defects", _index(config, defect)))
 
     return "\n\n".join(_described(each) for each in _edited(path, changed).defects)
@@ -153,9 +157,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")  # not read_text: line ends stay as they are
     except OSError as error:
-        raise PromptsError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise PromptsError(f"{path} is not UTF-8 text") from None
+        raise UsageError(f"{path} is not UTF-8 text") from None
 
 
 def _backup(path: Path) -> Path:
@@ -189,9 +193,7 @@ def _replace(path: Path, text: str, like: Path) -> None:
 def _index(config: Config, defect: str) -> int:
     names = [each.name for each in config.defects]
     if defect not in names:
-        raise PromptsError(
-            f"no defect is called {defect!r}; there are: {', '.join(names)}.{did_you_mean(defect, names)}"
-        )
+        raise UsageError(f"no defect is called {defect!r}; there are: {', '.join(names)}.{did_you_mean(defect, names)}")
     return names.index(defect)
 
 

@@ -27,7 +27,7 @@ from stream_inspect.capture.sampler import Sampler
 from stream_inspect.config.models import Config, FileSource, Recorder
 from stream_inspect.decide.event_log import MemoryLog
 from stream_inspect.decide.stage import DecideStage
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import UsageError
 from stream_inspect.inspect.detect.detector import OutOfMemoryError
 from stream_inspect.messages import AnyMessage, Clock, Condition, FrameHeader, FrameId, Inspection, Tracked
 from stream_inspect.picture import Picture, UInt8Array, i420_shape
@@ -45,8 +45,8 @@ _PICTURES_BYTES = 256 * 1024 * 1024
 _PROGRESS_S = 0.1
 
 
-class ReplayError(StreamInspectError):
-    """This replay cannot be run."""
+class ReplayError(UsageError):
+    """The folder for the results is not one to write them to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def test_the_least_configuration_has_all_defaults() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("web: {prot: 1}", "8:7: web.prot: is no key that is known here. Did you mean port?"),
+        ("web: {prot: 1}", "8:7: web.prot: is no key that is known here. Did you mean web.port?"),
         ("webb: {}", "8:1: webb: is no key that is known here. Did you mean web?"),
         ("web: {port: http}", '8:13: web.port: must be a whole number from 0 to 65535, not "http"'),
         ("web: {port: 70000}", "8:13: web.port: must be a whole number from 0 to 65535, not 70000"),
@@ -153,7 +153,7 @@ def test_each_mistake_of_a_camera_is_told_with_its_place(wrong: str, told: str) 
         ("prompts: []", "7:14: defects[0].prompts: must be a list of 1 to 32, not an empty one"),
         ("prompts: ['']", '7:15: defects[0].prompts[0]: must be text of 1 to 100 characters, not ""'),
         (f"prompts: [{'x' * 101}]", "7:15: defects[0].prompts[0]: must be text of 1 to 100 characters, not"),
-        ("prompt: [a]", "7:5: defects[0].prompt: is no key that is known here. Did you mean prompts?"),
+        ("prompt: [a]", "7:5: defects[0].prompt: is no key that is known here. Did you mean defects[0].prompts?"),
         ("prompts: [a]\n    threshold: 1", "8:16: defects[0].threshold: must be a number above 0 and below 1, not 1"),
         ("prompts: [a]\n    min_area_mm2: 1", "8:19: defects[0].min_area_mm2: needs the scale of every camera, and"),
         ("prompts: [a]\n  - {name: hole, prompts: [b]}", "8:12: defects[1].name: hole is the name of defects[0] al"),
@@ -360,6 +360,38 @@ def test_no_error_shows_a_secret(wrong: str) -> None:
 def test_no_error_shows_a_secret_of_an_override() -> None:
     for override in (f"web.token=[{HIDDEN}]", f"web.tokn={HIDDEN}", f"cameras.x.source.password={HIDDEN}"):
         assert HIDDEN not in "".join(problems(LEAST, override))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("a: [1, 2", "1:9: is not YAML here: a list that begins with [ lacks its ], or a comma"),
+        ("a: {b: 1", "1:9: is not YAML here: a mapping that begins with { lacks its }, or a comma"),
+        ("a: ]", "1:4: is not YAML here: a value is missing, or a bracket is one too many"),
+        ("a: >++\n x", "1:6: is not YAML here: expected chomping or indentation indicators, but found '+'"),
+        ("a: >+h\n x", "1:6: is not YAML here: expected chomping or indentation indicators, but found ..."),
+        ("a: &  hx", "1:5: text that begins with & or * needs quotes"),
+    ],
+)
+def test_wrong_syntax_is_told_in_whole_sentences_without_words_of_the_file(wrong: str, told: str) -> None:
+    assert problems(wrong) == [told]
+
+
+def test_what_is_wrong_at_an_anchor_is_told_once() -> None:
+    mqtt = "kind: mqtt, host: h, username: u, password:"
+    text = (
+        f"alerts:\n  - {{name: a, {mqtt} &p {{env: NOT_SET_ANYWHERE}}}}\n  - {{name: b, {mqtt} *p}}\n"
+        f"  - {{name: c, {mqtt} {{env: NOT_SET_ANYWHERE}}}}\n"
+    )
+    first, other = problems(LEAST + text)
+    assert first.startswith("9:")
+    assert "alerts[0].password: the environment variable NOT_SET_ANYWHERE is not set" in first
+    assert other.startswith("11:")
+
+
+def test_an_anchor_given_twice_is_allowed_and_no_line_is_printed() -> None:
+    config = right(LEAST + f"web: {{token: &a {HIDDEN}, host: &a 127.0.0.1}}\nmetrics: {{host: *a}}\n")
+    assert config.metrics.host == "127.0.0.1"
 
 
 def test_a_password_in_an_address_is_refused_with_advice() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from stream_inspect.config import overrides
 from stream_inspect.config.load import ConfigError, load_text
-from stream_inspect.config.problems import did_you_mean
-from stream_inspect.config.tree import Place, Tree, key_text, parse
+from stream_inspect.config.problems import did_you_mean, key_text
+from stream_inspect.config.tree import Place, Tree, parse
 
 TEXT = """\
 version: 1
@@ -98,9 +98,31 @@ def test_a_wrong_value_is_told_as_the_overrides() -> None:
     with pytest.raises(ConfigError) as caught:
         load_text(TEXT, Path("/nowhere/line.yaml"), ["cameras.top.belts=5", "web.port=x"])
     assert [str(problem) for problem in caught.value.problems] == [
-        "--set cameras.top.belts: cameras[0].belts: is no key that is known here. Did you mean belt?",
+        "--set cameras.top.belts: cameras[0].belts: is no key that is known here. Did you mean cameras[0].belt?",
         '--set web.port: must be a whole number from 0 to 65535, not "x"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("web.token=hunter2", "--set web.token:"),
+        ("web={token: hunter2, port: 1}", "--set web: web.token:"),
+        (
+            "cameras.top.source={kind: rtsp, url: 'rtsp://a/', username: u, password: hunter2}",
+            "--set cameras.top.source: cameras[0].source.password:",
+        ),
+    ],
+)
+def test_a_secret_does_not_stand_on_the_command_line(override: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(TEXT, Path("/nowhere/line.yaml"), [override])
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(f"{key} a secret on the command line can be seen by everybody")
+    assert "write {env: NAME} or {file: PATH}" in str(problem)
+    assert "hunter2" not in str(problem)
+    monkeypatch.setenv("WHERE_IT_IS", "hunter2")
+    load_text(TEXT, Path("/nowhere/line.yaml"), [override.replace("hunter2", "{env: WHERE_IT_IS}")])
 
 
 def test_the_last_of_two_overrides_counts() -> None:

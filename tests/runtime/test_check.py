@@ -174,6 +174,16 @@ def test_a_real_rtsp_camera_with_rare_key_frames_and_one_with_a_wrong_password(f
     assert "cameras.top.source.password is written out" in good.to_text()
 
 
+def test_a_secret_too_short_to_hide_is_warned_of_and_not_printed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN_OF_THREE", "~7~")
+    monkeypatch.setenv("TOKEN_OF_FOUR", "~77~")
+    for name, warned in (("TOKEN_OF_THREE", True), ("TOKEN_OF_FOUR", False)):
+        report = check(config_of(folder, f"web: {{port: 0, token: {{env: {name}}}}}"))
+        assert ("web.token has fewer than 4 characters" in report.to_text()) is warned
+        assert report.ok
+        assert "~7" not in report.to_text()
+
+
 def test_a_camera_that_is_not_there_is_told_from_one_that_refuses(folder: Path) -> None:
     port = free_port()
     report = check(config_of(folder, source=f"{{kind: rtsp, url: 'rtsp://127.0.0.1:{port}/1'}}"))

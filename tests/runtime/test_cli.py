@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from stream_inspect import __version__
 from stream_inspect.cli import app
 from stream_inspect.runtime.schemas import SCHEMAS, schema_text
+from tests.capture.videos import write_video
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -51,7 +52,90 @@ def test_every_command_explains_itself(command: list[str]):
 
 
 def test_the_exit_codes_are_documented_where_one_looks():
-    assert "Exit codes" in call("--help").stdout
+    assert "Exit code" in call("--help").stdout
+
+
+WRONG_USAGE = {
+    "no such command": (["chekc"], "No such command"),
+    "no configuration named": (["check"], "Missing argument 'CONFIG'"),
+    "no such configuration": (["run", "no.yaml"], "no.yaml: the configuration cannot be read"),
+    "no such camera": (
+        ["check", "line.yaml", "--camera", "bottom"],
+        "no camera is called 'bottom'; the configuration has: top",
+    ),
+    "no such key": (["check", "line.yaml", "--set", "web.prt=1"], "Did you mean web.port?"),
+    "no such video": (["replay", "no.mp4", "--config", "line.yaml", "--out", "o"], "'no.mp4' does not exist"),
+    "a folder for a video": (["replay", ".", "--config", "line.yaml", "--out", "o"], "is a directory"),
+    "no such detections": (
+        ["replay", "video.mp4", "--config", "line.yaml", "--out", "o", "--inspections", "no.jsonl"],
+        "'no.jsonl' does not exist",
+    ),
+    "nobody's demo folder": (["demo", "--out", "full", "--no-browser"], "full is no demo's folder (it holds mine.txt)"),
+    "no file to show prompts of": (["prompts", "show", "no.yaml"], "no.yaml cannot be read"),
+    "no such defect to show": (["prompts", "show", "line.yaml", "hol"], "Did you mean hole?"),
+    "no such defect to change": (["prompts", "set", "line.yaml", "hol", "--threshold", "0.4"], "Did you mean hole?"),
+    "no change": (["prompts", "set", "line.yaml", "hole"], "nothing to change"),
+    "no number": (["prompts", "set", "line.yaml", "hole", "--threshold", "x"], "'--threshold'"),
+    "out of range": (
+        ["prompts", "set", "line.yaml", "hole", "--threshold", "1.5"],
+        "threshold: must be a number above 0 and below 1",
+    ),
+    "there already": (["prompts", "add", "line.yaml", "hole", "--prompt", "hole"], "a defect hole already"),
+    "the last defect": (["prompts", "remove", "line.yaml", "hole"], "hole is the only defect"),
+    "nothing to pull": (["models", "pull", "tiny"], "tiny is embedded"),
+    "no hub id": (["models", "pull", "owlv2"], "'owlv2' is no hub id"),
+    "no such schema": (["schema", "show", "frame"], "there are: config, event, frames"),
+    "no checkout": (["schema", "write", "full"], "full is no checkout"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG_USAGE.values(), ids=WRONG_USAGE)
+def test_wrong_usage_is_exit_code_2_and_says_what_is_wrong(
+    arguments: list[str], said: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "video.mp4").write_text("not looked at")
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr
+    assert config.read_text() == CONFIG
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_with_results_is_wrong_usage_too(config: Path, tmp_path: Path):
+    video, out = write_video(tmp_path / "belt.mp4", count=3), tmp_path / "out"
+    out.mkdir()
+    (out / "summary.json").write_text("precious")
+    found = tmp_path / "frames.jsonl"
+    found.write_text("")
+    result = call("replay", video, "--config", config, "--out", out, "--inspections", found)
+    assert result.exit_code == 2, result.stderr
+    assert "is not empty: choose a new folder" in result.stderr
+    assert (out / "summary.json").read_text() == "precious"
+
+
+CHECK_LITTLE = ["check", "line.yaml", "--camera", "top", "--set", "inspect.workers=[{device: cpu}]"]
+FAILED = {
+    "no video": (["replay", "line.yaml", "--config", "line.yaml", "--out", "o"], "cannot be opened as a video"),
+    "nothing to take back": (["prompts", "undo", "line.yaml"], "there is nothing to take back"),
+    "a model that is not all right": (["models", "verify", "empty"], "empty has no config.json"),
+    "a check finds something": ([*CHECK_LITTLE, "--set", "transport.ring_dir=line.yaml"], "line.yaml: is no folder"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), FAILED.values(), ids=FAILED)
+def test_what_failed_is_exit_code_1(
+    arguments: list[str], said: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    result = call(*arguments)
+    assert result.exit_code == 1, result.stderr
+    assert said in " ".join((result.stdout + result.stderr).split())
+    assert "Traceback" not in result.stderr
 
 
 def test_the_version():
@@ -70,29 +154,11 @@ def test_a_wrong_configuration_is_exit_code_2_with_every_error_and_no_traceback(
     assert "Traceback" not in result.stderr
 
 
-def test_a_missing_file_is_named(tmp_path: Path):
-    result = call("check", tmp_path / "no.yaml")
-    assert result.exit_code == 2
-    assert "no.yaml" in result.stderr
-
-
-def test_an_unknown_camera_is_answered_with_those_there_are(config: Path):
-    result = call("check", config, "--camera", "bottom")
-    assert result.exit_code == 1
-    assert "top, side" in result.stderr
-
-
 def test_prompts_are_changed_in_place_and_taken_back(config: Path):
     assert call("prompts", "set", config, "hole", "--prompt", "a puncture", "--threshold", "0.4").exit_code == 0
     assert "a puncture" in call("prompts", "show", config, "hole").stdout
     assert "# the usual one" in config.read_text()
     assert call("prompts", "undo", config).exit_code == 0
-    assert config.read_text() == CONFIG
-
-
-def test_a_wrong_change_of_prompts_is_refused_whole(config: Path):
-    result = call("prompts", "set", config, "hole", "--threshold", "1.5")
-    assert result.exit_code == 2
     assert config.read_text() == CONFIG
 
 

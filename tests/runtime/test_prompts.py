@@ -11,6 +11,7 @@ import pytest
 
 from stream_inspect.config.load import ConfigError, load
 from stream_inspect.config.watch import ConfigWatcher
+from stream_inspect.errors import UsageError
 from stream_inspect.runtime import prompts
 from stream_inspect.runtime.prompts import PromptsError
 
@@ -72,7 +73,7 @@ def test_defects_are_added_and_removed(file: Path) -> None:
     assert [defect.name for defect in load(file).defects] == ["hole", "rust", "dent"]
     assert prompts.remove(file, "hole").startswith("rust:")
     assert prompts.remove(file, "dent").startswith("rust:")
-    with pytest.raises(PromptsError, match="rust is the only defect"):
+    with pytest.raises(UsageError, match="rust is the only defect"):
         prompts.remove(file, "rust")
     for comment in ("# Line 3,", "# over the press", "# the belt rusts, too", "# What the operators call a hole."):
         assert comment in file.read_text()
@@ -100,7 +101,7 @@ def test_defects_are_added_and_removed(file: Path) -> None:
     ],
 )
 def test_a_wrong_change_is_refused_whole(file: Path, change: Callable[[Path], str], told: str) -> None:
-    with pytest.raises((ConfigError, PromptsError), match=told):
+    with pytest.raises((UsageError, PromptsError), match=told):
         change(file)
     assert file.read_text() == TEXT
     assert os.listdir(file.parent) == ["line.yaml"]
