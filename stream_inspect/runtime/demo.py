@@ -20,7 +20,7 @@ from stream_inspect.capture.synthetic import make_line
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
 from stream_inspect.config.models import Config, SyntheticSource
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import StreamInspectError, UsageError
 from stream_inspect.messages import EventState
 from stream_inspect.runtime.build import events_database
 from stream_inspect.runtime.local import Supervisor
@@ -86,20 +86,11 @@ def demo(
 ) -> dict[str, Any]:
     """Run the demo in the folder `out` until `seconds` after its first frame (None: until interrupted).
 
-    Writes and returns the summary. `started` is told the live page's address. Raises `DemoError`, `ConfigError` and
+    Writes and returns the summary. `started` is told the live page's address. Raises `DemoError`, `UsageError` and
     what `serve` raises.
     """
     path = builtin_config("demo")
-    fixed = (
-        "log.level=warning",
-        "log.format=text",
-        f"state_dir={json.dumps(str(out.resolve()))}",
-        f"metrics.port={_free_port(9108)}",
-        f"web.port={_free_port(8080)}",
-    )
-    seeded = (f"cameras[0].source.seed={seed}",) if seed is not None else ()
-    all_overrides = (*fixed, *seeded, *overrides)
-    config = load(path, all_overrides)
+    config, all_overrides = demo_config(path, out, seed, overrides)
     _make_room(out)  # only now: a mistyped option must not cost the last results
     page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
 
@@ -133,6 +124,27 @@ def demo(
     text = json.dumps(summary, indent=2) + "\n"
     (out / SUMMARY).write_text(text)
     return summary
+
+
+def demo_config(path: Path, out: Path, seed: int | None, overrides: tuple[str, ...]) -> tuple[Config, tuple[str, ...]]:
+    """The demo's configuration, and all the overrides that make it so. The live page's port in it is never 0.
+
+    Raises `ConfigError`.
+    """
+    fixed = (
+        "log.level=warning",
+        "log.format=text",
+        f"state_dir={json.dumps(str(out.resolve()))}",
+        f"metrics.port={_free_port(9108)}",
+        f"web.port={_free_port(8080)}",
+    )
+    seeded = (f"cameras[0].source.seed={seed}",) if seed is not None else ()
+    everything = (*fixed, *seeded, *overrides)
+    config = load(path, everything)
+    if config.web.port == 0:  # its address is to be told before it listens
+        everything = (*everything, f"web.port={_free_port(0)}")
+        config = load(path, everything)
+    return config, everything
 
 
 def _summary(config: Config, supervisor: Supervisor, pace: _Pace) -> dict[str, Any]:
@@ -202,7 +214,7 @@ def _make_room(out: Path) -> None:
     foreign = [] if marker.exists() else sorted(path.name for path in out.iterdir() if path.name != LOCK)
     if foreign:
         some = ", ".join(foreign[:3])
-        raise DemoError(f"{out} is no demo's folder (it holds {some}): name an empty or a new one with --out")
+        raise UsageError(f"{out} is no demo's folder (it holds {some}): name an empty or a new one with --out")
     with held_state(out):  # nobody runs there: also a demo does not take another one's files away
         marker.touch()
         for path in out.iterdir():
