@@ -22,6 +22,7 @@ from stream_inspect.track.assign import FORBIDDEN, assign
 from stream_inspect.track.ballot import Ballot
 from stream_inspect.track.belt import BeltBox, BeltView, FixedSpeedOdometer
 from stream_inspect.track.tracker import TrackerFrame
+from stream_inspect.track.wholes import wholes
 
 _SLACK_PX = 8.0
 """Least half-width of the gate: how badly a small box may be placed."""
@@ -92,14 +93,15 @@ class BeltTracker:
             self._view = BeltView(self._belt, frame.width_px, frame.height_px)
         view = self._view
         self._now_mm = self._odometer.advance_to(frame.pts_s)
+        detections = wholes(detections)
         placed = [view.place(detection.box_xyxy_px, self._now_mm) for detection in detections]
         for track in self._tracks:
             track.detection = None
         free = self._match(list(range(len(detections))), detections, placed, frame.pts_s)
-        for index in free:
-            if not self._is_part_of_a_track(detections[index], placed[index]):
-                self._tracks.append(_BeltTrack(self._next_number, detections[index], placed[index], frame.pts_s))
-                self._next_number += 1
+        new = [index for index in free if not self._is_part_of_a_track(detections[index], placed[index])]
+        for index in new:
+            self._tracks.append(_BeltTrack(self._next_number, detections[index], placed[index], frame.pts_s))
+            self._next_number += 1
         self._odometer.correction = self._correction()
         left = [track for track in self._tracks if self._has_left(track)]
         lost = [track for track in self._tracks if track not in left and self._is_lost(track, frame.pts_s)]

@@ -16,6 +16,7 @@ from stream_inspect.track.assign import FORBIDDEN, assign
 from stream_inspect.track.ballot import Ballot
 from stream_inspect.track.motion import BoxMotion
 from stream_inspect.track.tracker import TrackerFrame
+from stream_inspect.track.wholes import wholes
 
 _LEAST_OVERLAP = 0.1
 """Intersection over union that makes a match whatever the filter believes of the distance."""
@@ -63,10 +64,12 @@ class IouTracker:
         for track in self._tracks:
             track.detection = None
             track.motion.predict(elapsed_s)
-        for index in self._match(list(range(len(detections))), detections, frame.pts_s):
-            if not self._is_part_of_a_track(detections[index]):
-                self._tracks.append(_IouTrack(self._next_number, detections[index], frame.pts_s))
-                self._next_number += 1
+        detections = wholes(detections)
+        free = self._match(list(range(len(detections))), detections, frame.pts_s)
+        new = [detections[index] for index in free if not self._is_part_of_a_track(detections[index])]
+        for detection in new:
+            self._tracks.append(_IouTrack(self._next_number, detection, frame.pts_s))
+            self._next_number += 1
         left = [track for track in self._tracks if track.detection is None and _is_outside(track.motion.box_px, frame)]
         lost = [
             track

@@ -133,6 +133,26 @@ def test_a_piece_of_a_thing_is_no_thing(kind):
     assert len(live) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("piece_first", [True, False])
+def test_a_piece_that_comes_with_the_whole_is_no_thing_at_first_sight_or_later(kind, piece_first):
+    tracker = make(kind)
+    for step in range(4):
+        x = 100 + 30 * step / RATE_HZ
+        whole, piece = found((x, 100, x + 90, 160)), found((x + 40, 100, x + 90, 160))
+        live, _ = tracker.update(frame(step / RATE_HZ), [piece, whole] if piece_first else [whole, piece])
+        assert [(update.track, update.detection) for update in live] == [(1, whole)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sliver_first", [True, False])
+def test_neighbours_at_the_edge_of_which_one_is_a_sliver_are_two_things(kind, sliver_first):
+    """The boxes of two true defects of the sample material, as they come into the picture."""
+    sliver, whole = found((4.3, 291.0, 11.0, 331.6)), found((2.6, 303.5, 29.6, 328.1))
+    live, _ = make(kind).update(frame(0.0), [sliver, whole] if sliver_first else [whole, sliver])
+    assert len(live) == 2
+
+
 boxes = st.tuples(st.floats(-50, WIDTH_PX), st.floats(-50, HEIGHT_PX), st.floats(1, 400), st.floats(1, 400)).map(
     lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3])
 )

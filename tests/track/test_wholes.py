@@ -1,0 +1,61 @@
+"""What counts as a piece of another detection of the same frame."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_inspect.track.wholes import wholes
+from tests.track.line import found
+
+number = st.integers(0, 60)
+size = st.integers(1, 60)
+detections = st.lists(
+    st.builds(
+        lambda left, top, width, height, name: found((left, top, left + width, top + height), name),
+        number,
+        number,
+        size,
+        size,
+        st.sampled_from(["scratch", "crack"]),
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize(
+    ("inside_px", "kept"),
+    [(10, 1), (8, 1), (7, 2), (0, 2)],
+)
+def test_a_box_that_lies_nearly_wholly_in_a_larger_one_is_a_piece(inside_px, kept):
+    whole, other = found((100, 100, 200, 200)), found((200 - inside_px, 120, 210 - inside_px, 130))
+    assert wholes([other, whole])[-1] is whole
+    assert len(wholes([other, whole])) == len(wholes([whole, other])) == kept
+
+
+def test_a_piece_of_another_name_is_no_piece():
+    assert len(wholes([found((100, 100, 200, 200), "stain"), found((120, 120, 130, 130), "hole")])) == 2
+
+
+def test_of_equal_boxes_one_stays():
+    twins = [found((100, 100, 200, 200)) for _ in range(3)]
+    assert [detection is twins[0] for detection in wholes(twins)] == [True]
+
+
+@given(detections, st.randoms(use_true_random=False))
+def test_the_order_makes_no_difference_and_twice_none_either(seen, random):
+    kept = wholes(seen)
+    shuffled = list(seen)
+    random.shuffle(shuffled)
+    assert sorted(d.box_xyxy_px for d in wholes(shuffled)) == sorted(d.box_xyxy_px for d in kept)
+    assert wholes(kept) == kept
+
+
+@given(detections)
+def test_the_largest_of_each_name_stays(seen):
+    kept = wholes(seen)
+    for name in {detection.defect for detection in seen}:
+        areas = [(b[2] - b[0]) * (b[3] - b[1]) for d in seen if d.defect == name for b in [d.box_xyxy_px]]
+        left = [(b[2] - b[0]) * (b[3] - b[1]) for d in kept if d.defect == name for b in [d.box_xyxy_px]]
+        assert max(left) == max(areas)
