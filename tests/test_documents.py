@@ -1,0 +1,104 @@
+"""What the documents say is there is there: links, files, commands with their options, make targets, the first YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from stream_inspect.cli import app
+from stream_inspect.config.load import load
+
+ROOT = Path(__file__).parents[1]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+INSTRUCTIONS = [*DOCUMENTS, *sorted((ROOT / "deploy").iterdir()), *sorted((ROOT / "configs").glob("*.yaml"))]
+
+
+def found(pattern: str, documents: list[Path]) -> Iterator[tuple[Path, str]]:
+    """(document, match) of a pattern with one group; lines that a backslash continues are one line."""
+    for document in documents:
+        text = re.sub(r"\\\n[#\s]*", " ", document.read_text())
+        yield from ((document, match) for match in re.findall(pattern, text, re.MULTILINE))
+
+
+def commands() -> Iterator[tuple[str, set[str]]]:
+    """Every command that does something, by its words, with its options."""
+
+    def walk(command: Any, words: str) -> Iterator[tuple[str, set[str]]]:
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                yield from walk(inner, f"{words} {name}".strip())
+        else:
+            yield words, {"--help"}.union(*(parameter.opts for parameter in command.params))
+
+    return walk(typer.main.get_command(app), "")
+
+
+def test_the_first_own_camera_takes_ten_lines_that_are_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CAMERA_PASSWORD", "of the camera")
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(block.splitlines()) <= 10
+    path = tmp_path / "press-3.yaml"
+    path.write_text(block)
+    config = load(path)
+    assert config.cameras[0].source.kind == "rtsp"
+    assert config.inspect.detector.model == "google/owlv2-base-patch16-ensemble"
+    assert config.inspect.segmenter is not None
+    assert config.inspect.segmenter.model == "facebook/sam-vit-base"
+    assert config.alerts[0].kind == "mqtt"
+
+
+def test_every_link_within_the_checkout_leads_somewhere() -> None:
+    links = [(document, link) for document, link in found(r"\]\(([^)\s#]+)", DOCUMENTS) if "://" not in link]
+    assert len(links) > 10
+    assert [(document.name, link) for document, link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_file_of_ours_that_is_named_exists() -> None:
+    files = list(found(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|js|md|yaml|toml|service))`", DOCUMENTS))
+    assert len(files) > 30
+    # `detect/resample.py` stands for the one file of ours whose path ends so.
+    missing = [(document.name, name) for document, name in files if not (ROOT / name).exists() and not ours(name)]
+    assert missing == []
+
+
+def ours(name: str) -> bool:
+    return any((ROOT / "stream_inspect").rglob(name))
+
+
+def test_every_command_that_is_named_exists_with_its_options() -> None:
+    known = dict(commands())
+    groups = {words.split()[0] for words in known if " " in words}
+    named = list(found(r"(?:^|[`(*]|bin/)stream-inspect ([a-z]+\b[^`|\n]*)", INSTRUCTIONS))
+    assert len(named) > 20
+    wrong = []
+    for document, line in named:
+        words = [word for word in (" ".join(line.split()[:2]), line.split()[0]) if word in known]
+        if words:
+            unknown = set(re.findall(r"(?<!\S)--[a-z-]+", line)) - known[words[0]]
+            wrong += [(document.name, line, option) for option in unknown]
+        elif line.strip() not in groups:  # a group spoken of as such is right
+            wrong.append((document.name, line, ""))
+    assert wrong == []
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = list(found(r"(?:`|^#? *)make ([a-z-]+)", INSTRUCTIONS))
+    assert {"demo", "test"} <= {target for _, target in named}
+    assert [(document.name, target) for document, target in named if target not in targets] == []
+
+
+def test_what_is_written_by_hand_has_lines_as_long_as_the_codes() -> None:
+    by_hand = [ROOT / "README.md", ROOT / "docs" / "life-of-a-frame.md", *DECISIONS]
+    assert [(document.name, line) for document, line in found(r"^([^|\n].{120,})$", by_hand)] == []
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [path.read_text().split(". ")[0] for path in DECISIONS] == [f"# {n + 1}" for n in range(len(DECISIONS))]
+    assert [int(path.name[:4]) for path in DECISIONS] == [n + 1 for n in range(len(DECISIONS))]
