@@ -125,7 +125,7 @@ def need_gige() -> None:
     """Skip where the fake camera or the bindings to Aravis are missing."""
     if shutil.which("arv-fake-gv-camera-0.8") is None:
         pytest.skip("no fake GigE camera (apt install aravis-tools)")
-    gi = pytest.importorskip("gi", reason="no PyGObject in this environment (pip install 'stream-inspect[gige]')")
+    gi = pytest.importorskip("gi", reason="no PyGObject in this environment (`make test EXTRAS=dev,gige`)")
     try:
         gi.require_version("Aravis", "0.8")
     except ValueError:
