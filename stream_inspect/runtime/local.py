@@ -19,12 +19,14 @@ from stream_inspect.runtime.down import DownReport
 from stream_inspect.runtime.plan import Row, plan
 from stream_inspect.runtime.process import FAILURES_LOGGED, Orders
 from stream_inspect.runtime.rundir import RunDir
-from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
+from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels
 
 WATCH_EVERY_S = 0.1
 STOP_SHARE_S = {"capture": 0.5, "inspect": 0.8, "track": 0.4, "sinks": 0.8}
 """How long each group of rows may take to stop in good order; what still runs then is killed. 2.5 s in all."""
+KILLED_WITHIN_S = 0.5
+"""A killed process has ended long before, unless it is stuck in the kernel."""
 CAMERAS_WAIT_S = 30.0
 """Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -59,7 +61,7 @@ class Child:
 
     row: Row
     index: int
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     owner: int = 0
     started_mono_s: float = 0.0
     start_at_mono_s: float = 0.0
@@ -90,7 +92,7 @@ class Supervisor:
         self._ledger = LedgerKeeper(Ledger.create(run_dir.ledger, [camera.name for camera in config.cameras]))
         self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}))
         self._progress: dict[str, Progress] = {}
-        self._owners = 0
+        self._last_owner = 0
         self._cameras_start_mono_s = 0.0
 
     @property
@@ -129,7 +131,7 @@ class Supervisor:
                 if self._may_start(child, now_s):
                     self._start(child)
             elif (code := child.process.poll()) is not None:
-                self._ended(child, code, now_s)
+                self._failed(child, signal.Signals(-code).name if code < 0 else f"exit code {code}", now_s)
             elif self._hangs(child, now_s):
                 self._kill_hung(child)
             else:
@@ -163,6 +165,7 @@ class Supervisor:
             if child.process is not None:
                 child.process.kill()
                 self._wait_for_end(child, time.monotonic() + 1.0)
+        self._down.close()
         self.totals = self._ledger.fold()
 
     def memory_pss_bytes(self) -> int:
@@ -182,8 +185,8 @@ class Supervisor:
         return now_s >= child.start_at_mono_s
 
     def _start(self, child: Child) -> None:
-        self._owners += 1
-        child.owner, child.running, child.started_mono_s = self._owners, False, time.monotonic()
+        self._last_owner = next_owner(self._last_owner, {other.owner for other in self.children})
+        child.owner, child.running, child.started_mono_s = self._last_owner, False, time.monotonic()
         child.killed_as_hung = False
         self._board.start(child.index, child.owner)
         orders = Orders(
@@ -195,25 +198,28 @@ class Supervisor:
             config_path=self._config_path,
             overrides=self._overrides,
         )
-        child.process = subprocess.Popen(
-            [sys.executable, "-m", "stream_inspect.runtime.process", str(os.getpid()), f"row={child.row.name}"],
-            stdin=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # the terminal's Ctrl-C is for the supervisor alone
-            env={
-                **os.environ,
-                "PROMETHEUS_MULTIPROC_DIR": str(self._run_dir.metrics),
-                "STREAM_INSPECT_PROCESS": child.row.name,
-                "OMP_NUM_THREADS": "1",
-                **child.row.environment,
-            },
-        )
-        assert child.process.stdin is not None
         try:
-            child.process.stdin.write(orders.to_json())
-            child.process.stdin.close()
-        except BrokenPipeError:
-            pass  # it died at once: `watch` sees that
+            child.process = self._spawn(child.row, orders)
+        except OSError as error:  # no memory, or too many processes: that may pass
+            self._failed(child, f"could not be started: {error.strerror}", time.monotonic())
+
+    def _spawn(self, row: Row, orders: Orders) -> subprocess.Popen[bytes]:
+        # Memory without a name: a pipe would hold 64 kB, and then us, until the process has come so far as to read it.
+        with os.fdopen(os.memfd_create("orders"), "w+") as stdin:
+            stdin.write(orders.to_json())
+            stdin.seek(0)
+            return subprocess.Popen(
+                [sys.executable, "-m", "stream_inspect.runtime.process", str(os.getpid()), f"row={row.name}"],
+                stdin=stdin,
+                start_new_session=True,  # the terminal's Ctrl-C is for the supervisor alone
+                env={
+                    **os.environ,
+                    "PROMETHEUS_MULTIPROC_DIR": str(self._run_dir.metrics),
+                    "STREAM_INSPECT_PROCESS": row.name,
+                    "OMP_NUM_THREADS": "1",
+                    **row.environment,
+                },
+            )
 
     def _note_running(self, child: Child, now_s: float) -> None:
         state = self._board.state(child.index)
@@ -237,13 +243,14 @@ class Supervisor:
             self._log.error("process hangs, killing it", process=child.row.name)
         child.killed_as_hung = True
 
-    def _ended(self, child: Child, code: int, now_s: float) -> None:
+    def _failed(self, child: Child, how: str, now_s: float) -> None:
+        """This life of a process is over, or did not even begin."""
         delay_s = _BACKOFF_S[min(child.failures_in_a_row, len(_BACKOFF_S) - 1)]
         if child.failures_in_a_row <= FAILURES_LOGGED:
             self._log.error(
                 "process ended, starting it again",
                 process=child.row.name,
-                how=signal.Signals(-code).name if code < 0 else f"exit code {code}",
+                how=how,
                 in_s=delay_s,
             )
         if child.failures_in_a_row == FAILURES_LOGGED:
@@ -262,6 +269,9 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             self._log.warning("process did not stop in time, killing it", process=child.row.name)
             child.process.kill()
-            child.process.wait()
+            try:
+                child.process.wait(timeout=KILLED_WITHIN_S)
+            except subprocess.TimeoutExpired:  # a driver holds it in the kernel: it must not hold us too
+                self._log.error("process cannot be killed, leaving it", process=child.row.name, pid=child.process.pid)
         child.process, child.running = None, False
         self._ledger.sweep_owner(child.owner, stopped=True)

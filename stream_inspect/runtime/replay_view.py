@@ -62,4 +62,5 @@ class ReplayView:
         if summary.defects_not_configured:
             missing = ", ".join(summary.defects_not_configured)
             self._console.print(f"not in the configuration, taken as major: {missing}", style="yellow")
-        self._console.print(f"results: {out}/ (events.jsonl, frames.jsonl, annotated.mp4, summary.json)")
+        results = f"results: {out}/ (events.jsonl, frames.jsonl, annotated.mp4, summary.json)"
+        self._console.print(results, markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -81,13 +82,14 @@ def remove_abandoned(parent: Path) -> list[Path]:
     """Remove the folders of runs that died without cleaning up; returns what was removed."""
     removed = []
     for folder in parent.glob(_PREFIX + "*"):
-        if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
-            continue
-        if not (folder / LOCK).exists() and time.time() - folder.stat().st_mtime < _BEING_MADE_S:
-            continue
         try:
+            status = folder.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+                continue
+            if not (folder / LOCK).exists() and time.time() - status.st_mtime < _BEING_MADE_S:
+                continue
             lock = _lock(folder / LOCK)
-        except OSError:
+        except OSError:  # another start has just removed it
             continue
         if lock is None:
             continue

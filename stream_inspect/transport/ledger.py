@@ -17,7 +17,7 @@ import enum
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ _OWNER_BITS, _STATE_BITS = 20, 8
 _INDEX_SHIFT, _OWNER_SHIFT = _OWNER_BITS + _STATE_BITS, _STATE_BITS
 _OWNER_MASK, _STATE_MASK = (1 << _OWNER_BITS) - 1, (1 << _STATE_BITS) - 1
 MAX_OWNER = _OWNER_MASK
+_GONE_REMEMBERED = 4096
+"""Dead owners that a frame may still be given to: far more than die within the seconds in which that can happen."""
 
 # The words of a camera before its cells: capture's in the first cache line, the supervisor's in the second.
 _CAPTURED, _FULL, _CAPTURER, _FOLDED = 0, 1, 2, 8
@@ -255,6 +257,8 @@ class LedgerKeeper:
         next `fold` sweeps that one.
         """
         self._gone[owner] = stopped
+        if len(self._gone) > _GONE_REMEMBERED:
+            del self._gone[next(iter(self._gone))]
         for words in self._words.values():
             self._sweep(words)
             if not stopped and int(words[_CAPTURER]) == owner:
@@ -307,6 +311,14 @@ class LedgerKeeper:
         )
         totals.residual = totals.captured - totals.judged - totals.not_due - sum(dropped.values()) - totals.in_flight
         return totals
+
+
+def next_owner(last: int, taken: Collection[int]) -> int:
+    """The number of the next life of a process. After `MAX_OWNER` it begins anew, past those that are `taken`."""
+    owner = last % MAX_OWNER + 1
+    while owner in taken:
+        owner = owner % MAX_OWNER + 1
+    return owner
 
 
 def _window(words: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:

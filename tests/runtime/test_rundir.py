@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from stream_inspect.runtime.rundir import RunDir, RunDirError, remove_abandoned
+from stream_inspect.runtime.rundir import LOCK, RunDir, RunDirError, remove_abandoned
 
 
 def test_the_folder_is_private_and_gone_at_the_end(tmp_path: Path):
@@ -45,6 +46,17 @@ def test_a_killed_runs_folder_is_removed_at_the_next_start(tmp_path: Path):
     with RunDir(tmp_path, tmp_path / "state") as run:
         assert not left_behind.exists()
         assert run.path.is_dir()
+
+
+def test_several_starts_at_once_remove_what_was_left_behind(tmp_path: Path):
+    for number in range(400):
+        folder = tmp_path / f"stream_inspect-{number}"
+        folder.mkdir()
+        (folder / LOCK).touch()
+    with ThreadPoolExecutor(4) as pool:
+        removed = [folder for each in pool.map(remove_abandoned, [tmp_path] * 4) for folder in each]
+    assert len(removed) >= 400
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_living_runs_folder_is_left_alone(tmp_path: Path):

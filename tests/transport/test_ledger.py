@@ -21,6 +21,7 @@ from stream_inspect.transport.ledger import (
     LedgerError,
     LedgerKeeper,
     Totals,
+    next_owner,
 )
 
 CAPTURE, WORKER, OTHER_WORKER = 1, 2, 3
@@ -34,6 +35,22 @@ def ledger(tmp_path: Path) -> Ledger:
 def closes(totals: Totals) -> bool:
     parts = totals.judged + totals.not_due + sum(totals.dropped.values()) + totals.in_flight
     return totals.residual == 0 and totals.captured == parts
+
+
+def test_owners_begin_anew_past_those_that_live() -> None:
+    assert [next_owner(0, ()), next_owner(41, {7})] == [1, 42]
+    assert next_owner(MAX_OWNER, {1, 2, 5}) == 3
+    assert next_owner(MAX_OWNER - 1, {MAX_OWNER}) == 1
+
+
+def test_an_owner_s_number_can_be_given_again_long_after_its_death(ledger: Ledger) -> None:
+    camera, keeper = ledger.camera("north"), LedgerKeeper(ledger)
+    for owner in range(1, 6000):
+        keeper.sweep_owner(owner)
+    camera.captured(1)
+    assert keeper.fold()["north"].in_flight == 1
+    camera.sent(0, 5999)  # who died just now is still known
+    assert keeper.fold()["north"].dropped == {("inspect", "died"): 1}
 
 
 def test_each_frame_ends_in_its_own_column(ledger: Ledger) -> None:
