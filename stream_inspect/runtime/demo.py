@@ -23,9 +23,10 @@ from stream_inspect.config.models import Config, SyntheticSource
 from stream_inspect.errors import StreamInspectError, UsageError
 from stream_inspect.messages import EventState
 from stream_inspect.runtime.build import events_database
+from stream_inspect.runtime.health import account
 from stream_inspect.runtime.local import Supervisor
 from stream_inspect.runtime.rundir import LOCK, held_state
-from stream_inspect.runtime.scoring import DefectScore, score_events
+from stream_inspect.runtime.scoring import DefectScore, Lives
 from stream_inspect.runtime.service import serve
 from stream_inspect.store.events import EventStore
 from stream_inspect.transport.ledger import Totals
@@ -95,12 +96,14 @@ def demo(
     page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
 
     pace = _Pace()
+    lives = {camera.name: Lives() for camera in config.cameras}
     opened = False
 
     def until(supervisor: Supervisor) -> bool:
         nonlocal opened
         totals = _sum(supervisor.totals.values())
         pace.note(supervisor, totals.captured)
+        _note_lives(supervisor, lives)
         if totals.captured and not opened:
             opened = True
             started(page)
@@ -120,10 +123,18 @@ def demo(
         return seconds is not None and elapsed_s >= seconds
 
     supervisor = serve(config, config_path=path, overrides=all_overrides, until=until)
-    summary = _summary(config, supervisor, pace)
+    _note_lives(supervisor, lives)
+    summary = _summary(config, supervisor, pace, lives)
     text = json.dumps(summary, indent=2) + "\n"
     (out / SUMMARY).write_text(text)
     return summary
+
+
+def _note_lives(supervisor: Supervisor, lives: dict[str, Lives]) -> None:
+    """A camera's process that was killed begins the line anew: how many frames was each of its lives?"""
+    for child in supervisor.children:
+        if child.row.stage == "capture" and (totals := supervisor.totals.get(child.row.unit)):
+            lives[child.row.unit].note(child.owner, totals.captured, time.monotonic_ns())
 
 
 def demo_config(path: Path, out: Path, seed: int | None, overrides: tuple[str, ...]) -> tuple[Config, tuple[str, ...]]:
@@ -147,29 +158,22 @@ def demo_config(path: Path, out: Path, seed: int | None, overrides: tuple[str, .
     return config, everything
 
 
-def _summary(config: Config, supervisor: Supervisor, pace: _Pace) -> dict[str, Any]:
+def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[str, Lives]) -> dict[str, Any]:
     totals = _sum(supervisor.totals.values())
     store = EventStore(events_database(config))
     events = [event for _, event in store.after(0, limit=1_000_000)]
     latencies_s = [latency for output in config.alerts for latency in store.latencies_s(output.name)]
     store.close()
     confirmed = [event for event in events if event.kind == "defect" and event.state is EventState.CONFIRMED]
-    score = DefectScore(0, 0, 0)
+    score, sessions = DefectScore(), 0
     for camera in config.cameras:
         if isinstance(camera.source, SyntheticSource):
             mine = [event for event in confirmed if event.camera == camera.name]
-            last_index = supervisor.totals[camera.name].captured - 1
-            score = score_events(make_line(camera.source, camera.belt), mine, last_index)
+            score += lives[camera.name].score(make_line(camera.source, camera.belt), mine)
+            sessions += lives[camera.name].sessions
     elapsed_s = pace.elapsed_s or 1e-9
     return {
-        "frames": {
-            "captured": totals.captured,
-            "judged": totals.judged,
-            "not_due": totals.not_due,
-            "dropped": {f"{stage}.{cause}": count for (stage, cause), count in sorted(totals.dropped.items())},
-            "in_flight": totals.in_flight,
-            "residual": totals.residual,
-        },
+        "frames": account(totals),
         "defects": {
             "truth": score.truth,
             "found": score.found,
@@ -177,6 +181,7 @@ def _summary(config: Config, supervisor: Supervisor, pace: _Pace) -> dict[str, A
             "false": score.false,
             "recall": round(score.recall, 4),
             "precision": round(score.precision, 4),
+            "sessions": sessions,
         },
         "latency_ms": {"capture_to_alert": _percentiles_ms(latencies_s)},
         "fps": {"captured": round(totals.captured / elapsed_s, 2), "judged": round(totals.judged / elapsed_s, 2)},

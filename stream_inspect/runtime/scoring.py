@@ -13,9 +13,12 @@ from stream_inspect.sim.line import SyntheticLine
 class DefectScore:
     """Counts of defects, not of frames."""
 
-    truth: int
-    found: int
-    false: int
+    truth: int = 0
+    found: int = 0
+    false: int = 0
+
+    def __add__(self, other: DefectScore) -> DefectScore:
+        return DefectScore(self.truth + other.truth, self.found + other.found, self.false + other.false)
 
     @property
     def missed(self) -> int:
@@ -30,6 +33,48 @@ class DefectScore:
     def precision(self) -> float:
         """Share of events that are true defects; 1 when there were none."""
         return self.found / (self.found + self.false) if self.found + self.false else 1.0
+
+
+@dataclass(slots=True)
+class _Life:
+    frames: int
+    ended_mono_ns: int
+
+
+class Lives:
+    """What each life of a synthetic camera's process captured: each begins the line anew, at frame 0.
+
+    A life is named by the process's `owner` number in the ledger, and is told from the next one by time: what an event
+    rests on was captured before its life ended and after the one before.
+    """
+
+    def __init__(self) -> None:
+        self._lives: dict[int, _Life] = {}
+
+    def note(self, owner: int, captured: int, now_mono_ns: int) -> None:
+        """The camera has `captured` frames so far, in all of its lives; `owner` is the present or the latest one.
+
+        To be called at least once between the end of a life and the beginning of the next.
+        """
+        earlier = sum(life.frames for other, life in self._lives.items() if other != owner)
+        self._lives[owner] = _Life(captured - earlier, now_mono_ns)
+
+    @property
+    def sessions(self) -> int:
+        """Lives that captured anything."""
+        return sum(life.frames > 0 for life in self._lives.values())
+
+    def score(self, line: SyntheticLine, events: Iterable[Event]) -> DefectScore:
+        """The score of all lives together; `events` are this camera's."""
+        all_events = list(events)
+        total, before_ns = DefectScore(), -1
+        for life in self._lives.values():
+            mine = [
+                one for one in all_events if one.frame and before_ns < one.frame.capture_mono_ns <= life.ended_mono_ns
+            ]
+            total += score_events(line, mine, life.frames - 1)
+            before_ns = life.ended_mono_ns
+        return total
 
 
 def score_events(line: SyntheticLine, events: Iterable[Event], last_index: int) -> DefectScore:
