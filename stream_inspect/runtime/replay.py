@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -23,30 +23,23 @@ import numpy as np
 from stream_inspect.capture.camera import CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.conditions import Change, ConditionWatch
 from stream_inspect.capture.files import FileCamera
-from stream_inspect.capture.sampler import Sampler
 from stream_inspect.config.models import Config, FileSource, Recorder
 from stream_inspect.decide.event_log import MemoryLog
 from stream_inspect.decide.stage import DecideStage
-from stream_inspect.errors import UsageError
-from stream_inspect.inspect.detect.detector import OutOfMemoryError
 from stream_inspect.messages import AnyMessage, Clock, Condition, FrameHeader, FrameId, Inspection, Tracked
 from stream_inspect.picture import Picture, UInt8Array, i420_shape
 from stream_inspect.runtime import replay_summary as summaries
-from stream_inspect.runtime.replay_frames import RecordedFrames, to_line
+from stream_inspect.runtime.replay_frames import to_line
+from stream_inspect.runtime.replay_judges import Judge, ModelJudge, RecordedJudge
+from stream_inspect.runtime.replay_results import make_room, write_json, writing_to
 from stream_inspect.runtime.replay_summary import Summary
 from stream_inspect.runtime.replay_video import AnnotatedVideo
 from stream_inspect.sinks.annotate import marks_at, severities
 from stream_inspect.track.stage import TrackStage
 
-RESULTS = ("events.jsonl", "frames.jsonl", "annotated.mp4", "timing.json", "summary.json")
-"""The files of a replay; summary.json is written last, so that a folder with it is complete."""
 _PICTURES_BYTES = 256 * 1024 * 1024
 """Pictures held at most while their frames wait for the next judged one."""
 _PROGRESS_S = 0.1
-
-
-class ReplayError(UsageError):
-    """The folder for the results is not one to write them to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +88,14 @@ def replay(
     info = source.open()
     with ExitStack() as stack:
         stack.callback(source.close)
-        judge: _Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
-        _make_room(out, force, [video, *([inspections] if inspections else [])])
+        judge: Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
+        make_room(out, force, [video, *([inspections] if inspections else [])])
         stack.callback(judge.close)
         judge.open()
         load_s = time.perf_counter() - began
-        run = _Run(config, info, judge, out, stack, progress)
-        run.all_frames(source)
+        with writing_to(out), ExitStack() as results:
+            run = _Run(config, info, judge, out, results, progress)
+            run.all_frames(source)
         summary = Summary(
             camera=camera.name,
             line=config.line_of(camera.name),
@@ -135,114 +129,10 @@ def replay(
         judged_fps=round(run.frames.judged / total_s, 2),
         times_real_time=round(run.duration_s / total_s, 2),
     )
-    _write_json(out / "timing.json", timing)
-    _write_json(out / "summary.json", summary)
+    with writing_to(out):
+        write_json(out / "timing.json", timing)
+        write_json(out / "summary.json", summary)
     return summary
-
-
-# --- who judges --------------------------------------------------------------------------------------------------
-
-
-class _Judge(Protocol):
-    """Says which frames are due, and what is in them."""
-
-    batch: int
-    model_hash: str
-    prompts_hash: str
-    not_configured: list[str]
-
-    def open(self) -> None: ...
-
-    def is_due(self, header: FrameHeader) -> bool: ...
-
-    def judge(self, frames: Sequence[_Frame]) -> list[Inspection]: ...
-
-    def end(self, frame_count: int) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class ModelJudge:
-    """The models, on the frames that the sampler picks."""
-
-    def __init__(self, config: Config) -> None:
-        # Here and not above: the engine brings torch along, which a replay of recorded detections does without.
-        from stream_inspect.inspect.engine import CameraSettings, build_engine
-
-        camera = config.cameras[0]
-        self._defects = config.defects
-        self._settings = CameraSettings.of(camera)
-        self._sampler = Sampler(camera.sampling.rate_hz)
-        self._most = config.inspect.batch_max_frames
-        self._engine = build_engine(config.inspect, config.inspect.workers[0])
-        self.batch = 1
-        self.model_hash = self._engine.model_hash
-        self.prompts_hash = ""
-        self.not_configured: list[str] = []
-
-    def open(self) -> None:
-        self._engine.open()
-        self._engine.look_for(self._defects)
-        self.prompts_hash = self._engine.prompts_hash
-        self.batch = min(self._most, self._engine.useful_batch)
-
-    def is_due(self, header: FrameHeader) -> bool:
-        return self._sampler.due(header.id.pts_s)
-
-    def judge(self, frames: Sequence[_Frame]) -> list[Inspection]:
-        inspections: list[Inspection] = []
-        while len(inspections) < len(frames):
-            part = frames[len(inspections) :][: self.batch]
-            try:
-                found = self._engine.judge([frame.picture.to_rgb() for frame in part], [self._settings] * len(part))
-            except OutOfMemoryError:
-                if len(part) == 1:
-                    raise
-                self.batch = len(part) // 2
-                continue
-            inspections += [
-                Inspection(
-                    frame=frame.header,
-                    detections=detections,
-                    model_hash=self.model_hash,
-                    prompts_hash=self.prompts_hash,
-                    judged_mono_ns=frame.header.capture_mono_ns,
-                )
-                for frame, detections in zip(part, found, strict=True)
-            ]
-        return inspections
-
-    def end(self, frame_count: int) -> None:
-        """All that was due has been judged."""
-
-    def close(self) -> None:
-        self._engine.close()
-
-
-class RecordedJudge:
-    """Detections made before, on the frames that they name."""
-
-    def __init__(self, path: Path, config: Config) -> None:
-        self._recorded = RecordedFrames(path, config.cameras[0], config.defects)
-        self.batch = 1
-        self.model_hash = self._recorded.model_hash
-        self.prompts_hash = self._recorded.prompts_hash
-        self.not_configured = self._recorded.not_configured
-
-    def open(self) -> None:
-        """The file is read and checked already."""
-
-    def is_due(self, header: FrameHeader) -> bool:
-        return self._recorded.is_due(header)
-
-    def judge(self, frames: Sequence[_Frame]) -> list[Inspection]:
-        return [self._recorded.take(frame.header) for frame in frames]
-
-    def end(self, frame_count: int) -> None:
-        self._recorded.end(frame_count)
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 # --- the run -----------------------------------------------------------------------------------------------------
@@ -255,7 +145,7 @@ class _Run:
         self,
         config: Config,
         info: CameraInfo,
-        judge: _Judge,
+        judge: Judge,
         out: Path,
         stack: ExitStack,
         progress: Callable[[Progress], None] | None,
@@ -282,6 +172,7 @@ class _Run:
         self._undecided: deque[_Frame] = deque()
         self._undrawn: deque[_Frame] = deque()
         self._drawn: Tracked | None = None
+        self._latest: FrameHeader | None = None
         self._held_bytes = 0
         self._began = self._shown = time.perf_counter()
         self._first_pts_s = self._last_pts_s = 0.0
@@ -322,6 +213,7 @@ class _Run:
 
     def _take(self, captured: CapturedFrame, seq: int) -> None:
         header = _header(captured, self._camera.name, seq)
+        self._latest = header
         pts_s = self._last_pts_s = header.id.pts_s
         if self._watch is None:
             self._first_pts_s = pts_s
@@ -349,7 +241,8 @@ class _Run:
         due = [frame for frame in self._undecided if frame.due]
         if due:
             began = time.perf_counter()
-            for frame, inspection in zip(due, self._judge.judge(due), strict=True):
+            inspections = self._judge.judge([(frame.header, frame.picture) for frame in due])
+            for frame, inspection in zip(due, inspections, strict=True):
                 frame.inspection = inspection
             self.judge_s += time.perf_counter() - began
         while self._undecided:
@@ -389,9 +282,8 @@ class _Run:
     def _finish(self) -> None:
         for output in self._track.end_all():
             self._decide_on([output.message])
-        last = self._undrawn[-1].header if self._undrawn else None
-        if self._watch is not None and last is not None:
-            self._decide_on([_condition(change, self._camera.name, last) for change in self._watch.finish()])
+        if self._watch is not None:
+            self._decide_on([_condition(change, self._camera.name, self._latest) for change in self._watch.finish()])
         self._draw(everything=True)
 
     def _show(self, *, finished: bool) -> None:
@@ -445,7 +337,7 @@ def _header(captured: CapturedFrame, camera: str, seq: int) -> FrameHeader:
     )
 
 
-def _condition(change: Change, camera: str, frame: FrameHeader) -> Condition:
+def _condition(change: Change, camera: str, frame: FrameHeader | None) -> Condition:
     since_ns = round(change.since_s * 1e9)
     return Condition(
         camera=camera,
@@ -461,24 +353,3 @@ def _condition(change: Change, camera: str, frame: FrameHeader) -> Condition:
 def _pictureless(recorder: Recorder) -> Recorder:
     """A replay makes one annotated video and no clips, so its events name none."""
     return recorder.model_copy(update={"enabled": False})
-
-
-def _make_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
-    """An empty folder for the results, or, with `force`, one without those of an earlier replay."""
-    for path in inputs:
-        if path.resolve().parent == out.resolve() and path.name in RESULTS:
-            raise ReplayError(f"{path} would be overwritten by its own replay: choose another folder than {out}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ReplayError(f"{out} is not a folder") from None
-    except OSError as error:
-        raise ReplayError(f"{out} cannot be made: {error.strerror}") from None
-    if any(out.iterdir()) and not force:
-        raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
-    for name in reversed(RESULTS):
-        (out / name).unlink(missing_ok=True)
-
-
-def _write_json(path: Path, value: msgspec.Struct) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")

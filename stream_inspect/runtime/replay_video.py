@@ -55,9 +55,11 @@ class AnnotatedVideo:
 
     def close(self) -> None:
         """Work off the encoder and finish the file."""
-        if self._first_pts is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        try:
+            if self._first_pts is not None:
+                self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
 
     def _fitted(self, bgr: UInt8Array) -> tuple[UInt8Array, float]:
         """The picture at the video's size, with black where its shape differs (a recording may change its size)."""

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from stream_inspect.capture.camera import CameraError
-from stream_inspect.runtime.replay import RESULTS, Progress, ReplayError, replay
+from stream_inspect.runtime import replay as replay_module
+from stream_inspect.runtime.replay import Progress, replay
 from stream_inspect.runtime.replay_frames import FramesError
+from stream_inspect.runtime.replay_results import RESULTS, ReplayError
 from tests.runtime.replays import (
     HEIGHT_PX,
     SAME,
@@ -163,6 +165,13 @@ def test_a_black_picture_is_a_condition(tmp_path):
     assert (begun["kind"], begun["first_seen_utc_ns"], ended["state"]) == ("condition", 0, "cleared")
 
 
+def test_a_condition_ends_with_the_recording_also_when_no_picture_is_held_any_more(tmp_path, monkeypatch):
+    none = write_lines(tmp_path / "none.jsonl", [])
+    monkeypatch.setattr(replay_module, "_PICTURES_BYTES", 0)
+    replay(make_dark(tmp_path / "dark.mp4"), config(), tmp_path / "out", inspections=none)
+    assert [event["state"] for event in read_lines(tmp_path / "out" / "events.jsonl")] == ["confirmed", "cleared"]
+
+
 def make_dark(path: Path) -> Path:
     import av
 
@@ -214,6 +223,29 @@ def test_a_replay_does_not_overwrite_what_it_reads(video, found, tmp_path):
     with pytest.raises(ReplayError, match="would be overwritten by its own replay"):
         replay(video, config(), tmp_path / "out", inspections=frames, force=True)
     assert frames.read_bytes() == before
+
+
+def test_what_stands_in_the_way_of_a_result_is_named(video, found, tmp_path):
+    (tmp_path / "out" / "events.jsonl").mkdir(parents=True)
+    with pytest.raises(ReplayError, match=r"out/events\.jsonl cannot be made or replaced: Is a directory"):
+        replay(video, config(), tmp_path / "out", inspections=found, force=True)
+
+
+@pytest.mark.parametrize("room_bytes", [2_000, 15_000])
+def test_a_full_disk_is_said_plainly(room_bytes, video, found, tmp_path):
+    """Stood in for by a limit on the size of a file."""
+    program = (
+        "import resource, sys; from pathlib import Path; from stream_inspect.runtime.replay import replay; "
+        "from stream_inspect.runtime.replay_results import ResultsError; from tests.runtime.replays import config\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))\n"
+        "try: replay(Path(sys.argv[1]), config(), Path(sys.argv[3]), inspections=Path(sys.argv[2]))\n"
+        "except ResultsError as error: print(error, file=sys.stderr)"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", program, str(video), str(found), str(out), str(room_bytes)]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == f"the results cannot be written to {out}: File too large\n"
+    assert not (out / "summary.json").exists()
 
 
 def test_what_is_no_video_is_refused_and_leaves_nothing(found, tmp_path):

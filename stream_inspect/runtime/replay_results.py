@@ -1,0 +1,58 @@
+"""The folder of a replay's results: what may be in it before, and what is said when it cannot be written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from stream_inspect.errors import StreamInspectError, UsageError
+
+RESULTS = ("events.jsonl", "frames.jsonl", "annotated.mp4", "timing.json", "summary.json")
+"""The files of a replay; summary.json is written last, so that a folder with it is complete."""
+
+
+class ReplayError(UsageError):
+    """The folder for the results is not one to write them to."""
+
+
+class ResultsError(StreamInspectError):
+    """The results could not be written (to the end)."""
+
+
+def make_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
+    """An empty folder for the results, or, with `force`, one without those of an earlier replay.
+
+    Raises `ReplayError` where that would lose something, or where there can be no such folder.
+    """
+    for path in inputs:
+        if path.resolve().parent == out.resolve() and path.name in RESULTS:
+            raise ReplayError(f"{path} would be overwritten by its own replay: choose another folder than {out}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not force:
+            raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
+        for name in reversed(RESULTS):
+            (out / name).unlink(missing_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ReplayError(f"{out} is not a folder") from None
+    except OSError as error:
+        raise ReplayError(f"{error.filename or out} cannot be made or replaced: {error.strerror}") from None
+
+
+@contextmanager
+def writing_to(out: Path) -> Iterator[None]:
+    """Around all that writes results: a full disk and the like are said plainly, as `ResultsError`."""
+    try:
+        yield
+    except BrokenPipeError:  # who read what we print has gone, not the disk
+        raise
+    except OSError as error:
+        raise ResultsError(f"the results cannot be written to {out}: {error.strerror}") from error
+
+
+def write_json(path: Path, value: msgspec.Struct) -> None:
+    """An indented document."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
