@@ -18,7 +18,7 @@ from av.container import InputContainer
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.planes import lay_down
 from stream_inspect.capture.redact import redact
-from stream_inspect.capture.timestamps import PtsMender
+from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsMender
 from stream_inspect.messages import Clock
 
 DECODER_THREADS = 2
@@ -28,7 +28,8 @@ _KEY_WAIT_S = 5.0
 """After damage, inter-coded frames count as bad until the next key frame; a stream without any is believed again."""
 _FIRST_FRAME_S = _KEY_WAIT_S + 10.0
 """Packets come, but no whole picture: after a join in the middle the first key frame, or the end of a periodic intra
-refresh, may be this far away. Connecting anew would begin the same wait again. Silence is given up long before."""
+refresh, may be this far away. Connecting anew would begin the same wait again. Silence is given up long before. A
+recording is read to its end."""
 _MOST_FPS = 240
 """A stream that says more (one that knows no rate says its time base's 90,000) has not said anything."""
 _GAP_INTERVALS = 1.5
@@ -104,6 +105,7 @@ class AvReader:
         self._times: dict[int | None, Arrival] = {}
         self._latest = arrived_now()
         self._bad_until_key_s: float | None = None
+        self._packets_read = 0
         self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and rate <= _MOST_FPS else None
@@ -115,7 +117,7 @@ class AvReader:
 
     def open(self, clock: Clock) -> CameraInfo:
         """Decode the first good frame, which alone tells the size for sure, and keep it for `next`."""
-        give_up_s = time.monotonic() + _FIRST_FRAME_S
+        give_up_s = time.monotonic() + _FIRST_FRAME_S if self._live else None
         while self._first is None:
             self._first = self._decode(give_up_s)
         frame = self._first.frame
@@ -194,6 +196,7 @@ class AvReader:
         if self._silent_limit_s is not None and time.monotonic() - asked_s >= self._silent_limit_s:
             raise self._silent()
         if packet.size:
+            self._packets_read += 1
             self._note_arrival(packet)
         elif self._live:  # the empty packet that flushes the decoder: the server has gone
             raise self._ended()
@@ -224,14 +227,20 @@ class AvReader:
         usual = statistics.median_low(self._steps)
         return len(self._steps) >= _STEPS_NEEDED and pts - last > _GAP_INTERVALS * usual
 
+    def _now_s(self) -> float:
+        """What damage is timed by: a recording's own time, so that it reads the same on a fast and on a slow host."""
+        if self._live:
+            return time.monotonic()
+        return self._packets_read / (self.fps or float(1 / DEFAULT_INTERVAL_S))
+
     def _damaged(self) -> None:
-        self._bad_until_key_s = time.monotonic() + _KEY_WAIT_S
+        self._bad_until_key_s = self._now_s() + _KEY_WAIT_S
 
     def _is_damaged(self, frame: av.VideoFrame) -> bool:
         """Frames after a damaged one repeat its damage until a key frame wipes it away: they look whole and are not."""
         if self._bad_until_key_s is None:
             return False
-        if (frame.key_frame and not frame.is_corrupt) or time.monotonic() > self._bad_until_key_s:
+        if (frame.key_frame and not frame.is_corrupt) or self._now_s() > self._bad_until_key_s:
             self._bad_until_key_s = None
             return False
         return True

@@ -181,6 +181,22 @@ def test_what_was_lost_on_the_way_never_passes_as_good(
     assert {*range(13), *range(20, 27), *range(30, 44), *range(50, 60)} <= set(good), "good again from a key frame on"
 
 
+@pytest.mark.parametrize("step_s", [0.0, 7.0], ids=["fast host", "slow host"])
+def test_damage_without_a_key_frame_lasts_as_long_on_every_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    """Five seconds of the recording's own time after the last damaged frame, 44."""
+    path = tmp_path / "clip.mkv"
+    write_video(path, count=200, gop=1000, size=(160, 120), codec="libx264", pixel_format="yuv420p", options=X264)
+    damage(path, tmp_path / "damaged.mkv", cut)
+    now_s = iter(range(10**6))
+    monkeypatch.setattr(time, "monotonic", lambda: step_s * next(now_s))
+    frames = read_all(tmp_path / "damaged.mkv")
+    good = [round(float(frame.pts * frame.time_base) * 25) for frame in frames if frame]
+    assert good[:13] == list(range(13))
+    assert good[13:] == list(range(44 + 5 * 25 + 1, 200))
+
+
 def test_a_file_that_is_no_video_says_so(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(np.random.default_rng(1).bytes(20_000))
