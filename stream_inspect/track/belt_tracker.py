@@ -20,7 +20,7 @@ from stream_inspect.config.models import Camera, Track
 from stream_inspect.messages import Detection, TrackUpdate
 from stream_inspect.track.assign import FORBIDDEN, assign
 from stream_inspect.track.ballot import Ballot
-from stream_inspect.track.belt import BeltBox, BeltView, FixedSpeedOdometer
+from stream_inspect.track.belt import BeltBox, BeltView, FixedSpeedOdometer, Odometer
 from stream_inspect.track.tracker import TrackerFrame
 from stream_inspect.track.wholes import wholes
 
@@ -74,7 +74,7 @@ class BeltTracker:
         self._belt = camera.belt
         self._forget_after_s = track.forget_after_s
         self._fixed_gate_px = track.match_distance_px
-        self._odometer = FixedSpeedOdometer(camera.belt.speed_mm_s)
+        self._odometer: Odometer = FixedSpeedOdometer(camera.belt.speed_mm_s)
         self._ratios: deque[float] = deque(maxlen=_SPEED_MEMORY)
         self._view: BeltView | None = None
         self._tracks: list[_BeltTrack] = []
