@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 from stream_inspect.config.models import Metrics as MetricsConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.runtime.local import Supervisor
+from stream_inspect.transport.ledger import Totals
 
 _P = "stream_inspect_"
 STUCK_AFTER_S = 60.0
@@ -70,6 +71,18 @@ class SupervisorCollector(Collector):
         yield from (restarts, up, silence)
 
 
+def account(totals: Totals) -> dict[str, Any]:
+    """captured = judged + not_due + dropped + in_flight + residual, as documents and logs show it."""
+    return {
+        "captured": totals.captured,
+        "judged": totals.judged,
+        "not_due": totals.not_due,
+        "dropped": {f"{stage}.{cause}": count for (stage, cause), count in sorted(totals.dropped.items())},
+        "in_flight": totals.in_flight,
+        "residual": totals.residual,
+    }
+
+
 def health(supervisor: Supervisor) -> dict[str, Any]:
     """What /healthz says: `ok` when every process runs, every camera is judged, and the ledger closes."""
     processes = {
@@ -88,12 +101,7 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
         if camera not in ended and max(captured_age_s, judged_age_s) > STUCK_AFTER_S:
             stuck.append(camera)
         frames[camera] = {
-            "captured": totals.captured,
-            "judged": totals.judged,
-            "not_due": totals.not_due,
-            "dropped": {f"{stage}.{cause}": count for (stage, cause), count in totals.dropped.items()},
-            "in_flight": totals.in_flight,
-            "residual": totals.residual,
+            **account(totals),
             "captured_age_s": round(captured_age_s, 3),
             "judged_age_s": round(judged_age_s, 3),
             "ended": camera in ended,

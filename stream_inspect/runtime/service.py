@@ -14,7 +14,7 @@ from types import FrameType
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.runtime.build import events_database
-from stream_inspect.runtime.health import HealthServer
+from stream_inspect.runtime.health import HealthServer, account
 from stream_inspect.runtime.local import WATCH_EVERY_S, Supervisor
 from stream_inspect.runtime.rundir import RunDir
 from stream_inspect.store.events import EventStore
@@ -83,6 +83,8 @@ def serve(
             started_s = time.monotonic()
             supervisor.stop()
             logger.info("stopped", after_s=round(time.monotonic() - started_s, 1))
+            for camera, totals in supervisor.totals.items():
+                logger.info("frames of this run", camera=camera, **account(totals))
         except KeyboardInterrupt:
             logger.warning("stopping now")
             raise
