@@ -7,11 +7,12 @@ import re
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -29,6 +30,33 @@ _BEAT_S = 2.0
 """A stream says at least this often that it is alive; the page takes three silent beats for a lost connection."""
 _MEDIA = {"clips": {"mp4": "video/mp4", "json": "application/json"}, "pictures": {"jpg": "image/jpeg"}}
 _BOUNDARY = "stream-inspect-picture"
+_UNBUFFERED = {"X-Accel-Buffering": "no"}
+"""For proxies: nginx would keep a stream back until its buffer is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What the routes show."""
+
+    config: Config
+    hub: LiveHub
+    feed: EventFeed
+    health: Health
+    state_dir: Path
+    token: Token | None
+    stopping: Callable[[], bool]
+
+    def status(self) -> dict[str, Any]:
+        """The line as it is now."""
+        return {
+            "line": self.config.line,
+            "cameras": self.hub.cameras,
+            "utc_ms": time.time_ns() // 1_000_000,
+            "conditions": self.feed.conditions(),
+            "event_log": self.feed.trouble,
+            "health": self.health.known,
+            "has_login": self.token is not None,
+        }
 
 
 def make_app(
@@ -42,75 +70,84 @@ def make_app(
     stopping: Callable[[], bool],
 ) -> ASGIApp:
     """The whole app, guarded. `stopping` ends the streams, which otherwise run as long as their browser looks."""
+    site = _Site(config, hub, feed, health, state_dir, token, stopping)
     app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None)
+    for routes in (_page_and_login, _status_and_events, _live_pictures, _files_of_events):
+        app.include_router(routes(site))
+    app.mount("/static", _Static(directory=STATIC))
+    return Guard(app, host=config.web.host, token=token)
 
-    @app.get("/")
+
+def _page_and_login(site: _Site) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/")
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
-    @app.get("/login")
+    @routes.get("/login")
     async def login_form() -> Response:
-        if token is None:
+        if site.token is None:
             return RedirectResponse("/", 303)
         return FileResponse(STATIC / "login.html", headers={"Cache-Control": "no-store"})
 
-    @app.post("/login")
+    @routes.post("/login")
     async def login(request: Request) -> Response:
-        return await log_in(request, token) if token is not None else RedirectResponse("/", 303)
+        return await log_in(request, site.token) if site.token is not None else RedirectResponse("/", 303)
 
-    @app.post("/logout")
+    @routes.post("/logout")
     async def logout() -> Response:
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(COOKIE)
         return answer
 
-    @app.get("/healthz")
+    return routes
+
+
+def _status_and_events(site: _Site) -> APIRouter:
+    routes, feed = APIRouter(), site.feed
+
+    @routes.get("/healthz")
     async def healthz() -> JSONResponse:
         is_ok = not feed.trouble
         return JSONResponse(
             {"status": "ok" if is_ok else "degraded", "event_log": feed.trouble or "ok"}, 200 if is_ok else 503
         )
 
-    def status_now() -> dict[str, Any]:
-        now_ms = time.time_ns() // 1_000_000
-        return {
-            "line": config.line,
-            "cameras": hub.cameras,
-            "utc_ms": now_ms,
-            "conditions": feed.conditions(),
-            "event_log": feed.trouble,
-            "health": health.known,
-            "has_login": token is not None,
-        }
-
-    @app.get("/api/status")
+    @routes.get("/api/status")
     async def status() -> dict[str, Any]:
-        return status_now()
+        return site.status()
 
-    @app.get("/api/events")
+    @routes.get("/api/events")
     async def events(limit: int = 100) -> dict[str, Any]:
         return {"events": feed.newest(min(max(limit, 1), CARDS_MAX)), "conditions": feed.conditions()}
 
-    @app.get("/api/events/stream")
+    @routes.get("/api/events/stream")
     async def event_stream() -> StreamingResponse:
         async def messages() -> AsyncIterator[bytes]:
             change = feed.changes
-            yield _sse("snapshot", {"status": status_now(), "events": feed.newest(CARDS_MAX)}, retry_ms=1000)
-            while not stopping():
+            yield _sse("snapshot", {"status": site.status(), "events": feed.newest(CARDS_MAX)}, retry_ms=1000)
+            while not site.stopping():
                 await feed.wait(_BEAT_S)
                 changed = feed.changed_since(change)
                 change = feed.changes
-                yield _sse("change", {"status": status_now(), "events": changed})
+                yield _sse("change", {"status": site.status(), "events": changed})
 
-        return StreamingResponse(messages(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return StreamingResponse(messages(), media_type="text/event-stream", headers=_UNBUFFERED)
 
-    @app.get("/api/live")
+    return routes
+
+
+def _live_pictures(site: _Site) -> APIRouter:
+    routes, hub = APIRouter(), site.hub
+
+    @routes.get("/api/live")
     async def live() -> StreamingResponse:
         """All cameras in one stream: a browser has few connections to a host. Each part: length, JSON, JPEG."""
 
         async def parts() -> AsyncIterator[bytes]:
             seen: dict[str, int] = {}
-            while not stopping():
+            while not site.stopping():
                 pictures = hub.newer(seen)
                 if not pictures:
                     await hub.wait(_BEAT_S)
@@ -120,9 +157,9 @@ def make_app(
                 for one in pictures:
                     yield _part(one)
 
-        return StreamingResponse(parts(), media_type="application/octet-stream", headers={"X-Accel-Buffering": "no"})
+        return StreamingResponse(parts(), media_type="application/octet-stream", headers=_UNBUFFERED)
 
-    @app.get("/live/{camera}.mjpeg")
+    @routes.get("/live/{camera}.mjpeg")
     async def mjpeg(camera: str) -> StreamingResponse:
         """One camera as a plain MJPEG, for other pages and programs."""
         if camera not in hub.cameras:
@@ -130,7 +167,7 @@ def make_app(
 
         async def pictures() -> AsyncIterator[bytes]:
             seen: dict[str, int] = {}
-            while not stopping():
+            while not site.stopping():
                 for one in hub.newer(seen):
                     if one.picture.camera == camera:
                         yield _mjpeg_part(one.picture.jpeg)
@@ -138,8 +175,14 @@ def make_app(
 
         return StreamingResponse(pictures(), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
 
+    return routes
+
+
+def _files_of_events(site: _Site) -> APIRouter:
+    routes = APIRouter()
+
     def media(folder: str, event_id: str, suffix: str) -> FileResponse:
-        path = state_dir / folder / f"{event_id}.{suffix}"
+        path = site.state_dir / folder / f"{event_id}.{suffix}"
         if not _EVENT_ID.fullmatch(event_id) or not path.is_file():
             raise HTTPException(404, "there is no such file, or it has been cleared away")
         return FileResponse(
@@ -149,20 +192,19 @@ def make_app(
             headers={"Cache-Control": "private, max-age=3600"},
         )
 
-    @app.get("/clips/{event_id}.mp4")
+    @routes.get("/clips/{event_id}.mp4")
     async def clip(event_id: str) -> FileResponse:
         return media("clips", event_id, "mp4")
 
-    @app.get("/clips/{event_id}.json")
+    @routes.get("/clips/{event_id}.json")
     async def clip_frames(event_id: str) -> FileResponse:
         return media("clips", event_id, "json")
 
-    @app.get("/pictures/{event_id}.jpg")
+    @routes.get("/pictures/{event_id}.jpg")
     async def picture(event_id: str) -> FileResponse:
         return media("pictures", event_id, "jpg")
 
-    app.mount("/static", _Static(directory=STATIC))
-    return Guard(app, host=config.web.host, token=token)
+    return routes
 
 
 class _Static(StaticFiles):
