@@ -198,11 +198,12 @@ def check_safetensors(path: Path, name: str) -> None:
         )
 
 
-def verify_contents(folder: Path) -> int:
+def verify_contents(folder: Path, name: str | None = None) -> int:
     """Compare the contents of a model's files with the sums known of them; returns how many could be compared.
 
-    The hub's cache names a large file after its SHA-256; a folder made by `models pull --to` has a `SHA256SUMS`.
-    Raises `ModelError` for the first file that differs.
+    The hub's cache names a large file after its SHA-256; the embedded models, and a folder made by `models pull --to`,
+    have a `SHA256SUMS`. `name` is what the model is called in the configuration; the folder if absent. Raises
+    `ModelError` for the first file that differs.
     """
     known = {
         path: path.resolve().name
@@ -212,13 +213,15 @@ def verify_contents(folder: Path) -> int:
     sums = folder / SUMS_FILE
     if sums.is_file():
         for line in sums.read_text(encoding="utf-8").splitlines():
-            digest, _, name = line.partition("  ")
-            known[folder / name] = digest
+            digest, _, file_name = line.partition("  ")
+            known[folder / file_name] = digest
     for path, expected in known.items():
         if not path.is_file():
-            raise ModelError(f"{path} is missing: copy the whole folder again")
+            raise ModelError(f"{path} is missing: {_mend(name or str(folder))}")
         if sha256_of(path) != expected:
-            raise ModelError(f"{path} is corrupt: its SHA-256 is not the one that was published; pull or copy it again")
+            raise ModelError(
+                f"{path} is corrupt, its SHA-256 is not the one that was published: {_mend(name or str(folder))}"
+            )
     return len(known)
 
 

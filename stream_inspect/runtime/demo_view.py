@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from stream_inspect import log
@@ -67,10 +68,12 @@ class DemoView:
             "capture to alert": f"{latency['p50']:.0f} ms median, {latency['p95']:.0f} ms at 95 % of the alerts"
             if latency["p95"] is not None
             else "no alert was sent",
-            "results": f"{out / SUMMARY}, events.jsonl, clips/, pictures/",
         }
+        table = Table.grid(padding=(0, 2))
         for name, text in rows.items():
-            self._console.print(f"{name:<18}{text}", soft_wrap=True, markup=False)
+            table.add_row(name, Text(text))
+        self._console.print(table)
+        self._console.print(f"results           {out / SUMMARY}, events.jsonl, clips/, pictures/", soft_wrap=True)
 
 
 def _line(progress: Progress) -> Text:
@@ -79,7 +82,7 @@ def _line(progress: Progress) -> Text:
     limit = f" of {progress.seconds:.0f}" if progress.seconds else ""
     dropped = sum(progress.totals.dropped.values())
     return Text(
-        f"{progress.elapsed_s:5.0f}{limit} s   captured {progress.captured_fps:4.1f}/s   "
-        f"judged {progress.judged_fps:4.1f}/s   dropped {dropped}   in flight {progress.totals.in_flight}   "
-        f"residual {progress.totals.residual}"
+        f"{progress.elapsed_s:4.0f}{limit} s  captured {progress.captured_fps:4.1f}/s  "
+        f"judged {progress.judged_fps:4.1f}/s  dropped {dropped}  residual {progress.totals.residual}",
+        no_wrap=True,
     )

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -34,26 +35,30 @@ KINDS: tuple[ModelKind, ...] = ("detector", "segmenter")
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A line of the list. `state` is `ok`, or says what is wrong or what to do."""
+    """A line of the list. `advice` says what is wrong and what to do where it is not ok."""
 
     name: str
     kind: ModelKind
     size_bytes: int | None
     licence: str
-    state: str
+    state: Literal["ok", "not here", "damaged"]
+    advice: str = ""
 
 
 def list_models(console: Console) -> int:
     """Print the models that are here, the embedded first, and the default ones that are not. Exit code 0."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "kind", "size", "licence"):
+    for heading in ("model", "kind", "size", "licence", "state"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("state", overflow="fold")
-    for row in local_models():
+    rows = list(local_models())
+    for row in rows:
         size = f"{row.size_bytes / 1e6:.1f} MB" if row.size_bytes is not None else "-"
         table.add_row(row.name, row.kind, size, row.licence, row.state)
     console.print(table)
-    console.print("\nA model is named in the configuration by `inspect.detector.model` and `inspect.segmenter.model`.")
+    for row in rows:
+        if row.advice:
+            console.print(f"\n{row.name} is {row.state}:\n  {row.advice}", markup=False, soft_wrap=True)
+    console.print("\nA model is named in the configuration by inspect.detector.model and\ninspect.segmenter.model.")
     return 0
 
 
@@ -67,8 +72,8 @@ def local_models() -> Iterator[ModelRow]:
     for kind in KINDS:
         default = DEFAULT_HUB_IDS[kind]
         if (default, kind) not in cached:
-            state = f"not here: stream-inspect models pull {default}"
-            yield ModelRow(default, kind, None, licence_of(default), state)
+            how = f"stream-inspect models pull {default}"
+            yield ModelRow(default, kind, None, licence_of(default), "not here", how)
 
 
 def licence_of(name: str) -> str:
@@ -130,7 +135,7 @@ def verify(console: Console, models: Sequence[str]) -> int:
         for each in _kinds_of(name) if kind is None else (kind,):
             try:
                 found = resolve(each, name)
-                compared = verify_contents(found.folder)
+                compared = verify_contents(found.folder, name)
             except ModelError as error:
                 bad += 1
                 console.print(f"[red]bad[/red]  {name} ({each}): {error}", soft_wrap=True)
@@ -170,7 +175,7 @@ def _row(name: str, kind: ModelKind) -> ModelRow:
     try:
         found: ModelFiles = resolve(kind, name)
     except ModelError as error:
-        return ModelRow(name, kind, None, licence_of(name), str(error))
+        return ModelRow(name, kind, None, licence_of(name), "damaged", str(error))
     return ModelRow(name, kind, found.size_bytes, licence_of(name), "ok")
 
 

@@ -1,9 +1,13 @@
-"""Writing the trained models as ordinary transformers folders: float16 weights, processor, tokenizer."""
+"""Writing the trained models as ordinary transformers folders: float16 weights, processor, tokenizer, sums.
+
+`python -m stream_inspect.tiny.export [FOLDER]...` writes the sums alone again, of the embedded models if none is named.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from transformers import CLIPTokenizer, Owlv2ForObjectDetection, Owlv2Processor,
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
+from stream_inspect.inspect.models import write_sums
 from stream_inspect.tiny.geometry import CROP_CONTEXT, CROP_MIN_SIDE_PX, CROP_PX, IMAGE_PX
 from stream_inspect.tiny.segmenter_model import MASK_PX
 
@@ -25,6 +30,7 @@ def export_detector(model: Owlv2ForObjectDetection, tokenizer: CLIPTokenizer, fo
     _write_half(model, target)
     processor = Owlv2Processor(image_processor=images, tokenizer=tokenizer)  # type: ignore[no-untyped-call]
     processor.save_pretrained(target)
+    write_sums(target)
 
 
 def export_segmenter(model: SamModel, folder: Path) -> None:
@@ -47,9 +53,16 @@ def export_segmenter(model: SamModel, folder: Path) -> None:
         "multimask": False,
     }
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    write_sums(target)
 
 
 def _write_half(model: Owlv2ForObjectDetection | SamModel, target: Path) -> None:
     """Save as float16 and leave the model as it was."""
     halved: Any = copy.deepcopy(model)
     halved.half().save_pretrained(target)
+
+
+if __name__ == "__main__":
+    embedded = [Path(__file__).parent / name for name in (DETECTOR_FOLDER, SEGMENTER_FOLDER)]
+    for named in [Path(argument) for argument in sys.argv[1:]] or embedded:
+        write_sums(named)

@@ -154,6 +154,14 @@ def test_a_files_contents_are_compared_with_their_sums(folder: Path) -> None:
         models.verify_contents(folder)
 
 
+@pytest.mark.parametrize("kind", models.TINY_FOLDERS)
+def test_the_embedded_models_have_the_sums_of_all_their_files(kind: ModelKind) -> None:
+    folder = models.find_folder(kind, "tiny")
+    assert models.verify_contents(folder) == len(list(folder.iterdir())) - 1, (
+        "the weights are new? `python -m stream_inspect.tiny.export` writes their sums"
+    )
+
+
 def test_the_engines_hash_names_models_and_precision(whole: dict[ModelKind, Path]) -> None:
     def hash_of(**changes: object) -> str:
         inspect = config.Inspect(
