@@ -72,6 +72,6 @@ def test_the_same_folder_takes_another_demo_but_nobody_elses_files(tmp_path: Pat
     (tmp_path / "thesis.tex").write_text("mine")
     command = [*COMMAND, "demo", "--seconds", "1", "--out", str(tmp_path), "--no-browser"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "thesis.tex" in done.stderr
     assert (tmp_path / "thesis.tex").read_text() == "mine"
