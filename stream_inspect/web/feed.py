@@ -89,13 +89,16 @@ class EventFeed:
         """Follow the log until cancelled. A log that cannot be read is tried again."""
         self._loop = asyncio.get_running_loop()
         store: EventStore | None = None
+        has_begun = False
         try:
             while True:
                 before = self._changes
                 try:
                     if store is None:
                         store = await asyncio.to_thread(self._open_store)
+                    if not has_begun:
                         await self._begin(store)
+                        has_begun = True
                     await self._follow(store)
                     self._say("")
                 except StoreError as error:
@@ -113,9 +116,10 @@ class EventFeed:
 
     async def _begin(self, store: EventStore) -> None:
         recent = await asyncio.to_thread(store.recent, 2 * CARDS_MAX)
+        among_recent = {event.id for _, event in recent}
         with suppress(UnreadableEventError):
             for event in await asyncio.to_thread(store.open_events):
-                if event.kind == "condition":
+                if event.kind == "condition" and event.id not in among_recent:
                     self._take(event)
         for position, event in reversed(recent):
             self._cursor = position

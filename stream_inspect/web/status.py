@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import time
 import urllib.error
@@ -15,6 +16,9 @@ from stream_inspect.config.models import Metrics
 _ASK_EVERY_S = 2.0
 _TIMEOUT_S = 1.5
 _RATE_OVER_S = 10.0
+_ANSWER_MAX_BYTES = 1 << 20
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Past any proxy that the environment names: the supervisor is on this computer."""
 
 
 class Health:
@@ -60,12 +64,13 @@ class Health:
 
 
 def _ask(url: str) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, http.client.HTTPException):
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-                body = answer.read()
+            answer = _DIRECT.open(url, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
-            body = error.read()  # 503 carries the same document
+            answer = error  # 503 carries the same document
+        with answer:
+            body = answer.read(_ANSWER_MAX_BYTES)
         document = json.loads(body)
         return document if isinstance(document, dict) and "frames" in document else None
     return None

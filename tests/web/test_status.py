@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -102,6 +103,28 @@ def test_a_strange_answer_is_no_answer(served: Served, supervisor: Supervisor, d
     eventually(lambda: health_of(served), "nothing is known")
     supervisor.document = document
     eventually(lambda: health_of(served) is None, "it was taken for an answer")
+
+
+def test_a_program_at_that_port_that_does_not_speak_http_is_no_answer(served: Served, supervisor: Supervisor) -> None:
+    eventually(lambda: health_of(served), "nothing is known")
+    port = supervisor.port
+    supervisor.close()
+    with socket.create_server(("127.0.0.1", port)) as stranger:
+        stranger.settimeout(5)
+        for _ in range(3):
+            with stranger.accept()[0] as asking:
+                asking.recv(4096)
+                asking.sendall(b"220 mail ready\r\n")
+        eventually(lambda: health_of(served) is None, "it was taken for an answer")
+    list(served.stage.tick(0))  # raises where the page has ended
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert status._ask(f"http://127.0.0.1:{supervisor.port}/healthz") == supervisor.document
 
 
 def test_without_metrics_nothing_is_known(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -15,8 +16,9 @@ import httpx
 import psutil
 import pytest
 
-from stream_inspect.messages import EventState
-from stream_inspect.store.events import EventStore
+from stream_inspect.messages import Event, EventState
+from stream_inspect.store.events import EventStore, StoreError
+from stream_inspect.web import feed
 from stream_inspect.web.stage import WebStage
 from tests.web.served import Served, condition, config, defect, eventually
 
@@ -251,3 +253,52 @@ def test_a_log_that_cannot_be_read_is_said_and_found_again(tmp_path: Path) -> No
     eventually(lambda: httpx.get(f"{stage.url}api/events").json()["events"], "its events are not read")
     store.close()
     stage.close()
+
+
+class LateStore(EventStore):
+    """Cannot be read at first, as while its disk is busy for too long; notes from where it was read afterwards."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.is_late = True
+        self.cursors: list[int] = []
+
+    def recent(self, limit: int, before: int | None = None) -> list[tuple[int, Event]]:
+        if self.is_late:
+            self.is_late = False
+            raise StoreError("not now")
+        return super().recent(limit, before)
+
+    def after(self, cursor: int, limit: int) -> list[tuple[int, Event]]:
+        self.cursors.append(cursor)
+        return super().after(cursor, limit)
+
+
+def test_a_log_that_cannot_be_read_at_first_is_not_read_from_its_beginning_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_LOOK_EVERY_S", 0.01)
+    store = LateStore(tmp_path / "events.sqlite")
+    store.append([defect(n) for n in (1, 2, 3)])
+
+    async def follow() -> list[dict[str, Any]]:
+        following = feed.EventFeed(lambda: store, tmp_path)
+        task = asyncio.create_task(following.run())
+        async with asyncio.timeout(10):
+            while not store.cursors:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        return following.newest(10)
+
+    assert [card["id"] for card in asyncio.run(follow())] == [f"cam-1-crack-{n}" for n in (3, 2, 1)]
+    assert store.cursors[0] == 3
+
+
+def test_after_a_restart_an_open_condition_stands_where_it_began(tmp_path: Path) -> None:
+    first = Served(tmp_path)
+    first.store.append([defect(1), condition(), defect(2)])
+    first.close()
+    again = Served(tmp_path)
+    eventually(lambda: len(cards(again)) == 3, "the events are not listed")
+    assert [card["name"] for card in cards(again)] == ["crack", "no_signal", "crack"]
+    again.close()
