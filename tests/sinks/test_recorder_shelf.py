@@ -99,6 +99,40 @@ def test_events_older_than_the_age_go(folder: Path) -> None:
         eventually(lambda: names(folder) == ["young.mp4"], "the old one stays")
 
 
+def test_a_file_that_cannot_be_made_does_not_end_recording(folder: Path) -> None:
+    def fail(file: object) -> None:
+        raise ValueError("no such codec")
+
+    with shelf_in(folder) as shelf:
+        outcomes: list[str] = []
+        shelf.put(Item("a", 1, ((folder / "a.mp4", fail),), outcomes.append))
+        eventually(lambda: outcomes == ["not_made"], "no outcome")
+        assert not shelf.trouble, "the disk is all right"
+        outcomes = put(shelf, folder / "b.mp4", 100)
+        eventually(lambda: outcomes == ["written"], "not written")
+        assert names(folder) == ["b.mp4"]
+
+
+def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: Path) -> None:
+    """A disk that is mounted late: until then its place leads to no folder."""
+    (tmp_path / "nothing").touch()
+    point = tmp_path / "disk"
+    point.symlink_to(tmp_path / "nothing")
+    folder = point / "clips"
+    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=1000, min_free_bytes=0)) as shelf:
+        assert shelf.trouble
+        late = tmp_path / "late"
+        (late / "clips").mkdir(parents=True)
+        (late / "clips" / "old.mp4").write_bytes(bytes(800))
+        os.utime(late / "clips" / "old.mp4", (1, 1))
+        (tmp_path / "mount").symlink_to(late)
+        (tmp_path / "mount").replace(point)
+        eventually(lambda: not shelf.trouble, "recording does not begin")
+        outcomes = put(shelf, folder / "new.mp4", 800)
+        eventually(lambda: outcomes == ["written"], "not written")
+        assert names(folder) == ["new.mp4"]
+
+
 @contextmanager
 def no_file_above(size_bytes: int) -> Iterator[None]:
     """The kernel refuses to let files grow beyond this (EFBIG), as it refuses on a full disk (ENOSPC)."""

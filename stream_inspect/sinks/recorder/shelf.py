@@ -49,7 +49,7 @@ class Item:
     size_hint_bytes: int
     files: tuple[tuple[Path, Callable[[BinaryIO], object]], ...]
     done: Callable[[str], None]
-    """Told the outcome, in the shelf's thread: "written", "disk_full", "disk_failed"."""
+    """Told the outcome, in the shelf's thread: "written", "disk_full", "disk_failed", "not_made"."""
 
 
 @dataclass(slots=True)
@@ -112,8 +112,7 @@ class Shelf:
     # --- in the shelf's own thread ---
 
     def _run(self) -> None:
-        with suppress(OSError):
-            self._take_stock()
+        self._take_stock()
         while True:
             try:
                 item = self._waiting.get(timeout=self._look_every_s)
@@ -140,6 +139,9 @@ class Shelf:
         except OSError as error:
             self._stop(error, item.size_hint_bytes)
             return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "disk_failed"
+        except Exception:  # one that cannot be made (a fault of the muxer, say) must not end recording for all others
+            self._logger.exception("a file of an event cannot be made", event_id=item.name)
+            return "not_made"
         self._keep_within_size()
         return "written"
 
@@ -170,6 +172,7 @@ class Shelf:
             return
         if free < max(self._limits.min_free_bytes, self._needed_bytes) * _ROOM_AGAIN or not self._probe():
             return
+        self._take_stock()  # somebody has made room by hand, or the disk that has come back holds other files
         self._trouble = ""
         self._logger.info("recording again", free_gb=round(free / GB, 2))
 
@@ -184,10 +187,12 @@ class Shelf:
         return True
 
     def _take_stock(self) -> None:
-        for folder in self._folders:
-            remove_leftovers(folder)
-            for path in folder.glob("[!.]*"):
-                self._note(path)
+        self._kept.clear()
+        with suppress(OSError):
+            for folder in self._folders:
+                remove_leftovers(folder)
+                for path in folder.glob("[!.]*"):
+                    self._note(path)
         self._tidy()
 
     def _note(self, path: Path) -> None:
