@@ -15,7 +15,7 @@ _WHITE = (245, 245, 245)
 
 def utc_text(utc_ns: int) -> str:
     """2026-11-21 12:00:00.123 UTC"""
-    moment = datetime.fromtimestamp(utc_ns / 1e9, UTC)
+    moment = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC)  # as a float it could round up to the next second
     return f"{moment:%Y-%m-%d %H:%M:%S}.{utc_ns // 1_000_000 % 1000:03d} UTC"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stream_inspect.sinks.annotate import COLOURS_BGR, Mark, draw, marks_at, severities
+from stream_inspect.sinks.caption import utc_text
 from tests.decide.scenes import config, tracked, update
 
 
@@ -151,3 +152,11 @@ def test_twenty_boxes_cost_little():
         draw(picture, marks)
         times.append(time.perf_counter() - began)
     assert min(times) < 0.008  # 0.5 ms on an idle core; this one may be shared
+
+
+# --- when --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ns", "shown"), [(123_456_789, "123"), (999_999_999, "999")])
+def test_the_time_in_a_picture_is_never_rounded_up_to_the_next_second(ns, shown):
+    assert utc_text(1_795_269_600_000_000_000 + ns) == f"2026-11-21 14:00:00.{shown} UTC"
