@@ -246,6 +246,15 @@ class FrameRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clock: Clock
 
 
+def event_id(camera: str, session: int, name: str, n: int) -> str:
+    """The id of the nth event of this name in this session; `camera` is empty for a condition of the whole line.
+
+    Two events never share one. Read from its right end, an id is a number, the name, a number, and the rest is the
+    camera: no name holds a number alone between dashes (`config.models.DefectName`, `ConditionKind`).
+    """
+    return f"{camera}-{session}-{name}-{n}"
+
+
 class Event(Message, frozen=True, kw_only=True):
     """A confirmed defect, or a condition of a camera or the line: what an alert carries and the store keeps.
 

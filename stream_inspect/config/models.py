@@ -26,6 +26,19 @@ Name = Annotated[
         },
     ),
 ]
+DefectName = Annotated[
+    str,
+    Field(
+        # Event ids are camera-session-name-n. Camera names are often numbered with a dash (cam-1); a defect's must not
+        # be, or `a-1-2-b-3` could be of two events.
+        pattern=r"^([0-9]*[a-z][a-z0-9_]*|[0-9]+_[a-z0-9_]*)(-([0-9]*[a-z_][a-z0-9_]*)?)*$",
+        max_length=40,
+        json_schema_extra={
+            "x-rule": "a name: up to 40 lower-case letters, digits, - and _, beginning with a letter or digit, and no "
+            "number alone between dashes (hole2 or hole_2, not hole-2)"
+        },
+    ),
+]
 Prompt = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"\S", json_schema_extra={"x-rule": "text of 1 to 100 characters"})
 ]
@@ -207,7 +220,7 @@ class Camera(Model):
 class Defect(Model):
     """A defect, described in plain words. The PLC sees the name; engineers tune the prompts."""
 
-    name: Name = Field(description="Stands in events and topics; the PLC sees it.")
+    name: DefectName = Field(description="Stands in events and topics; the PLC sees it.")
     prompts: list[Prompt] = Field(min_length=1, max_length=32, description="Wordings; the best match counts.")
     counter_prompts: list[Prompt] = Field(
         [], max_length=32, description="What looks alike and is no defect: it wins where it scores higher."

@@ -29,6 +29,7 @@ from stream_inspect.messages import (
     Output,
     Tracked,
     TrackUpdate,
+    event_id,
 )
 
 _REASONS = {Sign.LEFT: "left", Sign.LOST: "lost"}
@@ -196,11 +197,11 @@ class DecideStage:
         frame, seen = tracked.frame, update.detection
         camera = frame.id.camera
         name = update.defect
-        event_id = self._new_id(camera, frame.id.session, name)
+        identity = self._new_id(camera, frame.id.session, name)
         kept = self._config.recorder.enabled
         return Event(
-            id=event_id,
-            key=f"{event_id}:{EventState.CONFIRMED}",
+            id=identity,
+            key=f"{identity}:{EventState.CONFIRMED}",
             kind="defect",
             state=EventState.CONFIRMED,
             line=self._config.line_of(camera),
@@ -216,8 +217,8 @@ class DecideStage:
             track=update.track,
             views=life.views,
             frame=_reference(frame),
-            picture=f"pictures/{event_id}.jpg" if kept else None,
-            clip=f"clips/{event_id}.mp4" if kept else None,
+            picture=f"pictures/{identity}.jpg" if kept else None,
+            clip=f"clips/{identity}.mp4" if kept else None,
             model_hash=tracked.model_hash,
             prompts_hash=tracked.prompts_hash,
             reason=f"seen in {self._config.decide.confirm_hits} of {self._config.decide.confirm_window} judged frames",
@@ -266,10 +267,10 @@ class DecideStage:
     def _begun(self, condition: Condition) -> Event:
         frame = condition.frame
         name = str(condition.kind)
-        event_id = self._new_id(condition.camera, frame.id.session if frame else 0, name)
+        identity = self._new_id(condition.camera, frame.id.session if frame else 0, name)
         return Event(
-            id=event_id,
-            key=f"{event_id}:{EventState.CONFIRMED}",
+            id=identity,
+            key=f"{identity}:{EventState.CONFIRMED}",
             kind="condition",
             state=EventState.CONFIRMED,
             line=self._config.line_of(condition.camera),
@@ -287,7 +288,7 @@ class DecideStage:
         if triple not in self._numbers:
             self._numbers[triple] = self._events.last_n(camera, session, name)
         self._numbers[triple] += 1
-        return f"{camera}-{session}-{name}-{self._numbers[triple]}"
+        return event_id(camera, session, name, self._numbers[triple])
 
 
 def _cleared(confirmed: Event, **at_the_end: Any) -> Event:

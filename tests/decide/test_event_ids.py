@@ -1,0 +1,61 @@
+"""An event's id is its own: whatever the names that the configuration allows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from stream_inspect.config.models import DefectName, Name
+from stream_inspect.messages import ConditionKind, event_id
+
+# Short ones of few letters, so that they come near to each other.
+TEXT = st.text("a12-_", min_size=1, max_size=7)
+
+
+def allowed(kind: object) -> st.SearchStrategy[str]:
+    """Names that the configuration allows."""
+    adapter: TypeAdapter[str] = TypeAdapter(kind)
+
+    def passes(text: str) -> bool:
+        try:
+            adapter.validate_python(text)
+        except ValidationError:
+            return False
+        return True
+
+    return TEXT.filter(passes)
+
+
+cameras = allowed(Name) | st.just("")
+names = allowed(DefectName) | st.sampled_from([str(kind) for kind in ConditionKind])
+numbers = st.integers(0, 30)
+
+
+@given(cameras, numbers, names, numbers)
+@example("a-1", 2, "b", 3)
+@example("", 0, "process_down", 1)
+def test_an_id_tells_what_it_was_made_of(camera, session, name, n):
+    """So two different events never share one."""
+    words = event_id(camera, session, name, n).split("-")
+    assert int(words.pop()) == n
+    rest = []
+    while not re.fullmatch("[0-9]+", words[-1]):
+        rest.insert(0, words.pop())
+    assert "-".join(rest) == name
+    assert int(words.pop()) == session
+    assert "-".join(words) == camera
+
+
+@pytest.mark.parametrize("name", ["hole", "hole2", "2mm-hole", "hole-2mm", "hole_2", "2_hole", "a-", "a--b", "a" * 40])
+def test_ordinary_names_are_allowed(name):
+    assert TypeAdapter(DefectName).validate_python(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "2", "hole-2", "2-hole", "a-2-b", "-a", "_a", "Hole", "a b", "a" * 41, "a\n"])
+def test_names_that_could_be_read_in_two_ways_are_not(name):
+    with pytest.raises(ValidationError):
+        TypeAdapter(DefectName).validate_python(name)
