@@ -21,6 +21,28 @@ import psutil
 
 COMMAND = [sys.executable, "-m", "stream_inspect"]
 
+Account = dict[str, Any]
+"""Of one camera: captured, judged, not_due, dropped {cause: n}, in_flight, residual."""
+
+
+def closed(account: Account) -> Account:
+    """The same account, which must add up exactly."""
+    assert account["residual"] == 0, account
+    parts = account["judged"] + account["not_due"] + sum(account["dropped"].values()) + account["in_flight"]
+    assert account["captured"] == parts, account
+    return account
+
+
+def crowding() -> float:
+    """Wall seconds that a second of work takes on this machine just now: 1 where a core is free, 3 where three share.
+
+    What starts or stops processes takes as much longer, so tests multiply their limits by it.
+    """
+    wall_s, cpu_s = time.monotonic(), time.process_time()
+    while time.process_time() - cpu_s < 0.2:
+        pass
+    return max(1.0, (time.monotonic() - wall_s) / 0.2)
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -29,7 +51,10 @@ def free_port() -> int:
 
 
 class Service:
-    """`stream-inspect run` on a configuration, watched through /healthz."""
+    """`stream-inspect run` on a configuration, watched through /healthz.
+
+    The ledger must close at every look, also while stages are killed, and once more with nothing in flight at the end.
+    """
 
     def __init__(self, config: Path, log: Path, *overrides: str) -> None:
         self.port = free_port()
@@ -47,7 +72,7 @@ class Service:
         return self._log_path.read_text(errors="replace")
 
     def health(self) -> dict[str, Any]:
-        """What /healthz says; empty while it does not answer."""
+        """What /healthz says; empty while it does not answer. Every camera's account must close."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
                 document: dict[str, Any] = json.load(answer)
@@ -55,7 +80,14 @@ class Service:
             document = json.load(error)
         except OSError:
             return {}
+        for account in document["frames"].values():
+            closed(account)
         return document
+
+    def account(self) -> Account:
+        """The account of the one camera, at present."""
+        (account,) = self.health()["frames"].values()
+        return dict(account)
 
     def wait_for(self, condition: Callable[[dict[str, Any]], bool], within_s: float, what: str) -> float:
         """Seconds until /healthz fulfils the condition; fails with the service's log when it does not in time."""
@@ -87,9 +119,15 @@ class Service:
         return found
 
     def stop(self, number: int = signal.SIGTERM, within_s: float = 10.0) -> int:
-        """Send a signal and wait; returns the exit code."""
+        """Send a signal and wait; returns the exit code. After a stop in good order no frame may be in flight."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=within_s)
+        code = self.process.wait(timeout=within_s)
+        if code == 0:
+            said = [line for line in self.log.splitlines() if '"frames of this run"' in line]
+            assert said, f"the service has not said what became of its frames:\n{self.log}"
+            for line in said:
+                assert closed(json.loads(line))["in_flight"] == 0, line
+        return code
 
     def close(self) -> None:
         """Kill what is left, by pid."""

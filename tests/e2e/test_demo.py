@@ -10,7 +10,7 @@ from typing import Any
 import av
 import pytest
 
-from tests.e2e.service import COMMAND
+from tests.e2e.service import COMMAND, closed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SECONDS = 20
@@ -31,12 +31,14 @@ def events(out: Path) -> list[dict[str, Any]]:
 
 
 def test_every_frame_is_accounted_for(demo: tuple[Path, dict[str, Any]]):
-    frames = demo[1]["frames"]
-    assert frames["residual"] == 0
+    frames = closed(demo[1]["frames"])
     assert frames["in_flight"] == 0
-    parts = frames["judged"] + frames["not_due"] + sum(frames["dropped"].values())
-    assert frames["captured"] == parts > SECONDS * 15
+    assert frames["captured"] > SECONDS * 15
     assert demo[1]["restarts"] == 0
+
+
+def test_all_processes_together_take_less_than_the_promised_memory(demo: tuple[Path, dict[str, Any]]):
+    assert 100 < demo[1]["memory_pss_mb"] < 2500
 
 
 def test_it_finds_the_defects(demo: tuple[Path, dict[str, Any]]):
@@ -52,7 +54,8 @@ def test_the_alerts_are_the_events_with_their_latency(demo: tuple[Path, dict[str
     assert len(confirmed) >= summary["defects"]["found"]
     assert len({event["key"] for event in events(out)}) == len(events(out))
     latency = summary["latency_ms"]["capture_to_alert"]
-    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] < 10_000
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+    assert latency["p95"] < 2_000, "promised are 400 ms, which `make soak` holds it to"
 
 
 def test_each_event_has_its_picture_and_its_clip(demo: tuple[Path, dict[str, Any]]):

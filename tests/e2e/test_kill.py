@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from stream_inspect.config.builtin import builtin_config
-from tests.e2e.service import Service, running
+from tests.e2e.service import Service, crowding, running
 
 BACK_WITHIN_S = 3.0
 INSPECT_BACK_WITHIN_S = 6.0 + 4.0  # and the loading of the embedded models
-BUSY = 5
-"""How much longer starting a process may take on a machine that does other things as well. `make soak` allows none."""
+SLACK = 2.0
+"""How much longer it may take here, where two cores run the tests, the whole line and the new process. Soak: none."""
 
 
 def kill_and_wait(service: Service, row: str, slack: float) -> float:
@@ -27,15 +27,6 @@ def kill_and_wait(service: Service, row: str, slack: float) -> float:
         limit_s * slack,
         f"{row} back after kill -9",
     )
-
-
-def frames(service: Service) -> dict[str, int]:
-    """The one camera's account."""
-    (camera,) = service.health()["frames"].values()
-    assert camera["residual"] == 0
-    parts = camera["judged"] + camera["not_due"] + sum(camera["dropped"].values()) + camera["in_flight"]
-    assert camera["captured"] == parts
-    return {**camera, **camera["dropped"]}
 
 
 @pytest.mark.slow
@@ -54,10 +45,8 @@ def test_every_stage_comes_back_and_the_ledger_closes(tmp_path: Path):
             "web",
         }
         for row in rows:
-            kill_and_wait(service, row, BUSY)
-            judged = frames(service)["judged"]
-            service.wait_judging(judged + 3, within_s=40)
-            frames(service)
+            kill_and_wait(service, row, SLACK * crowding())
+            service.wait_judging(service.account()["judged"] + 3, within_s=40)
         assert service.stop() == 0
         assert "Traceback" not in service.log
 
@@ -70,9 +59,10 @@ def test_a_frame_in_the_hands_of_a_killed_worker_is_counted_as_such(tmp_path: Pa
         service.wait_judging(5)
         service.children()["inspect.0"].send_signal(signal.SIGSTOP)  # it holds a credit that capture will answer
         time.sleep(1.0)
-        kill_and_wait(service, "inspect.0", BUSY)
-        account = frames(service)
-        assert account.get("inspect.died", 0) + account.get("transport.sender_died", 0) >= 1
+        kill_and_wait(service, "inspect.0", SLACK * crowding())
+        dropped = service.account()["dropped"]
+        assert dropped.get("inspect.died", 0) + dropped.get("transport.sender_died", 0) >= 1
+        assert service.stop() == 0
 
 
 @pytest.mark.slow
@@ -99,10 +89,10 @@ def test_how_long_each_stage_takes_to_come_back(tmp_path: Path):
         took_s: dict[str, list[float]] = {row: [] for row in sorted(service.children())}
         for _ in range(5):
             for row, times in took_s.items():
-                times.append(kill_and_wait(service, row, 1))
-                frames(service)
+                times.append(kill_and_wait(service, row, slack=1))
                 time.sleep(6)  # a second death at once is waited out longer, on purpose
         print(f"\n{'stage':<14} {'min s':>6} {'median':>6} {'max':>6}")
         for row, times in took_s.items():
             times.sort()
             print(f"{row:<14} {times[0]:>6.2f} {times[2]:>6.2f} {times[-1]:>6.2f}")
+        assert service.stop() == 0

@@ -47,3 +47,4 @@ def test_rates_latencies_depths_drops_and_restarts_are_exported_and_survive(tmp_
         after = scrape(service)
         assert after[P + "process_restarts_total"] == 1
         assert after[f"{P}capture_to_judged_seconds_count"] >= before[f"{P}capture_to_judged_seconds_count"]
+        assert service.stop() == 0

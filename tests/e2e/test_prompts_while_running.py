@@ -56,7 +56,7 @@ def test_prompts_change_from_one_frame_to_the_next_and_wrong_ones_are_refused_wh
         config.write_text(good.replace("threshold: 0.5", "threshold: 5"))
         refused = {"name": "prompts_refused", "kind": "condition"}
         wait_for_event(events, lambda e: refused.items() <= e.items() and e["state"] == "confirmed", 20, service)
-        judged = service.health()["frames"]["belt"]["judged"]
-        service.wait_judging(judged + 5, within_s=20)  # with the earlier prompts
+        service.wait_judging(service.account()["judged"] + 5, within_s=20)  # with the earlier prompts
         config.write_text(good)
         wait_for_event(events, lambda e: refused.items() <= e.items() and e["state"] == "cleared", 20, service)
+        assert service.stop() == 0

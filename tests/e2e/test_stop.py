@@ -9,22 +9,36 @@ from pathlib import Path
 import pytest
 
 from stream_inspect.config.builtin import builtin_config
-from tests.e2e.service import running
+from tests.e2e.service import crowding, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-BUSY = 2
-"""How much longer it may take on a machine that does other things as well: ours stops in about one second."""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+WITHIN_S = 3.0
+SLACK = 1.5
+"""How much longer it may take here, where two cores run the tests as well. Soak: none."""
+
+
+def stop_in_good_order(folder: Path, number: signal.Signals) -> float:
+    """Seconds from the signal to the end of the service, which has left nothing undone."""
+    with running(builtin_config("demo"), folder / "log", f"state_dir={folder}/state", "web.port=0") as service:
+        service.wait_judging(3)
+        started_s = time.monotonic()
+        assert service.stop(number) == 0
+        took_s = time.monotonic() - started_s
+        assert "did not stop in time" not in service.log
+        assert "Traceback" not in service.log
+    return took_s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_stops_in_good_order(tmp_path: Path, number: signal.Signals):
-    with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.port=0") as service:
-        service.wait_judging(3)
-        started = time.monotonic()
-        assert service.stop(number) == 0
-        assert time.monotonic() - started < 3.0 * BUSY
-        assert "did not stop in time" not in service.log
-        assert "Traceback" not in service.log
+    assert stop_in_good_order(tmp_path, number) < WITHIN_S * SLACK * crowding()
+
+
+@pytest.mark.soak
+def test_ten_stops_in_a_row_keep_the_promise(tmp_path: Path):
+    took_s = sorted(stop_in_good_order(tmp_path, signal.SIGINT) for _ in range(10))
+    print(f"\nstopped after: median {took_s[5]:.2f} s, longest {took_s[-1]:.2f} s")
+    assert took_s[-1] < WITHIN_S
 
 
 def test_a_second_ctrl_c_means_now(tmp_path: Path):
@@ -38,7 +52,7 @@ def test_a_second_ctrl_c_means_now(tmp_path: Path):
         started = time.monotonic()
         service.process.send_signal(signal.SIGINT)
         assert service.process.wait(timeout=5) == 130
-        assert time.monotonic() - started < 1.5 * BUSY
+        assert time.monotonic() - started < 1.0 * SLACK * crowding()
 
 
 def test_a_second_service_with_the_same_state_is_refused(tmp_path: Path):
@@ -48,3 +62,4 @@ def test_a_second_service_with_the_same_state_is_refused(tmp_path: Path):
         with running(builtin_config("demo"), tmp_path / "log2", *settings) as second:
             assert second.process.wait(timeout=20) == 1
             assert "another stream-inspect runs" in second.log
+        assert first.stop() == 0
