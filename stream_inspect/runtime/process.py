@@ -1,8 +1,8 @@
 """The main function of every stage's process: `python -m stream_inspect.runtime.process`, started by the supervisor.
 
 Its arguments are the supervisor's pid and, for whoever reads `ps`, the row. What it needs comes as one JSON document on
-stdin (the configuration holds secrets: they go into no file and no argument). SIGTERM stops it
-in good order; SIGINT is the supervisor's business; when the supervisor dies, the kernel kills it.
+stdin (the configuration holds secrets: they go into no file and no argument). SIGTERM stops it in good order; SIGINT is
+the supervisor's business; when the supervisor dies, the kernel kills it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +77,18 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.in_good_order = False
-        self._asked = threading.Event()
-        self.is_set = self._asked.is_set
+        self._asked = False  # no threading.Event: a second signal within its lock would wait there for ever
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_signal)
 
     def _on_signal(self, *_: object) -> None:
-        self._asked.set()
+        self._asked = True
         if not self.in_good_order:
             os._exit(0)  # a model that is being loaded takes no heed of a flag
+
+    def is_set(self) -> bool:
+        """Whether it came."""
+        return self._asked
 
 
 def _die_with_parent(parent: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,14 +23,13 @@ class Interrupts:
     """Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, the second means now."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.now = False
+        self.stopping = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.now = self.stop.is_set()
-        self.stop.set()
-        if self.now:
+        # No threading.Event: the signal may find the main thread inside its lock, and would wait there for ever.
+        if self.stopping:
             raise KeyboardInterrupt
+        self.stopping = True
 
     @contextmanager
     def installed(self) -> Iterator[Interrupts]:
@@ -72,13 +70,14 @@ def serve(
         )
         try:
             supervisor.start()
-            while not interrupts.stop.wait(WATCH_EVERY_S):
+            while not interrupts.stopping:
                 supervisor.watch()
                 if until(supervisor):
                     break
                 if supervisor.all_ended:
                     logger.info("every camera has come to its end")
                     break
+                time.sleep(WATCH_EVERY_S)
             logger.info("stopping")
             started_s = time.monotonic()
             supervisor.stop()
