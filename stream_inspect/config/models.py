@@ -404,7 +404,7 @@ class Recorder(Model):
     post_roll_s: float = Field(1.5, ge=0, le=60, description="How much a clip shows after it.")
     max_clip_s: float = Field(30.0, gt=0, le=600, description="Longest clip, however long the event lasts.")
     height_px: int = Field(720, ge=120, le=2160, description="Clips are scaled down to this height.")
-    max_age_days: float = Field(30.0, gt=0, le=36500, description="Older clips and pictures are removed.")
+    max_age_days: float = Field(30.0, gt=0, le=36500, description="Older clips, pictures and events are removed.")
     max_size_gb: float = Field(20.0, gt=0, description="The oldest are removed when all together take more.")
     min_free_gb: float = Field(1.0, ge=0, description="Stop recording (never judging) when the disk has less.")
 

@@ -20,6 +20,9 @@ class EventLog(Protocol):
     def open_events(self) -> list[Event]:
         """Confirmed events that have not been cleared."""
 
+    def prune(self, older_than_utc_ns: int) -> int:
+        """Remove some of the events that were appended before and that nobody is owed any more; how many."""
+
 
 class MemoryLog:
     """An event log that lives as long as the process: `events` is all of it, in order."""
@@ -45,3 +48,7 @@ class MemoryLog:
     def open_events(self) -> list[Event]:
         cleared = {event.id for event in self.events if event.state is EventState.CLEARED}
         return [e for e in self.events if e.state is EventState.CONFIRMED and e.id not in cleared]
+
+    def prune(self, older_than_utc_ns: int) -> int:
+        """Nothing is old here."""
+        return 0

@@ -40,6 +40,8 @@ _ADOPTED_SETTLE_S = 5.0
 one source's "all is well" does not end what another one's "it lasts" is on its way for."""
 _ADOPTED_SILENCE_S = 10.0
 """Nobody says anything of it, good or bad: whoever knew it is no more (a camera or a rule taken out of the config)."""
+_PRUNE_EVERY_S = 60.0
+_DAY_NS = 86_400 * 10**9
 _ConditionKey = tuple[str, str]
 """(camera, kind)"""
 CONDITION_SEVERITY = "critical"
@@ -79,6 +81,7 @@ class DecideStage:
         self._numbers: dict[tuple[str, int, str], int] = {}
         self._unwritten: list[Event] = []
         self._stuck = False
+        self._prune_at_ns = 0
         self._log = get_logger(__name__, stage="decide")
 
     def open(self) -> None:
@@ -107,7 +110,11 @@ class DecideStage:
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         self._unwritten += self._give_up_adopted(now_mono_ns)
-        return self._write()
+        told = self._write()
+        if now_mono_ns >= self._prune_at_ns:
+            self._prune_at_ns = now_mono_ns + int(_PRUNE_EVERY_S * 1e9)
+            self._prune()
+        return told
 
     def undelivered(self, output: Output) -> None:
         """`events` is a broadcast: it is never refused. Alerts read the log."""
@@ -147,6 +154,17 @@ class DecideStage:
                 metrics.CAPTURE_TO_EVENT.labels(event.camera).observe(latency_s)
             self._log.info("event", id=event.id, state=str(event.state), reason=event.reason)
         return [Output("events", event) for event in events]
+
+    def _prune(self) -> None:
+        """Events go when their clips and pictures do: a bounded number at a time, whoever else runs or does not."""
+        max_age_ns = round(self._config.recorder.max_age_days * _DAY_NS)
+        try:
+            pruned = self._events.prune(time.time_ns() - max_age_ns)
+        except StreamInspectError as error:
+            self._log.warning("old events cannot be removed", error=str(error))
+        else:
+            if pruned:
+                self._log.info("old events removed", events=pruned)
 
     def _decide(self, tracked: Tracked) -> list[Event]:
         events: list[Event] = []

@@ -28,7 +28,7 @@ BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for its turn. Transactions here take milliseconds."""
 
 PRUNE_ROWS = 500
-"""Rows pruned in one transaction: few, so that an append never waits long for its turn."""
+"""Events pruned at once: few, so that an append never waits long for its turn."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -280,32 +280,27 @@ class EventStore:
 
     # --- housekeeping ------------------------------------------------------------------------------------------
 
-    def prune(self, older_than_utc_ns: int, most: int = 10_000) -> int:
-        """Remove events appended before that time, the oldest first and about `most` at once; says how many.
+    def prune(self, older_than_utc_ns: int) -> int:
+        """Remove events appended before that time, the oldest first and `PRUNE_ROWS` at most; says how many.
 
-        Kept, however old: open events, and what a configured output has not delivered (put aside included).
+        Kept, however old: open events, and what a configured output has not delivered (put aside included). The cost
+        does not grow with the log: where the clock was set back, an old event waits for the younger ones before it.
         """
-        pruned = 0
-        while pruned < most and (rows := self._prune_some(older_than_utc_ns)):
-            pruned += rows
-        return pruned
-
-    def _prune_some(self, older_than_utc_ns: int) -> int:
         active = select(OUTPUTS.c.output).where(OUTPUTS.c.is_active)
         delivered_to = select(func.min(OUTPUTS.c.position)).where(OUTPUTS.c.is_active)
         put_aside = select(DEAD_LETTERS.c.position).where(DEAD_LETTERS.c.output.in_(active))
+        done_with = select(EVENTS.c.position, EVENTS.c.appended_utc_ns).where(
+            ~EVENTS.c.is_open, EVENTS.c.position.not_in(put_aside)
+        )
         with self._explained("prune"), self._writer.begin() as connection:
             limit = connection.execute(delivered_to).scalar_one_or_none()
-            old = select(EVENTS.c.position).where(
-                EVENTS.c.appended_utc_ns < older_than_utc_ns,
-                ~EVENTS.c.is_open,
-                EVENTS.c.position.not_in(put_aside),
-            )
             if limit is not None:
-                old = old.where(EVENTS.c.position <= limit)
-            positions = list(connection.execute(old.order_by(EVENTS.c.position).limit(PRUNE_ROWS)).scalars())
-            for table in (DELIVERIES, DEAD_LETTERS, EVENTS):
-                connection.execute(delete(table).where(table.c.position.in_(positions)))
+                done_with = done_with.where(EVENTS.c.position <= limit)
+            oldest = connection.execute(done_with.order_by(EVENTS.c.position).limit(PRUNE_ROWS))
+            positions = [row.position for row in oldest if row.appended_utc_ns < older_than_utc_ns]
+            if positions:
+                for table in (DELIVERIES, DEAD_LETTERS, EVENTS):
+                    connection.execute(delete(table).where(table.c.position.in_(positions)))
         return len(positions)
 
     def close(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
+import time
 
 import pytest
 from hypothesis import given
@@ -285,3 +287,39 @@ def test_every_history_of_a_track_tells_at_most_a_beginning_and_an_end():
         alive = "".join(history).split("e")[0]
         enough = any(alive[i] == "s" and alive[max(0, i - 3) : i + 1].count("s") >= 2 for i in range(len(alive)))
         assert states == ["confirmed", "cleared"][: enough + (enough and "e" in history)]
+
+
+def test_events_are_kept_as_long_as_their_clips(tmp_path):
+    """Also where no output is configured: nobody else would remove them."""
+    path = tmp_path / "events.sqlite"
+    log = EventStore(path)
+    stage, _ = started(log)
+    for seq in range(6):
+        told(stage, tracked(seq, update(track=1 + seq // 3, seq=seq)))
+    told(stage, tracked(6, ended=[update(track=number, seen=False) for number in (1, 2)]))
+    too_old_ns = time.time_ns() - 31 * 86_400 * S  # recorder.max_age_days is 30
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE events SET appended_utc_ns = ? WHERE position < 4", (too_old_ns,))
+    file.close()
+    now_ns = time.monotonic_ns()
+    stage.tick(now_ns)
+    assert [position for position, _ in log.recent(10)] == [4]
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE events SET appended_utc_ns = ?", (too_old_ns,))
+    file.close()
+    stage.tick(now_ns + 59 * S)
+    assert len(log.recent(10)) == 1
+    stage.tick(now_ns + 60 * S)
+    assert log.recent(10) == []
+    log.close()
+
+
+def test_a_log_that_cannot_be_pruned_holds_nothing_up():
+    class Unprunable(MemoryLog):
+        def prune(self, older_than_utc_ns):
+            raise StreamInspectError("the disk is gone")
+
+    stage, log = started(Unprunable())
+    stage.tick(time.monotonic_ns())
+    told(stage, tracked(0, update(seq=0)), tracked(1, update(seq=1)))
+    assert len(log.events) == 1

@@ -195,10 +195,32 @@ class TestPrune:
         store.append([an_event(8)])
         assert [position for position, _ in store.after(0, 10)] == [3]
 
-    def test_more_than_one_transaction(self, store):
-        store.append([an_event(n, state=EventState.CLEARED) for n in range(1, 1201)])
-        assert store.prune(time.time_ns(), most=600) == 1000
-        assert store.prune(time.time_ns()) == 200
+    def test_so_many_at_once(self, store):
+        store.append([an_event(n, state=EventState.CLEARED) for n in range(1, 701)])
+        assert [store.prune(time.time_ns()) for _ in range(3)] == [500, 200, 0]
+
+    def test_the_cost_does_not_grow_with_the_log(self, store):
+        """Counted in steps of SQLite's machine, not in time."""
+
+        def steps_of_a_look() -> int:
+            count = 0
+
+            def step() -> int:
+                nonlocal count
+                count += 1
+                return 0
+
+            with store._engine.connect() as connection:
+                raw = connection.connection.driver_connection
+            raw.set_progress_handler(step, 1)
+            assert store.prune(time.time_ns() - 10**12) == 0
+            raw.set_progress_handler(None, 0)
+            return count
+
+        store.append([an_event(n, state=EventState.CLEARED) for n in range(1, 601)])
+        few = steps_of_a_look()
+        store.append([an_event(n, state=EventState.CLEARED) for n in range(601, 2401)])
+        assert 1000 < steps_of_a_look() < 1.1 * few
 
 
 class TestSharing:

@@ -22,8 +22,6 @@ CLOSE_S = 0.5
 
 GAUGES_S = 1.0
 
-PRUNE_EVERY_S = 600.0
-
 
 class AlertsStage:
     """Sends what the event log holds. A message that arrives only says that there is something new in it."""
@@ -36,7 +34,6 @@ class AlertsStage:
         self._store: EventStore | None = None
         self._threads: list[OutboxThread] = []
         self._gauges_at_ns = 0
-        self._prune_at_ns = 0
         self._log = get_logger(__name__)
 
     def open(self) -> None:
@@ -61,13 +58,10 @@ class AlertsStage:
         return ()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
-        """Say how much waits for each output, once a second; now and then remove events as old as the oldest clips."""
+        """Say how much waits for each output, once a second."""
         if now_mono_ns >= self._gauges_at_ns:
             self._gauges_at_ns = now_mono_ns + int(GAUGES_S * 1e9)
             self._set_gauges()
-        if now_mono_ns >= self._prune_at_ns:
-            self._prune_at_ns = now_mono_ns + int(PRUNE_EVERY_S * 1e9)
-            self._prune()
         return ()
 
     def undelivered(self, output: Output) -> None:
@@ -99,14 +93,3 @@ class AlertsStage:
                 metrics.OUTBOX_OLDEST.labels(alert.name).set(max(0.0, age_s))
         except StoreError as error:
             self._log.warning("the event log cannot be read", reason=str(error))
-
-    def _prune(self) -> None:
-        if self._store is None:
-            return
-        try:
-            pruned = self._store.prune(time.time_ns() - int(self._config.recorder.max_age_days * 86_400e9))
-        except StoreError as error:
-            self._log.warning("old events cannot be removed", reason=str(error))
-        else:
-            if pruned:
-                self._log.info("old events removed", events=pruned)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import statistics
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from stream_inspect import metrics
-from stream_inspect.messages import EventState
 from stream_inspect.sinks.alerts.stage import AlertsStage
 from stream_inspect.store.events import EventStore
 from tests.sinks.alerts.events import a_config, an_event
@@ -101,20 +99,6 @@ def test_a_stop_of_the_stage_can_be_followed_by_a_start(tmp_path, path, store):
     stage.close()
     stage.close()
     assert keys_in(tmp_path / "events.jsonl") == [an_event(1).key]
-
-
-def test_events_are_kept_as_long_as_their_clips(tmp_path, path, store):
-    store.append([an_event(n, state=EventState.CLEARED) for n in (1, 2, 3)])
-    too_old_ns = time.time_ns() - 31 * 86_400 * 10**9  # recorder.max_age_days is 30
-    with sqlite3.connect(path) as file:
-        file.execute("UPDATE events SET appended_utc_ns = ? WHERE position < 3", (too_old_ns,))
-    file.close()
-    stage = AlertsStage(a_config(tmp_path, {"kind": "file"}), path)
-    stage.open()
-    assert wait_until(lambda: store.backlog("file").depth == 0)
-    list(stage.tick(time.monotonic_ns()))
-    stage.close()
-    assert [position for position, _ in store.recent(10)] == [3]
 
 
 @pytest.mark.slow

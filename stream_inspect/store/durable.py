@@ -1,0 +1,50 @@
+"""Files that are either whole and on the disk, or not there: temporary name, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_TEMPORARY = ".part"
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write; it appears as `path` when the block has ended well, and leaves nothing when it has not.
+
+    Raises OSError (a full disk included), from the block or from the fsyncs.
+    """
+    temporary = path.with_name(path.name + _TEMPORARY)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in it last. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what a killed writer has left half written; returns how many files."""
+    removed = 0
+    for path in folder.glob(f"*{_TEMPORARY}"):
+        with suppress(OSError):
+            path.unlink()
+            removed += 1
+    return removed
