@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 from stream_inspect.log import get_logger
+from stream_inspect.store.durable import sync_folder
 
 _SLOT_BYTES = 512
 """A sector: what a power cut tears is at most the slot being written."""
@@ -69,11 +70,7 @@ class SessionCounter:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)
 
 
 def _pack(number: int) -> bytes:

@@ -18,6 +18,7 @@ from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config, Defect
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.errors import StreamInspectError, UsageError
+from stream_inspect.store.durable import sync_folder
 
 Severity = Literal["minor", "major", "critical"]
 
@@ -183,11 +184,7 @@ def _replace(path: Path, text: str, like: Path) -> None:
         with suppress(FileNotFoundError):
             os.unlink(name)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _index(config: Config, defect: str) -> int:

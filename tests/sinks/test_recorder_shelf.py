@@ -16,9 +16,9 @@ import av
 import pytest
 
 from stream_inspect.messages import Condition, Output
-from stream_inspect.sinks.recorder.durable import durable_file
 from stream_inspect.sinks.recorder.shelf import Item, Limits, Shelf
 from stream_inspect.sinks.recorder.stage import RecorderStage
+from stream_inspect.store.durable import durable_file
 from tests.sinks.filmed import Belt, config
 
 NO_LIMITS = Limits(max_age_s=1e9, max_bytes=10**15, min_free_bytes=0)

@@ -10,6 +10,7 @@ from stream_inspect.config.models import FileAlertConfig
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event
 from stream_inspect.sinks.alerts.alert import AlertError
+from stream_inspect.store.durable import sync_folder
 from stream_inspect.store.events import event_json
 
 _CHUNK_BYTES = 64 * 1024
@@ -31,7 +32,7 @@ class FileAlert:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._mend(self._handle)
-            _fsync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as error:
             raise AlertError(f"cannot open {self._path}: {error.strerror}") from error
 
@@ -104,11 +105,3 @@ def _is_json(text: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

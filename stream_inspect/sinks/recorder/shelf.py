@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stream_inspect import log
-from stream_inspect.sinks.recorder.durable import durable_file, remove_leftovers, sync_folder
+from stream_inspect.store.durable import durable_file, remove_leftovers, sync_folder
 
 GB = 1_000_000_000
 _WAITING_MAX = 64
