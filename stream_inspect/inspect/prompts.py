@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from stream_inspect.config.models import Defect
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect.detect.detector import RawDetections
-from stream_inspect.inspect.fuse import iou
 
 MAX_CANDIDATES = 1000
 """Boxes above threshold that one picture may hand to fusion: a threshold set far too low must not stop the line."""
@@ -62,6 +61,8 @@ class CompiledPrompts:
         for index, defect in enumerate(self.defects):
             best = raw.scores[:, self.prompt_columns[index]].max(axis=1)
             counting = np.flatnonzero(best >= defect.threshold)
+            if len(counting) > MAX_CANDIDATES:
+                counting = np.sort(np.argsort(-best, kind="stable")[:MAX_CANDIDATES])
             if len(counting) and self.counter_columns[index]:
                 counter = raw.scores[:, self.counter_columns[index]].max(axis=1)
                 counting = _not_countered(raw.boxes_xyxy_px, best, counter, counting)
@@ -120,15 +121,13 @@ def _not_countered(
 ) -> NDArray[np.int64]:
     """Those of `counting` on which no counter-prompt scores higher. Only boxes that could suppress are compared."""
     strong = np.flatnonzero(counter > best[counting].min())
-    if not len(strong):
-        return counting
-    kept = [
-        index
-        for index in counting
-        if counter[index] <= best[index]
-        and not ((iou(boxes[index], boxes[strong]) >= SAME_BOX_IOU) & (counter[strong] > best[index])).any()
-    ]
-    return np.asarray(kept, dtype=np.int64)
+    mine, theirs = boxes[counting, None], boxes[None, strong]
+    sides = np.minimum(mine[..., 2:], theirs[..., 2:]) - np.maximum(mine[..., :2], theirs[..., :2])
+    shared = np.maximum(sides, 0).prod(axis=-1)
+    union = (mine[..., 2:] - mine[..., :2]).prod(axis=-1) + (theirs[..., 2:] - theirs[..., :2]).prod(axis=-1) - shared
+    same_box = (shared > 0) & (shared >= SAME_BOX_IOU * union)
+    by_others: NDArray[np.bool_] = (same_box & (counter[strong] > best[counting, None])).any(axis=1)
+    return counting[~by_others & (counter[counting] <= best[counting])]
 
 
 def _tidy(text: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from stream_inspect.config.models import Defect
 from stream_inspect.inspect import prompts
 from stream_inspect.inspect.detect.detector import RawDetections
+from stream_inspect.inspect.fuse import iou
 from stream_inspect.inspect.prompts import CompiledPrompts, PromptsError, compile_prompts, prompts_hash
 
 HOLE = Defect(name="hole", prompts=["a hole", "a drill hole"], counter_prompts=["a screw hole"], threshold=0.4)
@@ -85,6 +86,31 @@ def test_candidates_are_limited_to_the_best(monkeypatch: pytest.MonkeyPatch) -> 
     compiled = compile_prompts([RUST])
     raw = _raw(compiled, [((x, 0, x + 5, 5), {"rust": 0.3 + x / 1000}) for x in (0, 30, 10, 20)])
     np.testing.assert_allclose(compiled.candidates(raw).scores, [0.33, 0.32])
+
+
+def test_the_limit_counts_for_each_defect_before_counter_prompts_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing thousands of boxes, each with all, would take seconds a frame."""
+    monkeypatch.setattr(prompts, "MAX_CANDIDATES", 2)
+    compiled = compile_prompts([HOLE])
+    rows = [((x, 0, x + 5, 5), {"a hole": 0.5 + x / 1000, "a screw hole": 0.9 * (x == 30)}) for x in (0, 30, 10, 20)]
+    np.testing.assert_allclose(compiled.candidates(_raw(compiled, rows)).scores, [0.52])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counter_prompts_suppress_as_the_plain_rule_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    compiled = compile_prompts([Defect(name="hole", prompts=["a hole"], counter_prompts=["a screw"], threshold=0.2)])
+    corners, sides = rng.uniform(0, 60, (200, 2)), rng.uniform(0, 30, (200, 2))
+    sides[:5] = 0  # boxes without area are nobody's
+    boxes = np.concatenate((corners, corners + sides), axis=1).astype(np.float32)
+    hole, screw = scores = rng.random((2, 200)).astype(np.float32)
+    kept = [
+        index
+        for index in np.flatnonzero(hole >= 0.2)
+        if screw[index] <= hole[index] and not ((iou(boxes[index], boxes) >= 0.5) & (screw > hole[index])).any()
+    ]
+    assert 0 < len(kept) < 100
+    np.testing.assert_array_equal(compiled.candidates(RawDetections(boxes, scores.T)).boxes_xyxy_px, boxes[kept])
 
 
 def test_no_raw_boxes_no_candidates() -> None:
