@@ -113,9 +113,12 @@ class InspectStage:
         self._told_mono_ns: int | None = None
         self._reload_wait_ns = FIRST_RELOAD_NS
         self._reload_at_mono_ns = 0
+        self._failed_at_work = False
+        """The model failed while judging: that it loads again is no sign yet that it works again."""
         self._polled_mono_ns = 0
         self._forgot_mono_ns = 0
-        self._refused: type[Exception] | None = None
+        self._unusable = ""
+        """Why the defects of the file, as last read, were refused; "": they are in use."""
         self.wake_fd: int | None = None
 
     # --- the stage contract --------------------------------------------------------------------------------------
@@ -211,7 +214,7 @@ class InspectStage:
             try:
                 found = self._engine.judge(
                     [pixels for _, pixels in part],
-                    [self._cameras.get(header.id.camera, CameraSettings()) for header, _ in part],
+                    [self._cameras[header.id.camera] for header, _ in part],
                 )
             except OutOfMemoryError as error:
                 if self._limit.out_of_memory(len(part), time.monotonic_ns()):
@@ -227,6 +230,8 @@ class InspectStage:
             self._pace.judged(len(part), now_mono_ns - began_mono_ns)
             self._limit.fitted(now_mono_ns)
             self._reload_wait_ns = FIRST_RELOAD_NS
+            self._failed_at_work = False
+            self._set(self._model, "")
             for (header, _), detections in zip(part, found, strict=True):
                 yield from self._send(self._inspection(header, detections, now_mono_ns))
 
@@ -303,6 +308,7 @@ class InspectStage:
         assert self._engine is not None
         self._engine.close()
         self._engine = None
+        self._failed_at_work = True
         self._model_failed(error, time.monotonic_ns())
 
     def _model_failed(self, error: ModelError | PromptsError, now_mono_ns: int) -> None:
@@ -321,7 +327,8 @@ class InspectStage:
         except (ModelError, PromptsError) as error:
             self._model_failed(error, time.monotonic_ns())
             return
-        self._set(self._model, "")
+        if not self._failed_at_work:
+            self._set(self._model, "")
 
     # --- conditions ----------------------------------------------------------------------------------------------
 
@@ -352,13 +359,14 @@ class InspectStage:
                 self._adopt(config)
         except (ConfigError, PromptsError) as error:
             self._log.warning("changed configuration refused, the earlier one stays", error=str(error))
-            self._refused = type(error)
             self._set(self._prompts, str(error))
+            if isinstance(error, PromptsError):
+                self._unusable = str(error)
             return
-        put_back = self._refused is ConfigError and not self._watcher.wrong
-        if self._refused is not None and (config is not None or put_back):
-            self._refused = None
-            self._set(self._prompts, "")
+        if config is not None:
+            self._unusable = ""
+        if not self._watcher.wrong:  # the file is well formed (again): what counts is what the defects in it are worth
+            self._set(self._prompts, self._unusable)
 
     def _adopt(self, config: Config) -> None:
         """Take over the defects and the limits of what is found; everything else, cameras too, at the next start.

@@ -301,12 +301,25 @@ def test_a_failed_model_is_told_of_and_loaded_again_with_back_off(running: Line)
     assert running.tick(now_ns + FIRST_RELOAD_NS + 1) == []  # fails again, quietly
     running.clear_script("fail")
     assert running.tick(now_ns + FIRST_RELOAD_NS + 2) == []  # not yet: twice as long this time
-    outputs = running.tick(now_ns + 4 * FIRST_RELOAD_NS)
+    outputs = running.tick(now_ns + 4 * FIRST_RELOAD_NS)  # loads, which is no sign yet that it can judge
+    assert all(condition.active for condition in _conditions(outputs, ConditionKind.MODEL_FAILED))
+    running.stage.process([running.frame("a")])
+    outputs = running.tick(now_ns + 5 * FIRST_RELOAD_NS)
+    assert len(_inspections(outputs)) == 1
     ended = _conditions(outputs, ConditionKind.MODEL_FAILED)
     assert {(condition.camera, condition.active) for condition in ended} == {("a", False), ("b", False)}
-    running.stage.process([running.frame("a")])
-    assert len(_inspections(running.tick(now_ns + 5 * FIRST_RELOAD_NS))) == 1
     assert running.totals("a").residual == 0
+
+
+def test_a_model_that_loads_again_and_fails_again_is_one_condition_and_not_many(running: Line) -> None:
+    running.set_script("fits", "0")
+    now_ns = time.monotonic_ns()
+    told = []
+    for turn in range(40):
+        running.stage.process([running.frame("a")])
+        told += _conditions(running.tick(now_ns + turn * FIRST_RELOAD_NS // 2), ConditionKind.MODEL_FAILED)
+    assert all(condition.active for condition in told)
+    assert len({condition.mono_ns for condition in told}) == 1
 
 
 def test_a_model_that_cannot_be_loaded_at_the_start_is_a_condition_too(line: Line) -> None:
@@ -437,6 +450,17 @@ def test_defects_that_contradict_themselves_are_refused(running: Line) -> None:
     running.write_config(threshold=0.31)
     ended = _conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1]
     assert not ended.active
+
+
+def test_refused_defects_stay_refused_when_the_file_was_broken_meanwhile(running: Line) -> None:
+    running.write_config(counter_prompts=["red"])
+    _wait_for_poll(running)
+    running.write_config(counter_prompts=["red"], no_such_key=1)
+    assert "no_such_key" in _conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1].detail
+    running.write_config(counter_prompts=["red"])
+    told = _conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1]
+    assert told.active
+    assert "as prompt and as counter-prompt" in told.detail
 
 
 def test_only_one_worker_speaks_of_the_configuration(line: Line) -> None:
