@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
     Owlv2Config,
@@ -142,4 +143,13 @@ def write_small_sam(folder: Path, *, seed: int = 0, ours: dict[str, object] | No
     if ours is not None:
         path = folder / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "stream_inspect": ours}))
+    return folder
+
+
+def spoil(folder: Path, weight: str) -> Path:
+    """Make a weight of a folder's model no number, as a corrupt file would have it."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights[weight] = torch.full_like(weights[weight], float("nan"))
+    save_file(weights, path, metadata={"format": "pt"})
     return folder

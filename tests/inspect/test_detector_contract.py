@@ -11,7 +11,7 @@ import pytest
 from stream_inspect import registry
 from stream_inspect.inspect.detect.detector import Detector, ModelError
 from stream_inspect.inspect.prompts import PromptsError
-from tests.inspect.random_models import write_small_owlv2
+from tests.inspect.random_models import spoil, write_small_owlv2
 from tests.inspect.reference import picture_of
 
 WRITE_MODEL: dict[str, Callable[[Path], Path]] = {"owlv2": write_small_owlv2}
@@ -108,3 +108,12 @@ def test_a_model_that_is_not_there_is_a_model_error(made: tuple[str, Path], tmp_
     detector = registry.load("detector", made[0])(tmp_path / "absent", "cpu", "float32")
     with pytest.raises(ModelError):
         detector.open()
+
+
+@pytest.mark.parametrize("weight", ["box_head.dense2.bias", "class_head.dense0.bias"])
+def test_owlv2_whose_numbers_are_none_is_a_failed_model(tmp_path: Path, weight: str) -> None:
+    """No box would reach a threshold, or lie in the picture: the line would pass everything, and nobody would know."""
+    detector = registry.load("detector", "owlv2")(spoil(write_small_owlv2(tmp_path), weight), "cpu", "float32")
+    detector.open()
+    with pytest.raises(ModelError, match="no numbers"):
+        detector.detect([picture_of(64, 64)], detector.encode_prompts(QUERIES))

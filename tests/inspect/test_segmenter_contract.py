@@ -11,7 +11,7 @@ import pytest
 from stream_inspect import registry
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.segment.segmenter import CropPreference, Segmenter
-from tests.inspect.random_models import write_small_sam
+from tests.inspect.random_models import spoil, write_small_sam
 from tests.inspect.reference import picture_of
 
 WRITE_MODEL: dict[str, Callable[[Path], Path]] = {"sam": write_small_sam}
@@ -85,6 +85,15 @@ def test_a_model_that_is_not_there_is_a_model_error(made: tuple[str, Path], tmp_
     segmenter = registry.load("segmenter", made[0])(tmp_path / "absent", "cpu", "float32")
     with pytest.raises(ModelError):
         segmenter.open()
+
+
+def test_sam_whose_numbers_are_none_is_a_failed_model(tmp_path: Path) -> None:
+    """Its masks would be empty, and the hits would be reported as boxes as if the segmenter had found nothing."""
+    folder = spoil(write_small_sam(tmp_path), "vision_encoder.pos_embed")
+    segmenter = registry.load("segmenter", "sam")(folder, "cpu", "float32")
+    segmenter.open()
+    with pytest.raises(ModelError, match="no numbers"):
+        segmenter.segment(segmenter.embed(picture_of(320, 180)), BOXES)
 
 
 def test_sam_says_from_its_config_that_it_wants_crops(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ class Owlv2Detector:
 
         settings = image_settings(self._folder)
         self._model = load_model(Owlv2ForObjectDetection, self._folder, self._device, self._precision)
+        # Boxes are read off by a small head: its numbers rounded to bfloat16 would move a 1080p picture's by pixels.
+        self._model.box_head.float()
+        grid = self._model.num_patches_height, self._model.num_patches_width
+        self._model.box_bias = self._model.compute_box_bias(*grid).to(self._device)
         self._tokenizer = load_tokenizer(self._folder)
         self._settings = PixelSettings(
             side_px=int(self._model.config.vision_config.image_size),
@@ -76,7 +80,7 @@ class Owlv2Detector:
             tokens = grid.flatten(1, 2)
             queries = prompts.encoded.expand(len(pictures), -1, -1)
             logits, _ = self._model.class_predictor(tokens, queries)
-            centred = self._model.box_predictor(tokens, grid).float()
+            centred = self._model.box_predictor(tokens.float(), grid)
             scores = torch.sigmoid(logits.float()).cpu().numpy()
             centre, half = centred[..., :2], centred[..., 2:] / 2
             corners = torch.cat((centre - half, centre + half), dim=-1).cpu().numpy()
@@ -85,8 +89,8 @@ class Owlv2Detector:
             # Boxes are parts of the square that the picture was padded to, not of the picture.
             square_px = np.float32(max(picture.shape[:2]))
             results.append(RawDetections(corners[index] * square_px, scores[index]))
-        if not all(np.isfinite(result.scores).all() for result in results):
-            raise ModelError("the detector gave scores that are no numbers: the model is corrupt or overflows")
+        if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
+            raise ModelError("the detector gave boxes or scores that are no numbers: the model is corrupt or overflows")
         return results
 
     def close(self) -> None:

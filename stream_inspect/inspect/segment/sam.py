@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stream_inspect.inspect import device as torch_device
+from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.models import image_settings
 from stream_inspect.inspect.segment.segmenter import BoolMask, CropPreference
 from stream_inspect.inspect.transformers_model import load_model
@@ -57,6 +58,9 @@ class SamSegmenter:
 
         settings = image_settings(self._folder)
         self._model = load_model(SamModel, self._folder, self._device, self._precision)
+        # Only the vision tower is heavy. Prompts and masks in bfloat16 would move a mask's border by pixels.
+        for light in (self._model.shared_image_embedding, self._model.prompt_encoder, self._model.mask_decoder):
+            light.float()
         self._mean = torch.tensor(settings["image_mean"], device=self._device).view(3, 1, 1)
         self._std = torch.tensor(settings["image_std"], device=self._device).view(3, 1, 1)
         self._padded_px = int(self._model.config.vision_config.image_size)
@@ -79,7 +83,7 @@ class SamSegmenter:
             values = torch.zeros((1, 3, self._padded_px, self._padded_px), device=self._device)
             channels_first = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device).permute(2, 0, 1)
             values[0, :, : resized[0], : resized[1]] = (channels_first / 255 - self._mean) / self._std
-            features = self._model.get_image_embeddings(values.to(self._dtype))
+            features = self._model.get_image_embeddings(values.to(self._dtype)).float()
         return _Embedding(features, height, width, *resized)
 
     def segment(
@@ -96,17 +100,18 @@ class SamSegmenter:
             with torch_device.computing("segmenting"):
                 output = self._model(
                     image_embeddings=embedding.features,
-                    input_boxes=torch.from_numpy(boxes)[None].to(self._device, self._dtype),
+                    input_boxes=torch.from_numpy(boxes.astype(np.float32))[None].to(self._device),
                     multimask_output=self._multimask,
                 )
-                scores = output.iou_scores[0].float()
+                scores = output.iou_scores[0]
                 best = scores.argmax(dim=1)
                 rows = torch.arange(len(best), device=best.device)
-                masks.extend(self._to_picture(output.pred_masks[0][rows, best].float(), embedding))
+                masks.extend(self._to_picture(output.pred_masks[0][rows, best], embedding))
                 qualities.append(scores[rows, best].cpu().numpy())
-        if not qualities:
-            return [], np.zeros(0, dtype=np.float32)
-        return masks, np.concatenate(qualities)
+        quality = np.concatenate(qualities) if qualities else np.zeros(0, dtype=np.float32)
+        if not np.isfinite(quality).all():  # its masks would be empty, and look like boxes with nothing in them
+            raise ModelError("the segmenter gave masks that are no numbers: the model is corrupt or overflows")
+        return masks, quality
 
     def _to_picture(self, logits: torch.Tensor, embedding: _Embedding) -> list[BoolMask]:
         """(N, h, w) mask logits of the padded input -> masks of the picture, in the reference's two steps."""
