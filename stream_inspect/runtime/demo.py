@@ -214,7 +214,10 @@ def _sum(all_totals: Iterable[Totals]) -> Totals:
 
 def _make_room(out: Path) -> None:
     """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be made a folder ({error.strerror}): name another one with --out") from None
     marker = out / _MARKER
     foreign = [] if marker.exists() else sorted(path.name for path in out.iterdir() if path.name != LOCK)
     if foreign:

@@ -31,7 +31,7 @@ from stream_inspect.picture import Picture, UInt8Array, i420_shape
 from stream_inspect.runtime import replay_summary as summaries
 from stream_inspect.runtime.replay_frames import to_line
 from stream_inspect.runtime.replay_judges import Judge, ModelJudge, RecordedJudge
-from stream_inspect.runtime.replay_results import make_room, write_json, writing_to
+from stream_inspect.runtime.replay_results import check_room, make_room, write_json, writing_to
 from stream_inspect.runtime.replay_summary import Summary
 from stream_inspect.runtime.replay_video import AnnotatedVideo
 from stream_inspect.sinks.annotate import marks_at, severities
@@ -88,8 +88,10 @@ def replay(
     info = source.open()
     with ExitStack() as stack:
         stack.callback(source.close)
+        inputs = [video, *([inspections] if inspections else [])]
+        check_room(out, force, inputs)
         judge: Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
-        make_room(out, force, [video, *([inspections] if inspections else [])])
+        make_room(out, force, inputs)
         stack.callback(judge.close)
         judge.open()
         load_s = time.perf_counter() - began

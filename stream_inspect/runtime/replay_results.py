@@ -22,18 +22,26 @@ class ResultsError(StreamInspectError):
     """The results could not be written (to the end)."""
 
 
+def check_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
+    """Whether a replay to this folder would lose something, asked before the models are loaded. Changes nothing.
+
+    Raises `ReplayError`.
+    """
+    for path in inputs:
+        if path.resolve().parent == out.resolve() and path.name in RESULTS:
+            raise ReplayError(f"{path} would be overwritten by its own replay: choose another folder than {out}")
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
+
+
 def make_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
     """An empty folder for the results, or, with `force`, one without those of an earlier replay.
 
     Raises `ReplayError` where that would lose something, or where there can be no such folder.
     """
-    for path in inputs:
-        if path.resolve().parent == out.resolve() and path.name in RESULTS:
-            raise ReplayError(f"{path} would be overwritten by its own replay: choose another folder than {out}")
     try:
+        check_room(out, force, inputs)
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()) and not force:
-            raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
         for name in reversed(RESULTS):
             (out / name).unlink(missing_ok=True)
     except (FileExistsError, NotADirectoryError):
