@@ -97,11 +97,20 @@ def _die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def _take_orders() -> Orders:
+    """Read them from stdin, and let go of it: what a stage starts must not inherit a file that holds secrets."""
+    orders = Orders.from_json(sys.stdin.read())
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    return orders
+
+
 def main() -> int:
     """Run one row of the plan until told to stop."""
     _die_with_parent(int(sys.argv[1]))
     stopping = StopSignal()
-    orders = Orders.from_json(sys.stdin.read())
+    orders = _take_orders()
 
     log.configure(orders.config.log.level, orders.config.log.format)
     logger = log.get_logger(orders.row)

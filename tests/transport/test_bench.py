@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from stream_inspect.runtime.bench.transport import SIZES_PX, BenchError, BenchReport, Round, run
+from stream_inspect.runtime.bench.transport import LANES, SIZES_PX, BenchError, BenchReport, Round, _RunningLane, run
 
 
 @pytest.mark.slow
@@ -29,6 +31,18 @@ def test_a_lane_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(BenchError, match="lane imagezmq failed: no module named imagezmq"):
         run(frames=5, rounds=1, peer_python=broken)
+
+
+@pytest.mark.slow
+def test_a_lane_that_hangs_is_ended_with_its_receiver(tmp_path: Path) -> None:
+    hung = tmp_path / "python"
+    hung.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/receiver\nsleep 60\n")
+    hung.chmod(0o755)
+    with _RunningLane(LANES[0], str(hung), tmp_path):
+        while not (tmp_path / "receiver").exists() or not (tmp_path / "receiver").read_text():
+            time.sleep(0.05)
+    receiver = int((tmp_path / "receiver").read_text())
+    assert not psutil.pid_exists(receiver) or psutil.Process(receiver).status() == psutil.STATUS_ZOMBIE
 
 
 def test_ratios_are_taken_within_a_round() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -132,6 +133,7 @@ class _RunningLane:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                process_group=0,  # so that the receiver can be ended with it
             )
 
     def measure(self, size_px: tuple[int, int], frames: int) -> Round:
@@ -153,13 +155,13 @@ class _RunningLane:
     def __enter__(self) -> _RunningLane:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         with suppress(BrokenPipeError):
             _pipe(self._process.stdin).close()  # the end of the requests is the end of the lane
         try:
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=0 if error else 5)  # after an error or Ctrl-C nobody waits for its figures
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         _pipe(self._process.stdout).close()
 
