@@ -59,7 +59,10 @@ CAPTURE_TO_INSPECT = Histogram(
     buckets=_LATENCY_BUCKETS_S,
 )
 INSPECT_SECONDS = Histogram(
-    _P + "inspect_seconds", "Time of one step for one batch.", ["step"], buckets=_LATENCY_BUCKETS_S
+    _P + "inspect_seconds",
+    "Time of one step: `detect` for a batch, what follows it for a picture.",
+    ["step"],
+    buckets=_LATENCY_BUCKETS_S,
 )
 BATCH_FRAMES = Histogram(_P + "batch_frames", "Frames in a batch.", buckets=(1, 2, 4, 8, 16, 32, 64))
 CAPTURE_TO_JUDGED = Histogram(
