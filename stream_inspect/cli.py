@@ -230,6 +230,27 @@ def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOpt
         raise typer.Exit(EXIT_FAILED)
 
 
+@app.command()
+def refused(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The events themselves, one a line, to be sent again by hand.")
+    ] = False,
+) -> None:
+    """List the events that an output refused for good, each with the reason. Works while the service runs.
+
+    An output that is out of reach refuses nothing: its events wait. Refused is what a receiver says it will never take
+    (HTTP 4xx, a message too large for the broker); the log says so at once, and the event is kept.
+    """
+    from stream_inspect.config.load import load
+    from stream_inspect.runtime.refused import refused as refused_events
+
+    with _told_plainly():
+        for line in refused_events(load(config, overrides or ()), as_json=as_json):
+            _print_text(line)
+
+
 # --- prompts -----------------------------------------------------------------------------------------------------
 
 

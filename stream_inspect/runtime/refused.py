@@ -1,0 +1,41 @@
+"""What the outputs have refused for good: read from the event log, also while the service runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from stream_inspect.config.models import Config
+from stream_inspect.runtime.build import events_database
+from stream_inspect.store.events import EventStore, UnreadableEventError, event_json
+
+
+def refused(config: Config, *, as_json: bool) -> Iterator[str]:
+    """A line for each event that a configured output will never take, oldest first: when, which and why.
+
+    As JSON each line is the event itself, as it would have been sent. Nothing is changed. Raises `StoreError`.
+    """
+    path = events_database(config)
+    if not path.exists():
+        return
+    store = EventStore(path)
+    try:
+        for output in config.alerts:
+            for letter in store.dead_letters(output.name):
+                if as_json:
+                    yield from _event(store, letter.position)
+                else:
+                    at = datetime.fromtimestamp(letter.utc_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                    yield f"{at}  {output.name}  {letter.key}  {letter.reason}"
+    finally:
+        store.close()
+
+
+def _event(store: EventStore, position: int) -> Iterator[str]:
+    """The event at this position; one that this version cannot read cannot be sent again either."""
+    try:
+        for found, event in store.after(position - 1, limit=1):
+            if found == position:
+                yield event_json(event).decode()
+    except UnreadableEventError:
+        return

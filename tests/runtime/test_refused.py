@@ -1,0 +1,61 @@
+"""`stream-inspect refused`: what an output will never take can be found, with the reason, and sent again by hand."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stream_inspect.cli import app
+from stream_inspect.store.events import EventStore, event_json
+from tests.sinks.alerts.events import an_event
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "line.yaml"
+    path.write_text(
+        f"version: 1\nstate_dir: {tmp_path}/state\n"
+        "cameras: [{name: cam1, source: {kind: synthetic}}]\n"
+        "defects: [{name: scratch, prompts: [a scratch]}]\n"
+        "alerts: [{kind: webhook, name: hook, url: 'http://127.0.0.1:9/'}, {kind: file}]\n"
+    )
+    return path
+
+
+def told(*arguments: str | Path) -> list[str]:
+    result = CliRunner().invoke(app, ["refused", *(str(argument) for argument in arguments)])
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def test_nothing_is_refused_before_the_first_event(config: Path, tmp_path: Path):
+    assert told(config) == []
+    assert not (tmp_path / "state").exists()
+
+
+def test_each_refused_event_is_listed_with_its_reason_and_whole(config: Path, tmp_path: Path):
+    store = EventStore(tmp_path / "state" / "events.sqlite")
+    store.register_outputs(["hook", "file"])
+    events = [an_event(n) for n in (1, 2, 3, 4)]
+    store.append(events)
+    store.put_aside("hook", 2, "HTTP 410 Gone: [no such hook]")
+    store.put_aside("hook", 3, "cannot be read")
+    store.put_aside("file", 4, "not that one")
+    with sqlite3.connect(tmp_path / "state" / "events.sqlite") as file:
+        file.execute("UPDATE events SET body = '{}' WHERE position = 3")
+    file.close()
+    lines = told(config)
+    assert [line.split("  ", 1)[1] for line in lines] == [
+        f"hook  {an_event(2).key}  HTTP 410 Gone: [no such hook]",
+        f"hook  {an_event(3).key}  cannot be read",
+        f"file  {an_event(4).key}  not that one",
+    ]
+    assert [json.loads(line) for line in told(config, "--json")] == [
+        json.loads(event_json(event)) for event in (events[1], events[3])
+    ]
+    assert len(store.dead_letters("hook")) == 2, "looking changes nothing"
+    store.close()
