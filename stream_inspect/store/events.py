@@ -6,7 +6,6 @@ writers take turns (WAL, so that readers never wait). When `append` returns, the
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Event, EventState
+from stream_inspect.store.durable import sync_folder
 from stream_inspect.store.schema import COUNTERS, DEAD_LETTERS, DELIVERIES, EVENTS, OUTPUTS, NewerSchemaError, migrate
 
 BUSY_TIMEOUT_S = 5.0
@@ -84,7 +84,7 @@ class EventStore:
             is_new = not path.exists()
             self._migrate()
             if is_new:
-                _fsync_folder(path.parent)
+                sync_folder(path.parent)
 
     # Two processes that make the file at once may be refused without SQLite's own waiting: its change to WAL mode
     # does not honour the busy timeout.
@@ -386,11 +386,3 @@ def _id_parts(of: Event) -> tuple[int, int]:
     if of.key != f"{of.id}:{of.state}":
         raise ValueError(f"event key {of.key!r} is not the id {of.id!r} and the state {of.state.value!r}")
     return int(session), int(n)
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
