@@ -15,7 +15,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.runtime.build import events_database
 from stream_inspect.runtime.health import HealthServer, account
 from stream_inspect.runtime.local import WATCH_EVERY_S, Supervisor
-from stream_inspect.runtime.rundir import RunDir
+from stream_inspect.runtime.rundir import RunDir, RunDirError
 from stream_inspect.store.events import EventStore
 
 
@@ -59,7 +59,10 @@ def serve(
         store = EventStore(events_database(config))  # made, or refused, before anything depends on it
         store.register_outputs([alert.name for alert in config.alerts])  # from here on they are owed every event
         store.close()
-        supervisor = Supervisor(config, run_dir, config_path=config_path, overrides=overrides)
+        try:
+            supervisor = Supervisor(config, run_dir, config_path=config_path, overrides=overrides)
+        except OSError as error:  # the ledger and the board take their memory at once
+            raise RunDirError(f"no room in transport.ring_dir {config.transport.ring_dir}: {error.strerror}") from error
         server = HealthServer(supervisor, config.metrics, str(run_dir.metrics)) if config.metrics.enabled else None
         logger.info(
             "starting",

@@ -6,16 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from stream_inspect.capture.camera import CameraError
 from stream_inspect.runtime import replay as replay_module
 from stream_inspect.runtime.replay import Progress, replay
 from stream_inspect.runtime.replay_frames import FramesError
 from stream_inspect.runtime.replay_results import RESULTS, ReplayError
+from stream_inspect.runtime.replay_view import ReplayView
 from tests.runtime.replays import (
     HEIGHT_PX,
     SAME,
@@ -190,6 +193,14 @@ def test_progress_is_told_up_to_the_end(video, found, tmp_path):
     replay(video, config(), tmp_path / "out", inspections=found, progress=told.append)
     assert (told[-1].frames, told[-1].frame_count, told[-1].judged, told[-1].events) == (75, 75, 15, 1)
     assert told[-1].media_s == pytest.approx(2.96)
+
+
+def test_the_folder_of_the_results_is_printed_as_it_is_called(video, found, tmp_path):
+    out = tmp_path / "[bold]with a name that is longer than the line of a narrow terminal"
+    printed = StringIO()
+    summary = replay(video, config(), out, inspections=found)
+    ReplayView(Console(file=printed, width=40)).finished(summary, out)
+    assert f"results: {out}/ (" in printed.getvalue()
 
 
 def test_wall_time_is_in_timing_json_alone(video, found, tmp_path):
