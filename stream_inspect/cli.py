@@ -109,6 +109,9 @@ def _told_plainly() -> Iterator[None]:
         err.print("error:", style="bold red", end=" ")
         err.print(str(error), markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED) from error
+    except KeyboardInterrupt:
+        err.print("interrupted before it was done")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 @app.callback(invoke_without_command=True)
@@ -225,7 +228,7 @@ def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOpt
             loaded = loaded.only_camera(camera)
         with out.status("trying …") as status:
             report = run_check(loaded, found=lambda finding: status.update(f"tried {escape(finding.item)} …"))
-    out.print(report.to_text(), markup=False, soft_wrap=True)
+    out.print(report.to_text(out.width if out.is_terminal else None), markup=False, soft_wrap=True)
     if not report.ok:
         raise typer.Exit(EXIT_FAILED)
 

@@ -21,6 +21,7 @@ from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config
 from stream_inspect.runtime import check as check_module
 from stream_inspect.runtime.check import Finding, Level, Report, check
+from stream_inspect.runtime.checks.report import fail, ok
 from stream_inspect.runtime.rundir import RunDir
 from tests.capture.processes import RtspServer, need_rtsp_server
 from tests.capture.videos import write_video
@@ -119,6 +120,21 @@ transport: {{ring_dir: /nowhere}}
     assert (report.ok, report.exit_code) == (False, 1)
     assert "9 failures and 1 warning: it will not work like this." in report.to_text()
     assert "warn  workers" in report.to_text()
+
+
+def test_on_a_narrow_terminal_findings_are_wrapped_below_each_other_and_no_word_is_cut() -> None:
+    command = "stream-inspect models pull google/owlv2-base-patch16-ensemble"
+    report = Report((ok("ring", "the frames need 132 MB"), fail("detector", f"is not here: run {command}", "or else")))
+    assert report.to_text(45).splitlines() == [
+        "ok    ring      the frames need 132 MB",
+        "fail  detector  is not here: run",
+        "                stream-inspect models pull",
+        "                google/owlv2-base-patch16-ensemble",
+        "                -> or else",
+        "",
+        "1 failure: it will not work like this.",
+    ]
+    assert f"fail  detector  is not here: run {command}\n" in report.to_text()
 
 
 # --- cameras -----------------------------------------------------------------------------------------------------

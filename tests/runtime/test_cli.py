@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from stream_inspect import __version__
 from stream_inspect.cli import app
+from stream_inspect.runtime import prompts
 from stream_inspect.runtime.schemas import SCHEMAS, schema_text
 from tests.capture.videos import write_video
 
@@ -153,6 +154,16 @@ def test_a_wrong_configuration_is_exit_code_2_with_every_error_and_no_traceback(
     assert f"{config.name}:4" in result.stderr
     assert f"{config.name}:6" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_interrupt_is_told_and_is_exit_code_130(config: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(path: Path, defect: str | None) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prompts, "show", interrupted)
+    result = call("prompts", "show", config)
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted before it was done\n"
 
 
 def test_prompts_are_changed_in_place_and_taken_back(config: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,14 +57,14 @@ class Report:
     def exit_code(self) -> int:
         return 0 if self.ok else 1
 
-    def to_text(self) -> str:
-        """One line a finding, advice below it, and a last line that sums up."""
+    def to_text(self, columns: int | None = None) -> str:
+        """One line a finding, advice below it, and a last line that sums up. With `columns`, wrapped to fit."""
         width = max((len(finding.item) for finding in self.findings), default=0)
         lines = []
         for finding in self.findings:
-            lines.append(f"{finding.level:<4}  {finding.item:<{width}}  {finding.text}")
+            lines += _wrapped(f"{finding.level:<4}  {finding.item:<{width}}  ", finding.text, columns)
             if finding.advice:
-                lines.append(f"{'':<4}  {'':<{width}}  -> {finding.advice}")
+                lines += _wrapped(f"{'':<4}  {'':<{width}}  -> ", finding.advice, columns)
         return "\n".join([*lines, "", self._summary()])
 
     def _summary(self) -> str:
@@ -74,6 +75,14 @@ class Report:
         counted = [_count(failed, "failure")] if failed else []
         counted += [_count(warned, "warning")] if warned else []
         return f"{' and '.join(counted)}: {'it will not work like this' if failed else 'it will run'}."
+
+
+def _wrapped(head: str, text: str, columns: int | None) -> list[str]:
+    """Lines that begin below each other; no word is cut, so that commands and paths can be copied."""
+    if columns is None:
+        return [head + text]
+    parts = textwrap.wrap(text, max(20, columns - len(head)), break_long_words=False, break_on_hyphens=False)
+    return [(head if number == 0 else " " * len(head)) + part for number, part in enumerate(parts)] or [head]
 
 
 def _count(number: int, word: str) -> str:
