@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+MakeDisk = Callable[[int], Path]
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,32 @@ def sample_data() -> Path:
     if not (folder / "videos").is_dir():
         pytest.skip(f"no sample material in {folder} (set STREAM_INSPECT_DATA)")
     return folder
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
+    """Makes real file systems in memory, of so many KB."""
+    points: list[Path] = []
+
+    def make(size_kb: int) -> Path:
+        point = tmp_path / f"disk{len(points)}"
+        point.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(point)]
+        try:
+            mounted = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command")
+        if mounted.returncode:
+            pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+        points.append(point)
+        return point
+
+    yield make
+    for point in points:
+        subprocess.run(["umount", "--lazy", str(point)], check=True)
+
+
+@pytest.fixture
+def small_disk(make_disk: MakeDisk) -> Path:
+    """A real file system of 2 MB."""
+    return make_disk(2048)

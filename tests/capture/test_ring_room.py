@@ -13,9 +13,9 @@ from stream_inspect import registry
 from stream_inspect.capture.camera import CameraError
 from stream_inspect.config.models import Camera as CameraConfig
 from stream_inspect.config.models import Transport
-from tests.capture.conftest import MakeDisk
 from tests.capture.harness import StageHarness
 from tests.capture.scripted_camera import ScriptedCamera, Step
+from tests.conftest import MakeDisk
 
 pytestmark = pytest.mark.slow
 

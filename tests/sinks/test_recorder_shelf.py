@@ -160,22 +160,6 @@ def test_a_refused_write_stops_recording_until_writing_works_again(folder: Path)
         eventually(lambda: outcomes == ["written"], "not written")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 2 MB."""
-    point = tmp_path / "disk"
-    point.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield point
-    subprocess.run(["umount", str(point)], check=True)
-
-
 def test_a_full_disk_stops_recording_and_room_starts_it_again(small_disk: Path) -> None:
     folder = small_disk / "clips"
     with shelf_in(folder) as shelf:
