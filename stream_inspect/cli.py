@@ -264,13 +264,11 @@ def _print_text(text: str) -> None:
 DefectArgument = Annotated[str, typer.Argument(metavar="DEFECT", help="The defect's name, as in the configuration.")]
 PromptOption = Annotated[
     list[str] | None,
-    typer.Option("--prompt", metavar="TEXT", help="A wording; repeatable. Replaces all wordings of the defect."),
+    typer.Option("--prompt", metavar="TEXT", help="A wording; repeatable."),
 ]
 CounterPromptOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--counter-prompt", metavar="TEXT", help="What looks alike and is no defect; repeatable. Replaces all of them."
-    ),
+    typer.Option("--counter-prompt", metavar="TEXT", help="What looks alike and is no defect; repeatable."),
 ]
 ThresholdOption = Annotated[
     float | None, typer.Option(metavar="SCORE", help="Lowest score that counts, between 0 and 1.")
@@ -308,6 +306,8 @@ def prompts_set(
     severity: SeverityOption = None,
 ) -> None:
     """Change what is given of a defect; the rest stays. A running service follows within a second.
+
+    The wordings that are given replace all that there were, and so do the counter-prompts.
 
     `stream-inspect prompts set line.yaml scratch --prompt "a thin scratch" --prompt "a scrape" --threshold 0.25`
     """
