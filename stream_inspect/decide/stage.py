@@ -57,6 +57,8 @@ class _Life:
         self.first_utc_ns = self.last_utc_ns = first_utc_ns
         self.score = 0.0
         self.views = 0
+        self.severities: dict[str, str] = {}
+        """Of each name that the detector has given it: the name told is the one it was given most."""
         self.event: Event | None = None
         """The confirmed event, once there is one: the cleared one is made from it."""
 
@@ -189,6 +191,8 @@ class DecideStage:
             life.views += 1
             life.score = max(life.score, update.score)
             life.last_utc_ns = max(life.last_utc_ns, frame.capture_utc_ns)
+        if update.detection is not None:
+            life.severities[update.detection.defect] = update.detection.severity
         enough = shows(update, frame.width_px, frame.height_px) and life.rule.add(update.seen)
         return {Sign.ENOUGH} if enough else set()
 
@@ -225,7 +229,7 @@ class DecideStage:
             line=self._config.line_of(camera),
             camera=camera,
             name=name,
-            severity=seen.severity if seen else "major",
+            severity=life.severities.get(name, "major"),
             first_seen_utc_ns=life.first_utc_ns,
             last_seen_utc_ns=life.last_utc_ns,
             score=life.score,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import tenacity
-from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, select, update
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, delete, event, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
@@ -150,10 +150,12 @@ class EventStore:
             return connection.execute(query).scalar_one_or_none() or 0
 
     def open_events(self) -> list[Event]:
-        """The confirmed events that have not been cleared, oldest first."""
+        """The confirmed events that have not been cleared, oldest first.
+
+        Events of a version that this one does not understand are left out, and stay open.
+        """
         query = select(EVENTS.c.position, EVENTS.c.body).where(EVENTS.c.is_open).order_by(EVENTS.c.position)
-        with self._reading() as connection:
-            return [_decoded(row.position, row.body) for row in connection.execute(query)]
+        return [event for _, event in self._readable(query)]
 
     # --- readers -----------------------------------------------------------------------------------------------
 
@@ -165,14 +167,7 @@ class EventStore:
         query = select(EVENTS.c.position, EVENTS.c.body).order_by(EVENTS.c.position.desc()).limit(limit)
         if before is not None:
             query = query.where(EVENTS.c.position < before)
-        found = []
-        with self._reading() as connection:
-            for row in connection.execute(query):
-                try:
-                    found.append((row.position, _decoded(row.position, row.body)))
-                except UnreadableEventError:
-                    continue
-        return found
+        return self._readable(query)
 
     def after(self, cursor: int, limit: int) -> list[tuple[int, Event]]:
         """Up to `limit` events behind `cursor`, in order, with their positions.
@@ -306,6 +301,15 @@ class EventStore:
     def close(self) -> None:
         """Close the file. Never raises."""
         self._engine.dispose()
+
+    def _readable(self, query: Select[tuple[int, bytes]]) -> list[tuple[int, Event]]:
+        """The (position, body) rows of a query as events, without those of a version not understood."""
+        found = []
+        with self._reading() as connection:
+            for row in connection.execute(query):
+                with suppress(UnreadableEventError):
+                    found.append((row.position, _decoded(row.position, row.body)))
+        return found
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

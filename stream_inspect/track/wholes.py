@@ -26,7 +26,7 @@ def wholes(detections: Sequence[Detection]) -> list[Detection]:
         if not any(
             other.defect == detection.defect
             and other_size > size
-            and _shared_px2(other.box_xyxy_px, box) >= _PIECE * size[0]
+            and _shared_px2(other.box_xyxy_px, box) >= _PIECE * max(size[0], 1e-9)
             for other, other_size in zip(detections, sizes, strict=True)
         )
     ]

@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 import time
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -312,6 +313,17 @@ def test_events_are_kept_as_long_as_their_clips(tmp_path):
     stage.tick(now_ns + 60 * S)
     assert log.recent(10) == []
     log.close()
+
+
+def test_the_severity_is_that_of_the_name_told_not_of_the_last_look():
+    """The confirming frame called a critical scratch a minor crack; the track is a scratch by its votes."""
+    stage, _ = started()
+    told(stage, tracked(0, update(seq=0)))
+    odd = update(seq=1)
+    assert odd.detection is not None
+    other_name = msgspec.structs.replace(odd.detection, defect="crack", severity="minor")
+    (event,) = told(stage, tracked(1, msgspec.structs.replace(odd, detection=other_name)))
+    assert (event.name, event.severity) == ("scratch", "critical")
 
 
 def test_a_log_that_cannot_be_pruned_holds_nothing_up():

@@ -38,6 +38,10 @@ def test_a_piece_of_another_name_is_no_piece():
     assert len(wholes([found((100, 100, 200, 200), "stain"), found((120, 120, 130, 130), "hole")])) == 2
 
 
+def test_a_box_without_any_area_is_no_piece_of_what_lies_elsewhere():
+    assert len(wholes([found((100, 100, 200, 200)), found((300, 300, 300, 340))])) == 2
+
+
 def test_of_equal_boxes_one_stays():
     twins = [found((100, 100, 200, 200)) for _ in range(3)]
     assert [detection is twins[0] for detection in wholes(twins)] == [True]
