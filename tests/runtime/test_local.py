@@ -68,7 +68,7 @@ def test_more_orders_than_a_pipe_holds_do_not_hold_up_the_supervisor(run_dir, tm
     slow.write_text(f'#!/bin/sh\nsleep 2\ncat > "{tmp_path}/$4.part"\nmv "{tmp_path}/$4.part" "{tmp_path}/$4"\n')
     slow.chmod(0o700)
     many = config(
-        defects=[{"name": f"defect-{n}", "prompts": [f"{m} " + "x" * 90 for m in range(8)]} for n in range(99)]
+        defects=[{"name": f"defect_{n}", "prompts": [f"{m} " + "x" * 90 for m in range(8)]} for n in range(99)]
     )
     supervisor = Supervisor(many, run_dir)
     monkeypatch.setattr(sys, "executable", str(slow))
