@@ -47,7 +47,11 @@ def set_up(threads: int) -> None:
 
 @contextmanager
 def computing(what: str) -> Iterator[None]:
-    """Run torch without gradients; what goes wrong becomes `OutOfMemoryError` or `ModelError` naming `what`."""
+    """Run torch without gradients; what goes wrong becomes `OutOfMemoryError` or `ModelError` naming `what`.
+
+    An error of the accelerator other than missing memory goes through: after it only a new process can use the device
+    again, so this one must end and be started anew.
+    """
     try:
         with torch.inference_mode():
             yield
@@ -56,6 +60,10 @@ def computing(what: str) -> Iterator[None]:
         raise OutOfMemoryError(f"{what}: the device ran out of memory") from error
     except MemoryError as error:
         raise OutOfMemoryError(f"{what}: the computer ran out of memory") from error
+    except torch.AcceleratorError as error:
+        if "out of memory" in str(error):
+            raise OutOfMemoryError(f"{what}: the device ran out of memory") from error
+        raise
     except RuntimeError as error:
         if "can't allocate memory" in str(error):
             raise OutOfMemoryError(f"{what}: the computer ran out of memory") from error

@@ -256,9 +256,10 @@ def image_settings(folder: Path) -> dict[str, Any]:
         if (folder / name).is_file():
             settings = read_json(folder / name, str(folder))
             nested = settings.get("image_processor", settings)
-            if isinstance(nested, dict) and "image_mean" in nested:
+            if isinstance(nested, dict) and "image_mean" in nested and "image_std" in nested:
                 return nested
-    raise ModelError(f"{folder} does not say how pictures are prepared (no image_mean): {_mend(str(folder))}")
+    what = "does not say how pictures are prepared (no image_mean and image_std)"
+    raise ModelError(f"{folder} {what}: {_mend(str(folder))}")
 
 
 def _is_model_file(path: Path) -> bool:
