@@ -183,8 +183,9 @@ class OutboxThread:
     def _run(self) -> None:
         while True:
             self._wake.clear()
+            stop_at_s = self._stop_at_s  # read before the step: one whole step sees what was there at the stop
             pause_s = self.outbox.step()
-            if self._stop_at_s is not None and (pause_s > 0 or time.monotonic() >= self._stop_at_s):
+            if stop_at_s is not None and (pause_s > 0 or time.monotonic() >= stop_at_s):
                 break
             if pause_s > 0:
                 self._wake.wait(pause_s)

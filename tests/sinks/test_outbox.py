@@ -304,6 +304,19 @@ class TestThread:
         assert thread.join(5)
         assert receiver.got == keys(*range(1, 51))
 
+    def test_what_comes_while_it_looks_and_finds_nothing_still_goes_before_a_stop(self, outbox, store, alert, receiver):
+        thread = OutboxThread(outbox)
+
+        def check() -> None:
+            if not receiver.got:
+                store.append([an_event(1)])
+                thread.stop(5)
+
+        alert.check = check  # called when there was nothing to send
+        thread.start()
+        assert thread.join(5)
+        assert receiver.got == keys(1)
+
     def test_a_stop_does_not_wait_for_an_output_that_fails(self, outbox, store, alert):
         store.append([an_event(1)])
         alert.mood = "unreachable"
