@@ -25,8 +25,8 @@ from stream_inspect.transport.zmq import ZmqChannels
 WATCH_EVERY_S = 0.1
 STOP_SHARE_S = {"capture": 0.5, "inspect": 0.8, "track": 0.4, "sinks": 0.8}
 """How long each group of rows may take to stop in good order; what still runs then is killed. 2.5 s in all."""
-KILLED_WITHIN_S = 0.5
-"""A killed process has ended long before, unless it is stuck in the kernel."""
+KILLED_WITHIN_S = 2.0
+"""A killed process has ended long before, also on a crowded machine, unless it is stuck in the kernel."""
 CAMERAS_WAIT_S = 30.0
 """Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
