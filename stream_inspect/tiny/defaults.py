@@ -29,7 +29,7 @@ MARKING_PROMPTS: dict[str, tuple[str, ...]] = {"label": ("label", "sticker", "ba
 ANY_DEFECT_PROMPTS: tuple[str, ...] = ("defect", "damage", "flaw", "anomaly", "fault", "blemish")
 ANY_PART_PROMPTS: tuple[str, ...] = ("part", "workpiece", "product", "component")
 
-THRESHOLDS: dict[str, float] = dict.fromkeys(DEFECT_PROMPTS, 0.55)
+THRESHOLDS: dict[str, float] = dict.fromkeys(DEFECT_PROMPTS, 0.5)
 """Scores from which a detection counts: the middle of what gave the fewest wrong tracks on validation seeds; see
 MODEL_CARD.md."""
 

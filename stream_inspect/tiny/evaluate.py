@@ -285,7 +285,8 @@ def main() -> int:
 def report(folder: Path, share: int, lines: bool) -> Iterable[Row]:
     """Rows of the table; `share` n uses every n-th seed."""
     loose = make_engine(folder, _LOWEST_SCORE, segment=False)
-    threshold = figures.middle_of_plateau(judge(loose, VALIDATION_SEEDS[::share]), THRESHOLDS)
+    (clean,) = judge_with([loose], clean_sample(VALIDATION_SEEDS[::share]))
+    threshold = figures.middle_of_plateau([*judge(loose, VALIDATION_SEEDS[::share]), *clean], THRESHOLDS)
     yield Row("threshold, middle of the plateau on validation seeds", threshold)
     engine = make_engine(folder, threshold, segment=True)
     seeds = TEST_SEEDS[::share]

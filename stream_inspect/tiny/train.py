@@ -52,11 +52,11 @@ PHASES = (
     ),
     Phase(
         "last",
-        15.0,
+        20.0,
         WIDE,
         peak_rate=0.8e-3,
         decay_share=0.85,
-        full_share=0.4,
+        full_share=0.7,
         world=LEAST_DENSE,
         first_seed=15_000_000,
         fine_share=0.25,
