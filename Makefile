@@ -1,23 +1,23 @@
 # stream_inspect: `make demo` shows it at work, `make test` tests it; both do all the set-up on a fresh machine.
 #
-#   TORCH=cpu      the small CPU build of torch (default)
+#   TORCH=cpu      the small CPU build of torch (default, unless the CUDA build is there)
 #   TORCH=cuda     the CUDA build
 #   PYTHON=...     the interpreter to make the environment with, 3.11 or newer
 #   ARGS="..."     options passed on, e.g. make demo ARGS="--seconds 30 --no-browser"
 #   EXTRAS=dev,gige   also what GigE Vision cameras want (configs/gige.yaml names the system's packages)
 
 PYTHON ?= python3
-TORCH ?= cpu
 ARGS ?=
 EXTRAS ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
+TORCH ?= $(if $(wildcard $(VENV)/.torch-cuda),cuda,cpu)
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' deploy/constraints.txt)
-# What is installed is marked by files: the build of torch, and each extra by itself (`base`: none). So asking for one
-# more installs it, and asking for fewer afterwards installs nothing.
+# What is installed is marked by files: the build of torch, and each extra by itself. So asking for one more installs it,
+# and asking for fewer afterwards installs nothing.
 COMMA := ,
 TORCH_MARK := $(VENV)/.torch-$(TORCH)
-READY := $(patsubst %,$(VENV)/.extra-%,base $(subst $(COMMA), ,$(EXTRAS)))
+READY := $(patsubst %,$(VENV)/.extra-%,$(subst $(COMMA), ,$(EXTRAS)))
 BENCH_MARK := .venv-bench/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c deploy/constraints.txt
 
@@ -32,8 +32,11 @@ help:  ## what there is to make
 
 $(TORCH_MARK): deploy/constraints.txt
 	@echo "setting up $(VENV) with the $(TORCH) build of torch (once, a minute or two)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
-	  echo "could not make $(VENV): on Debian and Ubuntu 'apt install python3-venv' first"; exit 1; }
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "$(PYTHON) is not there or older than Python 3.11: name another, make ... PYTHON=python3.12"; exit 1; }; \
+	  $(PYTHON) -m venv --clear $(VENV) || { \
+	    echo "could not make $(VENV): on Debian and Ubuntu 'apt install python3-venv' first"; exit 1; }; }
 ifeq ($(TORCH),cpu)
 	@$(PIP) "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
 	  $(PIP) --extra-index-url https://download.pytorch.org/whl/cpu "torch==$(TORCH_VERSION)+cpu"

@@ -19,7 +19,7 @@ from stream_inspect.capture.backoff import Backoff
 from stream_inspect.capture.camera import Camera, CameraError, CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.log import Logger, get_logger
-from stream_inspect.messages import RingSlot
+from stream_inspect.messages import Clock, RingSlot
 from stream_inspect.transport.ring import NoRoomError
 
 _STEADY_S = 1.0
@@ -189,7 +189,8 @@ class ReadLoop:
             if frame is None:
                 metrics.BAD_FRAMES.labels(self._name).inc()
                 self._hand_over(Damaged(time.monotonic_ns()))
-                if time.monotonic() - last_good_s > _ONLY_BAD_S:
+                is_live = info.clock is not Clock.MEDIA  # a recording is read to its end, also by a slow host
+                if is_live and time.monotonic() - last_good_s > _ONLY_BAD_S:
                     raise CameraError(f"nothing but damaged frames for {_ONLY_BAD_S:g} s")
                 continue
             last_good_s = time.monotonic()

@@ -58,7 +58,7 @@ def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_sec
 
 
 def dump(config: Config) -> str:
-    """The configuration as JSON WITH its secrets: for a pipe to our own processes, never for a file or a log."""
+    """The configuration as JSON WITH its secrets: for our own processes alone, never for a file or a log."""
 
     def encode(value: object) -> Any:
         if isinstance(value, Secret):

@@ -40,7 +40,7 @@ class Secret(SecretStr):
         self.fetched = fetched
 
     def dumped(self) -> dict[str, Any]:
-        """What `parse_dump` takes back. It holds the secret: for pipes to our own processes alone."""
+        """What `parse_dump` takes back. It holds the secret: for our own processes alone."""
         return {_DUMPED: self.get_secret_value(), "origin": self.origin}
 
     @classmethod

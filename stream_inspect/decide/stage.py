@@ -112,11 +112,10 @@ class DecideStage:
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         self._unwritten += self._give_up_adopted(now_mono_ns)
-        told = self._write()
+        yield from self._write()  # told before the log is locked for housekeeping
         if now_mono_ns >= self._prune_at_ns:
             self._prune_at_ns = now_mono_ns + int(_PRUNE_EVERY_S * 1e9)
             self._prune()
-        return told
 
     def undelivered(self, output: Output) -> None:
         """`events` is a broadcast: it is never refused. Alerts read the log."""

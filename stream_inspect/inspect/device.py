@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -43,6 +44,14 @@ def set_up(threads: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # the patch embedding is a convolution: 10 bits of mantissa are too few
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def give_back_memory(device: str) -> None:
+    """Free what a model that was let go of has held. Never raises: a broken context can free nothing."""
+    gc.collect()
+    if device != "cpu":
+        with suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
 
 @contextmanager

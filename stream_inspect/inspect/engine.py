@@ -26,6 +26,8 @@ from stream_inspect.picture import UInt8Array
 
 PART_OF_ONE = 0.3
 """Two hits of one defect whose masks share more than this, of the smaller, are parts of one defect."""
+COMPARABLE = 0.5
+"""A part of one defect has at least this share of the best part's score."""
 SAME_MASK = 0.5
 """Two hits of different defects whose masks have a higher IoU than this are one thing: the better name wins."""
 
@@ -218,6 +220,7 @@ def _joined(hits: Boxes, placed: Sequence[masks.PlacedMask | None]) -> list[_Hit
     """Hits whose masks say that they are one become one: the best hit's index, and its mask or the parts' union.
 
     Partial boxes too far apart to be fused often grow into masks that overlap: pixels are better evidence than boxes.
+    A much weaker hit adds nothing to the better one it overlaps: it may be a mask that leaked over the whole part.
     Repeated until nothing changes: a part that bridges two others makes them one as well.
     """
     joined = list(enumerate(placed))
@@ -237,7 +240,8 @@ def _joined_once(hits: Boxes, candidates: Sequence[_Hit]) -> list[_Hit]:
             shared_px = masks.shared_px(mask, new)
             if hits.classes[index] == hits.classes[candidate]:
                 if shared_px > PART_OF_ONE * min(mask.area_px, new.area_px):
-                    joined[place] = (index, masks.union(mask, new))
+                    if hits.scores[candidate] >= COMPARABLE * hits.scores[index]:
+                        joined[place] = (index, masks.union(mask, new))
                     break
             elif shared_px > SAME_MASK * (mask.area_px + new.area_px - shared_px):
                 break

@@ -308,7 +308,7 @@ class InspectStage:
         assert self._engine is not None
         self._engine.close()
         self._engine = None
-        self._failed_at_work = True
+        self._failed_at_work = bool(frames)  # else the words were at fault, and a model that takes them is well again
         self._model_failed(error, time.monotonic_ns())
 
     def _model_failed(self, error: ModelError | PromptsError, now_mono_ns: int) -> None:

@@ -216,15 +216,21 @@ def _make_room(out: Path) -> None:
     """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        marker = out / _MARKER
+        foreign = [] if marker.exists() else sorted(path.name for path in out.iterdir() if path.name != LOCK)
+        if not foreign:
+            _empty(out)
     except OSError as error:
-        raise UsageError(f"{out} cannot be made a folder ({error.strerror}): name another one with --out") from None
-    marker = out / _MARKER
-    foreign = [] if marker.exists() else sorted(path.name for path in out.iterdir() if path.name != LOCK)
+        what = f"{error.filename or out} cannot be made, read or replaced ({error.strerror})"
+        raise UsageError(f"{what}: name another folder with --out") from None
     if foreign:
         some = ", ".join(foreign[:3])
         raise UsageError(f"{out} is no demo's folder (it holds {some}): name an empty or a new one with --out")
+
+
+def _empty(out: Path) -> None:
     with held_state(out):  # nobody runs there: also a demo does not take another one's files away
-        marker.touch()
+        (out / _MARKER).touch()
         for path in out.iterdir():
             if path.name in (LOCK, _MARKER):
                 continue

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,18 +154,19 @@ class Supervisor:
             for child in group:
                 assert child.process is not None
                 child.process.send_signal(signal.SIGTERM)
-            deadline_s = time.monotonic() + share_s
-            for child in group:
-                self._wait_for_end(child, deadline_s)
+            late = self._not_ended(group, share_s)
+            for child in late:
+                self._log.warning("process did not stop in time, killing it", process=child.row.name)
+            self._end(late)
+            self._swept(group)
         self._down.close()
         self.totals = self._ledger.fold()
 
     def kill(self) -> None:
         """Stop now."""
-        for child in self.children:
-            if child.process is not None:
-                child.process.kill()
-                self._wait_for_end(child, time.monotonic() + 1.0)
+        living = [child for child in self.children if child.process is not None]
+        self._end(living)
+        self._swept(living)
         self._down.close()
         self.totals = self._ledger.fold()
 
@@ -262,16 +264,28 @@ class Supervisor:
         child.start_at_mono_s = now_s + delay_s
         self._ledger.sweep_owner(child.owner)
 
-    def _wait_for_end(self, child: Child, deadline_s: float) -> None:
-        assert child.process is not None
-        try:
-            child.process.wait(timeout=max(0.05, deadline_s - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._log.warning("process did not stop in time, killing it", process=child.row.name)
-            child.process.kill()
+    def _not_ended(self, group: Sequence[Child], within_s: float) -> list[Child]:
+        """Those of the group that still run after so long; the time is for all of them together."""
+        deadline_s = time.monotonic() + within_s
+        late = []
+        for child in group:
+            assert child.process is not None
             try:
-                child.process.wait(timeout=KILLED_WITHIN_S)
-            except subprocess.TimeoutExpired:  # a driver holds it in the kernel: it must not hold us too
-                self._log.error("process cannot be killed, leaving it", process=child.row.name, pid=child.process.pid)
-        child.process, child.running = None, False
-        self._ledger.sweep_owner(child.owner, stopped=True)
+                child.process.wait(timeout=max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                late.append(child)
+        return late
+
+    def _end(self, group: Sequence[Child]) -> None:
+        """Kill them all, then wait for them all."""
+        for child in group:
+            assert child.process is not None
+            child.process.kill()
+        for child in self._not_ended(group, KILLED_WITHIN_S):
+            # A driver holds it in the kernel: it must not hold us too.
+            self._log.error("process cannot be killed, leaving it", process=child.row.name)
+
+    def _swept(self, group: Sequence[Child]) -> None:
+        for child in group:
+            child.process, child.running = None, False
+            self._ledger.sweep_owner(child.owner, stopped=True)

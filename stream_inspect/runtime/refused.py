@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from stream_inspect.config.models import Config
+from stream_inspect.errors import UsageError
 from stream_inspect.runtime.build import events_database
 from stream_inspect.store.events import EventStore, UnreadableEventError, event_json
 
@@ -13,11 +14,12 @@ from stream_inspect.store.events import EventStore, UnreadableEventError, event_
 def refused(config: Config, *, as_json: bool) -> Iterator[str]:
     """A line for each event that a configured output will never take, oldest first: when, which and why.
 
-    As JSON each line is the event itself, as it would have been sent. Nothing is changed. Raises `StoreError`.
+    As JSON each line is the event itself, as it would have been sent. Nothing is changed. Raises `UsageError` where
+    there is no event log, `StoreError` where it cannot be read.
     """
     path = events_database(config)
     if not path.exists():
-        return
+        raise UsageError(f"there is no event log {path}: has the service run with this state_dir?")
     store = EventStore(path)
     try:
         for output in config.alerts:

@@ -91,9 +91,9 @@ def replay(
         inputs = [video, *([inspections] if inspections else [])]
         check_room(out, force, inputs)
         judge: Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
-        make_room(out, force, inputs)
         stack.callback(judge.close)
         judge.open()
+        make_room(out, force, inputs)
         load_s = time.perf_counter() - began
         with writing_to(out), ExitStack() as results:
             run = _Run(config, info, judge, out, results, progress)

@@ -30,8 +30,12 @@ def check_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
     for path in inputs:
         if path.resolve().parent == out.resolve() and path.name in RESULTS:
             raise ReplayError(f"{path} would be overwritten by its own replay: choose another folder than {out}")
-    if out.is_dir() and any(out.iterdir()) and not force:
-        raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
+    with _refusing(out):
+        if out.is_dir() and any(out.iterdir()) and not force:
+            raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
+        for name in RESULTS:
+            if (out / name).is_dir():
+                raise ReplayError(f"{out / name} is a folder: nothing of an earlier replay has been replaced")
 
 
 def make_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
@@ -39,15 +43,21 @@ def make_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
 
     Raises `ReplayError` where that would lose something, or where there can be no such folder.
     """
-    try:
-        check_room(out, force, inputs)
+    check_room(out, force, inputs)
+    with _refusing(out):
         out.mkdir(parents=True, exist_ok=True)
         for name in reversed(RESULTS):
             (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusing(out: Path) -> Iterator[None]:
+    try:
+        yield
     except (FileExistsError, NotADirectoryError):
         raise ReplayError(f"{out} is not a folder") from None
     except OSError as error:
-        raise ReplayError(f"{error.filename or out} cannot be made or replaced: {error.strerror}") from None
+        raise ReplayError(f"{error.filename or out} cannot be read, made or replaced: {error.strerror}") from None
 
 
 @contextmanager

@@ -20,20 +20,23 @@ from stream_inspect.store.events import EventStore
 
 
 class Interrupts:
-    """Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, the second means now."""
+    """Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, the second means now.
+
+    But for a closed terminal's: its shell and the kernel send one each.
+    """
 
     def __init__(self) -> None:
         self.stopping = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         # No threading.Event: the signal may find the main thread inside its lock, and would wait there for ever.
-        if self.stopping:
+        if self.stopping and number != signal.SIGHUP:
             raise KeyboardInterrupt
         self.stopping = True
 
     @contextmanager
     def installed(self) -> Iterator[Interrupts]:
-        """Handle both signals while inside, and put the old handlers back."""
+        """Handle the signals while inside, and put the old handlers back."""
         before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             yield self

@@ -82,11 +82,11 @@ Checkpoints are written every minute to OUT/checkpoints; --resume goes on from t
 --start begins with trained weights, by default with the embedded ones: then only the detector's later phases are run.
 
 examples:
-  python -m stream_inspect.tiny.train --out /tmp/tiny                  the shipped recipe, about three and a half hours
-  python -m stream_inspect.tiny.train --out /tmp/tiny --resume         go on after an interruption
-  python -m stream_inspect.tiny.train --out /tmp/tiny --minutes 10     a quick look: everything scaled down
-  python -m stream_inspect.tiny.train --out /tmp/tiny --start          train the embedded models further
-  python -m stream_inspect.tiny.evaluate --models /tmp/tiny            what came of it
+  python -m stream_inspect.tiny.train                                  the shipped recipe, about three and a half hours
+  python -m stream_inspect.tiny.train --resume                         go on after an interruption
+  python -m stream_inspect.tiny.train --out /tmp/look --minutes 10     a quick look: everything scaled down
+  python -m stream_inspect.tiny.train --start                          train the embedded models further
+  python -m stream_inspect.tiny.evaluate --models tiny-out             what came of it
 """
 
 
@@ -97,7 +97,13 @@ def main() -> None:
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where models and checkpoints go")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tiny-out"),
+        metavar="DIR",
+        help="for models and checkpoints (default: %(default)s)",
+    )
     parser.add_argument("--minutes", type=float, metavar="M", help="train M minutes in all instead of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in DIR")
     parser.add_argument(

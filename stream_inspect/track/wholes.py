@@ -15,21 +15,32 @@ _PIECE = 0.8
 """A box with this much of its area in a larger one of its frame and name is a piece of that. With less (0.6 was tried)
 neighbours are lost that the picture's edge cuts: a sliver of the one lies easily beside the whole of the other."""
 
+_COMPARABLE = 0.5
+"""A box with less than this share of the other's score is no whole of it: a faint large box must not hide a clear
+small defect."""
+
 
 def wholes(detections: Sequence[Detection]) -> list[Detection]:
     """The detections of one judged frame without pieces, in their order; of equal boxes the first stays."""
-    boxes = [detection.box_xyxy_px for detection in detections]
-    sizes = [(_area_px2(box), box, -index) for index, box in enumerate(boxes)]
-    return [
-        detection
-        for detection, box, size in zip(detections, boxes, sizes, strict=True)
-        if not any(
-            other.defect == detection.defect
-            and other_size > size
-            and _shared_px2(other.box_xyxy_px, box) >= _PIECE * max(size[0], 1e-9)
-            for other, other_size in zip(detections, sizes, strict=True)
-        )
-    ]
+    kept: list[int] = []
+    by_size = sorted(range(len(detections)), key=lambda index: (_size(detections[index]), -index), reverse=True)
+    for index in by_size:
+        if not any(_is_piece(detections[index], detections[larger]) for larger in kept):
+            kept.append(index)
+    return [detections[index] for index in sorted(kept)]
+
+
+def _size(detection: Detection) -> tuple[float, Box]:
+    return _area_px2(detection.box_xyxy_px), detection.box_xyxy_px
+
+
+def _is_piece(small: Detection, large: Detection) -> bool:
+    if small.defect != large.defect or large.score < _COMPARABLE * small.score:
+        return False
+    if small.mask_rle is not None and large.mask_rle is not None:
+        return False  # inspection has compared their pixels, which say more than boxes, and left them two
+    shared_px2 = _shared_px2(small.box_xyxy_px, large.box_xyxy_px)
+    return shared_px2 >= _PIECE * max(_area_px2(small.box_xyxy_px), 1e-9)
 
 
 def _shared_px2(one: Box, other: Box) -> float:

@@ -117,10 +117,9 @@ class EventFeed:
     async def _begin(self, store: EventStore) -> None:
         recent = await asyncio.to_thread(store.recent, 2 * CARDS_MAX)
         among_recent = {event.id for _, event in recent}
-        with suppress(UnreadableEventError):
-            for event in await asyncio.to_thread(store.open_events):
-                if event.kind == "condition" and event.id not in among_recent:
-                    self._take(event)
+        for event in await asyncio.to_thread(store.open_events):
+            if event.kind == "condition" and event.id not in among_recent:
+                self._take(event)
         for position, event in reversed(recent):
             self._cursor = position
             self._take(event)

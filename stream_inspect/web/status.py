@@ -64,7 +64,7 @@ class Health:
 
 
 def _ask(url: str) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError, http.client.HTTPException):
+    with suppress(OSError, ValueError, RecursionError, http.client.HTTPException):
         try:
             answer = _DIRECT.open(url, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:

@@ -23,6 +23,7 @@ class ScriptedCamera:
 
     scripts: Iterator[list[Step] | Exception] = iter(())
     size = (64, 48)
+    clock = Clock.ARRIVAL
     opened = closed = 0
 
     def __init__(self, config: CameraConfig) -> None:
@@ -35,7 +36,7 @@ class ScriptedCamera:
         type(self).opened += 1
         self._steps = iter(script)
         width_px, height_px = type(self).size
-        return CameraInfo(width_px, height_px, FPS, "scripted", TIME_BASE, Clock.ARRIVAL)
+        return CameraInfo(width_px, height_px, FPS, "scripted", TIME_BASE, type(self).clock)
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         for step in self._steps:
@@ -57,5 +58,5 @@ class ScriptedCamera:
         slot[:] = 128
         slot[: height_px // 2, ::2] = pts % 200
         return CapturedFrame(
-            Picture(slot, width_px, height_px), pts, TIME_BASE, time.monotonic_ns(), time.time_ns(), Clock.ARRIVAL
+            Picture(slot, width_px, height_px), pts, TIME_BASE, time.monotonic_ns(), time.time_ns(), type(self).clock
         )

@@ -18,6 +18,7 @@ from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.capture.worker import Damaged, Grabbed, ReadLoop
 from stream_inspect.config.models import Camera as CameraConfig
 from stream_inspect.config.models import Transport
+from stream_inspect.messages import Clock
 from tests.capture.harness import descriptors
 from tests.capture.scripted_camera import ScriptedCamera, Step
 
@@ -82,6 +83,16 @@ def test_nothing_but_damage_ends_the_connection(start: Start, monkeypatch: pytes
     loop = start(bad, [40])
     found = [place for place in places(taken(loop, 20)) if place]
     assert found[:2] == [(1, 0), (2, 0)]
+
+
+def test_a_recording_is_read_through_its_damage_however_slow_the_host(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_inspect.capture.worker._ONLY_BAD_S", 0.2)
+    monkeypatch.setattr(ScriptedCamera, "clock", Clock.MEDIA)
+    bad: list[Step] = [0, *itertools.chain.from_iterable([lambda: time.sleep(0.02), None] for _ in range(30)), 40]
+    loop = start([*bad, EndOfMediaError("end")])
+    assert [place for place in places(taken(loop, 32)) if place] == [(1, 0), (1, 1)]
 
 
 def test_the_end_of_a_recording_is_the_end(start: Start) -> None:

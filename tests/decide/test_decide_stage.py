@@ -257,7 +257,7 @@ def test_an_adopted_condition_is_not_ended_by_a_source_that_never_said_it():
     first, log = started()
     told(first, model_failed(True, "inspect.0"))
     second, _ = started(log)
-    second.tick(0)
+    list(second.tick(0))
     assert told(second, model_failed(False, "inspect.1"), model_failed(True, "inspect.0")) == []
     assert events(second.tick(60 * S)) == []
     assert told(second, model_failed(False, "inspect.1")) == []
@@ -303,14 +303,14 @@ def test_events_are_kept_as_long_as_their_clips(tmp_path):
         file.execute("UPDATE events SET appended_utc_ns = ? WHERE position < 4", (too_old_ns,))
     file.close()
     now_ns = time.monotonic_ns()
-    stage.tick(now_ns)
+    list(stage.tick(now_ns))
     assert [position for position, _ in log.recent(10)] == [4]
     with sqlite3.connect(path) as file:
         file.execute("UPDATE events SET appended_utc_ns = ?", (too_old_ns,))
     file.close()
-    stage.tick(now_ns + 59 * S)
+    list(stage.tick(now_ns + 59 * S))
     assert len(log.recent(10)) == 1
-    stage.tick(now_ns + 60 * S)
+    list(stage.tick(now_ns + 60 * S))
     assert log.recent(10) == []
     log.close()
 
@@ -332,6 +332,6 @@ def test_a_log_that_cannot_be_pruned_holds_nothing_up():
             raise StreamInspectError("the disk is gone")
 
     stage, log = started(Unprunable())
-    stage.tick(time.monotonic_ns())
+    list(stage.tick(time.monotonic_ns()))
     told(stage, tracked(0, update(seq=0)), tracked(1, update(seq=1)))
     assert len(log.events) == 1

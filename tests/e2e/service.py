@@ -86,8 +86,18 @@ class Service:
 
     def account(self) -> Account:
         """The account of the one camera, at present."""
-        (account,) = self.health()["frames"].values()
+        (account,) = self._answer()["frames"].values()
         return dict(account)
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """Every process by the name of its row, at present."""
+        return dict(self._answer()["processes"])
+
+    def _answer(self) -> dict[str, Any]:
+        """/healthz, asked until it answers: one slow answer is no failure."""
+        document: dict[str, Any] = {}
+        self.wait_for(lambda seen: not document.update(seen), 20, "an answer of /healthz")
+        return document
 
     def wait_for(self, condition: Callable[[dict[str, Any]], bool], within_s: float, what: str) -> float:
         """Seconds until /healthz fulfils the condition; fails with the service's log when it does not in time."""
@@ -118,7 +128,7 @@ class Service:
                     found[match[1]] = child
         return found
 
-    def stop(self, number: int = signal.SIGTERM, within_s: float = 10.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 30.0) -> int:
         """Send a signal and wait; returns the exit code. After a stop in good order no frame may be in flight."""
         self.process.send_signal(number)
         code = self.process.wait(timeout=within_s)

@@ -19,7 +19,7 @@ SLACK = 2.0
 
 def kill_and_wait(service: Service, row: str, slack: float) -> float:
     """kill -9 this row; seconds until its next life runs."""
-    restarts = service.health()["processes"][row]["restarts"]
+    restarts = service.processes()[row]["restarts"]
     service.children()[row].send_signal(signal.SIGKILL)
     limit_s = INSPECT_BACK_WITHIN_S if row.startswith("inspect") else BACK_WITHIN_S
     return service.wait_for(

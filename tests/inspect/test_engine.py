@@ -225,6 +225,14 @@ def test_a_part_that_bridges_two_others_joins_all_three() -> None:
     assert [(hit.score, hit.box_xyxy_px) for hit in found] == [(0.9, (20, 30, 60, 40))]
 
 
+def test_a_faint_mask_that_leaks_over_two_defects_makes_them_not_one() -> None:
+    detector = _Boxes(((20, 30, 30, 40), [0.9]), ((50, 30, 60, 40), [0.8]), ((36, 30, 44, 40), [0.3]))
+    segmenter = _Masks((20, 30, 30, 40), (50, 30, 60, 40), (10, 20, 70, 50))
+    lenient = RED.model_copy(update={"threshold": 0.2})
+    (found,) = _engine([lenient], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    assert [hit.box_xyxy_px for hit in found] == [(20, 30, 30, 40), (50, 30, 60, 40)]
+
+
 def test_defects_whose_masks_hardly_touch_stay_two() -> None:
     detector = _Boxes(((20, 30, 35, 40), [0.9]), ((45, 30, 60, 40), [0.8]))
     segmenter = _Masks((20, 30, 42, 40), (40, 30, 60, 40))

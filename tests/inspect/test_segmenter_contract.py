@@ -87,9 +87,10 @@ def test_a_model_that_is_not_there_is_a_model_error(made: tuple[str, Path], tmp_
         segmenter.open()
 
 
-def test_sam_whose_numbers_are_none_is_a_failed_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weight", ["vision_encoder.pos_embed", "mask_decoder.upscale_conv2.bias"])
+def test_sam_whose_numbers_are_none_is_a_failed_model(weight: str, tmp_path: Path) -> None:
     """Its masks would be empty, and the hits would be reported as boxes as if the segmenter had found nothing."""
-    folder = spoil(write_small_sam(tmp_path), "vision_encoder.pos_embed")
+    folder = spoil(write_small_sam(tmp_path), weight)
     segmenter = registry.load("segmenter", "sam")(folder, "cpu", "float32")
     segmenter.open()
     with pytest.raises(ModelError, match="no numbers"):

@@ -72,7 +72,10 @@ WRONG_USAGE = {
         "'no.jsonl' does not exist",
     ),
     "nobody's demo folder": (["demo", "--out", "full", "--no-browser"], "full is no demo's folder (it holds mine.txt)"),
-    "a file for a folder": (["demo", "--out", "line.yaml", "--no-browser"], "line.yaml cannot be made a folder"),
+    "a file for a folder": (
+        ["demo", "--out", "line.yaml", "--no-browser"],
+        "line.yaml cannot be made, read or replaced",
+    ),
     "no file to show prompts of": (["prompts", "show", "no.yaml"], "no.yaml cannot be read"),
     "no such defect to show": (["prompts", "show", "line.yaml", "hol"], "Did you mean hole?"),
     "no such defect to change": (["prompts", "set", "line.yaml", "hol", "--threshold", "0.4"], "Did you mean hole?"),

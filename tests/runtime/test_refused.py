@@ -32,8 +32,11 @@ def told(*arguments: str | Path) -> list[str]:
     return result.output.splitlines()
 
 
-def test_nothing_is_refused_before_the_first_event(config: Path, tmp_path: Path):
-    assert told(config) == []
+def test_where_there_is_no_event_log_none_is_looked_through(config: Path, tmp_path: Path):
+    """Silence would read as `none refused`, and the log may lie elsewhere: the unit sets `state_dir`."""
+    result = CliRunner().invoke(app, ["refused", str(config)])
+    assert result.exit_code == 2
+    assert f"there is no event log {tmp_path}/state/events.sqlite" in " ".join(result.stderr.replace("│", " ").split())
     assert not (tmp_path / "state").exists()
 
 

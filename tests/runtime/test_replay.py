@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from stream_inspect.capture.camera import CameraError
+from stream_inspect.errors import StreamInspectError
 from stream_inspect.runtime import replay as replay_module
 from stream_inspect.runtime.replay import Progress, replay
 from stream_inspect.runtime.replay_frames import FramesError
@@ -238,8 +241,21 @@ def test_a_replay_does_not_overwrite_what_it_reads(video, found, tmp_path):
 
 def test_what_stands_in_the_way_of_a_result_is_named(video, found, tmp_path):
     (tmp_path / "out" / "events.jsonl").mkdir(parents=True)
-    with pytest.raises(ReplayError, match=r"out/events\.jsonl cannot be made or replaced: Is a directory"):
+    (tmp_path / "out" / "summary.json").write_text("precious")
+    with pytest.raises(ReplayError, match=r"out/events\.jsonl is a folder: nothing .* has been replaced"):
         replay(video, config(), tmp_path / "out", inspections=found, force=True)
+    assert (tmp_path / "out" / "summary.json").read_text() == "precious"
+
+
+def test_a_model_that_does_not_load_costs_no_earlier_results(video, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "summary.json").write_text("precious")
+    detector = tmp_path / "owlv2"
+    shutil.copytree(files("stream_inspect") / "tiny" / "owlv2", detector)
+    (detector / "tokenizer.json").write_text("{")
+    with pytest.raises(StreamInspectError, match="tokenizer"):
+        replay(video, config(inspect={"detector": {"model": str(detector)}}), tmp_path / "out", force=True)
+    assert (tmp_path / "out" / "summary.json").read_text() == "precious"
 
 
 @pytest.mark.parametrize("room_bytes", [2_000, 15_000])

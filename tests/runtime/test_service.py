@@ -13,7 +13,7 @@ import pytest
 from stream_inspect.runtime.service import Interrupts
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_and_the_second_means_now(number):
     before = signal.getsignal(number)
     with Interrupts().installed() as interrupts:
@@ -23,6 +23,13 @@ def test_the_first_signal_asks_and_the_second_means_now(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_sends_two_and_means_one():
+    with Interrupts().installed() as interrupts:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert interrupts.stopping
 
 
 def test_a_start_without_memory_for_the_ledger_says_so(tmp_path: Path):

@@ -124,7 +124,8 @@ def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: 
         late = tmp_path / "late"
         (late / "clips").mkdir(parents=True)
         (late / "clips" / "old.mp4").write_bytes(bytes(800))
-        os.utime(late / "clips" / "old.mp4", (1, 1))
+        a_minute_ago_s = time.time() - 60
+        os.utime(late / "clips" / "old.mp4", (a_minute_ago_s, a_minute_ago_s))
         (tmp_path / "mount").symlink_to(late)
         (tmp_path / "mount").replace(point)
         eventually(lambda: not shelf.trouble, "recording does not begin")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_inspect.messages import Rle
 from stream_inspect.track.wholes import wholes
 from tests.track.line import found
 
@@ -45,6 +47,29 @@ def test_a_box_without_any_area_is_no_piece_of_what_lies_elsewhere():
 def test_of_equal_boxes_one_stays():
     twins = [found((100, 100, 200, 200)) for _ in range(3)]
     assert [detection is twins[0] for detection in wholes(twins)] == [True]
+
+
+def test_a_faint_large_box_hides_no_clear_small_defect():
+    clear, faint = found((120, 120, 130, 130), score=0.9), found((100, 100, 200, 200), score=0.1)
+    assert wholes([clear, faint]) == [clear, faint]
+
+
+def test_what_pixels_told_apart_stays_apart():
+    rle = Rle(size=(4, 4), counts="00b00")
+    both = [msgspec.structs.replace(found(box), mask_rle=rle) for box in ((100, 100, 200, 200), (120, 120, 130, 130))]
+    assert wholes(both) == both
+
+
+@given(detections)
+def test_what_is_left_out_lies_in_something_that_stays(seen):
+    kept = wholes(seen)
+    for one in seen:
+        left, top, right, bottom = one.box_xyxy_px
+        shares = [
+            max(0, min(right, r) - max(left, x)) * max(0, min(bottom, b) - max(top, y))
+            for x, y, r, b in (other.box_xyxy_px for other in kept if other.defect == one.defect)
+        ]
+        assert max(shares) >= 0.8 * (right - left) * (bottom - top)
 
 
 @given(detections, st.randoms(use_true_random=False))

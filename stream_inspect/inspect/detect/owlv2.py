@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +94,4 @@ class Owlv2Detector:
 
     def close(self) -> None:
         self._model = self._tokenizer = None
-        gc.collect()
-        if self._device != "cpu":
-            torch.cuda.empty_cache()
+        torch_device.give_back_memory(self._device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,12 +105,13 @@ class SamSegmenter:
                 scores = output.iou_scores[0]
                 best = scores.argmax(dim=1)
                 rows = torch.arange(len(best), device=best.device)
-                masks.extend(self._to_picture(output.pred_masks[0][rows, best], embedding))
+                logits = output.pred_masks[0][rows, best]
+                is_sound = bool(torch.isfinite(scores).all() and torch.isfinite(logits).all())
+                masks.extend(self._to_picture(logits, embedding))
                 qualities.append(scores[rows, best].cpu().numpy())
-        quality = np.concatenate(qualities) if qualities else np.zeros(0, dtype=np.float32)
-        if not np.isfinite(quality).all():  # its masks would be empty, and look like boxes with nothing in them
-            raise ModelError("the segmenter gave masks that are no numbers: the model is corrupt or overflows")
-        return masks, quality
+            if not is_sound:  # its masks would be empty, and look like boxes with nothing in them
+                raise ModelError("the segmenter gave masks that are no numbers: the model is corrupt or overflows")
+        return masks, np.concatenate(qualities) if qualities else np.zeros(0, dtype=np.float32)
 
     def _to_picture(self, logits: torch.Tensor, embedding: _Embedding) -> list[BoolMask]:
         """(N, h, w) mask logits of the padded input -> masks of the picture, in the reference's two steps."""
@@ -125,6 +125,4 @@ class SamSegmenter:
 
     def close(self) -> None:
         self._model = None
-        gc.collect()
-        if self._device != "cpu":
-            torch.cuda.empty_cache()
+        torch_device.give_back_memory(self._device)
