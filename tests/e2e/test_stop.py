@@ -17,7 +17,7 @@ SLACK = 1.5
 """How much longer it may take here, where two cores run the tests as well. Soak: none."""
 
 NOW_SLACK = 3
-"""Killing takes 0.6 s here: seven processes with a gigabyte between them, which the kernel takes back in its own time."""
+"""Killing takes 0.6 s here: seven processes with a gigabyte between them, which the kernel takes back at leisure."""
 
 
 def stop_in_good_order(folder: Path, number: signal.Signals) -> tuple[float, float]:
