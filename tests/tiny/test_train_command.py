@@ -37,12 +37,12 @@ def test_the_embedded_models_can_be_trained_further_and_are_not_worse_for_a_few_
 @pytest.mark.soak
 @pytest.mark.timeout(2400)
 def test_from_nothing_it_learns_and_a_second_call_has_nothing_left_to_do(tmp_path: Path) -> None:
-    train(tmp_path, "--minutes", "9")
+    train(tmp_path, "--minutes", "6")
     dense = losses(tmp_path, "dense")
     assert dense[-1] < 0.7 * dense[0]
     segmenter = losses(tmp_path, "segmenter")
     assert segmenter[-1] < 0.7 * segmenter[0]
     rows = {name: losses(tmp_path, name) for name in ("dense", "wide", "segmenter")}
 
-    train(tmp_path, "--minutes", "9", "--resume")
+    train(tmp_path, "--minutes", "6", "--resume")
     assert {name: losses(tmp_path, name) for name in rows} == rows
