@@ -78,6 +78,7 @@ def test_the_segmenter_says_that_it_wants_crops() -> None:
     assert 1.3 <= wish["crop_context"] <= 2.4, "the contexts that training showed"
 
 
+@pytest.mark.slow
 def test_they_find_and_name_defects_on_unseen_lines(judged: list[Judged]) -> None:
     got = figures.frame_figures(judged, THRESHOLDS["scratch"])
     assert got.defects >= 30
@@ -87,11 +88,13 @@ def test_they_find_and_name_defects_on_unseen_lines(judged: list[Judged]) -> Non
     assert got.false_alarms <= 0.05
 
 
+@pytest.mark.slow
 def test_masks_fit(judged: list[Judged]) -> None:
     ious = np.concatenate([*figures.mask_ious(judged, THRESHOLDS["scratch"]).values()])
     assert ious.mean() >= 0.92
 
 
+@pytest.mark.slow
 def test_parts_are_found_by_name() -> None:
     engine = evaluate.make_engine(FOLDER, PART_THRESHOLD, segment=False)
     engine.look_for(evaluate.parts(PART_THRESHOLD))
@@ -101,6 +104,7 @@ def test_parts_are_found_by_name() -> None:
     assert got.precision >= 0.95
 
 
+@pytest.mark.slow
 def test_absent_things_stay_silent() -> None:
     detector = Owlv2Detector(FOLDER / "owlv2")
     detector.open()
@@ -109,6 +113,7 @@ def test_absent_things_stay_silent() -> None:
     assert loudest < 0.9 * min(THRESHOLDS.values()), text
 
 
+@pytest.mark.slow
 def test_general_words_find_defects_too(judged: list[Judged]) -> None:
     engine = evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=False)
     engine.look_for(evaluate.any_defect(THRESHOLDS["scratch"]))
@@ -170,6 +175,7 @@ def test_the_command_exits_with_1_when_a_figure_is_missed(
     assert capsys.readouterr().out.splitlines()[-1] == last
 
 
+@pytest.mark.slow
 def test_false_alarms_are_measured_on_enough_frames_without_a_defect() -> None:
     seeds = evaluate.CLEAN_SEEDS[:2]
     chosen = list(evaluate.clean_sample(seeds))
