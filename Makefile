@@ -56,7 +56,7 @@ demo: $(READY)  ## watch the synthetic line being inspected
 test: $(READY)  ## every test but the long ones; under half an hour on two cores
 	$(BIN)/python -m pytest -m "not soak" $(ARGS)
 
-test-unit: $(READY)  ## the fast tests, under a minute
+test-unit: $(READY)  ## the fast tests, two to three minutes on two cores
 	$(BIN)/python -m pytest -m "not soak and not slow" $(ARGS)
 
 check: $(READY)  ## format, lint, types, import layers
