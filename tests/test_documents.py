@@ -34,7 +34,8 @@ def commands() -> Iterator[tuple[str, set[str]]]:
             for name, inner in command.commands.items():
                 yield from walk(inner, f"{words} {name}".strip())
         else:
-            yield words, {"--help"}.union(*(parameter.opts for parameter in command.params))
+            options = ([*parameter.opts, *parameter.secondary_opts] for parameter in command.params)
+            yield words, {"--help"}.union(*options)
 
     return walk(typer.main.get_command(app), "")
 
