@@ -30,8 +30,8 @@ ANY_DEFECT_PROMPTS: tuple[str, ...] = ("defect", "damage", "flaw", "anomaly", "f
 ANY_PART_PROMPTS: tuple[str, ...] = ("part", "workpiece", "product", "component")
 
 THRESHOLDS: dict[str, float] = dict.fromkeys(DEFECT_PROMPTS, 0.5)
-"""Scores from which a detection counts: the middle of what gave the fewest wrong tracks on validation seeds; see
-MODEL_CARD.md."""
+"""Scores from which a detection counts: a little above the middle of the plateau on validation seeds (MODEL_CARD.md):
+the demonstration would rather miss a faint defect than tell a false one."""
 
 PART_THRESHOLD = 0.45
 """The same for parts named in words."""
