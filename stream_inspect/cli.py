@@ -1,4 +1,4 @@
-"""The command line: parsing only, one function a command. What the commands do is in `runtime/`."""
+"""The command line: parsing only, one function a command. What the commands do is in `commands/`."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ def demo(
     No camera, no GPU and no network are needed. At the end, DIR/summary.json says how many frames were captured and
     judged, which defects were found and missed against the exact truth, and how long an alert took.
     """
-    from stream_inspect.runtime.demo import demo as run_demo
-    from stream_inspect.runtime.demo_view import DemoView
+    from stream_inspect.commands.demo.run import demo as run_demo
+    from stream_inspect.commands.demo.view import DemoView
 
     with _told_plainly(), DemoView(out) as view:
         summary = run_demo(
@@ -168,7 +168,7 @@ def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOptio
     """
     from stream_inspect import log
     from stream_inspect.config.load import load
-    from stream_inspect.runtime.service import serve
+    from stream_inspect.service.serve import serve
 
     with _told_plainly():
         loaded = load(config, overrides or ())
@@ -202,8 +202,8 @@ def replay(
     run, and timing.json for all that is wall time.
     """
     from stream_inspect.config.load import load
-    from stream_inspect.runtime.replay import replay as run_replay
-    from stream_inspect.runtime.replay_view import ReplayView
+    from stream_inspect.commands.replay.run import replay as run_replay
+    from stream_inspect.commands.replay.view import ReplayView
 
     with _told_plainly(), ReplayView(out) as view:
         loaded = load(config, overrides or ())
@@ -220,7 +220,7 @@ def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOpt
     Exit code 0 when all is well, 1 when something will not work, 2 when the configuration itself is wrong.
     """
     from stream_inspect.config.load import load
-    from stream_inspect.runtime.check import check as run_check
+    from stream_inspect.commands.check.run import check as run_check
 
     with _told_plainly():
         loaded = load(config, overrides or ())
@@ -247,7 +247,7 @@ def refused(
     (HTTP 4xx, a message too large for the broker); the log says so at once, and the event is kept.
     """
     from stream_inspect.config.load import load
-    from stream_inspect.runtime.refused import refused as refused_events
+    from stream_inspect.commands.refused import refused as refused_events
 
     with _told_plainly():
         for line in refused_events(load(config, overrides or ()), as_json=as_json):
@@ -288,7 +288,7 @@ def prompts_show(
     defect: Annotated[str | None, typer.Argument(metavar="DEFECT", help="Only this one.")] = None,
 ) -> None:
     """The defects with their wordings, thresholds and severities."""
-    from stream_inspect.runtime.prompts import show
+    from stream_inspect.commands.prompts import show
 
     with _told_plainly():
         _print_text(show(config, defect))
@@ -311,7 +311,7 @@ def prompts_set(
 
     `stream-inspect prompts set line.yaml scratch --prompt "a thin scratch" --prompt "a scrape" --threshold 0.25`
     """
-    from stream_inspect.runtime.prompts import set_prompts
+    from stream_inspect.commands.prompts import set_prompts
 
     with _told_plainly():
         _print_text(
@@ -340,7 +340,7 @@ def prompts_add(
     severity: SeverityOption = None,
 ) -> None:
     """Look for another defect from now on."""
-    from stream_inspect.runtime.prompts import add
+    from stream_inspect.commands.prompts import add
 
     with _told_plainly():
         _print_text(
@@ -360,7 +360,7 @@ def prompts_add(
 @prompts_app.command("remove")
 def prompts_remove(config: ConfigArgument, defect: DefectArgument) -> None:
     """Stop looking for a defect."""
-    from stream_inspect.runtime.prompts import remove
+    from stream_inspect.commands.prompts import remove
 
     with _told_plainly():
         _print_text(remove(config, defect))
@@ -369,7 +369,7 @@ def prompts_remove(config: ConfigArgument, defect: DefectArgument) -> None:
 @prompts_app.command("undo")
 def prompts_undo(config: ConfigArgument) -> None:
     """Take the last change of the prompts back; a second time makes it again."""
-    from stream_inspect.runtime.prompts import undo
+    from stream_inspect.commands.prompts import undo
 
     with _told_plainly():
         _print_text(undo(config))
@@ -381,7 +381,7 @@ def prompts_undo(config: ConfigArgument) -> None:
 @models_app.command("list")
 def models_list() -> None:
     """The models on this computer: embedded, fetched from the hub, and the default ones that are missing."""
-    from stream_inspect.runtime.models_command import list_models
+    from stream_inspect.commands.models import list_models
 
     with _told_plainly():
         raise typer.Exit(list_models(out))
@@ -396,7 +396,7 @@ def models_pull(
     ] = None,
 ) -> None:
     """Fetch a model from the hub, once; after that no network is needed."""
-    from stream_inspect.runtime.models_command import pull
+    from stream_inspect.commands.models import pull
 
     with _told_plainly():
         raise typer.Exit(pull(out, model, revision=revision, to=to))
@@ -409,7 +409,7 @@ def models_verify(
     ] = None,
 ) -> None:
     """Read every byte of the models' files and say which are damaged or missing."""
-    from stream_inspect.runtime.models_command import verify
+    from stream_inspect.commands.models import verify
 
     with _told_plainly():
         raise typer.Exit(verify(out, models or ()))
@@ -424,7 +424,7 @@ def bench_transport(
     rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds, the peers in turn.")] = 5,
 ) -> None:
     """Frames between two processes: the ring and a header, against raw pyzmq and imagezmq."""
-    from stream_inspect.runtime.bench.transport import run as run_bench
+    from stream_inspect.commands.bench.transport import run as run_bench
 
     with _told_plainly():
         _print_text(run_bench(frames=frames, rounds=rounds).to_text())
@@ -437,7 +437,7 @@ def bench_inspect(
     segmenter: Annotated[str, typer.Option(metavar="MODEL", help="`tiny`, a hub id or a folder.")] = "tiny",
 ) -> None:
     """Judging a picture: our path against the plain transformers one, on the same weights and pictures."""
-    from stream_inspect.runtime.bench.inspect import run as run_bench
+    from stream_inspect.commands.bench.inspect import run as run_bench
 
     with _told_plainly():
         _print_text(run_bench(rounds=rounds, detector=detector, segmenter=segmenter).to_text())
@@ -446,7 +446,7 @@ def bench_inspect(
 @bench_app.command("track")
 def bench_track() -> None:
     """Linking defects on a belt: our trackers against ByteTrack and SORT of the `trackers` package."""
-    from stream_inspect.runtime.bench.track import run as run_bench
+    from stream_inspect.commands.bench.track import run as run_bench
 
     with _told_plainly():
         _print_text(run_bench().to_text())
@@ -458,7 +458,7 @@ def bench_track() -> None:
 @schema_app.command("show")
 def schema_show(name: Annotated[str, typer.Argument(metavar="config|event|frames")]) -> None:
     """Print a schema."""
-    from stream_inspect.runtime.schemas import schema_text
+    from stream_inspect.commands.schemas import schema_text
 
     with _told_plainly():
         sys.stdout.write(schema_text(name))
@@ -467,7 +467,7 @@ def schema_show(name: Annotated[str, typer.Argument(metavar="config|event|frames
 @schema_app.command("write")
 def schema_write(root: Annotated[Path, typer.Argument(metavar="CHECKOUT", help="Its root folder.")] = Path()) -> None:
     """Generate the schemas and the configuration reference of a checkout anew (`make docs`)."""
-    from stream_inspect.runtime.schemas import write
+    from stream_inspect.commands.schemas import write
 
     with _told_plainly():
         for path in write(root):

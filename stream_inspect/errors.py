@@ -3,7 +3,7 @@
     StreamInspectError
     ├── UsageError                                 what was typed, or is configured, cannot be meant: exit code 2
     │   ├── ConfigError      config/problems.py    the configuration is wrong, with file and line
-    │   └── ReplayError      runtime/replay_results.py  a replay's folder would lose something
+    │   └── ReplayError      commands/replay/results.py  a replay's folder would lose something
     ├── CameraError          capture/camera.py     a source failed
     │   └── EndOfMediaError                        a finite source has ended
     ├── ModelError           inspect/detect/       a model is missing, corrupt or failed

@@ -2,7 +2,7 @@
 
 Stages run in processes of their own and may be killed: prometheus_client's multiprocess mode keeps the values in
 files that the supervisor owns (it sets PROMETHEUS_MULTIPROC_DIR before starting them) and serves at the one /metrics.
-The ledger and the restarts are the supervisor's own and are added in `runtime/health.py`.
+The ledger and the restarts are the supervisor's own and are added in `service/health.py`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class CameraHangsError(StreamInspectError):
 
 
 class CaptureStage:
-    """Reads one camera. Fulfils `runtime.stage.Stage`.
+    """Reads one camera. Fulfils `service.stage.Stage`.
 
     Frames pass through as fast as the source delivers them; of the due ones only the freshest waits for a credit, and
     the one it overtakes is dropped{capture, superseded}. A source with `pace: fast` loses none: it is not read any

@@ -22,7 +22,7 @@ from stream_inspect.inspect.engine import CameraSettings
 from stream_inspect.inspect.stage import InspectStage
 from stream_inspect.messages import Credit, Detection, DueFrame, FrameHeader, Inspection
 from stream_inspect.picture import UInt8Array
-from stream_inspect.runtime.stage import TICK_S
+from stream_inspect.service.stage import TICK_S
 from stream_inspect.transport.ledger import Ledger
 from tests.inspect.frames import header
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_inspect.runtime.bench import track as bench
+from stream_inspect.commands.bench import track as bench
 
 DEFAULT = Path(__file__).parents[2] / ".venv-bench" / "bin" / "python"
 

@@ -18,7 +18,7 @@ from tests.web.served import Served, eventually
 
 
 class Supervisor:
-    """Answers /healthz as `runtime/health.py` does."""
+    """Answers /healthz as `service/health.py` does."""
 
     def __init__(self) -> None:
         self.code = 200

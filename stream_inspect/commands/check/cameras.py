@@ -1,0 +1,216 @@
+"""Opens a camera and looks at a few seconds of its frames: codec, size, rate, key frames, clock."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from stream_inspect.capture.camera import (
+    CameraError,
+    CameraInfo,
+    CapturedFrame,
+    EndOfMediaError,
+    FrameSink,
+    make_camera,
+)
+from stream_inspect.config.models import Camera, RtspSource, Source
+from stream_inspect.picture import UInt8Array, i420_shape
+from stream_inspect.registry import UnknownPluginError
+from stream_inspect.commands.check.report import Finding, fail, ok, warn
+
+MEASURE_S = 2.0
+"""Long enough for a frame rate."""
+KEY_FRAME_WAIT_S = 4.0
+"""How long a second key frame is waited for."""
+_MOST_FRAMES = 300
+_LONGEST_GOP_S = 1.1
+"""A second, and a frame or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a camera was found to deliver."""
+
+    width_px: int
+    height_px: int
+    fps: float
+
+
+@dataclass(slots=True)
+class _Frames:
+    """What a few seconds of frames tell. Times are media times."""
+
+    count: int = 0
+    bad: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+    keys_s: list[float] = field(default_factory=list)
+    clock: str = ""
+
+    def note(self, frame: CapturedFrame) -> None:
+        at_s = float(frame.pts * frame.time_base)
+        self.first_s = at_s if self.count == 0 else self.first_s
+        self.last_s = at_s
+        self.count += 1
+        self.clock = frame.clock
+        if frame.is_key:
+            self.keys_s.append(at_s)
+
+    @property
+    def fps(self) -> float | None:
+        passed_s = self.last_s - self.first_s
+        return (self.count - 1) / passed_s if self.count > 2 and passed_s > 0 else None
+
+    @property
+    def gop_s(self) -> float | None:
+        """Longest distance of two key frames; 0 where every frame is one; None where only one was seen."""
+        if len(self.keys_s) == self.count:
+            return 0.0
+        return max((b - a for a, b in zip(self.keys_s, self.keys_s[1:], strict=False)), default=None)
+
+
+class _Scratch:
+    """A frame sink that keeps nothing."""
+
+    def __init__(self) -> None:
+        self._array: UInt8Array = np.empty((0, 0), np.uint8)
+
+    def slot(self, width_px: int, height_px: int) -> UInt8Array:
+        shape = i420_shape(width_px, height_px)
+        if self._array.shape != shape:
+            self._array = np.empty(shape, np.uint8)
+        return self._array
+
+
+def check_camera(config: Camera, busy: bool) -> tuple[list[Finding], Seen | None]:
+    """Open, look, close. `busy` says that a service with this configuration runs and may hold the camera."""
+    item = f"camera {config.name}"
+    try:
+        camera = make_camera(config)
+    except (UnknownPluginError, ImportError) as error:
+        return [fail(item, f"its plug-in cannot be loaded: {error}")], None
+    try:
+        info = camera.open()
+        frames = _look(camera.read)
+    except CameraError as error:
+        advice = "a service with this state_dir is running and may hold the camera: stop it for the check"
+        return [fail(item, str(error), advice if busy else _advice(config))], None
+    finally:
+        camera.close()
+    if not frames.count:
+        return [fail(item, f"it opened, and in {MEASURE_S:g} s no whole picture came ({frames.bad} damaged)")], None
+    fps = frames.fps or info.fps or 0.0
+    seen = Seen(info.width_px, info.height_px, info.fps or fps)
+    return [ok(item, _described(info, frames)), *_complaints(item, config, info, frames, fps)], seen
+
+
+def _look(read: Callable[[FrameSink], CapturedFrame | None]) -> _Frames:
+    frames, sink = _Frames(), _Scratch()
+    started_s = time.monotonic()
+    try:
+        while frames.count < _MOST_FRAMES:
+            passed_s = time.monotonic() - started_s
+            enough_s = MEASURE_S if frames.gop_s is not None else KEY_FRAME_WAIT_S
+            if passed_s > enough_s:
+                break
+            frame = read(sink)
+            if frame is None:
+                frames.bad += 1
+            else:
+                frames.note(frame)
+    except EndOfMediaError:
+        pass  # a short file
+    return frames
+
+
+def _described(info: CameraInfo, frames: _Frames) -> str:
+    rate = f"{info.fps:g} fps" if info.fps else "frame rate not told"
+    measured = f" (measured {frames.fps:.1f})" if frames.fps else ""
+    if frames.gop_s is None:
+        keys = f"no second key frame in {frames.last_s - frames.first_s:.1f} s"
+    else:
+        keys = "every frame a key frame" if frames.gop_s == 0 else f"a key frame every {frames.gop_s:.1f} s"
+    length = f", {info.frame_count} frames" if info.frame_count else ""
+    size = f"{info.codec} {info.width_px}x{info.height_px}"
+    return f"{size}, {rate}{measured}, {keys}, clock: {frames.clock}{length}"
+
+
+def _complaints(item: str, config: Camera, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:
+    found = []
+    if isinstance(config.source, RtspSource) and (frames.gop_s is None or frames.gop_s > _LONGEST_GOP_S):
+        found.append(
+            warn(
+                item,
+                "its key frames are far apart: after a broken connection there is no picture before the next one",
+                "set the camera's key-frame (I-frame, GOP) interval to 1 s",
+            )
+        )
+    if frames.bad:
+        found.append(warn(item, f"{frames.bad} of {frames.bad + frames.count} frames were damaged", _NETWORK))
+    if info.fps and fps < 0.8 * info.fps:
+        found.append(
+            warn(
+                item, f"it promises {info.fps:g} fps and gives {fps:.1f}", "look at its light (long exposure) and link"
+            )
+        )
+    if fps and config.sampling.rate_hz > 1.05 * fps:
+        found.append(
+            warn(
+                item,
+                f"sampling.rate_hz is {config.sampling.rate_hz:g}, and {fps:.1f} frames a second come: "
+                "every frame is judged, and no more",
+            )
+        )
+    for x, y in config.region_px or ():
+        if x > info.width_px or y > info.height_px:
+            size = f"{info.width_px}x{info.height_px} px"
+            found.append(fail(item, f"the corner [{x:g}, {y:g}] of region_px lies outside of the picture of {size}"))
+    return found + _belt_complaint(item, config, info)
+
+
+def _belt_complaint(item: str, config: Camera, info: CameraInfo) -> list[Finding]:
+    if config.belt is None:
+        return []
+    along_px = info.width_px if config.belt.direction in ("left_to_right", "right_to_left") else info.height_px
+    step_px = config.belt.speed_mm_s / config.belt.mm_per_px / config.sampling.rate_hz
+    if step_px < along_px / 2:
+        return []
+    return [
+        warn(
+            item,
+            f"the belt moves {step_px:.0f} of {along_px} px between two judged frames: parts are seen once, or never",
+            "raise sampling.rate_hz, or look at belt.speed_mm_s and belt.mm_per_px",
+        )
+    ]
+
+
+_NETWORK = "look at the network: cable, switch, packet size, transport: tcp"
+
+
+def _advice(config: Camera) -> str:
+    match config.source.kind:
+        case "rtsp":
+            return _rtsp_advice(config.source)
+        case "usb":
+            return "`v4l2-ctl --list-devices` lists the cameras; the service's user must be in the group video"
+        case "gige":
+            return "`arv-tool-0.8` lists the cameras; host and camera must be in one network"
+    return ""
+
+
+def _rtsp_advice(source: Source) -> str:
+    """What FFmpeg says of a camera that cannot be reached may be anything: whether it listens tells more."""
+    assert isinstance(source, RtspSource)
+    parts = urlsplit(source.url)
+    host, port = parts.hostname or "", parts.port or (322 if parts.scheme == "rtsps" else 554)
+    try:
+        socket.create_connection((host, port), timeout=source.open_timeout_s).close()
+    except OSError as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror
+        return f"nothing listens at {host}:{port} ({reason}): look at the address, the cable and the network"
+    return f"{host}:{port} listens: look at user, password and path (ffplay -rtsp_transport tcp URL shows the same)"

@@ -1,0 +1,205 @@
+"""What the service needs of this computer: memory for frames, room on the disk, free ports."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import mmap
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from stream_inspect.config.models import Config
+from stream_inspect.picture import i420_shape
+from stream_inspect.commands.check.cameras import Seen
+from stream_inspect.commands.check.report import Finding, fail, ok, warn
+from stream_inspect.transport.ring import RingError, slot_count
+
+_ASSUMED = Seen(1920, 1080, 25.0)
+"""Of a camera that could not be opened."""
+_MB = 1024 * 1024
+_CONTAINER_SHM_BYTES = 64 * _MB
+_LEAST_STATE_GB = 0.1
+"""Events must find room whatever the recorder does."""
+
+
+def is_running(config: Config) -> bool:
+    """Whether a service with this state folder is running."""
+    try:
+        with (config.state_dir / ".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def check_ring(config: Config, seen: Sequence[Seen | None], running: bool) -> list[Finding]:
+    """Whether the frames of all cameras fit where they shall lie. `seen` is what each camera delivers."""
+    folder, item = config.transport.ring_dir, "ring"
+    reason = _unmappable(folder)
+    if reason:
+        return [fail(item, f"transport.ring_dir {folder}: {reason}", "set transport.ring_dir to a folder in memory")]
+    needed = 0
+    found = []
+    for camera, found_camera in zip(config.cameras, seen, strict=True):
+        size = found_camera or _ASSUMED
+        transport, fps = config.transport, size.fps or _ASSUMED.fps
+        try:
+            slots = slot_count(transport.ring_s, fps, size.width_px, size.height_px, transport.ring_max_mb)
+        except RingError as error:
+            found.append(fail(item, f"camera {camera.name}: {error}"))
+            continue
+        rows, columns = i420_shape(size.width_px, size.height_px)
+        needed += slots * rows * columns
+        if slots < 0.95 * transport.ring_s * fps:
+            kept = f"transport.ring_max_mb {transport.ring_max_mb} keeps {slots / fps:.1f} s of frames"
+            wanted_mb = math.ceil(transport.ring_s * fps * rows * columns / _MB)
+            found.append(
+                warn(
+                    item,
+                    f"camera {camera.name}: {kept}, not the {transport.ring_s:g} s of ring_s",
+                    f"raise transport.ring_max_mb to {wanted_mb}, or lower ring_s",
+                )
+            )
+    if running:
+        return [ok(item, f"{needed / _MB:.0f} MB in {folder}; the running service has them already"), *found]
+    usage, memory = shutil.disk_usage(folder), psutil.virtual_memory()
+    if usage.free < needed:
+        found.append(
+            fail(
+                item,
+                f"the frames need {needed / _MB:.0f} MB, and {folder} has {usage.free / _MB:.0f} MB",
+                _room(usage.total, needed),
+            )
+        )
+    elif in_memory(folder) and memory.available < 1.2 * needed:
+        found.append(
+            warn(
+                item,
+                f"the frames need {needed / _MB:.0f} MB of memory, and {memory.available / _MB:.0f} MB are free",
+                "lower transport.ring_s",
+            )
+        )
+    else:
+        found.append(ok(item, f"the frames need {needed / _MB:.0f} MB, {folder} has {usage.free / _MB:.0f} MB"))
+    if not in_memory(folder):
+        found.append(
+            warn(item, f"{folder} is on a disk: each frame is written to it", "set transport.ring_dir to a tmpfs")
+        )
+    return found
+
+
+def _room(total_bytes: int, needed_bytes: int) -> str:
+    wanted_mb = -(-needed_bytes * 5 // 4 // _MB // 64) * 64
+    if total_bytes <= _CONTAINER_SHM_BYTES:
+        return (
+            f"this looks like a container's default of 64 MB: start it with --shm-size={wanted_mb}m (Compose: "
+            f"shm_size: {wanted_mb}m; Kubernetes: an emptyDir of medium Memory at /dev/shm), or set "
+            "transport.ring_dir to a tmpfs with room, or lower transport.ring_s"
+        )
+    return "free some of it, lower transport.ring_s, or set transport.ring_dir to a tmpfs with more room"
+
+
+def check_state(config: Config, running: bool) -> list[Finding]:
+    """Whether the state folder can be written and has room."""
+    folder, item = config.state_dir, "state_dir"
+    reason = unwritable(folder)
+    if reason:
+        return [fail(item, f"{folder}: {reason}", "make it, and give it to the service's user")]
+    free_gb = shutil.disk_usage(_there(folder)).free / 1e9
+    found = [ok(item, f"{folder} has {free_gb:.1f} GB free{', a service is running with it' if running else ''}")]
+    if free_gb < _LEAST_STATE_GB:
+        found = [fail(item, f"{folder} has {free_gb * 1000:.0f} MB free: events may find no room", "make room")]
+    elif config.recorder.enabled and free_gb < config.recorder.min_free_gb:
+        text = f"{folder} has {free_gb:.1f} GB free, less than recorder.min_free_gb: nothing will be recorded"
+        found = [warn(item, text, "make room, or lower recorder.min_free_gb")]
+    elif config.recorder.enabled and free_gb < config.recorder.max_size_gb:
+        text = f"recorder.max_size_gb is {config.recorder.max_size_gb:g}, more than the {free_gb:.1f} GB that are free"
+        found.append(warn(item, text, "lower it, so that old clips go before the disk is full"))
+    return found
+
+
+def check_ports(config: Config, running: bool) -> list[Finding]:
+    """Whether the addresses to listen on are free."""
+    servers = [("web", config.web.enabled, config.web.host, config.web.port)]
+    servers += [("metrics", config.metrics.enabled, config.metrics.host, config.metrics.port)]
+    found = []
+    for item, enabled, host, port in servers:
+        if not enabled:
+            continue
+        where = f"{host}:{port}"
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen(1)
+        except OSError as error:
+            if running:
+                found.append(ok(item, f"{where} is in use, by the running service it seems"))
+            else:
+                text = f"cannot listen on {where}: {error.strerror or error}"
+                found.append(
+                    fail(item, text, f"choose another {item}.port (0: any free one), or stop what listens there")
+                )
+            continue
+        found.append(ok(item, f"http://{where} is free" if port else f"http://{host} at any free port"))
+    return found
+
+
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written to a folder (or to where it will be made), or nothing. Leaves nothing behind."""
+    there = _there(folder)
+    if not there.is_dir():
+        return f"{there} is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
+    return ""
+
+
+def in_memory(folder: Path) -> bool:
+    """Whether a folder is a tmpfs."""
+    return _file_system(folder) in ("tmpfs", "ramfs", "hugetlbfs")
+
+
+def _file_system(folder: Path) -> str:
+    """Type of the file system that a folder lies on, as /proc/mounts calls it."""
+    folder = folder.resolve()
+    best, kind = "", ""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, at, mounted, *_ = line.split()
+        if folder.is_relative_to(at.replace("\\040", " ")) and len(at) >= len(best):
+            best, kind = at, mounted
+    return kind
+
+
+def _unmappable(folder: Path) -> str:
+    """Why frames cannot be mapped from a folder, or nothing."""
+    if not folder.is_dir():
+        return "is no folder"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, mmap.PAGESIZE)
+            with mmap.mmap(file.fileno(), mmap.PAGESIZE) as memory:
+                memory[:4] = b"ring"
+                if os.pread(file.fileno(), 4, 0) != b"ring":
+                    return "what is written to mapped memory does not reach the file"
+    except OSError as error:
+        return f"files there cannot be mapped: {error.strerror}"
+    return ""
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))

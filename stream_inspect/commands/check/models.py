@@ -1,0 +1,90 @@
+"""Whether the models are on this computer, whole, and right for what is asked of them; nothing is loaded."""
+
+from __future__ import annotations
+
+import os
+
+from stream_inspect import registry
+from stream_inspect.config.models import Config, Detector, Segmenter
+from stream_inspect.inspect.detect.detector import ModelError
+from stream_inspect.inspect.models import ModelKind, resolve
+from stream_inspect.commands.check.report import Finding, fail, ok, warn
+from stream_inspect.tiny import defaults
+
+
+def check_model(kind: ModelKind, config: Detector | Segmenter) -> list[Finding]:
+    """The files of one model."""
+    if config.kind not in registry.BUILT_IN[kind]:
+        return _plugin(kind, config.kind)
+    try:
+        found = resolve(kind, config.model, config.revision)
+    except ModelError as error:
+        return [fail(kind, str(error))]
+    family = found.config.get("model_type")
+    side_px = found.config.get("vision_config", {}).get("image_size")
+    size = f", sees {side_px}x{side_px} px" if side_px else ""
+    return [ok(kind, f"{config.model}: {family}{size}, {found.size_bytes / 1e6:.0f} MB, {found.model_hash[:12]}")]
+
+
+def check_words(config: Config) -> list[Finding]:
+    """Whether the embedded detector knows the prompts: it was trained on few words."""
+    if config.inspect.detector.model != "tiny":
+        return []
+    groups = (defaults.DEFECT_PROMPTS, defaults.PART_PROMPTS, defaults.MARKING_PROMPTS)
+    known = {word for group in groups for words in group.values() for word in words}
+    known |= {*defaults.ANY_DEFECT_PROMPTS, *defaults.ANY_PART_PROMPTS}
+    strange = [
+        prompt
+        for defect in config.defects
+        for prompt in (*defect.prompts, *defect.counter_prompts)
+        if prompt.lower().strip() not in known
+    ]
+    if not strange:
+        return []
+    return [
+        warn(
+            "detector",
+            f"tiny was not trained on: {', '.join(strange)}. It is for demonstration and tests",
+            "for lines of your own use a full-size model: inspect.detector.model: google/owlv2-base-patch16-ensemble",
+        )
+    ]
+
+
+def check_devices(config: Config) -> list[Finding]:
+    """Whether the workers' GPUs are there. Imports torch where one is asked for, which takes seconds."""
+    found = []
+    for index, worker in enumerate(config.inspect.workers):
+        item, device = f"worker {index}", worker.device
+        if device != "cpu":
+            try:
+                from stream_inspect.inspect.device import choose_device
+
+                device = choose_device(worker.device)
+            except ModelError as error:
+                found.append(fail(item, str(error)))
+                continue
+        found.append(ok(item, f"computes on {device}, {worker.threads} CPU thread{'s'[: worker.threads != 1]}"))
+        if device == "cpu" and config.inspect.detector.precision != "float32":
+            found.append(
+                warn(item, f"{config.inspect.detector.precision} gains nothing on a CPU", "set precision: float32")
+            )
+    threads, cores = sum(worker.threads for worker in config.inspect.workers), len(os.sched_getaffinity(0))
+    if threads > cores:
+        found.append(
+            warn("workers", f"they ask for {threads} CPU threads, and there are {cores} cores", "lower threads")
+        )
+    return found
+
+
+def check_tracker(config: Config) -> list[Finding]:
+    """Whether a tracker of another package can be loaded."""
+    kind = config.track.kind
+    return [] if kind == "auto" or kind in registry.BUILT_IN["tracker"] else _plugin("tracker", kind)
+
+
+def _plugin(kind: registry.Kind, name: str) -> list[Finding]:
+    try:
+        found = registry.load(kind, name)
+    except (registry.UnknownPluginError, ImportError, AttributeError) as error:
+        return [fail(kind, f"the plug-in {name} cannot be loaded: {error}")]
+    return [ok(kind, f"plug-in {name}: {found.__module__}.{found.__qualname__}")]

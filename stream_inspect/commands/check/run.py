@@ -1,0 +1,136 @@
+"""`stream-inspect check`: tries everything that a configuration needs, and says what it found. Changes nothing.
+
+Each item has a time limit, and none keeps the others from being tried.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from stream_inspect.capture.redact import SHORTEST_HIDDEN, redact
+from stream_inspect.config.models import Config, Model
+from stream_inspect.config.secret import HOW, Secret
+from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_camera
+from stream_inspect.commands.check.host import check_ports, check_ring, check_state, is_running
+from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
+from stream_inspect.commands.check.outputs import check_alert
+from stream_inspect.commands.check.report import Finding, Level, Report, fail, ok, warn
+
+__all__ = ["Finding", "Level", "Report", "check"]
+
+AT_ONCE = 8
+"""Items tried at the same time: cameras decode, and there are computers with two cores."""
+LIMIT_S = 15.0
+_MODEL_LIMIT_S = 120.0
+"""Hashing the weights of a large model from a slow disk, or importing torch, may take so long."""
+
+
+@dataclass(slots=True)
+class _Item:
+    """One thing to try, in a thread of its own."""
+
+    name: str
+    run: Callable[[], list[Finding]]
+    limit_s: float = LIMIT_S
+    findings: list[Finding] = field(default_factory=list)
+    """What came of it."""
+
+
+def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) -> Report:
+    """Try everything and report. `found` is told each finding as it comes in."""
+    running = is_running(config)
+    hidden = [secret.get_secret_value() for _, secret in _secrets(config, "")]
+    seen: list[Seen | None] = [None] * len(config.cameras)
+    everything = [_summary(config), *_weak_secrets(config)]
+    for finding in everything:
+        found(finding)
+
+    def tell(findings: list[Finding]) -> None:
+        for finding in findings:
+            # Whatever a library or a plug-in says of a failure, it says it without our passwords.
+            finding = replace(finding, text=redact(finding.text, hidden))
+            everything.append(finding)
+            found(finding)
+
+    def camera(index: int) -> Callable[[], list[Finding]]:
+        def run() -> list[Finding]:
+            findings, seen[index] = check_camera(config.cameras[index], running)
+            return findings
+
+        return run
+
+    items = [
+        _Item(f"camera {each.name}", camera(index), _camera_limit_s(each.source))
+        for index, each in enumerate(config.cameras)
+    ]
+    items.append(_Item("detector", lambda: check_model("detector", config.inspect.detector), _MODEL_LIMIT_S))
+    if (segmenter := config.inspect.segmenter) is not None:
+        items.append(_Item("segmenter", lambda: check_model("segmenter", segmenter), _MODEL_LIMIT_S))
+    items.append(_Item("detector", lambda: check_words(config)))
+    items.append(_Item("workers", lambda: check_devices(config), _MODEL_LIMIT_S))
+    items.append(_Item("tracker", lambda: check_tracker(config)))
+    items += [_Item(f"alert {each.name}", lambda each=each: check_alert(each)) for each in config.alerts]  # type: ignore[misc]
+    items.append(_Item("state_dir", lambda: check_state(config, running)))
+    items.append(_Item("ports", lambda: check_ports(config, running)))
+    _run(items, tell)
+    # The cameras' sizes decide what the ring needs.
+    _run([_Item("ring", lambda: check_ring(config, seen, running))], tell)
+    return Report(tuple(everything))
+
+
+def _run(items: Sequence[_Item], tell: Callable[[list[Finding]], None]) -> None:
+    for begin in range(0, len(items), AT_ONCE):
+        group = items[begin : begin + AT_ONCE]
+        threads = []
+        for item in group:
+            thread = threading.Thread(target=_try, args=(item,), name=f"check {item.name}", daemon=True)
+            thread.start()
+            threads.append(thread)
+        started_s = time.monotonic()
+        for item, thread in zip(group, threads, strict=True):
+            thread.join(max(0.0, started_s + item.limit_s - time.monotonic()))
+            # One that hangs is left to itself: a call into a driver cannot be ended from outside.
+            tell([fail(item.name, f"no answer within {item.limit_s:g} s")] if thread.is_alive() else item.findings)
+
+
+def _try(item: _Item) -> None:
+    try:
+        item.findings = item.run()
+    except Exception as error:  # whatever a plug-in or a driver comes up with: the others are still tried
+        item.findings = [fail(item.name, f"failed: {type(error).__name__}: {error}")]
+
+
+def _camera_limit_s(source: Model) -> float:
+    return LIMIT_S + KEY_FRAME_WAIT_S + float(getattr(source, "open_timeout_s", 0.0))
+
+
+def _summary(config: Config) -> Finding:
+    parts = ((config.cameras, "camera"), (config.defects, "defect"), (config.alerts, "alert"))
+    counts = [f"{len(items)} {word}{'s' if len(items) != 1 else ''}" for items, word in parts]
+    return ok("configuration", f"line {config.line}: {', '.join(counts)}")
+
+
+def _weak_secrets(config: Config) -> Iterator[Finding]:
+    for key, secret in _secrets(config, ""):
+        if len(secret.get_secret_value()) < SHORTEST_HIDDEN:
+            text = f"{key} has fewer than {SHORTEST_HIDDEN} characters: too short to be safe, or hidden in messages"
+            yield warn("configuration", text, "take a longer one")
+        if secret.origin is None:
+            yield warn("configuration", f"{key} is written out in the file", f"{HOW} there, and change the secret")
+
+
+def _secrets(value: object, key: str) -> Iterator[tuple[str, Secret]]:
+    if isinstance(value, Secret):
+        yield key, value
+    elif isinstance(value, Model):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name), f"{key}.{name}".removeprefix("."))
+    elif isinstance(value, dict):
+        for name, below in value.items():
+            yield from _secrets(below, f"{key}.{name}")
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from _secrets(below, f"{key}.{getattr(below, 'name', index)}")

@@ -1,0 +1,253 @@
+"""`stream-inspect demo`: the whole service on the synthetic line, and how well it did against exact truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+import webbrowser
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stream_inspect.capture.synthetic import make_line
+from stream_inspect.config.builtin import builtin_config
+from stream_inspect.config.load import load
+from stream_inspect.config.models import Config, SyntheticSource
+from stream_inspect.errors import StreamInspectError, UsageError
+from stream_inspect.messages import EventState
+from stream_inspect.service.build import events_database
+from stream_inspect.service.health import account
+from stream_inspect.service.supervisor import Supervisor
+from stream_inspect.service.run_dir import LOCK, held_state
+from stream_inspect.commands.demo.truth import DefectScore, Lives
+from stream_inspect.service.serve import serve
+from stream_inspect.store.events import EventStore
+from stream_inspect.transport.ledger import Totals
+
+SUMMARY = "summary.json"
+_MARKER = ".demo"
+"""Says that a folder is a demo's, and may be emptied by the next one."""
+
+
+class DemoError(StreamInspectError):
+    """The demo cannot start. The text says what to do."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the demo shows while it runs."""
+
+    elapsed_s: float = 0.0
+    seconds: float | None = None
+    totals: Totals | None = None
+    captured_fps: float = 0.0
+    judged_fps: float = 0.0
+    starting: bool = True
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Frame rates from the first captured frame on, and the peak of memory."""
+
+    first_mono_s: float | None = None
+    last_mono_s: float = 0.0
+    peak_pss_bytes: int = 0
+    _next_memory_s: float = 0.0
+
+    def note(self, supervisor: Supervisor, captured: int) -> None:
+        now_s = time.monotonic()
+        if captured and self.first_mono_s is None:
+            self.first_mono_s = now_s
+        self.last_mono_s = now_s
+        if now_s >= self._next_memory_s:
+            self._next_memory_s = now_s + 2.0
+            self.peak_pss_bytes = max(self.peak_pss_bytes, supervisor.memory_pss_bytes())
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.last_mono_s - self.first_mono_s if self.first_mono_s is not None else 0.0
+
+
+def demo(
+    out: Path,
+    *,
+    seconds: float | None,
+    seed: int | None = None,
+    browser: bool = True,
+    overrides: tuple[str, ...] = (),
+    show: Callable[[Progress], None] = lambda _: None,
+    started: Callable[[str | None], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Run the demo in the folder `out` until `seconds` after its first frame (None: until interrupted).
+
+    Writes and returns the summary. `started` is told the live page's address. Raises `DemoError`, `UsageError` and
+    what `serve` raises.
+    """
+    path = builtin_config("demo")
+    config, all_overrides = demo_config(path, out, seed, overrides)
+    _make_room(out)  # only now: a mistyped option must not cost the last results
+    page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
+
+    pace = _Pace()
+    lives = {camera.name: Lives() for camera in config.cameras}
+    opened = False
+
+    def until(supervisor: Supervisor) -> bool:
+        nonlocal opened
+        totals = _sum(supervisor.totals.values())
+        pace.note(supervisor, totals.captured)
+        _note_lives(supervisor, lives)
+        if totals.captured and not opened:
+            opened = True
+            started(page)
+            if page and browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+                webbrowser.open(page)
+        elapsed_s = pace.elapsed_s
+        show(
+            Progress(
+                elapsed_s=elapsed_s,
+                seconds=seconds,
+                totals=totals,
+                captured_fps=totals.captured / elapsed_s if elapsed_s else 0.0,
+                judged_fps=totals.judged / elapsed_s if elapsed_s else 0.0,
+                starting=not opened,
+            )
+        )
+        return seconds is not None and elapsed_s >= seconds
+
+    supervisor = serve(config, config_path=path, overrides=all_overrides, until=until)
+    _note_lives(supervisor, lives)
+    summary = _summary(config, supervisor, pace, lives)
+    text = json.dumps(summary, indent=2) + "\n"
+    (out / SUMMARY).write_text(text)
+    return summary
+
+
+def _note_lives(supervisor: Supervisor, lives: dict[str, Lives]) -> None:
+    """A camera's process that was killed begins the line anew: how many frames was each of its lives?"""
+    for child in supervisor.children:
+        if child.row.stage == "capture" and (totals := supervisor.totals.get(child.row.unit)):
+            lives[child.row.unit].note(child.owner, totals.captured, time.monotonic_ns())
+
+
+def demo_config(path: Path, out: Path, seed: int | None, overrides: tuple[str, ...]) -> tuple[Config, tuple[str, ...]]:
+    """The demo's configuration, and all the overrides that make it so. The live page's port in it is never 0.
+
+    Raises `ConfigError`.
+    """
+    fixed = (
+        "log.level=warning",
+        "log.format=text",
+        f"state_dir={json.dumps(str(out.resolve()))}",
+        f"metrics.port={_free_port(9108)}",
+        f"web.port={_free_port(8080)}",
+    )
+    seeded = (f"cameras[0].source.seed={seed}",) if seed is not None else ()
+    everything = (*fixed, *seeded, *overrides)
+    config = load(path, everything)
+    if config.web.port == 0:  # its address is to be told before it listens
+        everything = (*everything, f"web.port={_free_port(0)}")
+        config = load(path, everything)
+    return config, everything
+
+
+def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[str, Lives]) -> dict[str, Any]:
+    totals = _sum(supervisor.totals.values())
+    store = EventStore(events_database(config))
+    events = [event for _, event in store.after(0, limit=1_000_000)]
+    latencies_s = [latency for output in config.alerts for latency in store.latencies_s(output.name)]
+    store.close()
+    confirmed = [event for event in events if event.kind == "defect" and event.state is EventState.CONFIRMED]
+    score, sessions = DefectScore(), 0
+    for camera in config.cameras:
+        if isinstance(camera.source, SyntheticSource):
+            mine = [event for event in confirmed if event.camera == camera.name]
+            score += lives[camera.name].score(make_line(camera.source, camera.belt), mine)
+            sessions += lives[camera.name].sessions
+    elapsed_s = pace.elapsed_s or 1e-9
+    return {
+        "frames": account(totals),
+        "defects": {
+            "truth": score.truth,
+            "found": score.found,
+            "missed": score.missed,
+            "false": score.false,
+            "recall": round(score.recall, 4),
+            "precision": round(score.precision, 4),
+            "sessions": sessions,
+        },
+        "latency_ms": {"capture_to_alert": _percentiles_ms(latencies_s)},
+        "fps": {"captured": round(totals.captured / elapsed_s, 2), "judged": round(totals.judged / elapsed_s, 2)},
+        "memory_pss_mb": round(pace.peak_pss_bytes / 1e6),
+        "restarts": sum(child.restarts for child in supervisor.children),
+    }
+
+
+def _percentiles_ms(values_s: list[float]) -> dict[str, float | None]:
+    if not values_s:
+        return {"p50": None, "p95": None, "p99": None}
+    return {f"p{q}": round(float(np.percentile(values_s, q)) * 1e3, 1) for q in (50, 95, 99)}
+
+
+def _sum(all_totals: Iterable[Totals]) -> Totals:
+    """The ledgers of all cameras added up."""
+    everything = list(all_totals)
+    dropped: Counter[tuple[str, str]] = Counter()
+    for totals in everything:
+        dropped.update(totals.dropped)
+    return Totals(
+        captured=sum(totals.captured for totals in everything),
+        judged=sum(totals.judged for totals in everything),
+        not_due=sum(totals.not_due for totals in everything),
+        dropped=dict(dropped),
+        in_flight=sum(totals.in_flight for totals in everything),
+        residual=sum(abs(totals.residual) for totals in everything),
+    )
+
+
+def _make_room(out: Path) -> None:
+    """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        marker = out / _MARKER
+        foreign = [] if marker.exists() else sorted(path.name for path in out.iterdir() if path.name != LOCK)
+        if not foreign:
+            _empty(out)
+    except OSError as error:
+        what = f"{error.filename or out} cannot be made, read or replaced ({error.strerror})"
+        raise UsageError(f"{what}: name another folder with --out") from None
+    if foreign:
+        some = ", ".join(foreign[:3])
+        raise UsageError(f"{out} is no demo's folder (it holds {some}): name an empty or a new one with --out")
+
+
+def _empty(out: Path) -> None:
+    with held_state(out):  # nobody runs there: also a demo does not take another one's files away
+        (out / _MARKER).touch()
+        for path in out.iterdir():
+            if path.name in (LOCK, _MARKER):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _free_port(preferred: int) -> int:
+    """This port where it is free, else any free one."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise DemoError("no free TCP port on 127.0.0.1")

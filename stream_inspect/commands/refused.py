@@ -1,0 +1,43 @@
+"""What the outputs have refused for good: read from the event log, also while the service runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from stream_inspect.config.models import Config
+from stream_inspect.errors import UsageError
+from stream_inspect.service.build import events_database
+from stream_inspect.store.events import EventStore, UnreadableEventError, event_json
+
+
+def refused(config: Config, *, as_json: bool) -> Iterator[str]:
+    """A line for each event that a configured output will never take, oldest first: when, which and why.
+
+    As JSON each line is the event itself, as it would have been sent. Nothing is changed. Raises `UsageError` where
+    there is no event log, `StoreError` where it cannot be read.
+    """
+    path = events_database(config)
+    if not path.exists():
+        raise UsageError(f"there is no event log {path}: has the service run with this state_dir?")
+    store = EventStore(path)
+    try:
+        for output in config.alerts:
+            for letter in store.dead_letters(output.name):
+                if as_json:
+                    yield from _event(store, letter.position)
+                else:
+                    at = datetime.fromtimestamp(letter.utc_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                    yield f"{at}  {output.name}  {letter.key}  {letter.reason}"
+    finally:
+        store.close()
+
+
+def _event(store: EventStore, position: int) -> Iterator[str]:
+    """The event at this position; one that this version cannot read cannot be sent again either."""
+    try:
+        for found, event in store.after(position - 1, limit=1):
+            if found == position:
+                yield event_json(event).decode()
+    except UnreadableEventError:
+        return

@@ -1,0 +1,116 @@
+"""Who judges in a replay: the models, on the frames that the sampler picks, or detections recorded before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from stream_inspect.capture.sampler import Sampler
+from stream_inspect.config.models import Config
+from stream_inspect.inspect.detect.detector import OutOfMemoryError
+from stream_inspect.messages import FrameHeader, Inspection
+from stream_inspect.picture import Picture
+from stream_inspect.commands.replay.frames import RecordedFrames
+
+
+class Judge(Protocol):
+    """Says which frames are due, and what is in them."""
+
+    batch: int
+    model_hash: str
+    prompts_hash: str
+    not_configured: list[str]
+
+    def open(self) -> None: ...
+
+    def is_due(self, header: FrameHeader) -> bool: ...
+
+    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Inspection]: ...
+
+    def end(self, frame_count: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ModelJudge:
+    """The models, on the frames that the sampler picks."""
+
+    def __init__(self, config: Config) -> None:
+        # Here and not above: the engine brings torch along, which a replay of recorded detections does without.
+        from stream_inspect.inspect.engine import CameraSettings, build_engine
+
+        camera = config.cameras[0]
+        self._defects = config.defects
+        self._settings = CameraSettings.of(camera)
+        self._sampler = Sampler(camera.sampling.rate_hz)
+        self._most = config.inspect.batch_max_frames
+        self._engine = build_engine(config.inspect, config.inspect.workers[0])
+        self.batch = 1
+        self.model_hash = self._engine.model_hash
+        self.prompts_hash = ""
+        self.not_configured: list[str] = []
+
+    def open(self) -> None:
+        self._engine.open()
+        self._engine.look_for(self._defects)
+        self.prompts_hash = self._engine.prompts_hash
+        self.batch = min(self._most, self._engine.useful_batch)
+
+    def is_due(self, header: FrameHeader) -> bool:
+        return self._sampler.due(header.id.pts_s)
+
+    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Inspection]:
+        inspections: list[Inspection] = []
+        while len(inspections) < len(frames):
+            part = frames[len(inspections) :][: self.batch]
+            try:
+                found = self._engine.judge([picture.to_rgb() for _, picture in part], [self._settings] * len(part))
+            except OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self.batch = len(part) // 2
+                continue
+            inspections += [
+                Inspection(
+                    frame=header,
+                    detections=detections,
+                    model_hash=self.model_hash,
+                    prompts_hash=self.prompts_hash,
+                    judged_mono_ns=header.capture_mono_ns,
+                )
+                for (header, _), detections in zip(part, found, strict=True)
+            ]
+        return inspections
+
+    def end(self, frame_count: int) -> None:
+        """All that was due has been judged."""
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class RecordedJudge:
+    """Detections made before, on the frames that they name."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self._recorded = RecordedFrames(path, config.cameras[0], config.defects)
+        self.batch = 1
+        self.model_hash = self._recorded.model_hash
+        self.prompts_hash = self._recorded.prompts_hash
+        self.not_configured = self._recorded.not_configured
+
+    def open(self) -> None:
+        """The file is read and checked already."""
+
+    def is_due(self, header: FrameHeader) -> bool:
+        return self._recorded.is_due(header)
+
+    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Inspection]:
+        return [self._recorded.take(header) for header, _ in frames]
+
+    def end(self, frame_count: int) -> None:
+        self._recorded.end(frame_count)
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,1 +1,0 @@
-"""What `stream-inspect check` tries: one file for each thing that a configuration needs."""

@@ -1,0 +1,168 @@
+"""The one /metrics of a run, and /healthz, served by the supervisor so that they outlive every stage."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+from stream_inspect.config.models import Metrics as MetricsConfig
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.service.supervisor import Supervisor
+from stream_inspect.transport.ledger import Totals
+
+_P = "stream_inspect_"
+STUCK_AFTER_S = 60.0
+"""A camera without a captured or a judged frame for this long is stuck: full-size models on a CPU take half of it."""
+
+
+class HealthError(StreamInspectError):
+    """The address cannot be listened on. The text says what to set."""
+
+
+class SupervisorCollector(Collector):
+    """The ledger, the restarts and the heartbeats as Prometheus metrics."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def collect(self) -> Iterator[Metric]:
+        captured = CounterMetricFamily(_P + "frames_captured", "Frames captured.", labels=["camera"])
+        judged = CounterMetricFamily(_P + "frames_judged", "Frames that went through the detector.", labels=["camera"])
+        not_due = CounterMetricFamily(_P + "frames_not_due", "Frames the sampler did not ask for.", labels=["camera"])
+        dropped = CounterMetricFamily(
+            _P + "frames_dropped", "Due frames not judged.", labels=["camera", "stage", "cause"]
+        )
+        in_flight = GaugeMetricFamily(_P + "frames_in_flight", "Frames on their way.", labels=["camera"])
+        residual = GaugeMetricFamily(
+            _P + "frames_residual", "captured - judged - not_due - dropped - in_flight: zero.", labels=["camera"]
+        )
+        for camera, totals in self._supervisor.totals.items():
+            captured.add_metric([camera], totals.captured)
+            judged.add_metric([camera], totals.judged)
+            not_due.add_metric([camera], totals.not_due)
+            for (stage, cause), count in totals.dropped.items():
+                dropped.add_metric([camera, stage, cause], count)
+            in_flight.add_metric([camera], totals.in_flight)
+            residual.add_metric([camera], totals.residual)
+        yield from (captured, judged, not_due, dropped, in_flight, residual)
+
+        restarts = CounterMetricFamily(
+            _P + "process_restarts", "Times a process was started again.", labels=["process"]
+        )
+        up = GaugeMetricFamily(_P + "process_up", "1 while the process runs.", labels=["process"])
+        silence = GaugeMetricFamily(_P + "process_silence_seconds", "Since the last heartbeat.", labels=["process"])
+        for child in self._supervisor.children:
+            restarts.add_metric([child.row.name], child.restarts)
+            up.add_metric([child.row.name], child.running)
+            silence.add_metric([child.row.name], self._supervisor.silence_s(child))
+        yield from (restarts, up, silence)
+
+
+def account(totals: Totals) -> dict[str, Any]:
+    """captured = judged + not_due + dropped + in_flight + residual, as documents and logs show it."""
+    return {
+        "captured": totals.captured,
+        "judged": totals.judged,
+        "not_due": totals.not_due,
+        "dropped": {f"{stage}.{cause}": count for (stage, cause), count in sorted(totals.dropped.items())},
+        "in_flight": totals.in_flight,
+        "residual": totals.residual,
+    }
+
+
+def health(supervisor: Supervisor) -> dict[str, Any]:
+    """What /healthz says: `ok` when every process runs, every camera is judged, and the ledger closes."""
+    processes = {
+        child.row.name: {
+            "running": child.running,
+            "restarts": child.restarts,
+            "silence_s": round(supervisor.silence_s(child), 3),
+        }
+        for child in supervisor.children
+    }
+    ended = {child.row.unit for child in supervisor.children if child.ended}
+    stuck = []
+    frames = {}
+    for camera, totals in supervisor.totals.items():
+        captured_age_s, judged_age_s = supervisor.ages_s(camera)
+        if camera not in ended and max(captured_age_s, judged_age_s) > STUCK_AFTER_S:
+            stuck.append(camera)
+        frames[camera] = {
+            **account(totals),
+            "captured_age_s": round(captured_age_s, 3),
+            "judged_age_s": round(judged_age_s, 3),
+            "ended": camera in ended,
+        }
+    closes = all(totals.residual == 0 for totals in supervisor.totals.values())
+    ok = supervisor.all_running and closes and not stuck
+    return {"status": "ok" if ok else "degraded", "stuck": stuck, "processes": processes, "frames": frames}
+
+
+class HealthServer:
+    """Serves /metrics and /healthz from a thread until closed. `port` is the actual one."""
+
+    def __init__(self, supervisor: Supervisor, config: MetricsConfig, metrics_dir: str) -> None:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=metrics_dir)  # type: ignore[no-untyped-call]
+        registry.register(SupervisorCollector(supervisor))
+        metrics_app = make_wsgi_app(registry)
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            path = environ.get("PATH_INFO", "")
+            if path == "/metrics":
+                metrics: Iterable[bytes] = metrics_app(environ, start_response)
+                return metrics
+            if path == "/healthz":
+                document = health(supervisor)
+                status = "200 OK" if document["status"] == "ok" else "503 Service Unavailable"
+                start_response(status, [("Content-Type", "application/json")])
+                return [json.dumps(document, indent=1).encode()]
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"there are /metrics and /healthz\n"]
+
+        try:
+            self._server = make_server(
+                config.host, config.port, app, server_class=_Server, handler_class=_SilentHandler
+            )
+        except OSError as error:
+            raise HealthError(
+                f"cannot listen on {config.host}:{config.port} ({error.strerror}): set metrics.port (0: any free one)"
+            ) from error
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=2)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away or says nothing is no traceback in our log."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class _SilentHandler(WSGIRequestHandler):
+    timeout = 10.0  # a connection that asks nothing would keep its thread for ever
+    log_message: Callable[..., None] = lambda *_: None

@@ -1,0 +1,161 @@
+"""The main function of every stage's process: `python -m stream_inspect.service.process`, started by the supervisor.
+
+Its arguments are the supervisor's pid and, for whoever reads `ps`, the row. What it needs comes as one JSON document on
+stdin (the configuration holds secrets: they go into no file and no argument). SIGTERM stops it in good order; SIGINT is
+the supervisor's business; when the supervisor dies, the kernel kills it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_inspect import log
+from stream_inspect.config.load import dump, parse_dump
+from stream_inspect.config.models import Config
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.service.heartbeats import Board, ProcessState
+from stream_inspect.service.build import BUILDERS, Site
+from stream_inspect.service.plan import plan
+from stream_inspect.service.stage import run_stage
+from stream_inspect.transport.zmq import ZmqChannels
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the supervisor tells a process."""
+
+    row: str
+    owner: int
+    failures_in_a_row: int
+    run_dir: Path
+    config: Config
+    config_path: Path | None
+    overrides: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """The document for stdin. It holds secrets."""
+        return json.dumps(
+            {
+                "row": self.row,
+                "owner": self.owner,
+                "failures_in_a_row": self.failures_in_a_row,
+                "run_dir": str(self.run_dir),
+                "config": dump(self.config),
+                "config_path": str(self.config_path) if self.config_path else None,
+                "overrides": self.overrides,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Orders:
+        document = json.loads(text)
+        return cls(
+            row=document["row"],
+            owner=document["owner"],
+            failures_in_a_row=document["failures_in_a_row"],
+            run_dir=Path(document["run_dir"]),
+            config=parse_dump(document["config"]),
+            config_path=Path(document["config_path"]) if document["config_path"] else None,
+            overrides=tuple(document["overrides"]),
+        )
+
+
+FAILURES_LOGGED = 3
+"""Failures in a row that are logged: a process that cannot start would otherwise fill the log with one line."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class StopSignal:
+    """SIGTERM: stop in good order once there is something to put in order, and before that at once."""
+
+    def __init__(self) -> None:
+        self.in_good_order = False
+        self._asked = False  # no threading.Event: a second signal within its lock would wait there for ever
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self._asked = True
+        if not self.in_good_order:
+            os._exit(0)  # a model that is being loaded takes no heed of a flag
+
+    def is_set(self) -> bool:
+        """Whether it came."""
+        return self._asked
+
+
+def _die_with_parent(parent: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def _take_orders() -> Orders:
+    """Read them from stdin, and let go of it: what a stage starts must not inherit a file that holds secrets."""
+    orders = Orders.from_json(sys.stdin.read())
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.close(nothing)
+    return orders
+
+
+def main() -> int:
+    """Run one row of the plan until told to stop."""
+    _die_with_parent(int(sys.argv[1]))
+    stopping = StopSignal()
+    orders = _take_orders()
+
+    log.configure(orders.config.log.level, orders.config.log.format)
+    logger = log.get_logger(orders.row)
+    the_plan = plan(orders.config)
+    row = the_plan.row(orders.row)
+    row_index = the_plan.rows.index(row)
+    os.nice(row.nice)
+    board = Board(orders.run_dir / "board", len(the_plan.rows))
+    site = Site(orders.config, orders.config_path, orders.overrides, orders.run_dir, orders.owner)
+
+    def ready() -> None:
+        stopping.in_good_order = True
+        board.set_state(row_index, ProcessState.RUNNING)
+
+    def beat() -> None:
+        board.beat(row_index)
+        if getattr(stage, "ended", False):
+            board.set_state(row_index, ProcessState.ENDED)
+
+    try:
+        stage = BUILDERS[row.stage](site, row)
+        run_stage(
+            row.name,
+            stage,
+            ZmqChannels(orders.run_dir, row.name, the_plan.writers()),
+            row.reads,
+            ready=ready,
+            beat=beat,
+            stopping=stopping.is_set,
+        )
+    except StreamInspectError as error:
+        if orders.failures_in_a_row < FAILURES_LOGGED:
+            logger.error("stage failed", error=str(error))
+        return 1
+    except Exception:
+        if orders.failures_in_a_row < FAILURES_LOGGED:
+            logger.exception("stage failed")
+        return 1
+    board.set_state(row_index, ProcessState.STOPPED)
+    return 0
+
+
+if __name__ == "__main__":
+    # Interpreter shutdown would join library threads that may hang (a camera's read, torch's pools): everything that
+    # matters was closed in `run_stage`.
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,100 @@
+"""One run of the service on this host: folder, supervisor, metrics, signals. Readable on one screen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from stream_inspect import log
+from stream_inspect.config.models import Config
+from stream_inspect.service.build import events_database
+from stream_inspect.service.health import HealthServer, account
+from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
+from stream_inspect.service.run_dir import RunDir, RunDirError
+from stream_inspect.store.events import EventStore
+
+
+class Interrupts:
+    """Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, the second means now.
+
+    But for a closed terminal's: its shell and the kernel send one each.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        # No threading.Event: the signal may find the main thread inside its lock, and would wait there for ever.
+        if self.stopping and number != signal.SIGHUP:
+            raise KeyboardInterrupt
+        self.stopping = True
+
+    @contextmanager
+    def installed(self) -> Iterator[Interrupts]:
+        """Handle the signals while inside, and put the old handlers back."""
+        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(
+    config: Config,
+    *,
+    config_path: Path | None = None,
+    overrides: tuple[str, ...] = (),
+    until: Callable[[Supervisor], bool] = lambda _: False,
+) -> Supervisor:
+    """Run until interrupted, or until `until(supervisor)`, which is asked every 0.1 s.
+
+    Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` when it
+    cannot start, and KeyboardInterrupt after a second Ctrl-C, when everything has been killed.
+    """
+    logger = log.get_logger("service")
+    with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
+        store = EventStore(events_database(config))  # made, or refused, before anything depends on it
+        store.register_outputs([alert.name for alert in config.alerts])  # from here on they are owed every event
+        store.close()
+        try:
+            supervisor = Supervisor(config, run_dir, config_path=config_path, overrides=overrides)
+        except OSError as error:  # the ledger and the board take their memory at once
+            raise RunDirError(f"no room in transport.ring_dir {config.transport.ring_dir}: {error.strerror}") from error
+        server = HealthServer(supervisor, config.metrics, str(run_dir.metrics)) if config.metrics.enabled else None
+        logger.info(
+            "starting",
+            line=config.line,
+            cameras=[camera.name for camera in config.cameras],
+            pid=os.getpid(),
+            metrics=f"http://{config.metrics.host}:{server.port}/metrics" if server else None,
+        )
+        try:
+            supervisor.start()
+            while not interrupts.stopping:
+                supervisor.watch()
+                if until(supervisor):
+                    break
+                if supervisor.all_ended:
+                    logger.info("every camera has come to its end")
+                    break
+                time.sleep(WATCH_EVERY_S)
+            logger.info("stopping")
+            started_s = time.monotonic()
+            supervisor.stop()
+            logger.info("stopped", after_s=round(time.monotonic() - started_s, 1))
+            for camera, totals in supervisor.totals.items():
+                logger.info("frames of this run", camera=camera, **account(totals))
+        except KeyboardInterrupt:
+            logger.warning("stopping now")
+            raise
+        finally:
+            supervisor.kill()
+            if server:
+                server.close()
+    return supervisor

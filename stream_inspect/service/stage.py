@@ -1,0 +1,105 @@
+"""The stage contract, and the one loop that runs every stage.
+
+A stage is a plain object. It owns no socket and no signal; `run_stage` does the loop, heartbeat, metrics and stop, so
+the same object runs in a test, in a local process, or in a Ray actor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from stream_inspect import metrics
+from stream_inspect.log import get_logger
+from stream_inspect.messages import AnyMessage, Output
+from stream_inspect.transport.channel import Channels
+from stream_inspect.transport.envelope import MessageTooLargeError
+
+TICK_S = 0.05
+"""A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
+
+DRAIN_S = 0.2
+"""How long a stopping stage goes on with what is already in its mailbox."""
+
+
+class Stage(Protocol):
+    """One step of the line."""
+
+    wake_fd: int | None
+    """A file descriptor that becomes readable when `tick` has something to do (capture's reader), or None."""
+
+    def open(self) -> None:
+        """Get ready: files, models, connections. Raises to be restarted with back-off."""
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        """Handle what arrived, oldest first."""
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        """Called after every batch and at least every `TICK_S`: time-outs, housekeeping, and what a source produces."""
+
+    def undelivered(self, output: Output) -> None:
+        """This output found its mailbox full and was not sent: account for it."""
+
+    def close(self) -> None:
+        """Let go of everything. Never raises."""
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """A stage that still holds something when its input has ended."""
+
+    def finish(self) -> Iterable[Output]:
+        """What is left, called once after the last batch of a stage that stops in good order."""
+
+
+def run_stage(
+    name: str,
+    stage: Stage,
+    channels: Channels,
+    subscriptions: Iterable[tuple[str, str]],
+    *,
+    ready: Callable[[], None],
+    beat: Callable[[], None],
+    stopping: Callable[[], bool],
+) -> None:
+    """Open the stage, run it until `stopping()`, work off what is in its mailbox, close it.
+
+    `subscriptions` are (topic, key); `ready` is called once the stage is open, `beat` in every turn. What the stage
+    raises goes to the caller, after everything has been closed.
+    """
+
+    def send(outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            try:
+                sent = channels.send(output.topic, output.message, output.key)
+            except MessageTooLargeError as error:  # to try again would not help
+                metrics.MALFORMED.labels(output.topic).inc()
+                logger.error("message dropped", error=str(error))
+                continue
+            if not sent:
+                metrics.UNDELIVERED.labels(output.topic).inc()
+                stage.undelivered(output)
+
+    logger = get_logger(name)
+    depth = metrics.QUEUE_DEPTH.labels(name)
+    try:
+        for topic, key in subscriptions:
+            channels.subscribe(topic, key)
+        stage.open()
+        ready()
+        while not stopping():
+            batch = channels.receive(TICK_S, stage.wake_fd)
+            beat()
+            depth.set(len(batch))
+            if batch:
+                send(stage.process(batch))
+            send(stage.tick(time.monotonic_ns()))
+        drain_until = time.monotonic() + DRAIN_S
+        while time.monotonic() < drain_until and (batch := channels.receive(0.0)):
+            send(stage.process(batch))
+        if isinstance(stage, Finishing):
+            send(stage.finish())
+    finally:
+        stage.close()
+        channels.close()

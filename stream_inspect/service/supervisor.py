@@ -1,0 +1,291 @@
+"""The local supervisor: starts the rows of the plan, watches and restarts them, stops them in reverse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from stream_inspect import log
+from stream_inspect.config.models import Config
+from stream_inspect.service.heartbeats import Board, ProcessState
+from stream_inspect.service.process_down import DownReport
+from stream_inspect.service.plan import Row, plan
+from stream_inspect.service.process import FAILURES_LOGGED, Orders
+from stream_inspect.service.run_dir import RunDir
+from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
+from stream_inspect.transport.zmq import ZmqChannels
+
+WATCH_EVERY_S = 0.1
+STOP_SHARE_S = {"capture": 0.5, "inspect": 0.8, "track": 0.4, "sinks": 0.8}
+"""How long each group of rows may take to stop in good order; what still runs then is killed. 2.5 s in all."""
+KILLED_WITHIN_S = 2.0
+"""A killed process has ended long before, also on a crowded machine, unless it is stuck in the kernel."""
+CAMERAS_WAIT_S = 30.0
+"""Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
+_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_STEADY_AFTER_S = 20.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """When a camera last delivered a frame, and when one of its frames was last judged."""
+
+    captured_mono_s: float
+    judged_mono_s: float = 0.0
+    _captured: int = 0
+    _judged: int = 0
+
+    def note(self, totals: Totals, now_s: float) -> None:
+        """Compare with the last look."""
+        if totals.captured != self._captured:
+            self._captured, self.captured_mono_s = totals.captured, now_s
+        if totals.judged != self._judged or not self.judged_mono_s:
+            self._judged, self.judged_mono_s = totals.judged, now_s
+
+
+def _group(row: Row) -> str:
+    """The group that this row stops with."""
+    return "sinks" if row.sink else row.stage
+
+
+@dataclass(slots=True)
+class Child:
+    """The process of one row, through all its lives."""
+
+    row: Row
+    index: int
+    process: subprocess.Popen[bytes] | None = None
+    owner: int = 0
+    started_mono_s: float = 0.0
+    start_at_mono_s: float = 0.0
+    died_mono_s: float = 0.0
+    failures_in_a_row: int = 0
+    restarts: int = 0
+    running: bool = False
+    ended: bool = False
+    """Its finite source has been read to the end."""
+    killed_as_hung: bool = False
+
+
+class Supervisor:
+    """Runs a plan on this host: `start`, then `watch` every `WATCH_EVERY_S`, then `stop`.
+
+    It owns the ledger and the board, so that counters survive the death of any process but its own.
+    """
+
+    def __init__(
+        self, config: Config, run_dir: RunDir, *, config_path: Path | None = None, overrides: tuple[str, ...] = ()
+    ) -> None:
+        self.plan = plan(config)
+        self.children = [Child(row, index) for index, row in enumerate(self.plan.rows)]
+        self.totals: dict[str, Totals] = {}
+        self._config, self._config_path, self._overrides, self._run_dir = config, config_path, overrides, run_dir
+        self._log = log.get_logger("supervisor")
+        self._board = Board(run_dir.board, len(self.plan.rows), create=True)
+        self._ledger = LedgerKeeper(Ledger.create(run_dir.ledger, [camera.name for camera in config.cameras]))
+        self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}))
+        self._progress: dict[str, Progress] = {}
+        self._last_owner = 0
+        self._cameras_start_mono_s = 0.0
+
+    @property
+    def all_running(self) -> bool:
+        """Every process has opened its stage."""
+        return all(child.running for child in self.children)
+
+    @property
+    def all_ended(self) -> bool:
+        """Every camera's finite source has been read to its end, and nothing is in flight."""
+        cameras = [child for child in self.children if child.row.stage == "capture"]
+        return all(child.ended for child in cameras) and not any(one.in_flight for one in self.totals.values())
+
+    def ages_s(self, camera: str) -> tuple[float, float]:
+        """Seconds since this camera's last captured frame, and since its last judged one."""
+        now_s = time.monotonic()
+        progress = self._progress.get(camera, Progress(now_s, now_s))
+        return now_s - progress.captured_mono_s, now_s - progress.judged_mono_s
+
+    def silence_s(self, child: Child) -> float:
+        """Seconds since this process last gave a heartbeat."""
+        return self._board.silence_s(child.index)
+
+    def start(self) -> None:
+        """Start every row but the cameras; `watch` starts those when their readers are ready."""
+        self._cameras_start_mono_s = time.monotonic() + CAMERAS_WAIT_S
+        for child in self.children:
+            if child.row.stage != "capture":
+                self._start(child)
+
+    def watch(self) -> None:
+        """Look once at every process and at the ledger; never blocks."""
+        now_s = time.monotonic()
+        for child in self.children:
+            if child.process is None:
+                if self._may_start(child, now_s):
+                    self._start(child)
+            elif (code := child.process.poll()) is not None:
+                self._failed(child, signal.Signals(-code).name if code < 0 else f"exit code {code}", now_s)
+            elif self._hangs(child, now_s):
+                self._kill_hung(child)
+            else:
+                self._note_running(child, now_s)
+        self.totals = self._ledger.fold()
+        for camera, totals in self.totals.items():
+            self._progress.setdefault(camera, Progress(now_s)).note(totals, now_s)
+        self._down.update(
+            {
+                child.row.name: (child.failures_in_a_row, 0.0 if child.running else now_s - child.died_mono_s)
+                for child in self.children
+            }
+        )
+
+    def stop(self) -> None:
+        """Stop in reverse: cameras, then what they fed, the sinks together. Kills what outlasts `STOP_SHARE_S`."""
+        for name, share_s in STOP_SHARE_S.items():
+            group = [child for child in self.children if child.process is not None and _group(child.row) == name]
+            for child in group:
+                assert child.process is not None
+                child.process.send_signal(signal.SIGTERM)
+            late = self._not_ended(group, share_s)
+            for child in late:
+                self._log.warning("process did not stop in time, killing it", process=child.row.name)
+            self._end(late)
+            self._swept(group)
+        self._down.close()
+        self.totals = self._ledger.fold()
+
+    def kill(self) -> None:
+        """Stop now."""
+        living = [child for child in self.children if child.process is not None]
+        self._end(living)
+        self._swept(living)
+        self._down.close()
+        self.totals = self._ledger.fold()
+
+    def memory_pss_bytes(self) -> int:
+        """Proportional set size of this process and all of its children together."""
+        pids = [os.getpid(), *(child.process.pid for child in self.children if child.process is not None)]
+        total = 0
+        for pid in pids:
+            try:
+                total += psutil.Process(pid).memory_full_info().pss
+            except psutil.Error:
+                continue  # it has just ended
+        return total
+
+    def _may_start(self, child: Child, now_s: float) -> bool:
+        if child.row.stage == "capture" and child.owner == 0 and now_s < self._cameras_start_mono_s:
+            return all(other.running for other in self.children if _group(other.row) in ("inspect", "track"))
+        return now_s >= child.start_at_mono_s
+
+    def _start(self, child: Child) -> None:
+        self._last_owner = next_owner(self._last_owner, {other.owner for other in self.children})
+        child.owner, child.running, child.started_mono_s = self._last_owner, False, time.monotonic()
+        child.killed_as_hung = False
+        self._board.start(child.index, child.owner)
+        orders = Orders(
+            row=child.row.name,
+            owner=child.owner,
+            failures_in_a_row=child.failures_in_a_row,
+            run_dir=self._run_dir.path,
+            config=self._config,
+            config_path=self._config_path,
+            overrides=self._overrides,
+        )
+        try:
+            child.process = self._spawn(child.row, orders)
+        except OSError as error:  # no memory, or too many processes: that may pass
+            self._failed(child, f"could not be started: {error.strerror}", time.monotonic())
+
+    def _spawn(self, row: Row, orders: Orders) -> subprocess.Popen[bytes]:
+        # Memory without a name: a pipe would hold 64 kB, and then us, until the process has come so far as to read it.
+        with os.fdopen(os.memfd_create("orders"), "w+") as stdin:
+            stdin.write(orders.to_json())
+            stdin.seek(0)
+            return subprocess.Popen(
+                [sys.executable, "-m", "stream_inspect.service.process", str(os.getpid()), f"row={row.name}"],
+                stdin=stdin,
+                start_new_session=True,  # the terminal's Ctrl-C is for the supervisor alone
+                env={
+                    **os.environ,
+                    "PROMETHEUS_MULTIPROC_DIR": str(self._run_dir.metrics),
+                    "STREAM_INSPECT_PROCESS": row.name,
+                    "OMP_NUM_THREADS": "1",
+                    **row.environment,
+                },
+            )
+
+    def _note_running(self, child: Child, now_s: float) -> None:
+        state = self._board.state(child.index)
+        child.ended = state is ProcessState.ENDED
+        if not child.running and state in (ProcessState.RUNNING, ProcessState.ENDED):
+            child.running = True
+            if child.restarts:
+                self._log.info("process is back", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
+        if child.failures_in_a_row and now_s - child.started_mono_s > _STEADY_AFTER_S:
+            child.failures_in_a_row = 0
+
+    def _hangs(self, child: Child, now_s: float) -> bool:
+        if child.running:
+            return self.silence_s(child) > child.row.silent_limit_s
+        return now_s - child.started_mono_s > child.row.start_limit_s
+
+    def _kill_hung(self, child: Child) -> None:
+        assert child.process is not None
+        child.process.kill()
+        if not child.killed_as_hung:  # one that is stuck in the kernel stays for a while
+            self._log.error("process hangs, killing it", process=child.row.name)
+        child.killed_as_hung = True
+
+    def _failed(self, child: Child, how: str, now_s: float) -> None:
+        """This life of a process is over, or did not even begin."""
+        delay_s = _BACKOFF_S[min(child.failures_in_a_row, len(_BACKOFF_S) - 1)]
+        if child.failures_in_a_row <= FAILURES_LOGGED:
+            self._log.error(
+                "process ended, starting it again",
+                process=child.row.name,
+                how=how,
+                in_s=delay_s,
+            )
+        if child.failures_in_a_row == FAILURES_LOGGED:
+            self._log.error("it goes on like this, and will be tried for ever without a word", process=child.row.name)
+        child.process, child.running = None, False
+        child.died_mono_s = now_s
+        child.failures_in_a_row += 1
+        child.restarts += 1
+        child.start_at_mono_s = now_s + delay_s
+        self._ledger.sweep_owner(child.owner)
+
+    def _not_ended(self, group: Sequence[Child], within_s: float) -> list[Child]:
+        """Those of the group that still run after so long; the time is for all of them together."""
+        deadline_s = time.monotonic() + within_s
+        late = []
+        for child in group:
+            assert child.process is not None
+            try:
+                child.process.wait(timeout=max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                late.append(child)
+        return late
+
+    def _end(self, group: Sequence[Child]) -> None:
+        """Kill them all, then wait for them all."""
+        for child in group:
+            assert child.process is not None
+            child.process.kill()
+        for child in self._not_ended(group, KILLED_WITHIN_S):
+            # A driver holds it in the kernel: it must not hold us too.
+            self._log.error("process cannot be killed, leaving it", process=child.row.name)
+
+    def _swept(self, group: Sequence[Child]) -> None:
+        for child in group:
+            child.process, child.running = None, False
+            self._ledger.sweep_owner(child.owner, stopped=True)

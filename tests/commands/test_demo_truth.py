@@ -1,0 +1,108 @@
+"""The demo's score against exact truth, also where the camera's process was killed and began the line anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_inspect.messages import Clock, Event, EventState, FrameRef
+from stream_inspect.commands.demo.truth import DefectScore, Lives
+from stream_inspect.sim.line import SyntheticLine
+
+FRAME_NS = 40_000_000
+FRAMES = 400
+
+
+@pytest.fixture(scope="module")
+def line() -> SyntheticLine:
+    return SyntheticLine(seed=3, width_px=640, height_px=360, fps=25)
+
+
+def event(line: SyntheticLine, index: int, session: int, began_ns: int, which: int = 0) -> Event:
+    """An event for a defect that this frame shows."""
+    defect = line.truth(index).defects[which]
+    return Event(
+        id=f"top-{session}-{defect.name}-{defect.defect_id}",
+        key=f"top-{session}-{defect.name}-{defect.defect_id}:confirmed",
+        kind="defect",
+        state=EventState.CONFIRMED,
+        line="line",
+        camera="top",
+        name=defect.name,
+        severity="major",
+        first_seen_utc_ns=0,
+        last_seen_utc_ns=0,
+        box_xyxy_px=tuple(float(value) for value in defect.box_xyxy_px),
+        frame=FrameRef(
+            session=session,
+            seq=index,
+            pts=index,
+            pts_s=index / 25,
+            width_px=640,
+            height_px=360,
+            capture_mono_ns=began_ns + index * FRAME_NS,
+            capture_utc_ns=0,
+            clock=Clock.ARRIVAL,
+        ),
+    )
+
+
+def found(line: SyntheticLine, frames: int, session: int, began_ns: int) -> list[Event]:
+    """An event for each defect that has left the picture by then, and for those that are in it still."""
+    events: dict[int, Event] = {}
+    for index in range(frames):
+        for which, defect in enumerate(line.truth(index).defects):
+            events.setdefault(defect.defect_id, event(line, index, session, began_ns, which))
+    return list(events.values())
+
+
+def lives_of(*frames: int) -> tuple[Lives, list[int]]:
+    """A camera whose process lived so long each time, looked at every second frame; when each life began."""
+    lives, began, now_ns, captured = Lives(), [], 1_000_000_000, 0
+    for number, count in enumerate(frames):
+        began.append(now_ns)
+        owner = 2 + 3 * number
+        lives.note(owner, captured, now_ns)  # started, nothing captured yet
+        for index in range(0, count, 2):
+            lives.note(owner, captured + index + 1, now_ns + index * FRAME_NS)
+        captured += count
+        now_ns += count * FRAME_NS
+        lives.note(owner, captured, now_ns)  # it is dead
+        now_ns += 1_000_000_000
+    return lives, began
+
+
+def test_one_life_is_scored_as_it_is(line):
+    truth = len(line.passed_defects(FRAMES - 1))
+    lives, (began,) = lives_of(FRAMES)
+    events = found(line, FRAMES, 1, began)
+    assert lives.score(line, events) == DefectScore(truth, truth, 0)
+    assert truth >= 5
+    assert lives.sessions == 1
+
+
+def test_each_life_has_its_own_truth_and_the_same_defect_counts_in_each(line):
+    first, second = len(line.passed_defects(FRAMES - 1)), len(line.passed_defects(FRAMES - 101))
+    lives, began = lives_of(FRAMES, FRAMES - 100)
+    events = found(line, FRAMES, 1, began[0]) + found(line, FRAMES - 100, 2, began[1])
+    assert lives.score(line, events) == DefectScore(first + second, first + second, 0)
+    assert lives.sessions == 2
+
+
+def test_what_only_one_life_found_is_missed_in_the_other(line):
+    truth = len(line.passed_defects(FRAMES - 1))
+    lives, began = lives_of(FRAMES, FRAMES)
+    assert lives.score(line, found(line, FRAMES, 2, began[1])) == DefectScore(2 * truth, truth, 0)
+
+
+def test_a_second_event_in_the_same_life_is_false(line):
+    lives, (began,) = lives_of(FRAMES)
+    events = found(line, FRAMES, 1, began)
+    assert lives.score(line, [*events, events[0]]).false == 1
+
+
+def test_a_life_that_captured_nothing_counts_for_nothing(line):
+    truth = len(line.passed_defects(FRAMES - 1))
+    lives, began = lives_of(FRAMES, 0, FRAMES)
+    events = found(line, FRAMES, 1, began[0]) + found(line, FRAMES, 2, began[2])
+    assert lives.score(line, events) == DefectScore(2 * truth, 2 * truth, 0)
+    assert lives.sessions == 2

@@ -1,0 +1,40 @@
+"""What the builders tell their stages."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stream_inspect.config.models import Config
+from stream_inspect.messages import Tracked
+from stream_inspect.service.build import Site, track
+from stream_inspect.service.plan import plan
+from tests.track.test_track_stage import box_at, inspection
+
+
+@pytest.mark.parametrize(("workers", "order"), [(1, [1]), (2, [0, 1])])
+def test_tracking_knows_whether_workers_can_overtake_each_other(tmp_path: Path, workers: int, order: list[int]) -> None:
+    config = Config.model_validate(
+        {
+            "version": 1,
+            "state_dir": str(tmp_path),
+            "cameras": [{"name": "cam1", "source": {"kind": "synthetic"}}],
+            "defects": [{"name": "hole", "prompts": ["hole"]}],
+            "inspect": {"workers": [{}] * workers},
+        }
+    )
+    site = Site(config=config, config_path=None, overrides=(), run_dir=tmp_path, owner=1)
+    stage = track(site, next(row for row in plan(config).rows if row.stage == "track"))
+    stage.open()
+    try:
+        outputs = [
+            *stage.process([inspection(1, box_at(1))]),
+            *stage.process([inspection(0, box_at(0))]),
+            *stage.tick(time.monotonic_ns() + 1_000_000_000),
+        ]
+    finally:
+        stage.close()
+    tracked = [output.message for output in outputs if isinstance(output.message, Tracked)]
+    assert [message.frame.id.seq for message in tracked] == order

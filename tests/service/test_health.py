@@ -1,0 +1,61 @@
+"""/metrics and /healthz, and clients that are none."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from stream_inspect.config.models import Metrics
+from stream_inspect.service import health
+from stream_inspect.service.health import HealthServer
+
+
+class Idle:
+    """A supervisor without processes and cameras."""
+
+    all_running = True
+    children: tuple[()] = ()
+    totals: ClassVar[dict[str, Any]] = {}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HealthServer]:
+    served = HealthServer(Idle(), Metrics(port=0), str(tmp_path))  # type: ignore[arg-type]
+    yield served
+    served.close()
+
+
+def connect(server: HealthServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=5)
+
+
+def is_well(server: HealthServer) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/healthz", timeout=5) as answer:
+        return json.load(answer)["status"] == "ok"
+
+
+def test_a_client_that_goes_away_leaves_nothing_in_the_log(server, capfd):
+    rude = connect(server)
+    rude.send(b"GET /metr")
+    rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
+    rude.close()
+    time.sleep(0.3)
+    assert is_well(server)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_asks_nothing_is_let_go(server, monkeypatch, capfd):
+    monkeypatch.setattr(health._SilentHandler, "timeout", 0.2)
+    with connect(server) as silent:
+        silent.send(b"GET /")
+        assert silent.recv(1) == b"", "still connected"
+    assert is_well(server)
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,74 @@
+"""The plan is a table computed from the configuration, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stream_inspect.config.models import Config
+from stream_inspect.messages import TOPICS
+from stream_inspect.service.build import BUILDERS
+from stream_inspect.service.plan import plan
+
+
+def config(**changes: Any) -> Config:
+    return Config.model_validate(
+        {
+            "version": 1,
+            "cameras": [
+                {"name": "top", "source": {"kind": "synthetic"}},
+                {"name": "side", "source": {"kind": "synthetic", "seed": 2}},
+            ],
+            "defects": [{"name": "hole", "prompts": ["hole"]}],
+            "alerts": [{"kind": "file"}],
+            **changes,
+        }
+    )
+
+
+def test_every_row_has_a_builder_and_only_known_topics():
+    for row in plan(config()).rows:
+        assert row.stage in BUILDERS
+        assert {topic for topic, _ in row.reads} <= TOPICS.keys()
+        assert set(row.writes) <= TOPICS.keys()
+
+
+def test_every_topic_that_is_written_is_read_and_the_other_way_round():
+    rows = plan(config()).rows
+    written = {topic for row in rows for topic in row.writes}
+    read = {topic for row in rows for topic, _ in row.reads}
+    assert written == read == TOPICS.keys()
+
+
+def test_readers_start_before_writers():
+    names = [row.name for row in plan(config()).rows]
+    assert names.index("track") < names.index("inspect.0") < names.index("capture.top") < names.index("capture.side")
+
+
+def test_one_row_for_each_camera_and_each_inspect_worker():
+    rows = plan(config(inspect={"workers": [{"device": "cuda:0"}, {"device": "cuda:1"}]})).rows
+    assert [row.unit for row in rows if row.stage == "capture"] == ["top", "side"]
+    assert [row.unit for row in rows if row.stage == "inspect"] == ["inspect.0", "inspect.1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "absent"),
+    [
+        ({"web": {"enabled": False}}, {"web", "live"}),
+        ({"recorder": {"enabled": False}}, {"recorder"}),
+        ({"alerts": []}, {"alerts"}),
+    ],
+)
+def test_what_is_switched_off_has_no_process(change: dict[str, Any], absent: set[str]):
+    everything = {row.name for row in plan(config()).rows}
+    assert {row.name for row in plan(config(**change)).rows} == everything - absent
+
+
+def test_a_reader_of_frames_connects_to_every_camera():
+    assert plan(config()).writers()["frames"] == ["capture.top", "capture.side"]
+
+
+def test_the_plan_reads_as_a_table():
+    assert "capture.top" in str(plan(config()))
+    assert "credit[top]" in str(plan(config()))
