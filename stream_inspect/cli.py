@@ -201,9 +201,9 @@ def replay(
     Writes events.jsonl, frames.jsonl (the detections), annotated.mp4 and summary.json, the same byte for byte at each
     run, and timing.json for all that is wall time.
     """
-    from stream_inspect.config.load import load
     from stream_inspect.commands.replay.run import replay as run_replay
     from stream_inspect.commands.replay.view import ReplayView
+    from stream_inspect.config.load import load
 
     with _told_plainly(), ReplayView(out) as view:
         loaded = load(config, overrides or ())
@@ -219,8 +219,8 @@ def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOpt
 
     Exit code 0 when all is well, 1 when something will not work, 2 when the configuration itself is wrong.
     """
-    from stream_inspect.config.load import load
     from stream_inspect.commands.check.run import check as run_check
+    from stream_inspect.config.load import load
 
     with _told_plainly():
         loaded = load(config, overrides or ())
@@ -246,8 +246,8 @@ def refused(
     An output that is out of reach refuses nothing: its events wait. Refused is what a receiver says it will never take
     (HTTP 4xx, a message too large for the broker); the log says so at once, and the event is kept.
     """
-    from stream_inspect.config.load import load
     from stream_inspect.commands.refused import refused as refused_events
+    from stream_inspect.config.load import load
 
     with _told_plainly():
         for line in refused_events(load(config, overrides or ()), as_json=as_json):

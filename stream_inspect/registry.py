@@ -29,9 +29,9 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "iou": "stream_inspect.track.iou_tracker:IouTracker",
     },
     "alert": {
-        "mqtt": "stream_inspect.sinks.alerts.mqtt:MqttAlert",
-        "webhook": "stream_inspect.sinks.alerts.webhook:WebhookAlert",
-        "file": "stream_inspect.sinks.alerts.file:FileAlert",
+        "mqtt": "stream_inspect.alerts.mqtt:MqttAlert",
+        "webhook": "stream_inspect.alerts.webhook:WebhookAlert",
+        "file": "stream_inspect.alerts.file:FileAlert",
     },
 }
 

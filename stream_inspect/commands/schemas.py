@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stream_inspect.commands.replay.frames import frames_schema
 from stream_inspect.config import reference
 from stream_inspect.config.schema import json_schema
 from stream_inspect.decide.event_schema import event_schema
 from stream_inspect.errors import UsageError
-from stream_inspect.commands.replay.frames import frames_schema
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "config": json_schema,

@@ -15,7 +15,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.config.watch import ConfigWatcher
 from stream_inspect.inspect.batching import BatchLimit, Credits, Pace, Waiting
 from stream_inspect.inspect.detect.detector import ModelError, OutOfMemoryError
-from stream_inspect.inspect.engine import CameraSettings, InspectionEngine, build_engine
+from stream_inspect.inspect.inspector import CameraSettings, InspectionEngine, build_engine
 from stream_inspect.inspect.prompts import PromptsError, compile_prompts, prompts_hash
 from stream_inspect.inspect.wire_size import within_limit
 from stream_inspect.log import get_logger

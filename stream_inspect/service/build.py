@@ -81,19 +81,19 @@ def track(site: Site, row: Row) -> Stage:
 
 
 def alerts(site: Site, row: Row) -> Stage:
-    from stream_inspect.sinks.alerts.stage import AlertsStage
+    from stream_inspect.alerts.stage import AlertsStage
 
     return AlertsStage(site.config, site.store)
 
 
 def recorder(site: Site, row: Row) -> Stage:
-    from stream_inspect.sinks.recorder.stage import RecorderStage
+    from stream_inspect.record.stage import RecorderStage
 
     return RecorderStage(site.config, ring_dir=site.run_dir, state_dir=site.state_dir)
 
 
 def live(site: Site, row: Row) -> Stage:
-    from stream_inspect.sinks.live import LiveStage
+    from stream_inspect.live.stage import LiveStage
 
     return LiveStage(site.config, ring_dir=site.run_dir)
 

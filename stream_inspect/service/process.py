@@ -19,8 +19,8 @@ from stream_inspect import log
 from stream_inspect.config.load import dump, parse_dump
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.service.heartbeats import Board, ProcessState
 from stream_inspect.service.build import BUILDERS, Site
+from stream_inspect.service.heartbeats import Board, ProcessState
 from stream_inspect.service.plan import plan
 from stream_inspect.service.stage import run_stage
 from stream_inspect.transport.zmq import ZmqChannels

@@ -14,8 +14,8 @@ from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.service.build import events_database
 from stream_inspect.service.health import HealthServer, account
-from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
 from stream_inspect.service.run_dir import RunDir, RunDirError
+from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
 from stream_inspect.store.events import EventStore
 
 

@@ -16,9 +16,9 @@ import psutil
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.service.heartbeats import Board, ProcessState
-from stream_inspect.service.process_down import DownReport
 from stream_inspect.service.plan import Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, Orders
+from stream_inspect.service.process_down import DownReport
 from stream_inspect.service.run_dir import RunDir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels

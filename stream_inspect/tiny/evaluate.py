@@ -20,7 +20,7 @@ import torch
 
 from stream_inspect.config.models import Defect
 from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
-from stream_inspect.inspect.engine import CameraSettings, InspectionEngine
+from stream_inspect.inspect.inspector import CameraSettings, InspectionEngine
 from stream_inspect.inspect.masks import from_rle
 from stream_inspect.inspect.segment.sam import SamSegmenter
 from stream_inspect.messages import Detection

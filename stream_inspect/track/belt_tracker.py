@@ -16,11 +16,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stream_inspect.belt.geometry import BeltBox, BeltView
+from stream_inspect.belt.odometer import FixedSpeedOdometer, Odometer
 from stream_inspect.config.models import Camera, Track
 from stream_inspect.messages import Detection, TrackUpdate
 from stream_inspect.track.assign import FORBIDDEN, assign
 from stream_inspect.track.ballot import Ballot
-from stream_inspect.track.belt import BeltBox, BeltView, FixedSpeedOdometer, Odometer
 from stream_inspect.track.tracker import TrackerFrame
 from stream_inspect.track.wholes import wholes
 

@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 
 from stream_inspect import registry
+from stream_inspect.commands.check import run as check_module
+from stream_inspect.commands.check.report import fail, ok
+from stream_inspect.commands.check.run import Finding, Level, Report, check
 from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config
-from stream_inspect.commands.check import run as check_module
-from stream_inspect.commands.check.run import Finding, Level, Report, check
-from stream_inspect.commands.check.report import fail, ok
 from stream_inspect.service.run_dir import RunDir
+from tests.alerts.receivers import Mosquitto, free_port, make_certificates
 from tests.capture.processes import RtspServer, need_rtsp_server
 from tests.capture.videos import write_video
-from tests.sinks.alerts.receivers import Mosquitto, free_port, make_certificates
 
 HIDDEN = "hunter2-Zq9"
 

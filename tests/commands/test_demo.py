@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stream_inspect.commands.demo.run import demo_config
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
-from stream_inspect.commands.demo.run import demo_config
 
 PATH = builtin_config("demo")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream_inspect.messages import Clock, Event, EventState, FrameRef
 from stream_inspect.commands.demo.truth import DefectScore, Lives
+from stream_inspect.messages import Clock, Event, EventState, FrameRef
 from stream_inspect.sim.line import SyntheticLine
 
 FRAME_NS = 40_000_000

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from stream_inspect.commands import prompts
+from stream_inspect.commands.prompts import PromptsError
 from stream_inspect.config.load import ConfigError, load
 from stream_inspect.config.watch import ConfigWatcher
 from stream_inspect.errors import UsageError
-from stream_inspect.commands import prompts
-from stream_inspect.commands.prompts import PromptsError
 
 TEXT = """\
 # Line 3, tuned by the quality department.

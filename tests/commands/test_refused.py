@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from stream_inspect.cli import app
 from stream_inspect.store.events import EventStore, event_json
-from tests.sinks.alerts.events import an_event
+from tests.alerts.events import an_event
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ import pytest
 from rich.console import Console
 
 from stream_inspect.capture.camera import CameraError
-from stream_inspect.errors import StreamInspectError
 from stream_inspect.commands.replay import run as replay_module
-from stream_inspect.commands.replay.run import Progress, replay
 from stream_inspect.commands.replay.frames import FramesError
 from stream_inspect.commands.replay.results import RESULTS, ReplayError
+from stream_inspect.commands.replay.run import Progress, replay
 from stream_inspect.commands.replay.view import ReplayView
+from stream_inspect.errors import StreamInspectError
 from tests.commands.replays import (
     HEIGHT_PX,
     SAME,

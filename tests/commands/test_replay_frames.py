@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from stream_inspect.inspect import masks
-from stream_inspect.messages import Clock, FrameHeader, FrameId, Rle
 from stream_inspect.commands.replay.frames import (
     FramesError,
     JudgedFrame,
@@ -21,6 +19,8 @@ from stream_inspect.commands.replay.frames import (
     frames_schema,
     to_line,
 )
+from stream_inspect.inspect import masks
+from stream_inspect.messages import Clock, FrameHeader, FrameId, Rle
 from tests.commands.replays import HEIGHT_PX, WIDTH_PX, config, line, write_lines
 
 BOX = (10.0, 20.0, 30.0, 50.0)

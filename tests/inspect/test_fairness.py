@@ -18,7 +18,7 @@ import pytest
 
 from stream_inspect.config.load import load
 from stream_inspect.inspect import stage as stage_module
-from stream_inspect.inspect.engine import CameraSettings
+from stream_inspect.inspect.inspector import CameraSettings
 from stream_inspect.inspect.stage import InspectStage
 from stream_inspect.messages import Credit, Detection, DueFrame, FrameHeader, Inspection
 from stream_inspect.picture import UInt8Array

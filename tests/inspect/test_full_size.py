@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from stream_inspect.config.models import Config, Defect, Detector, Inspect, InspectWorker, Segmenter
-from stream_inspect.inspect.engine import CameraSettings, build_engine
+from stream_inspect.inspect.inspector import CameraSettings, build_engine
 from stream_inspect.inspect.masks import from_rle
 from tests.inspect.random_models import owlv2_model, sam_model
 from tests.inspect.reference import picture_of

@@ -14,7 +14,7 @@ from stream_inspect.config import models as config
 from stream_inspect.inspect import models
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
-from stream_inspect.inspect.engine import build_engine
+from stream_inspect.inspect.inspector import build_engine
 from stream_inspect.inspect.models import ModelKind, resolve
 from tests.inspect.random_models import write_small_owlv2, write_small_sam
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stream_inspect.service.supervisor import KILLED_WITHIN_S, STOP_SHARE_S, Supervisor
 from stream_inspect.service.process import Orders
 from stream_inspect.service.run_dir import RunDir
+from stream_inspect.service.supervisor import KILLED_WITHIN_S, STOP_SHARE_S, Supervisor
 from tests.commands.replays import config
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, create_engine, inspect
 from stream_inspect.messages import EventState
 from stream_inspect.store import schema
 from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
-from tests.sinks.alerts.events import an_event
+from tests.alerts.events import an_event
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ class TestAppend:
     def test_what_was_appended_survives_a_kill_at_once(self, path):
         script = (
             "import os, signal, sys; from pathlib import Path\n"
-            "from stream_inspect.store.events import EventStore; from tests.sinks.alerts.events import an_event\n"
+            "from stream_inspect.store.events import EventStore; from tests.alerts.events import an_event\n"
             "EventStore(Path(sys.argv[1])).append([an_event(n) for n in range(1, 51)])\n"
             "os.kill(os.getpid(), signal.SIGKILL)\n"
         )
@@ -227,7 +227,7 @@ class TestSharing:
     def test_processes_that_make_the_file_at_once_and_write_at_once(self, path):
         script = (
             "import sys; from pathlib import Path\n"
-            "from stream_inspect.store.events import EventStore; from tests.sinks.alerts.events import an_event\n"
+            "from stream_inspect.store.events import EventStore; from tests.alerts.events import an_event\n"
             "sys.stdin.readline(); store = EventStore(Path(sys.argv[1]))\n"
             "for n in range(1, 41): store.append([an_event(n, camera=sys.argv[2])])\n"
         )

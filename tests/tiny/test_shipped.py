@@ -18,7 +18,7 @@ from safetensors import safe_open
 from transformers import Owlv2ForObjectDetection, Owlv2Processor, SamModel, SamProcessor
 
 from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
-from stream_inspect.inspect.engine import InspectionEngine
+from stream_inspect.inspect.inspector import InspectionEngine
 from stream_inspect.sim import SyntheticLine
 from stream_inspect.tiny import evaluate, figures
 from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS, PART_THRESHOLD, THRESHOLDS

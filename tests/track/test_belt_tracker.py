@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream_inspect.config.models import Track
 from stream_inspect.commands.bench import track as bench
+from stream_inspect.config.models import Track
 from stream_inspect.track.belt_tracker import BeltTracker
 from tests.track.line import WIDTH_PX, Line, Thing, camera, found, frame
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream_inspect.config.models import Track
 from stream_inspect.commands.bench import track as bench
+from stream_inspect.config.models import Track
 from stream_inspect.track.iou_tracker import IouTracker
 from tests.track.line import camera, found, frame
 

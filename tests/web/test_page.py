@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from stream_inspect.live.stage import LiveStage
 from stream_inspect.messages import AnyMessage, Event, EventState, LivePicture, Tracked
-from stream_inspect.sinks.live import LiveStage
-from stream_inspect.sinks.recorder.stage import RecorderStage
-from tests.sinks.filmed import Belt
+from stream_inspect.record.stage import RecorderStage
+from tests.record.filmed import Belt
 from tests.web.served import Served, condition, config, defect
 
 pytestmark = pytest.mark.slow

@@ -18,10 +18,10 @@ from stream_inspect.capture.camera import (
     FrameSink,
     make_camera,
 )
+from stream_inspect.commands.check.report import Finding, fail, ok, warn
 from stream_inspect.config.models import Camera, RtspSource, Source
 from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.registry import UnknownPluginError
-from stream_inspect.commands.check.report import Finding, fail, ok, warn
 
 MEASURE_S = 2.0
 """Long enough for a frame rate."""

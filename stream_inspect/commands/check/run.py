@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from stream_inspect.capture.redact import SHORTEST_HIDDEN, redact
-from stream_inspect.config.models import Config, Model
-from stream_inspect.config.secret import HOW, Secret
 from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_camera
 from stream_inspect.commands.check.host import check_ports, check_ring, check_state, is_running
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.commands.check.report import Finding, Level, Report, fail, ok, warn
+from stream_inspect.config.models import Config, Model
+from stream_inspect.config.secret import HOW, Secret
 
 __all__ = ["Finding", "Level", "Report", "check"]
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from stream_inspect.capture.synthetic import make_line
+from stream_inspect.commands.demo.truth import DefectScore, Lives
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
 from stream_inspect.config.models import Config, SyntheticSource
@@ -24,10 +25,9 @@ from stream_inspect.errors import StreamInspectError, UsageError
 from stream_inspect.messages import EventState
 from stream_inspect.service.build import events_database
 from stream_inspect.service.health import account
-from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.service.run_dir import LOCK, held_state
-from stream_inspect.commands.demo.truth import DefectScore, Lives
 from stream_inspect.service.serve import serve
+from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.store.events import EventStore
 from stream_inspect.transport.ledger import Totals
 

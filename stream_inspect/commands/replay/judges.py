@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from stream_inspect.capture.sampler import Sampler
+from stream_inspect.commands.replay.frames import RecordedFrames
 from stream_inspect.config.models import Config
 from stream_inspect.inspect.detect.detector import OutOfMemoryError
 from stream_inspect.messages import FrameHeader, Inspection
 from stream_inspect.picture import Picture
-from stream_inspect.commands.replay.frames import RecordedFrames
 
 
 class Judge(Protocol):
@@ -38,7 +38,7 @@ class ModelJudge:
 
     def __init__(self, config: Config) -> None:
         # Here and not above: the engine brings torch along, which a replay of recorded detections does without.
-        from stream_inspect.inspect.engine import CameraSettings, build_engine
+        from stream_inspect.inspect.inspector import CameraSettings, build_engine
 
         camera = config.cameras[0]
         self._defects = config.defects

@@ -23,18 +23,18 @@ import numpy as np
 from stream_inspect.capture.camera import CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.conditions import Change, ConditionWatch
 from stream_inspect.capture.files import FileCamera
-from stream_inspect.config.models import Config, FileSource, Recorder
-from stream_inspect.decide.event_log import MemoryLog
-from stream_inspect.decide.stage import DecideStage
-from stream_inspect.messages import AnyMessage, Clock, Condition, FrameHeader, FrameId, Inspection, Tracked
-from stream_inspect.picture import Picture, UInt8Array, i420_shape
 from stream_inspect.commands.replay import summary as summaries
 from stream_inspect.commands.replay.frames import to_line
 from stream_inspect.commands.replay.judges import Judge, ModelJudge, RecordedJudge
 from stream_inspect.commands.replay.results import check_room, make_room, write_json, writing_to
 from stream_inspect.commands.replay.summary import Summary
 from stream_inspect.commands.replay.video import AnnotatedVideo
-from stream_inspect.sinks.annotate import marks_at, severities
+from stream_inspect.config.models import Config, FileSource, Recorder
+from stream_inspect.decide.event_log import MemoryLog
+from stream_inspect.decide.stage import DecideStage
+from stream_inspect.draw.annotate import marks_at, severities
+from stream_inspect.messages import AnyMessage, Clock, Condition, FrameHeader, FrameId, Inspection, Tracked
+from stream_inspect.picture import Picture, UInt8Array, i420_shape
 from stream_inspect.track.stage import TrackStage
 
 _PICTURES_BYTES = 256 * 1024 * 1024

@@ -10,8 +10,8 @@ import av
 import cv2
 import numpy as np
 
+from stream_inspect.draw.annotate import Mark, draw
 from stream_inspect.picture import Picture, UInt8Array
-from stream_inspect.sinks.annotate import Mark, draw
 
 _THREADS = 2
 """x264 gives the same bytes for the same number of threads, so the number is fixed and not the computer's."""

@@ -1,0 +1,107 @@
+"""Alerts as JSON lines in a file: each on disk before it counts as sent."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from stream_inspect.alerts.alert import AlertError
+from stream_inspect.config.models import FileAlertConfig
+from stream_inspect.log import get_logger
+from stream_inspect.messages import Event
+from stream_inspect.store.durable import sync_folder
+from stream_inspect.store.events import event_json
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class FileAlert:
+    """Appends events to a file that others may read, rotate or delete meanwhile."""
+
+    def __init__(self, config: FileAlertConfig, *, line: str, state_dir: Path) -> None:
+        """A relative path lies in `state_dir`."""
+        self._path = state_dir / config.path
+        self._handle: int | None = None
+        self._log = get_logger(__name__, output=config.name, line=line)
+
+    def open(self) -> None:
+        """Open the file, making it (and its folder) if need be, and mend a line that a crash tore."""
+        self.close()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._mend(self._handle)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            raise AlertError(f"cannot open {self._path}: {error.strerror}") from error
+
+    def send(self, event: Event) -> None:
+        """Write one line and wait until it is on disk."""
+        line = event_json(event) + b"\n"
+        try:
+            if self._handle is None or self._moved_away(self._handle):
+                self.open()
+            assert self._handle is not None
+            written = os.write(self._handle, line)
+            os.fsync(self._handle)
+        except OSError as error:
+            raise AlertError(f"cannot write {self._path}: {error.strerror}") from error
+        if written != len(line):
+            # What was written of it is mended away when the file is opened again.
+            raise AlertError(f"cannot write {self._path}: only {written} of {len(line)} bytes; is the disk full?")
+
+    def check(self) -> None:
+        """Nothing to keep up."""
+
+    def close(self) -> None:
+        """Close the file; everything in it is on disk already."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _moved_away(self, handle: int) -> bool:
+        """Whether the path no longer names the open file: log rotation, or somebody deleted it."""
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return True
+        return not os.path.samestat(os.fstat(handle), there)
+
+    def _mend(self, handle: int) -> None:
+        """Leave the file ending in a newline.
+
+        A torn last line was never acknowledged, so its event is sent again: it is cut off. A whole one that lacks only
+        its newline gets it.
+        """
+        size = os.fstat(handle).st_size
+        start = _last_line_start(handle, size)
+        if start == size:
+            return
+        tail = os.pread(handle, size - start, start)
+        if _is_json(tail):
+            os.write(handle, b"\n")
+        else:
+            os.ftruncate(handle, start)
+            self._log.warning("torn last line cut off", path=str(self._path), bytes=size - start)
+        os.fsync(handle)
+
+
+def _last_line_start(handle: int, size: int) -> int:
+    """Where the text behind the last newline begins; `size` when nothing stands behind it."""
+    end = size
+    while end > 0:
+        begin = max(0, end - _CHUNK_BYTES)
+        newline = os.pread(handle, end - begin, begin).rfind(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
+        end = begin
+    return 0
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,237 @@
+"""Alerts to an MQTT broker: QoS 1, each acknowledged before the next goes, and a retained status with a last will."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.config.models import MqttAlertConfig
+from stream_inspect.log import get_logger
+from stream_inspect.messages import Event
+from stream_inspect.store.events import event_json
+
+KEEPALIVE_S = 15
+"""A broker that vanished without a word is noticed, and our last will published, after one and a half times this."""
+
+GOODBYE_S = 0.5
+"""How long a stop waits for the broker to take "offline"."""
+
+_ONLINE, _OFFLINE = b"online", b"offline"
+_NO_MATCHING_SUBSCRIBERS = 0x10
+_FAILURE = 0x80
+_NEVER_TAKEN = {0x90, 0x99}
+"""Topic name invalid, payload format invalid: trying again would not help."""
+
+
+class MqttAlert:
+    """One connection to the broker at a time.
+
+    A connection that fails is thrown away with everything in it: were a client to send its own old messages again, a
+    late copy could overtake. The steady client id makes the broker drop the old connection when the new one comes.
+    """
+
+    def __init__(self, config: MqttAlertConfig, *, line: str, state_dir: Path) -> None:
+        """`state_dir` is not used."""
+        self._config = config
+        self._status_topic = _filled(config.status_topic, line=line)
+        self._client_id = config.client_id or f"stream_inspect-{line}-{config.name}"
+        self._connection: _Connection | None = None
+        self._is_heard = True
+        self._log = get_logger(__name__, output=config.name)
+
+    def open(self) -> None:
+        """Connect, and say "online"."""
+        self.close()
+        connection = _Connection(self._config, self._client_id, self._status_topic)
+        try:
+            connection.open()
+            answer = connection.publish(self._status_topic, _ONLINE, retain=True)
+        except (AlertError, AlertRefusedError):
+            connection.close()
+            raise
+        if answer >= _FAILURE:
+            self._log.warning("the broker does not take the status", reason=_meaning(answer))
+        self._connection = connection
+
+    def send(self, event: Event) -> None:
+        """Publish one event and wait for the broker's PUBACK."""
+        if self._connection is None:
+            raise AlertError("not connected")
+        topic = _filled(self._config.topic, line=event.line, camera=event.camera)
+        answer = self._connection.publish(topic, event_json(event), key=event.key)
+        if answer >= _FAILURE:
+            said = f"MQTT broker {self._config.host}:{self._config.port} does not take {topic}: {_meaning(answer)}"
+            # Anything else, such as "not authorized" or "quota exceeded", somebody can mend: the event waits.
+            raise AlertRefusedError(said) if answer in _NEVER_TAKEN else AlertError(said)
+        is_heard = answer != _NO_MATCHING_SUBSCRIBERS
+        if not is_heard and self._is_heard:
+            self._log.warning("the broker takes events, but nobody subscribes to them", topic=topic)
+        self._is_heard = is_heard
+
+    def check(self) -> None:
+        """Raises `AlertError` when the broker has gone."""
+        if self._connection is None:
+            raise AlertError("not connected")
+        self._connection.check()
+
+    def close(self) -> None:
+        """Say "offline" and disconnect."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with suppress(AlertError, AlertRefusedError):
+                connection.publish(self._status_topic, _OFFLINE, retain=True, timeout_s=GOODBYE_S)
+            connection.close()
+
+
+class _TidySocket(ssl.SSLSocket):
+    """A TLS socket that is closed when its handshake fails; paho forgets to."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+class _Connection:
+    """One life of a connection: paho's client, its network thread, and what the broker said."""
+
+    def __init__(self, config: MqttAlertConfig, client_id: str, status_topic: str) -> None:
+        self._config = config
+        self._is_mqtt5 = config.protocol == "mqtt5"
+        self._said = threading.Condition()
+        self._connected: ReasonCode | None = None
+        self._lost = ""
+        self._answers: dict[int, int] = {}  # message id -> reason code of its PUBACK
+        self._largest_bytes: int | None = None
+        self._client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if self._is_mqtt5 else True,
+            protocol=MQTTv5 if self._is_mqtt5 else MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self._client.connect_timeout = config.timeout_s
+        self._client.will_set(status_topic, _OFFLINE, qos=1, retain=True)
+        if config.username is not None:
+            password = config.password.get_secret_value() if config.password else None
+            self._client.username_pw_set(config.username, password)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+
+    def open(self) -> None:
+        """Connect and wait until the broker lets us in. Raises `AlertError`."""
+        config = self._config
+        try:
+            if config.tls:
+                context = ssl.create_default_context(cafile=config.ca_file)
+                context.sslsocket_class = _TidySocket
+                self._client.tls_set_context(context)
+            # MQTT 3.1.1 says the same by `clean_session`.
+            clean: dict[str, Any] = {"clean_start": True} if self._is_mqtt5 else {}
+            self._client.connect(config.host, config.port, keepalive=KEEPALIVE_S, **clean)
+        except (OSError, ValueError) as error:  # TLS and certificate errors are among them
+            raise self._error(f"cannot connect: {error}") from error
+        self._client.loop_start()
+        with self._said:
+            self._said.wait_for(lambda: self._connected is not None or self._lost, config.timeout_s)
+            if self._connected is None:
+                raise self._error(self._lost or f"no answer within {config.timeout_s:g} s")
+            if self._connected.is_failure:
+                hint = "; set protocol: mqtt311" if "protocol" in str(self._connected).lower() else ""
+                raise self._error(f"refused us: {self._connected}{hint}")
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, key: str = "", timeout_s: float | None = None
+    ) -> int:
+        """Publish and wait for the PUBACK; returns its reason code. Raises `AlertError`, `AlertRefusedError`."""
+        timeout_s = self._config.timeout_s if timeout_s is None else timeout_s
+        self.check()
+        properties = None
+        if self._is_mqtt5:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if key:
+                properties.ContentType = "application/json"
+                properties.UserProperty = ("idempotency-key", key)
+        # What the broker counts is the whole packet; its other parts are well below this.
+        if self._largest_bytes is not None and len(payload) + len(topic) + 512 > self._largest_bytes:
+            raise AlertRefusedError(f"{len(payload)} bytes, the broker takes packets of {self._largest_bytes} at most")
+        info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._error(f"cannot send: {info.rc.name}")
+        with self._said:
+            self._said.wait_for(lambda: info.mid in self._answers or self._lost, timeout_s)
+            # Ids come round again: an answer is taken out with its message.
+            answer = self._answers.pop(info.mid, None)
+            if answer is None:
+                raise self._error(self._lost or f"no acknowledgement within {timeout_s:g} s")
+        return answer
+
+    def check(self) -> None:
+        """Raises `AlertError` when the connection is gone."""
+        with self._said:
+            if self._lost:
+                raise self._error(self._lost)
+
+    def close(self) -> None:
+        """End the connection and its thread, also when the other end does not answer."""
+        connected = cast(socket.socket | None, self._client.socket())
+        self._client.disconnect()
+        deadline_s = time.monotonic() + GOODBYE_S
+        with self._said:
+            self._said.wait_for(lambda: self._lost or connected is None, max(0.0, deadline_s - time.monotonic()))
+        if connected is not None:
+            with suppress(OSError):  # closed already, which is what we want
+                connected.shutdown(socket.SHUT_RDWR)
+        self._client.loop_stop()
+        # Without its way back to us the client is gone at once, and with it the file handles that it forgets to close.
+        self._client.on_connect = self._client.on_disconnect = self._client.on_publish = None
+
+    def _error(self, text: str) -> AlertError:
+        return AlertError(f"MQTT broker {self._config.host}:{self._config.port}: {text}")
+
+    def _on_connect(
+        self, _client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        with self._said:
+            self._connected = reason
+            self._largest_bytes = getattr(properties, "MaximumPacketSize", None)
+            self._said.notify_all()
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
+    ) -> None:
+        with self._said:
+            self._lost = f"connection lost: {reason}"
+            self._said.notify_all()
+
+    def _on_publish(self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: object) -> None:
+        with self._said:
+            self._answers[mid] = reason.value
+            self._said.notify_all()
+
+
+def _meaning(puback: int) -> str:
+    return str(ReasonCode(PacketTypes.PUBACK, identifier=puback))
+
+
+def _filled(template: str, **names: str) -> str:
+    """The topic with its names filled in; what MQTT reserves becomes `_`, and so does an empty name."""
+    for name, value in names.items():
+        template = template.replace("{" + name + "}", re.sub(r"[+#/]", "_", value) or "_")
+    return template

@@ -1,0 +1,192 @@
+"""The way of events from the log to one output: in order, for as long as it takes, each at least once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+from stream_inspect import metrics
+from stream_inspect.alerts.alert import Alert, AlertError, AlertRefusedError
+from stream_inspect.log import get_logger
+from stream_inspect.messages import Event, EventState
+from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
+
+POLL_S = 1.0
+"""How often the log is looked at when nobody says that there is something new."""
+
+RETRY_FIRST_S = 0.1
+RETRY_LONGEST_S = 30.0
+RETRY_AFTER_LONGEST_S = 3600.0
+"""A receiver that asks for more patience than this is tried again nevertheless."""
+
+BATCH_EVENTS = 100
+
+
+class Outbox:
+    """Takes the events behind this output's cursor and sends them one by one. Knows no thread and no sleep.
+
+    A crash between an acknowledgement and its record makes the same event, with the same key, go out again: the one
+    kind of duplicate there is. Nothing overtakes an event that fails: order matters more than speed.
+    """
+
+    def __init__(
+        self, output: str, alert: Alert, store: EventStore, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.output = output
+        self._alert = alert
+        self._store = store
+        self._clock_s = clock_s
+        self._log = get_logger(__name__, output=output)
+        self._is_open = False
+        self._position: int | None = None  # of the last event that is done with; None: not read from the store yet
+        self._waiting: deque[tuple[int, Event]] = deque()
+        self._unrecorded: Callable[[], None] | None = None  # done with, but the store has not been told yet
+        self._wait = wait_random_exponential(multiplier=RETRY_FIRST_S, min=RETRY_FIRST_S, max=RETRY_LONGEST_S)
+        self._retry: RetryCallState | None = None  # of the present run of failures
+        self._not_before_s = 0.0
+        self._trouble = ""  # the last failure logged; "" when all is well
+
+    def step(self) -> float:
+        """Send the next event, if there is one and its time has come; returns how long the next step can wait (s)."""
+        pause_s = self._not_before_s - self._clock_s()
+        if pause_s > 0:
+            return pause_s
+        try:
+            self._record()
+            if not self._is_open:
+                self._alert.open()
+                self._is_open = True
+            if not self._fill():
+                self._alert.check()
+                self._recovered()
+                return POLL_S
+            self._send(*self._waiting[0])
+        except UnreadableEventError as error:
+            self._put_aside(error.position, str(error))
+        except (AlertError, StoreError) as error:
+            return self._failed(str(error), getattr(error, "retry_after_s", 0.0))
+        except Exception as error:  # a fault in a plug-in must not end its output for ever
+            return self._failed(f"{type(error).__name__}: {error}", 0.0)
+        return 0.0
+
+    def close(self) -> None:
+        """Let go of the output. Never raises."""
+        self._is_open = False
+        try:
+            self._alert.close()
+        except Exception:  # the contract forbids it, but a plug-in is somebody else's code
+            self._log.exception("closing the output failed")
+
+    def _fill(self) -> bool:
+        """Whether there is something to send."""
+        if not self._waiting:
+            if self._position is None:
+                self._position = self._store.cursor(self.output)
+            self._waiting.extend(self._store.after(self._position, BATCH_EVENTS))
+        return bool(self._waiting)
+
+    def _send(self, position: int, event: Event) -> None:
+        try:
+            self._alert.send(event)
+        except AlertRefusedError as error:
+            self._waiting.popleft()
+            self._put_aside(position, str(error), key=event.key)
+            return
+        sent_mono_ns = time.monotonic_ns()
+        self._waiting.popleft()
+        metrics.ALERTS_SENT.labels(self.output).inc()
+        self._unrecorded = lambda: self._delivered(position, event, sent_mono_ns)
+        self._record()
+        self._recovered()
+
+    def _delivered(self, position: int, event: Event, sent_mono_ns: int) -> None:
+        latency_s = None
+        # The latency of an alert is that of the frame which confirmed a defect; a cleared event has no such frame,
+        # and monotonic times of another boot mean nothing.
+        is_confirmed_defect = event.kind == "defect" and event.state is EventState.CONFIRMED
+        if event.frame and is_confirmed_defect and self._store.is_of_this_boot(position):
+            latency_s = (sent_mono_ns - event.frame.capture_mono_ns) / 1e9
+        self._store.delivered(self.output, position, sent_mono_ns, latency_s)
+        if latency_s is not None:
+            metrics.CAPTURE_TO_ALERT.labels(self.output).observe(latency_s)
+        self._position = position
+
+    def _put_aside(self, position: int, reason: str, key: str = "") -> None:
+        metrics.ALERTS_REFUSED.labels(self.output).inc()
+        self._log.error("event put aside: the output will never take it", position=position, key=key, reason=reason)
+
+        def record() -> None:
+            self._store.put_aside(self.output, position, reason)
+            self._position = position
+
+        self._unrecorded = record  # by the next step
+
+    def _record(self) -> None:
+        """Tell the store what is done with. Tried until it works, so that a full disk causes no flood of duplicates."""
+        if self._unrecorded is not None:
+            self._unrecorded()
+            self._unrecorded = None
+
+    def _failed(self, reason: str, retry_after_s: float) -> float:
+        metrics.ALERT_FAILURES.labels(self.output).inc()
+        self.close()
+        if self._retry is None:
+            self._retry = RetryCallState(Retrying(), None, (), {})
+        else:
+            self._retry.prepare_for_next_attempt()
+        pause_s = max(self._wait(self._retry), min(retry_after_s, RETRY_AFTER_LONGEST_S))
+        self._not_before_s = self._clock_s() + pause_s
+        if reason != self._trouble:
+            self._log.warning("output fails; its events wait", reason=reason)
+            self._trouble = reason
+        return pause_s
+
+    def _recovered(self) -> None:
+        self._retry = None
+        if self._trouble:
+            self._log.info("output works again")
+            self._trouble = ""
+
+
+class OutboxThread:
+    """Runs one outbox in a thread of its own, so that an output that hangs holds up nothing else."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self._wake = threading.Event()
+        self._stop_at_s: float | None = None
+        # A daemon: an output that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=f"outbox-{outbox.output}", daemon=True)
+
+    def start(self) -> None:
+        """Begin sending."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be something new in the log."""
+        self._wake.set()
+
+    def stop(self, drain_s: float) -> None:
+        """Ask it to end: at once when its output fails, else after what waits has gone, at most `drain_s` later."""
+        self._stop_at_s = time.monotonic() + drain_s
+        self._wake.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for its end; False when it hangs in its output and is left behind."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            stop_at_s = self._stop_at_s  # read before the step: one whole step sees what was there at the stop
+            pause_s = self.outbox.step()
+            if stop_at_s is not None and (pause_s > 0 or time.monotonic() >= stop_at_s):
+                break
+            if pause_s > 0:
+                self._wake.wait(pause_s)
+        self.outbox.close()

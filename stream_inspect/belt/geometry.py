@@ -1,0 +1,143 @@
+"""Belt coordinates: where a thing lies on the belt, whatever the camera sees of it at the moment.
+
+`s_mm` of a point is the odometer's reading when the point passes the picture's upstream edge. It stays the same while
+the belt carries the point through the picture:
+
+    s_mm = odometer(t) - d_mm(x)        d_mm: distance of the point from the upstream edge, along the belt
+
+so a point that enters later has a larger s, and a gate `g_mm` below the upstream edge is reached at odometer s + g.
+The other axis, across the belt, does not move. See docs/decisions/0004-belt-coordinates.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stream_inspect.config.models import Belt
+from stream_inspect.messages import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A stretch in mm. A side is `cut` where the picture's edge hides what lies beyond: the thing may go on there."""
+
+    low: float
+    high: float
+    low_cut: bool = False
+    high_cut: bool = False
+
+    @property
+    def length(self) -> float:
+        return self.high - self.low
+
+    @property
+    def centre(self) -> float:
+        return (self.low + self.high) / 2
+
+    @property
+    def whole(self) -> bool:
+        """Neither side is cut."""
+        return not (self.low_cut or self.high_cut)
+
+    def shared(self, other: Interval) -> float:
+        """Length that both cover."""
+        return max(0.0, min(self.high, other.high) - max(self.low, other.low))
+
+    def offset_to(self, seen: Interval) -> float:
+        """How far `seen` lies from where this one was, judged by the sides that neither has cut.
+
+        With no such side they are at offset 0 where they overlap, else off by the gap between them.
+        """
+        if self.whole and seen.whole:
+            return (seen.low + seen.high - self.low - self.high) / 2
+        if not (self.low_cut or seen.low_cut):
+            return seen.low - self.low
+        if not (self.high_cut or seen.high_cut):
+            return seen.high - self.high
+        if seen.low > self.high:
+            return seen.low - self.high
+        return min(0.0, seen.high - self.low)
+
+    def followed_by(self, seen: Interval) -> Interval:
+        """What is known after another look: place from the newest look, length from both."""
+        if seen.whole:
+            length = (self.length + seen.length) / 2 if self.whole else seen.length
+            return Interval(seen.centre - length / 2, seen.centre + length / 2)
+        length = self.length if self.whole else max(self.length, seen.length)
+        if not seen.low_cut:
+            return Interval(seen.low, seen.low + length, False, self.high_cut)
+        if not seen.high_cut:
+            return Interval(seen.high - length, seen.high, self.low_cut, False)
+        return Interval(min(self.low, seen.low), max(self.high, seen.high), True, True)
+
+
+@dataclass(frozen=True, slots=True)
+class BeltBox:
+    """A box on the belt: `along` in s_mm, `across` in mm from the picture's left or top edge."""
+
+    along: Interval
+    across: Interval
+
+    @property
+    def area_mm2(self) -> float:
+        return self.along.length * self.across.length
+
+    def shared_mm2(self, other: BeltBox) -> float:
+        """Area that both cover."""
+        return self.along.shared(other.along) * self.across.shared(other.across)
+
+
+class BeltView:
+    """Pixels of one camera's picture <-> belt coordinates, for a belt that runs along one of the picture's sides."""
+
+    def __init__(self, belt: Belt, width_px: int, height_px: int) -> None:
+        self.mm_per_px = belt.mm_per_px
+        self._vertical = belt.direction in ("top_to_bottom", "bottom_to_top")
+        self._reversed = belt.direction in ("right_to_left", "bottom_to_top")
+        self._along_px, self._across_px = (height_px, width_px) if self._vertical else (width_px, height_px)
+        self._edge_px = max(2.0, 0.005 * self._along_px)
+        """A side this near to the picture's edge is taken as cut: detectors do not place it better."""
+
+    @property
+    def length_mm(self) -> float:
+        """The picture's size along the belt."""
+        return self._along_px * self.mm_per_px
+
+    @property
+    def width_mm(self) -> float:
+        """The picture's size across the belt."""
+        return self._across_px * self.mm_per_px
+
+    def velocity_px_s(self, speed_mm_s: float) -> tuple[float, float]:
+        """(x, y) velocity in the picture of what lies on the belt."""
+        along = speed_mm_s / self.mm_per_px * (-1.0 if self._reversed else 1.0)
+        return (0.0, along) if self._vertical else (along, 0.0)
+
+    def place(self, box_xyxy_px: Box, odometer_mm: float) -> BeltBox:
+        """Where a box of the picture lies on the belt."""
+        left, top, right, bottom = box_xyxy_px
+        start, end, near, far = (top, bottom, left, right) if self._vertical else (left, right, top, bottom)
+        if self._reversed:
+            start, end = self._along_px - end, self._along_px - start
+        along = Interval(
+            odometer_mm - end * self.mm_per_px,
+            odometer_mm - start * self.mm_per_px,
+            low_cut=end >= self._along_px - self._edge_px,
+            high_cut=start <= self._edge_px,
+        )
+        across = Interval(
+            near * self.mm_per_px,
+            far * self.mm_per_px,
+            low_cut=near <= self._edge_px,
+            high_cut=far >= self._across_px - self._edge_px,
+        )
+        return BeltBox(along, across)
+
+    def box_px(self, placed: BeltBox, odometer_mm: float) -> Box:
+        """Where a box on the belt lies in the picture; it may lie outside of it."""
+        start = (odometer_mm - placed.along.high) / self.mm_per_px
+        end = (odometer_mm - placed.along.low) / self.mm_per_px
+        if self._reversed:
+            start, end = self._along_px - end, self._along_px - start
+        near, far = placed.across.low / self.mm_per_px, placed.across.high / self.mm_per_px
+        return (near, start, far, end) if self._vertical else (start, near, end, far)

@@ -1,0 +1,47 @@
+"""The judged frames of one camera, lately: what is known about the boxes at any time near them."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping
+
+from stream_inspect.draw.annotate import HOLD_S, Mark, marks_at
+from stream_inspect.messages import FrameId, Tracked
+
+
+class JudgedFrames:
+    """`Tracked` messages in order of (session, seq), those of the last `keep_s` seconds of the media clock."""
+
+    def __init__(self, keep_s: float, severity: Mapping[str, str], hold_s: float = HOLD_S) -> None:
+        self._keep_s = keep_s
+        self._severity = severity
+        self._hold_s = hold_s
+        self._frames: list[Tracked] = []
+        self._keys: list[tuple[int, int]] = []
+
+    def add(self, tracked: Tracked) -> None:
+        """Take one in, usually the newest; one that is known already replaces itself."""
+        key = tracked.frame.id.session, tracked.frame.id.seq
+        place = bisect.bisect_left(self._keys, key)
+        if place < len(self._keys) and self._keys[place] == key:
+            self._frames[place] = tracked
+        else:
+            self._keys.insert(place, key)
+            self._frames.insert(place, tracked)
+        newest = self._frames[-1].frame.id
+        while self._frames[0].frame.id.session < newest.session - 1 or (
+            self._frames[0].frame.id.session == newest.session
+            and newest.pts_s - self._frames[0].frame.id.pts_s > self._keep_s
+        ):
+            del self._frames[0], self._keys[0]
+
+    def marks(self, frame: FrameId) -> list[Mark]:
+        """What to draw on this frame: interpolated between judged frames of its session, or moved by velocity."""
+        place = bisect.bisect_right(self._keys, (frame.session, frame.seq))
+        before = self._frames[place - 1] if place else None
+        after = self._frames[place] if place < len(self._frames) else None
+        if before is not None and before.frame.id.session != frame.session:
+            before = None
+        if after is not None and after.frame.id.session != frame.session:
+            after = None
+        return marks_at(frame.pts_s, before, after, self._severity, self._hold_s)

@@ -1,0 +1,190 @@
+"""The live stage: one annotated JPEG after the other for each camera, fresh or saying that it is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stream_inspect import log, metrics
+from stream_inspect.config.models import Config
+from stream_inspect.draw.annotate import draw, severities
+from stream_inspect.draw.caption import caption, put_text, utc_text
+from stream_inspect.draw.judged import JudgedFrames
+from stream_inspect.draw.scale import scaled, size_at_height
+from stream_inspect.messages import AnyMessage, Event, EventState, FrameHeader, LivePicture, Output, Tracked
+from stream_inspect.picture import UInt8Array
+from stream_inspect.transport.ring import RingError, RingReader
+
+JPEG_QUALITY = 80
+_KEEP_TRACKS_S = 5.0
+_HOLD_S = 1.2
+"""The live picture runs ahead of judging, so the newest judged frame may be this old: its boxes are moved on."""
+_PANEL_EVERY_S = 1.0
+_FORGET_RINGS_EVERY_S = 1.0
+_PANEL_SIZE_PX = (960, 540)
+_BLACK_BGR = (24, 20, 18)
+_WARNING_BGR = (60, 60, 240)
+_WORDS = {"no_signal": "NO SIGNAL", "black": "PICTURE IS BLACK", "frozen": "PICTURE IS FROZEN"}
+
+
+class _View:
+    """What the live picture of one camera is made of."""
+
+    def __init__(self, name: str, silent_after_s: float, judged: JudgedFrames, now_mono_ns: int) -> None:
+        self.name = name
+        self.silent_after_s = silent_after_s
+        self.judged = judged
+        self.newest: FrameHeader | None = None
+        self.shown: tuple[int, int] | None = None
+        self.next_mono_ns = now_mono_ns
+        self.next_panel_mono_ns = 0
+        self.arrived_mono_ns = now_mono_ns
+        self.conditions: dict[str, int] = {}
+        """Active conditions of this camera, and since when (UTC)."""
+
+
+class LiveStage:
+    """Reads `frames`, `tracked` and `events`; sends `live`."""
+
+    wake_fd: int | None = None
+
+    def __init__(self, config: Config, *, ring_dir: Path) -> None:
+        self._height_px = config.web.live_height_px
+        self._period_ns = int(1e9 / config.web.live_rate_hz)
+        self._ring = RingReader(ring_dir)
+        self._forget_rings_mono_ns = 0
+        severity = severities(config.defects)
+        now_ns = time.monotonic_ns()
+        self._views = {
+            camera.name: _View(
+                camera.name,
+                camera.conditions.no_signal_after_s,
+                JudgedFrames(_KEEP_TRACKS_S, severity, _HOLD_S),
+                now_ns,
+            )
+            for camera in config.cameras
+        }
+        self._logger = log.get_logger("live")
+
+    def open(self) -> None:
+        """Nothing to get ready: rings are mapped when their first frame comes."""
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        """Remember the newest frame, the tracks and the conditions of each camera."""
+        for message in batch:
+            if isinstance(message, FrameHeader):
+                if view := self._views.get(message.id.camera):
+                    view.newest, view.arrived_mono_ns = message, time.monotonic_ns()
+            elif isinstance(message, Tracked):
+                if view := self._views.get(message.frame.id.camera):
+                    view.judged.add(message)
+            elif isinstance(message, Event) and message.kind == "condition":
+                self._condition(message)
+        return ()
+
+    def tick(self, now_mono_ns: int) -> Iterator[Output]:
+        """A picture of each camera whose turn it is and that has a new frame; a panel of each that has none."""
+        if now_mono_ns >= self._forget_rings_mono_ns:
+            self._forget_rings_mono_ns = now_mono_ns + int(_FORGET_RINGS_EVERY_S * 1e9)
+            self._ring.forget_gone()
+        for view in self._views.values():
+            if now_mono_ns < view.next_mono_ns:
+                continue
+            picture = self._picture(view, now_mono_ns)
+            if picture is not None:
+                # From the due time, not from now: the rate is kept although ticks come when they come.
+                view.next_mono_ns = max(view.next_mono_ns + self._period_ns, now_mono_ns - self._period_ns)
+                metrics.LIVE_PICTURES.labels(view.name).inc()
+                yield Output("live", picture)
+
+    def undelivered(self, output: Output) -> None:
+        """`live` is a broadcast: it is never refused."""
+
+    def close(self) -> None:
+        self._ring.close()
+
+    def _condition(self, event: Event) -> None:
+        view = self._views.get(event.camera)
+        if view is None or event.name not in _WORDS:
+            return
+        if event.state is EventState.CONFIRMED:
+            view.conditions[event.name] = event.first_seen_utc_ns
+        else:
+            view.conditions.pop(event.name, None)
+
+    def _picture(self, view: _View, now_mono_ns: int) -> LivePicture | None:
+        header = view.newest
+        silent_s = (now_mono_ns - view.arrived_mono_ns) / 1e9
+        if header is None or silent_s > view.silent_after_s:
+            return self._panel(view, now_mono_ns, silent_s)
+        key = header.id.session, header.id.seq
+        if key == view.shown:
+            return None
+        try:
+            with self._ring.view(header) as picture:
+                width_px, height_px = size_at_height(header.width_px, header.height_px, self._height_px)
+                bgr = np.ascontiguousarray(scaled(picture, width_px, height_px).to_bgr())
+        except RingError:
+            return None  # overwritten while we looked: the next header names a fresher one
+        view.shown = key
+        view.conditions.pop("no_signal", None)
+        draw(bgr, view.judged.marks(header.id), scale=height_px / header.height_px)
+        if view.conditions:
+            name, since_utc_ns = next(iter(view.conditions.items()))
+            bgr = _dimmed(bgr)
+            _announce(bgr, _WORDS[name], since_utc_ns)
+        caption(bgr, f"{view.name}   {utc_text(header.capture_utc_ns)}")
+        return LivePicture(
+            camera=view.name,
+            frame_seq=header.id.seq,
+            capture_mono_ns=header.capture_mono_ns,
+            capture_utc_ns=header.capture_utc_ns,
+            jpeg=_jpeg(bgr),
+        )
+
+    def _panel(self, view: _View, now_mono_ns: int, silent_s: float) -> LivePicture | None:
+        """Instead of an old picture, which somebody would take for the present."""
+        if silent_s <= view.silent_after_s or now_mono_ns < view.next_panel_mono_ns:
+            return None
+        view.next_panel_mono_ns = now_mono_ns + int(_PANEL_EVERY_S * 1e9)
+        width_px, height_px = _PANEL_SIZE_PX
+        header = view.newest
+        if header is not None:
+            width_px, height_px = size_at_height(header.width_px, header.height_px, self._height_px)
+        bgr = np.full((height_px, width_px, 3), _BLACK_BGR, np.uint8)
+        now_utc_ns = time.time_ns()
+        _announce(bgr, "NO PICTURE", header.capture_utc_ns if header else None)
+        caption(bgr, f"{view.name}   {utc_text(now_utc_ns)}")
+        return LivePicture(
+            camera=view.name,
+            frame_seq=header.id.seq if header else 0,
+            capture_mono_ns=now_mono_ns,
+            capture_utc_ns=now_utc_ns,
+            jpeg=_jpeg(bgr),
+        )
+
+
+def _dimmed(bgr: UInt8Array) -> UInt8Array:
+    return np.asarray(cv2.convertScaleAbs(bgr, alpha=0.45), dtype=np.uint8)
+
+
+def _announce(bgr: UInt8Array, words: str, since_utc_ns: int | None) -> None:
+    """Large words in the middle, on a red bar."""
+    height, width = bgr.shape[:2]
+    top, bottom = round(height * 0.38), round(height * 0.62)
+    cv2.rectangle(bgr, (0, top), (width, bottom), _WARNING_BGR, cv2.FILLED)
+    left = round(width * 0.05)
+    put_text(bgr, words, left, round(height * 0.50), height / 12)
+    since = f"since {utc_text(since_utc_ns)}" if since_utc_ns is not None else "since the start of this page's service"
+    put_text(bgr, since, left, round(height * 0.58), height / 26)
+
+
+def _jpeg(bgr: UInt8Array) -> bytes:
+    encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not encoded:
+        raise ValueError(f"a picture of {bgr.shape} makes no JPEG")
+    return jpeg.tobytes()

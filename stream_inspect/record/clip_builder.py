@@ -1,0 +1,346 @@
+"""The annotated film of one camera, made only while an event wants it, and the clips cut from it.
+
+Frames lie in the camera's ring for a few seconds; the reel knows their headers and the tracks judged in them. While at
+least one event is open, frames are taken from the ring in order, annotated and encoded ONCE, however many events there
+are; a clip is a run of those packets from a key packet on. So the work is bounded by the camera's frame rate.
+
+A frame is encoded when the tracks on both sides of it are known (its boxes are then interpolated), or after `HOLD_S`.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+
+from stream_inspect.config.models import Recorder
+from stream_inspect.draw.scale import size_at_height
+from stream_inspect.messages import Event, FrameHeader, FrameId, Tracked, TrackUpdate
+from stream_inspect.picture import Picture
+from stream_inspect.record.encoder import Encoder, Packet, clip_time_base
+from stream_inspect.transport.ring import RingError
+
+HOLD_S = 1.0
+"""How long a frame waits for the next judged frame, so that its boxes can be interpolated and need not be guessed."""
+KEY_EVERY_S = 0.5
+"""A clip begins at a key packet: at most this much earlier than asked for."""
+SILENT_S = 3.0
+"""A camera without frames for this long: its clips end with what there is."""
+OPEN_CLIPS_MAX = 32
+BEHIND = 0.5
+"""With frames older than this part of the ring still to do, every other frame is left out: better than gaps."""
+_HISTORY_MIN_S = 10.0
+
+Key = tuple[int, int]
+"""(session, seq): the order of a camera's frames."""
+
+
+def key_of(frame: FrameId) -> Key:
+    """Where a frame stands in its camera's order."""
+    return frame.session, frame.seq
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One frame of the film."""
+
+    frame: FrameId
+    packet: Packet
+
+
+@dataclass(slots=True)
+class Film:
+    """Packets of one encoder: one session, one picture size."""
+
+    session: int
+    size_px: tuple[int, int]
+    encoder: Encoder
+    shots: deque[Shot] = field(default_factory=deque)
+    last_key_s: float | None = None
+
+    def fits(self, header: FrameHeader) -> bool:
+        return self.session == header.id.session and self.size_px == (header.width_px, header.height_px)
+
+
+@dataclass(slots=True)
+class Clip:
+    """What is cut out of the film for one event. Times are in seconds of the media clock of `session`."""
+
+    event: Event
+    judged: Key
+    judged_s: float
+    start_s: float
+    end_s: float
+    latest_end_s: float
+    shots: list[Shot] = field(default_factory=list)
+    film: Film | None = None
+    frames_missing: int = 0
+    ended_by: str = ""
+
+    @property
+    def holds_judged_frame(self) -> bool:
+        return any(key_of(shot.frame) == self.judged for shot in self.shots)
+
+    @property
+    def time_base(self) -> Fraction:
+        assert self.film is not None, "a clip with shots has a film"
+        return self.film.encoder.time_base
+
+
+Annotate = Callable[[FrameHeader, Picture, tuple[int, int]], Picture]
+"""(header, picture, (width_px, height_px) wanted) -> the annotated picture, limited-range BT.601."""
+
+
+class Reel:
+    """One camera's reel. `read` gives a copy of a frame's picture or raises `RingError`."""
+
+    def __init__(
+        self, config: Recorder, ring_s: float, read: Callable[[FrameHeader], Picture], annotate: Annotate
+    ) -> None:
+        self._config = config
+        self._ring_s = ring_s
+        self._history_s = max(_HISTORY_MIN_S, 2 * ring_s)
+        self._read = read
+        self._annotate = annotate
+        self._headers: list[FrameHeader] = []
+        self._keys: list[Key] = []
+        self._judged: set[Key] = set()
+        self._judged_until: dict[int, float] = {}
+        self._tracks: dict[tuple[int, int], TrackUpdate] = {}
+        self._live: set[tuple[int, int]] = set()
+        self._film: Film | None = None
+        self._encoded: Key = (-1, -1)
+        self._clips: list[Clip] = []
+        self._pinned: dict[Key, Picture] = {}
+        self._skip = False
+
+    # --- what is known ---
+
+    def see(self, header: FrameHeader) -> None:
+        """A captured frame, usually the newest."""
+        key = key_of(header.id)
+        if not self._keys or key > self._keys[-1]:
+            self._keys.append(key)
+            self._headers.append(header)
+            self._forget(header)
+            return
+        place = bisect.bisect_left(self._keys, key)
+        if self._keys[place] != key:
+            self._keys.insert(place, key)
+            self._headers.insert(place, header)
+
+    def track(self, tracked: Tracked) -> None:
+        """A judged frame: film up to it can be annotated well, and a defect still seen keeps its clip going."""
+        self.see(tracked.frame)
+        session, pts_s = tracked.frame.id.session, tracked.frame.id.pts_s
+        self._judged.add(key_of(tracked.frame.id))
+        self._judged_until[session] = max(pts_s, self._judged_until.get(session, pts_s))
+        for update in (*tracked.tracks, *tracked.ended):
+            self._tracks[session, update.track] = update
+            for clip in self._clips:
+                if clip.judged[0] == session and clip.event.track == update.track:
+                    self._extend(clip, update)
+        self._live.update((session, update.track) for update in tracked.tracks)
+        self._live.difference_update((session, update.track) for update in tracked.ended)
+
+    def _extend(self, clip: Clip, update: TrackUpdate) -> None:
+        wanted_s = update.last_pts_s + self._config.post_roll_s
+        clip.end_s = min(max(clip.end_s, wanted_s), clip.latest_end_s)
+
+    def header(self, key: Key) -> FrameHeader | None:
+        """The header of this frame, if it is still known."""
+        place = bisect.bisect_left(self._keys, key)
+        return self._headers[place] if place < len(self._keys) and self._keys[place] == key else None
+
+    def is_judged(self, key: Key) -> bool:
+        """Whether this frame is known to be judged, so that its boxes are exact."""
+        return key in self._judged
+
+    def _forget(self, newest: FrameHeader) -> None:
+        before_ns = newest.capture_mono_ns - int(self._history_s * 1e9)
+        count = 0
+        while count < len(self._headers) and self._headers[count].capture_mono_ns < before_ns:
+            count += 1
+        if count >= 64 or (count and self._headers[count - 1].id.session != newest.id.session):
+            del self._headers[:count], self._keys[:count]
+            self._judged = {key for key in self._judged if key >= self._keys[0]}
+            known = {session for session, _ in self._keys}
+            self._judged_until = {session: s for session, s in self._judged_until.items() if session in known}
+            oldest_s = newest.id.pts_s - self._history_s
+            self._tracks = {
+                key: update
+                for key, update in self._tracks.items()
+                if key[0] == newest.id.session and update.last_pts_s > oldest_s
+            }
+            self._live &= self._tracks.keys()
+
+    # --- clips ---
+
+    @property
+    def open_clips(self) -> int:
+        return len(self._clips)
+
+    def want(self, event: Event, header: FrameHeader, picture: Picture) -> bool:
+        """Begin the clip of a confirmed event; `picture` is its judged frame. False: too many clips are open."""
+        if len(self._clips) >= OPEN_CLIPS_MAX:
+            return False
+        session, judged_s = header.id.session, header.id.pts_s
+        track = self._tracks.get((session, event.track)) if event.track is not None else None
+        first_s = min(judged_s, track.first_pts_s) if track else judged_s
+        start_s = max(first_s - self._config.pre_roll_s, judged_s - self._config.max_clip_s / 2)
+        latest_end_s = start_s + self._config.max_clip_s
+        clip = Clip(
+            event=event,
+            judged=key_of(header.id),
+            judged_s=judged_s,
+            start_s=start_s,
+            end_s=min(judged_s + self._config.post_roll_s, latest_end_s),
+            latest_end_s=latest_end_s,
+        )
+        if track:
+            self._extend(clip, track)
+        if self._film and self._film.fits(header):
+            self._take_from_film(clip, self._film)
+        if clip.judged > self._encoded:
+            self._pinned[clip.judged] = picture
+        self._clips.append(clip)
+        return True
+
+    def _take_from_film(self, clip: Clip, film: Film) -> None:
+        """What has been encoded already, from the last key packet at or before the clip's start."""
+        taken: list[Shot] = []
+        for shot in film.shots:
+            if shot.packet.key and shot.frame.pts_s <= clip.start_s:
+                taken = []
+            if taken or shot.packet.key:
+                taken.append(shot)
+        last_s = taken[-1].frame.pts_s if taken else clip.start_s
+        if last_s >= clip.start_s:
+            clip.shots, clip.film = taken, film
+
+    # --- film ---
+
+    def next_frame(self, now_mono_ns: int) -> FrameHeader | None:
+        """The next frame to encode, if there is one that can be encoded now."""
+        if not self._clips:
+            return None
+        wanted = self._wanted()
+        place = bisect.bisect_right(self._keys, self._encoded)
+        for header in islice(self._headers, place, None):
+            start_s, end_s = wanted.get(header.id.session, (0.0, -1.0))
+            if not start_s <= header.id.pts_s <= end_s:
+                continue
+            judged_until = self._judged_until.get(header.id.session)
+            ready = judged_until is not None and header.id.pts_s <= judged_until
+            return header if ready or now_mono_ns - header.capture_mono_ns > self._hold_ns else None
+        return None
+
+    @property
+    def _hold_ns(self) -> int:
+        return int(min(HOLD_S, self._ring_s / 4) * 1e9)
+
+    def _wanted(self) -> dict[int, tuple[float, float]]:
+        """For each session from when to when film is wanted, in seconds of its media clock.
+
+        Defects seen but not confirmed yet will want their own pre-roll from the same film, which only runs forward.
+        """
+        wanted: dict[int, tuple[float, float]] = {}
+        for clip in self._clips:
+            session = clip.judged[0]
+            start_s, end_s = wanted.get(session, (clip.start_s, clip.end_s))
+            wanted[session] = min(start_s, clip.start_s), max(end_s, clip.end_s)
+        for key in self._live:
+            if key[0] in wanted:
+                start_s, end_s = wanted[key[0]]
+                wanted[key[0]] = min(start_s, self._tracks[key].first_pts_s - self._config.pre_roll_s), end_s
+        return wanted
+
+    def encode(self, header: FrameHeader, now_mono_ns: int) -> bool:
+        """Encode this frame, the one `next_frame` gave. False when it was gone, or left out to catch up."""
+        key = key_of(header.id)
+        before, self._encoded = self._encoded, key
+        picture = self._pinned.pop(key, None)
+        if picture is None:
+            behind = now_mono_ns - header.capture_mono_ns > BEHIND * self._ring_s * 1e9
+            self._skip = behind and not self._skip and key not in self._judged
+            if self._skip:
+                return False
+            try:
+                picture = self._read(header)
+            except RingError:
+                return False
+        film = self._film_for(header)
+        gap = before[0] != key[0] or not film.shots
+        pts = round(Fraction(header.id.pts * header.id.time_base_num, header.id.time_base_den) / film.encoder.time_base)
+        if film.shots and pts <= film.shots[-1].packet.pts:
+            return False
+        pts_s = header.id.pts_s
+        wanted_from = [clip.start_s for clip in self._clips if not clip.shots and clip.start_s <= pts_s]
+        is_key = gap or bool(wanted_from) or film.last_key_s is None or pts_s - film.last_key_s >= KEY_EVERY_S
+        size = film.encoder.width_px, film.encoder.height_px
+        shot = Shot(header.id, film.encoder.encode(self._annotate(header, picture, size), pts, is_key))
+        if shot.packet.key:
+            film.last_key_s = pts_s
+        film.shots.append(shot)
+        while film.shots and pts_s - film.shots[0].frame.pts_s > self._history_s:
+            film.shots.popleft()
+        for clip in self._clips:
+            if clip.judged[0] == key[0] and clip.start_s <= pts_s <= clip.end_s and clip.film in (None, film):
+                if clip.film is None and not shot.packet.key:
+                    continue
+                clip.film = film
+                clip.shots.append(shot)
+        return True
+
+    def _film_for(self, header: FrameHeader) -> Film:
+        if self._film is None or not self._film.fits(header):
+            time_base = clip_time_base(header.id.time_base_num, header.id.time_base_den)
+            width_px, height_px = size_at_height(header.width_px, header.height_px, self._config.height_px)
+            encoder = Encoder(width_px, height_px, time_base, self._fps())
+            self._film = Film(header.id.session, (header.width_px, header.height_px), encoder)
+        return self._film
+
+    def _fps(self) -> float:
+        recent = self._headers[-30:]
+        span_s = recent[-1].id.pts_s - recent[0].id.pts_s
+        return (len(recent) - 1) / span_s if span_s > 0 else 25.0
+
+    def give_up(self) -> list[Clip]:
+        """End all clips without a file: the encoder has failed. A new one begins with the next event."""
+        clips, self._clips, self._film = self._clips, [], None
+        self._pinned.clear()
+        return clips
+
+    def take_finished(self, now_mono_ns: int, stopping: bool = False) -> list[Clip]:
+        """The clips that are complete, or that must do with what there is."""
+        finished = []
+        for clip in list(self._clips):
+            clip.ended_by = self._why_ended(clip, now_mono_ns) or ("stopped" if stopping else "")
+            if clip.ended_by:
+                self._clips.remove(clip)
+                self._pinned.pop(clip.judged, None)
+                self._count_missing(clip)
+                finished.append(clip)
+        return finished
+
+    def _why_ended(self, clip: Clip, now_mono_ns: int) -> str:
+        session = clip.judged[0]
+        place = bisect.bisect_right(self._keys, max(self._encoded, (session, -1)))
+        for header in islice(self._headers, place, None):
+            if header.id.session != session:
+                return "camera reconnected"
+            if clip.film and not clip.film.fits(header):
+                return "picture size changed"
+            return "complete" if header.id.pts_s > clip.end_s else ""
+        newest = self._headers[-1]
+        if newest.id.session == session and newest.id.pts_s >= clip.end_s:
+            return "complete"
+        return "camera silent" if now_mono_ns - newest.capture_mono_ns > SILENT_S * 1e9 else ""
+
+    def _count_missing(self, clip: Clip) -> None:
+        if clip.shots:
+            first, last = clip.shots[0].frame.seq, clip.shots[-1].frame.seq
+            clip.frames_missing = last - first + 1 - len(clip.shots)

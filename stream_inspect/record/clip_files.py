@@ -1,0 +1,81 @@
+"""A finished clip on its way to the disk: what the file is made of, and the list that proves which frames it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import msgspec
+
+from stream_inspect.record.clip_builder import Clip, key_of
+from stream_inspect.record.encoder import Packet
+from stream_inspect.record.mux import shown_for, write_mp4
+
+
+class ClipFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One frame of the clip: its identity, and when it is shown."""
+
+    session: int
+    seq: int
+    pts: int
+    time_s: float
+    judged: bool = False
+
+
+class ClipList(msgspec.Struct, frozen=True, kw_only=True):
+    """clips/<event>.json. `judged_time_s` is None where the clip does not hold the event's judged frame."""
+
+    version: int = 1
+    event: str
+    camera: str
+    time_base: str
+    """Of `pts`: of the camera's frames."""
+    width_px: int
+    height_px: int
+    duration_s: float
+    judged_time_s: float | None
+    frames_missing: int
+    """Frames captured between the first and the last, and not in the clip."""
+    ended_by: str
+    frames: list[ClipFrame]
+
+
+def clip_list(clip: Clip) -> ClipList:
+    """What is in the clip. It has at least one shot."""
+    assert clip.film is not None, "a clip with shots has a film"
+    first = clip.shots[0]
+    frames = [
+        ClipFrame(
+            session=shot.frame.session,
+            seq=shot.frame.seq,
+            pts=shot.frame.pts,
+            time_s=round(float((shot.packet.pts - first.packet.pts) * clip.time_base), 6),
+            judged=key_of(shot.frame) == clip.judged,
+        )
+        for shot in clip.shots
+    ]
+    return ClipList(
+        event=clip.event.id,
+        camera=clip.event.camera,
+        time_base=f"{first.frame.time_base_num}/{first.frame.time_base_den}",
+        width_px=clip.film.encoder.width_px,
+        height_px=clip.film.encoder.height_px,
+        duration_s=round(
+            float(sum(shown_for([shot.packet for shot in clip.shots], clip.time_base)) * clip.time_base), 6
+        ),
+        judged_time_s=next((frame.time_s for frame in frames if frame.judged), None),
+        frames_missing=clip.frames_missing,
+        ended_by=clip.ended_by,
+        frames=frames,
+    )
+
+
+def write_list(file: BinaryIO, clip: Clip) -> None:
+    """The list as JSON, a frame a line, so that people can read it."""
+    file.write(msgspec.json.format(msgspec.json.encode(clip_list(clip)), indent=1))
+
+
+def write_clip(file: BinaryIO, clip: Clip) -> None:
+    """The MP4."""
+    packets: Sequence[Packet] = [shot.packet for shot in clip.shots]
+    write_mp4(file, packets, clip.time_base)

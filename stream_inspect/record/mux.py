@@ -1,0 +1,44 @@
+"""Encoded pictures into an MP4 that plays while it loads: index first, true times, nothing encoded again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+from typing import BinaryIO
+
+import av
+
+from stream_inspect.record.encoder import Packet
+
+_INDEX_BYTES = 8192
+_INDEX_BYTES_PER_PICTURE = 32
+
+
+def shown_for(packets: Sequence[Packet], time_base: Fraction) -> list[int]:
+    """How long each picture is shown, in units of `time_base`: until the next; the last as long as the one before."""
+    durations = [after.pts - before.pts for before, after in pairwise(packets)]
+    return [*durations, durations[-1] if durations else max(1, round(Fraction(1, 25) / time_base))]
+
+
+def write_mp4(file: BinaryIO, packets: Sequence[Packet], time_base: Fraction) -> None:
+    """Write the packets, the first of which is a key packet, so that the first picture stands at 0.
+
+    The index goes to a place reserved at the front. Raises OSError where the disk does.
+    """
+    durations = shown_for(packets, time_base)
+    reserve = _INDEX_BYTES + _INDEX_BYTES_PER_PICTURE * len(packets)
+    with (
+        av.open(io.BytesIO(packets[0].data), format="h264") as parameters,
+        av.open(file, "w", format="mp4", options={"moov_size": str(reserve)}) as container,
+    ):
+        stream = container.add_stream_from_template(parameters.streams.video[0])
+        stream.time_base = time_base
+        for packet, duration in zip(packets, durations, strict=True):
+            out = av.Packet(packet.data)
+            out.stream, out.time_base = stream, time_base
+            out.pts = out.dts = packet.pts - packets[0].pts
+            out.duration = duration
+            out.is_keyframe = packet.key
+            container.mux_one(out)

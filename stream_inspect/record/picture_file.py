@@ -1,0 +1,56 @@
+"""The picture of an event: the very frame it was judged in, annotated, with its identity inside the JPEG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import msgspec
+import numpy as np
+
+from stream_inspect.draw.annotate import Mark, draw
+from stream_inspect.draw.caption import caption, utc_text
+from stream_inspect.messages import Event, FrameRef
+from stream_inspect.picture import Picture
+
+JPEG_QUALITY = 90
+_COMMENT = b"\xff\xfe"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the JPEG's comment says of it: JSON."""
+
+    event: str
+    camera: str
+    frame: FrameRef | None
+    model_hash: str
+    prompts_hash: str
+
+
+def still(event: Event, picture: Picture, marks: Sequence[Mark]) -> bytes:
+    """The annotated JPEG, at the size of the original picture."""
+    bgr = np.ascontiguousarray(picture.to_bgr())
+    draw(bgr, marks)
+    if event.frame is not None:
+        caption(bgr, f"{event.camera}   {utc_text(event.frame.capture_utc_ns)}   {event.id}")
+    encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not encoded:
+        raise ValueError(f"a picture of {picture.width_px}x{picture.height_px} px makes no JPEG")
+    identity = Identity(
+        event=event.id,
+        camera=event.camera,
+        frame=event.frame,
+        model_hash=event.model_hash,
+        prompts_hash=event.prompts_hash,
+    )
+    comment = msgspec.json.encode(identity)
+    data = jpeg.tobytes()
+    return data[:2] + _COMMENT + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]
+
+
+def identity_in(jpeg: bytes) -> Identity:
+    """Read back what `still` has put in. Raises ValueError where there is no such comment."""
+    if jpeg[2:4] != _COMMENT:
+        raise ValueError("this JPEG carries no identity of a judged frame")
+    length = int.from_bytes(jpeg[4:6], "big")
+    return msgspec.json.decode(jpeg[6 : 4 + length], type=Identity)

@@ -1,0 +1,276 @@
+"""The recorder stage: a picture and a clip of every confirmed defect. A slow or full disk stops it, never judging."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from av.error import FFmpegError
+
+from stream_inspect import log, metrics
+from stream_inspect.config.models import Config
+from stream_inspect.draw.annotate import draw, severities
+from stream_inspect.draw.caption import caption, utc_text
+from stream_inspect.draw.judged import JudgedFrames
+from stream_inspect.draw.scale import scaled
+from stream_inspect.messages import (
+    AnyMessage,
+    Condition,
+    ConditionKind,
+    Event,
+    EventState,
+    FrameHeader,
+    FrameId,
+    Output,
+    Tracked,
+)
+from stream_inspect.picture import Picture
+from stream_inspect.record.clip_builder import Clip, Reel
+from stream_inspect.record.clip_files import write_clip, write_list
+from stream_inspect.record.media_store import GB, Item, Limits, Shelf
+from stream_inspect.record.picture_file import still
+from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
+
+_BUDGET_S = 0.02
+"""Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
+_CLOSE_BUDGET_S = 0.15
+_FRAME_COMES_WITHIN_S = 1.0
+"""An event may overtake the header and the tracks of its frame, which come by other sockets."""
+_REPEAT_CONDITION_S = 2.0
+_FORGET_RINGS_EVERY_S = 1.0
+_WAITING_EVENTS_MAX = 1024
+_STILLS_MAX = 64
+_DAY_S = 86400.0
+
+
+class RecorderStage:
+    """Reads `frames`, `tracked` and `events`; writes pictures/ and clips/ in the state folder."""
+
+    def __init__(self, config: Config, *, ring_dir: Path, state_dir: Path) -> None:
+        recorder = config.recorder
+        self._config = recorder
+        self._state_dir = state_dir
+        self._ring = RingReader(ring_dir)
+        severity = severities(config.defects)
+        keep_s = 2 * config.transport.ring_s + recorder.pre_roll_s
+        self._judged = {camera.name: JudgedFrames(keep_s, severity) for camera in config.cameras}
+        self._reels = {
+            camera.name: Reel(recorder, config.transport.ring_s, self._ring.read, self._annotate)
+            for camera in config.cameras
+        }
+        limits = Limits(
+            max_age_s=recorder.max_age_days * _DAY_S,
+            max_bytes=int(recorder.max_size_gb * GB),
+            min_free_bytes=int(recorder.min_free_gb * GB),
+        )
+        self._shelf = Shelf([state_dir / "clips", state_dir / "pictures"], limits)
+        self._waiting: list[tuple[float, Event]] = []
+        self._stills: deque[tuple[Event, FrameHeader, Picture]] = deque()
+        self._read_last: tuple[FrameId, Picture] | None = None
+        self._forget_rings_s = 0.0
+        self._trouble: str | None = None
+        self._trouble_since_ns = (0, 0)
+        """(monotonic, UTC) time at which recording stopped or began."""
+        self._condition_due_s = 0.0
+        self._logger = log.get_logger("recorder")
+        self.wake_fd: int | None = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def open(self) -> None:
+        """Tidy up after a killed life and start the shelf. A full disk does not raise: it is a condition."""
+        self._shelf.open()
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        """Topics come by different sockets, in no order among each other: frames first, then tracks, then events."""
+        events: list[Event] = []
+        tracked: list[Tracked] = []
+        for message in batch:
+            if isinstance(message, FrameHeader) and message.id.camera in self._reels:
+                self._reels[message.id.camera].see(message)
+            elif isinstance(message, Tracked) and message.frame.id.camera in self._reels:
+                tracked.append(message)
+            elif isinstance(message, Event) and message.camera in self._reels:
+                events.append(message)
+        for message in tracked:
+            self._judged[message.frame.id.camera].add(message)
+            self._reels[message.frame.id.camera].track(message)
+        now_s = time.monotonic()
+        for event in events:
+            if event.kind == "defect" and event.state is EventState.CONFIRMED and event.frame is not None:
+                self._waiting.append((now_s + _FRAME_COMES_WITHIN_S, event))
+        self._begin_clips(now_s)
+        return ()
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        """Encode for a short while, hand on what is complete, say when recording stops and begins again."""
+        self._begin_clips(now_mono_ns / 1e9)
+        more = self._work(until_s=time.monotonic() + _BUDGET_S)
+        for reel in self._reels.values():
+            for clip in reel.take_finished(now_mono_ns):
+                self._put_clip(clip)
+        self._wake(more)
+        if now_mono_ns / 1e9 >= self._forget_rings_s:
+            self._forget_rings_s = now_mono_ns / 1e9 + _FORGET_RINGS_EVERY_S
+            self._ring.forget_gone()
+        return self._condition(now_mono_ns)
+
+    def undelivered(self, output: Output) -> None:
+        """The mailbox of conditions is full: it is repeated soon anyway."""
+
+    def close(self) -> None:
+        """End the open clips with what there is, write what is waiting, for a short while."""
+        self._work(until_s=time.monotonic() + _CLOSE_BUDGET_S)
+        for reel in self._reels.values():
+            for clip in reel.take_finished(time.monotonic_ns(), stopping=True):
+                self._put_clip(clip)
+        if not self._shelf.close():
+            self._logger.warning("stopped before everything was written")
+        self._ring.close()
+        if self.wake_fd is not None:
+            os.close(self.wake_fd)
+            self.wake_fd = None
+
+    # --- events ---
+
+    def _begin_clips(self, now_s: float) -> None:
+        waiting, self._waiting = self._waiting, []
+        for until_s, event in waiting:
+            assert event.frame is not None, "only events with a frame wait"
+            reel, key = self._reels[event.camera], (event.frame.session, event.frame.seq)
+            header = reel.header(key)
+            late = now_s > until_s or len(self._waiting) >= _WAITING_EVENTS_MAX
+            if header is not None and (late or reel.is_judged(key)):
+                self._begin_clip(event, header)
+            elif late:
+                self._lost(event, "frame_unknown")
+            else:
+                self._waiting.append((until_s, event))
+
+    def _begin_clip(self, event: Event, header: FrameHeader) -> None:
+        if self._shelf.trouble:
+            self._lost(event, "disk_full")
+            return
+        if self._read_last is None or self._read_last[0] != header.id:
+            try:
+                self._read_last = header.id, self._ring.read(header)
+            except StaleFrameError:
+                self._lost(event, "frame_overwritten")
+                return
+            except RingError as error:
+                self._lost(event, "frame_unreadable", str(error))
+                return
+        picture = self._read_last[1]
+        if len(self._stills) < _STILLS_MAX:
+            self._stills.append((event, header, picture))
+        else:
+            self._done("picture", event)("too_many")
+        if not self._reels[event.camera].want(event, header, picture):
+            self._lost(event, "too_many")
+
+    def _put_still(self, event: Event, header: FrameHeader, picture: Picture) -> None:
+        jpeg = still(event, picture, self._judged[event.camera].marks(header.id))
+        path = self._state_dir / "pictures" / f"{event.id}.jpg"
+        done = self._done("picture", event)
+        if reason := self._shelf.put(Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done)):
+            done(reason)
+
+    def _put_clip(self, clip: Clip) -> None:
+        event = clip.event
+        if not clip.shots:
+            self._lost(event, "frames_overwritten")
+            return
+        if not clip.holds_judged_frame:
+            self._lost(event, "without_judged_frame")
+            return
+        folder = self._state_dir / "clips"
+        size = sum(len(shot.packet.data) for shot in clip.shots)
+        # The list goes first: a clip on the disk always has its list.
+        files = (
+            (folder / f"{event.id}.json", partial(write_list, clip=clip)),
+            (folder / f"{event.id}.mp4", partial(write_clip, clip=clip)),
+        )
+        item = Item(event.id, size, files, self._done("clip", event))
+        if reason := self._shelf.put(item):
+            self._lost(event, reason)
+
+    def _done(self, what: str, event: Event) -> Callable[[str], None]:
+        def done(outcome: str) -> None:
+            (metrics.CLIPS if what == "clip" else metrics.EVENT_PICTURES).labels(outcome).inc()
+            if outcome != "written":
+                self._logger.warning(f"no {what} of an event", event_id=event.id, cause=outcome)
+
+        return done
+
+    def _lost(self, event: Event, cause: str, detail: str = "") -> None:
+        metrics.CLIPS.labels(cause).inc()
+        self._logger.warning("no clip of an event", event_id=event.id, cause=cause, detail=detail)
+
+    # --- film ---
+
+    def _work(self, until_s: float) -> bool:
+        """Make pictures of events, then film, oldest frames first, until the time is up; says whether more waits."""
+        while self._stills:
+            if time.monotonic() >= until_s:
+                return True
+            self._put_still(*self._stills.popleft())
+        self._read_last = None
+        while True:
+            now_ns = time.monotonic_ns()
+            ready = [
+                (header.capture_mono_ns, name, header)
+                for name, reel in self._reels.items()
+                if (header := reel.next_frame(now_ns)) is not None
+            ]
+            if not ready or time.monotonic() >= until_s:
+                return bool(ready)
+            _, name, header = min(ready, key=lambda one: one[0])
+            try:
+                self._reels[name].encode(header, now_ns)
+            except FFmpegError as error:
+                for clip in self._reels[name].give_up():
+                    self._lost(clip.event, "encoder_failed", str(error))
+
+    def _annotate(self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]) -> Picture:
+        width_px, height_px = size_px
+        bgr = np.ascontiguousarray(scaled(picture, width_px, height_px).to_bgr())
+        draw(bgr, self._judged[header.id.camera].marks(header.id), scale=height_px / header.height_px)
+        caption(
+            bgr, f"{header.id.camera}   {utc_text(header.capture_utc_ns)}   frame {header.id.session}/{header.id.seq}"
+        )
+        return Picture.from_bgr(bgr)
+
+    def _wake(self, more: bool) -> None:
+        """Let the loop turn at once while there is more to encode."""
+        assert self.wake_fd is not None, "open until closed"
+        if more:
+            os.eventfd_write(self.wake_fd, 1)
+        else:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self.wake_fd)
+
+    # --- conditions ---
+
+    def _condition(self, now_mono_ns: int) -> list[Output]:
+        """Whether recording is stopped: at once when it changes, and every two seconds."""
+        before, self._trouble = self._trouble, self._shelf.trouble
+        if before is None or bool(self._trouble) is not bool(before):
+            self._trouble_since_ns = now_mono_ns, time.time_ns()
+        if self._trouble == before and now_mono_ns / 1e9 < self._condition_due_s:
+            return []
+        self._condition_due_s = now_mono_ns / 1e9 + _REPEAT_CONDITION_S
+        since_mono_ns, since_utc_ns = self._trouble_since_ns
+        condition = Condition(
+            camera="",
+            kind=ConditionKind.RECORDING_STOPPED,
+            active=bool(self._trouble),
+            source="recorder",
+            detail=self._trouble or "recording",
+            mono_ns=since_mono_ns,
+            utc_ns=since_utc_ns,
+        )
+        return [Output("conditions", condition)]

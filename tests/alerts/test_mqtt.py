@@ -1,0 +1,339 @@
+"""MQTT against a real mosquitto: acknowledgements, status, topics, TLS, passwords, and brokers that say no."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.alerts.mqtt import MqttAlert
+from stream_inspect.config.models import MqttAlertConfig
+from tests.alerts.events import an_event
+from tests.alerts.receivers import (
+    BlackHole,
+    Mosquitto,
+    ScriptedBroker,
+    Subscriber,
+    free_port,
+    make_certificates,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def make_alert(port: int, **more: object) -> MqttAlert:
+    config = {"kind": "mqtt", "host": "127.0.0.1", "port": port, "timeout_s": 1.0, **more}
+    return MqttAlert(MqttAlertConfig.model_validate(config), line="line1", state_dir=Path())
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts brokers, and ends them with the test."""
+    brokers: list[Mosquitto] = []
+
+    def one(**options: object) -> Mosquitto:
+        brokers.append(Mosquitto(tmp_path / f"broker{len(brokers)}", **options))
+        brokers[-1].start()
+        return brokers[-1]
+
+    yield one
+    for broker in brokers:
+        broker.close()
+
+
+@pytest.fixture
+def listen():
+    """Subscribes, and ends the subscriptions with the test."""
+    subscribers: list[Subscriber] = []
+
+    def one(broker: Mosquitto, topic: str, **options: str) -> Subscriber:
+        subscribers.append(Subscriber(broker.port, topic, client_id=f"subscriber{len(subscribers)}", **options))
+        return subscribers[-1]
+
+    yield one
+    for subscriber in subscribers:
+        subscriber.close()
+
+
+@pytest.fixture
+def scripted():
+    """Starts brokers that say what they are told to, and ends them with the test."""
+    brokers: list[ScriptedBroker] = []
+
+    def one(**answers: object) -> ScriptedBroker:
+        brokers.append(ScriptedBroker(**answers))
+        return brokers[-1]
+
+    yield one
+    for broker in brokers:
+        broker.close()
+
+
+class TestStatus:
+    TOPIC = "stream_inspect/line1/status"
+
+    def statuses(self, subscriber: Subscriber) -> list[bytes]:
+        return [payload for _, payload, _ in subscriber.messages]
+
+    def test_online_offline_and_both_retained(self, start, listen):
+        broker = start()
+        alert = make_alert(broker.port)
+        alert.open()
+        early = listen(broker, self.TOPIC)
+        assert wait_until(lambda: self.statuses(early) == [b"online"])
+        assert early.messages[0][2], "retained: who comes later knows too"
+        alert.close()
+        assert wait_until(lambda: self.statuses(early) == [b"online", b"offline"])
+        late = listen(broker, self.TOPIC)
+        assert wait_until(lambda: late.messages == [(self.TOPIC, b"offline", True)])
+
+    @pytest.mark.parametrize("protocol", ["mqtt5", "mqtt311"])
+    def test_the_last_will_speaks_when_the_process_is_killed(self, start, listen, protocol):
+        broker = start()
+        subscriber = listen(broker, self.TOPIC)
+        script = (
+            "import sys, time; from tests.alerts.test_mqtt import make_alert\n"
+            "alert = make_alert(int(sys.argv[1]), protocol=sys.argv[2]); alert.open(); time.sleep(60)\n"
+        )
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, str(broker.port), protocol], cwd=Path(__file__).parents[3]
+        )
+        try:
+            assert wait_until(lambda: self.statuses(subscriber) == [b"online"])
+        finally:
+            child.kill()
+            child.wait()
+        assert wait_until(lambda: self.statuses(subscriber) == [b"online", b"offline"])
+
+
+class TestTopics:
+    def test_line_and_camera_are_filled_in(self, start, listen):
+        broker = start()
+        subscriber = listen(broker, "#")
+        alert = make_alert(broker.port, topic="plant/{line}/x/{camera}")
+        alert.open()
+        alert.send(an_event(1, camera="cam7", line="bottling"))
+        alert.close()
+        assert wait_until(lambda: len(subscriber.messages) >= 2)
+        assert "plant/bottling/x/cam7" in [topic for topic, _, _ in subscriber.messages]
+
+    def test_what_mqtt_reserves_is_replaced(self, start, listen):
+        broker = start()
+        subscriber = listen(broker, "p/#")
+        alert = make_alert(broker.port, topic="p/{line}/{camera}")
+        alert.open()
+        alert.send(an_event(1, camera="a/b+c#", line=""))
+        alert.close()
+        assert wait_until(lambda: [topic for topic, _, _ in subscriber.messages] == ["p/_/a_b_c_"])
+
+    def test_the_key_travels_as_a_property_too(self, start, listen):
+        broker = start()
+        subscriber = listen(broker, "stream_inspect/+/+/events")
+        alert = make_alert(broker.port)
+        alert.open()
+        alert.send(an_event(1))
+        alert.close()
+        assert wait_until(lambda: len(subscriber.properties) == 1)
+        assert subscriber.properties[0].UserProperty == [("idempotency-key", an_event(1).key)]
+        assert subscriber.properties[0].ContentType == "application/json"
+
+
+class TestLettingIn:
+    def test_a_wrong_password(self, start):
+        broker = start(password="right-one")
+        alert = make_alert(broker.port, username="inspector", password="wr0ng-one")
+        with pytest.raises(AlertError, match=r"refused us: (Not authorized|Bad user name or password)") as found:
+            alert.open()
+        assert "wr0ng-one" not in str(found.value)
+
+    def test_an_unknown_authority(self, start, tmp_path):
+        broker = start(tls=True)
+        alert = make_alert(broker.port, tls=True, ca_file=make_certificates(tmp_path).ca)
+        with pytest.raises(AlertError, match="CERTIFICATE_VERIFY_FAILED"):
+            alert.open()
+
+    def test_a_missing_authority_file(self, tmp_path):
+        alert = make_alert(1, tls=True, ca_file=tmp_path / "none.pem")
+        with pytest.raises(AlertError, match="No such file"):
+            alert.open()
+
+    def test_plain_talk_to_a_tls_port(self, start):
+        broker = start(tls=True)
+        with pytest.raises(AlertError, match=r"connection lost|no answer"):
+            make_alert(broker.port).open()
+
+    @pytest.mark.parametrize("protocol", ["mqtt5", "mqtt311"])
+    def test_both_protocols(self, start, listen, protocol):
+        broker = start(password="right-one")
+        subscriber = listen(broker, "stream_inspect/+/+/events", password="right-one")
+        alert = make_alert(broker.port, username="inspector", password="right-one", protocol=protocol)
+        alert.open()
+        alert.send(an_event(1))
+        alert.close()
+        assert wait_until(lambda: len(subscriber.messages) == 1)
+
+
+class TestNotTaken:
+    def test_a_topic_we_may_not_write_to_is_noticed_and_may_be_mended(self, start, listen, tmp_path):
+        """Some versions of mosquitto say "not authorized", some break the connection: either way the event waits."""
+        acl = tmp_path / "acl"
+        acl.write_text("topic write stream_inspect/line1/status\n")
+        broker = start(extra=f"acl_file {acl}")
+        alert = make_alert(broker.port)
+        alert.open()
+        with pytest.raises(AlertError):
+            alert.send(an_event(1))
+        acl.write_text("topic readwrite stream_inspect/#\n")
+        broker.signal(signal.SIGHUP)  # mosquitto reads its lists again
+        time.sleep(0.2)
+        subscriber = listen(broker, "stream_inspect/+/+/events")
+        alert.close()
+        alert.open()
+        alert.send(an_event(1))
+        alert.close()
+        assert wait_until(lambda: len(subscriber.messages) == 1)
+
+    @pytest.mark.parametrize("code", [0x80, 0x83, 0x87, 0x97])
+    def test_what_somebody_can_mend_waits(self, scripted, code):
+        alert = make_alert(scripted(pubacks={"/events": code}).port)
+        alert.open()
+        with pytest.raises(AlertError, match="does not take stream_inspect/line1/cam1/events: "):
+            alert.send(an_event(1))
+        alert.close()
+
+    @pytest.mark.parametrize("code", [0x90, 0x99])
+    def test_what_nobody_can_mend_is_refused(self, scripted, code):
+        alert = make_alert(scripted(pubacks={"/events": code}).port)
+        alert.open()
+        with pytest.raises(AlertRefusedError, match="does not take stream_inspect/line1/cam1/events: "):
+            alert.send(an_event(1))
+        alert.close()
+
+    def test_a_status_we_may_not_write_does_not_stop_the_events(self, scripted):
+        with capture_logs() as logs:
+            alert = make_alert(scripted(pubacks={"/status": 0x87}).port)
+            alert.open()
+            alert.send(an_event(1))
+            alert.close()
+        assert [(line["event"], line["reason"]) for line in logs] == [
+            ("the broker does not take the status", "Not authorized")
+        ]
+
+    def test_a_broker_of_another_protocol_version_says_what_to_set(self, scripted):
+        with pytest.raises(AlertError, match="set protocol: mqtt311"):
+            make_alert(scripted(connack=0x84).port).open()
+
+    def test_an_event_larger_than_the_broker_takes_is_refused_and_the_next_goes(self, start, listen):
+        broker = start(extra="max_packet_size 3000")
+        subscriber = listen(broker, "stream_inspect/+/+/events")
+        large = an_event(1)
+        large = type(large)(**{name: getattr(large, name) for name in large.__struct_fields__} | {"reason": "x" * 4000})
+        alert = make_alert(broker.port)
+        alert.open()
+        with pytest.raises(AlertRefusedError, match="packets of 3000 at most"):
+            alert.send(large)
+        alert.send(an_event(2))
+        alert.close()
+        assert wait_until(lambda: len(subscriber.messages) == 1)
+
+    def test_nobody_listening_is_said_once(self, start):
+        broker = start()
+        with capture_logs() as logs:
+            alert = make_alert(broker.port)
+            alert.open()
+            for n in range(1, 4):
+                alert.send(an_event(n))
+            alert.close()
+        assert [line["event"] for line in logs] == ["the broker takes events, but nobody subscribes to them"]
+
+
+class TestNetwork:
+    def test_nobody_there(self):
+        with pytest.raises(AlertError, match="refused"):
+            make_alert(free_port()).open()
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_a_black_hole_costs_one_timeout(self, tls):
+        hole = BlackHole()
+        start_s = time.monotonic()
+        with pytest.raises(AlertError):
+            make_alert(hole.port, tls=tls).open()
+        assert 0.9 < time.monotonic() - start_s < 3
+        hole.close()
+
+    def test_a_broker_that_stops_answering(self, start):
+        broker = start()
+        alert = make_alert(broker.port)
+        alert.open()
+        broker.signal(signal.SIGSTOP)
+        start_s = time.monotonic()
+        with pytest.raises(AlertError, match="no acknowledgement within 1 s"):
+            alert.send(an_event(1))
+        alert.close()
+        assert 0.9 < time.monotonic() - start_s < 3
+        broker.signal(signal.SIGCONT)
+
+    def test_a_lost_connection_is_noticed_while_idle(self, start):
+        broker = start()
+        alert = make_alert(broker.port)
+        alert.open()
+        alert.check()
+        broker.kill()
+        assert wait_until(lambda: self.is_lost(alert), 2)
+        alert.close()
+
+    def is_lost(self, alert: MqttAlert) -> bool:
+        try:
+            alert.check()
+        except AlertError:
+            return True
+        return False
+
+    def test_a_late_copy_never_overtakes(self, start, listen):
+        """The broker hangs with event 1 unanswered; the next connection must be the only one that sends."""
+        broker = start()
+        subscriber = listen(broker, "stream_inspect/+/+/events")
+        alert = make_alert(broker.port)
+        alert.open()
+        broker.signal(signal.SIGSTOP)
+        with pytest.raises(AlertError):
+            alert.send(an_event(1))
+        alert.close()
+        broker.signal(signal.SIGCONT)
+        alert.open()
+        for n in (1, 2, 3):
+            alert.send(an_event(n))
+        time.sleep(0.3)
+        alert.close()
+        ns = [int(payload.split(b'"track":')[1].split(b",")[0]) for _, payload, _ in subscriber.messages]
+        assert sorted(set(ns)) == [1, 2, 3]
+        assert ns == sorted(ns)
+
+    def test_failed_tries_leave_nothing_behind(self, start):
+        broker = start()
+        refusing = free_port()
+        me = psutil.Process()
+
+        def cycle() -> None:
+            alert = make_alert(broker.port)
+            alert.open()
+            alert.close()
+            with pytest.raises(AlertError):
+                make_alert(refusing).open()
+
+        for _ in range(3):
+            cycle()
+        threads, handles = threading.active_count(), me.num_fds()
+        for _ in range(30):
+            cycle()
+        assert threading.active_count() == threads
+        assert me.num_fds() == handles

@@ -1,0 +1,204 @@
+"""The webhook: signed, retried where that may help, refused where it never will, and quiet about its secrets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.alerts.webhook import WebhookAlert
+from stream_inspect.config.models import WebhookAlertConfig
+from tests.alerts.events import an_event
+from tests.alerts.receivers import BlackHole, HttpReceiver, free_port, make_certificates
+
+SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
+
+
+def make_alert(url: str, **more: object) -> WebhookAlert:
+    config = WebhookAlertConfig.model_validate({"kind": "webhook", "url": url, "timeout_s": 1.0, **more})
+    return WebhookAlert(config, line="line1", state_dir=Path())
+
+
+@pytest.fixture
+def receiver():
+    receiver = HttpReceiver()
+    receiver.start()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def alert(receiver):
+    alert = make_alert(f"http://127.0.0.1:{receiver.port}/hook/tok3n?key=s3cret", secret=SECRET)
+    alert.open()
+    yield alert
+    alert.close()
+
+
+@pytest.mark.slow
+class TestSignature:
+    def test_is_what_the_standard_says(self, alert, receiver):
+        alert.send(an_event(1))
+        (request,) = receiver.requests
+        assert Webhook(SECRET).verify(request.body, request.headers)["id"] == an_event(1).id
+        assert request.headers["webhook-id"] == an_event(1).key
+        assert abs(int(request.headers["webhook-timestamp"]) - time.time()) < 5
+        assert request.headers["content-type"] == "application/json"
+        with pytest.raises(WebhookVerificationError):
+            Webhook("whsec_b3RoZXI=").verify(request.body, request.headers)
+
+    def test_a_second_try_has_the_same_id(self, alert, receiver):
+        receiver.answer = lambda _: (503, {})
+        with pytest.raises(AlertError):
+            alert.send(an_event(1))
+        receiver.answer = lambda _: (200, {})
+        alert.send(an_event(1))
+        assert [request.headers["webhook-id"] for request in receiver.requests] == [an_event(1).key] * 2
+
+    def test_without_a_secret_there_is_none(self, receiver):
+        alert = make_alert(f"http://127.0.0.1:{receiver.port}/")
+        alert.open()
+        alert.send(an_event(1))
+        alert.close()
+        assert "webhook-signature" not in receiver.requests[0].headers
+
+    @pytest.mark.parametrize("secret", ["whsec_", "whsec_?", "whsec_a"])
+    def test_a_wrong_secret_says_so_without_showing_it(self, secret):
+        with pytest.raises(AlertError, match="not whsec_ and base64"):
+            make_alert("http://127.0.0.1:1/", secret=secret).open()
+
+
+@pytest.mark.slow
+class TestAnswers:
+    @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+    def test_taken(self, alert, receiver, status):
+        receiver.answer = lambda _: (status, {})
+        alert.send(an_event(1))
+        assert len(receiver.requests) == 1
+
+    @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 301, 302, 307, 308])
+    def test_may_pass_later(self, alert, receiver, status):
+        receiver.answer = lambda _: (status, {"location": "http://127.0.0.1:1/elsewhere"})
+        with pytest.raises(AlertError, match=f"HTTP {status}") as found:
+            alert.send(an_event(1))
+        assert found.value.retry_after_s == 0
+        assert "tok3n" not in str(found.value)
+        assert "s3cret" not in str(found.value)
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
+    def test_never(self, alert, receiver, status):
+        receiver.answer = lambda _: (status, {})
+        with pytest.raises(AlertRefusedError, match=f"HTTP {status}") as found:
+            alert.send(an_event(1))
+        assert "tok3n" not in str(found.value)
+
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_patience_in_seconds(self, alert, receiver, status):
+        receiver.answer = lambda _: (status, {"retry-after": "17"})
+        with pytest.raises(AlertError) as found:
+            alert.send(an_event(1))
+        assert found.value.retry_after_s == 17
+
+    def test_patience_until_a_date(self, alert, receiver):
+        then = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+        receiver.answer = lambda _: (503, {"retry-after": then})
+        with pytest.raises(AlertError) as found:
+            alert.send(an_event(1))
+        assert 55 < found.value.retry_after_s <= 60
+
+    @pytest.mark.parametrize("asked", ["soon", "-5", "Wed, 21 Oct 2015 07:28:00 GMT", "²"])
+    def test_patience_that_makes_no_sense(self, alert, receiver, asked):
+        receiver.answer = lambda _: (503, {"retry-after": asked})
+        with pytest.raises(AlertError) as found:
+            alert.send(an_event(1))
+        assert found.value.retry_after_s == 0
+
+    def test_a_redirect_is_not_followed(self, alert, receiver):
+        other = HttpReceiver()
+        other.start()
+        receiver.answer = lambda _: (307, {"location": f"http://127.0.0.1:{other.port}/"})
+        with pytest.raises(AlertError, match="redirects are not followed"):
+            alert.send(an_event(1))
+        other.close()
+        assert other.requests == []
+
+
+@pytest.mark.slow
+class TestNetwork:
+    def test_nobody_there(self):
+        alert = make_alert(f"http://127.0.0.1:{free_port()}/tok3n")
+        alert.open()
+        with pytest.raises(AlertError, match="refused") as found:
+            alert.send(an_event(1))
+        alert.close()
+        assert "tok3n" not in str(found.value)
+
+    def test_a_black_hole_costs_one_timeout(self):
+        hole = BlackHole()
+        alert = make_alert(f"http://127.0.0.1:{hole.port}/tok3n")
+        alert.open()
+        start_s = time.monotonic()
+        with pytest.raises(AlertError, match="timed out"):
+            alert.send(an_event(1))
+        assert 0.9 < time.monotonic() - start_s < 2
+        alert.close()
+        hole.close()
+
+    def test_an_answer_without_end_is_an_answer(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def talk() -> None:
+            connection = listener.accept()[0]
+            connection.recv(100_000)
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while True:
+                    connection.sendall(b"x" * 10_000)
+            except OSError:
+                connection.close()
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        alert = make_alert(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        alert.open()
+        alert.send(an_event(1))
+        alert.close()
+        thread.join(5)
+        listener.close()
+        assert not thread.is_alive()
+
+    def test_a_dropped_answer_after_2xx_is_an_acknowledgement(self, alert, receiver):
+        receiver.answer = lambda _: (200, {"transfer-encoding": "chunked", "connection": "close"})
+        alert.send(an_event(1))
+        assert len(receiver.requests) == 1
+
+    def test_tls_checks_the_certificate(self, tmp_path):
+        (tmp_path / "other").mkdir()
+        receiver = HttpReceiver(make_certificates(tmp_path))
+        receiver.start()
+        url = f"https://127.0.0.1:{receiver.port}/"
+        right, wrong = (
+            make_alert(url, ca_file=ca_file)
+            for ca_file in (tmp_path / "ca.pem", make_certificates(tmp_path / "other").ca)
+        )
+        right.open()
+        right.send(an_event(1))
+        right.close()
+        wrong.open()
+        with pytest.raises(AlertError, match="CERTIFICATE_VERIFY_FAILED"):
+            wrong.send(an_event(2))
+        wrong.close()
+        receiver.close()
+        assert len(receiver.requests) == 1
+
+    def test_a_missing_ca_file_says_so(self, tmp_path):
+        alert = make_alert("https://127.0.0.1:1/", ca_file=tmp_path / "none.pem")
+        with pytest.raises(AlertError, match=r"cannot load ca_file .*none\.pem"):
+            alert.open()

@@ -1,0 +1,194 @@
+"""The live stage on real rings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from stream_inspect.live.stage import LiveStage
+from stream_inspect.messages import Event, EventState, LivePicture
+from stream_inspect.picture import UInt8Array
+from tests.record.filmed import DEFECT_PX, Belt, config, number_in
+
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def belt(tmp_path: Path) -> Iterator[Belt]:
+    belt = Belt(tmp_path)
+    yield belt
+    belt.close()
+
+
+def stage_for(belt: Belt, silent_after_s: float = 1.5, **web: object) -> LiveStage:
+    camera = {
+        "name": "cam",
+        "source": {"kind": "synthetic"},
+        "conditions": {"no_signal_after_s": silent_after_s},
+    }
+    stage = LiveStage(config(belt.ring_dir, web=web, cameras=[camera]), ring_dir=belt.ring_dir)
+    stage.open()
+    return stage
+
+
+def pictures(stage: LiveStage, now_mono_ns: int | None = None) -> list[LivePicture]:
+    now_mono_ns = time.monotonic_ns() if now_mono_ns is None else now_mono_ns
+    found = [output.message for output in stage.tick(now_mono_ns)]
+    assert all(isinstance(picture, LivePicture) for picture in found)
+    return [picture for picture in found if isinstance(picture, LivePicture)]
+
+
+def bgr_of(picture: LivePicture) -> UInt8Array:
+    decoded = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(decoded, np.uint8)
+
+
+def condition(name: str, state: EventState = EventState.CONFIRMED) -> Event:
+    event_id = f"cam-1-{name}-1"
+    return Event(
+        id=event_id,
+        key=f"{event_id}:{state}",
+        kind="condition",
+        state=state,
+        line="line1",
+        camera="cam",
+        name=name,
+        severity="critical",
+        first_seen_utc_ns=time.time_ns(),
+        last_seen_utc_ns=time.time_ns(),
+    )
+
+
+def red_part(bgr: UInt8Array) -> float:
+    """How much of the picture is the red of a warning."""
+    blue, green, red = (bgr[..., channel].astype(int) for channel in range(3))
+    return float(((red > 180) & (blue < 110) & (green < 110)).mean())
+
+
+def test_the_picture_is_the_newest_frame_scaled_with_its_identity(belt: Belt) -> None:
+    stage = stage_for(belt, live_height_px=180)
+    headers = [belt.shoot() for _ in range(5)]
+    list(stage.process(headers))
+    (picture,) = pictures(stage)
+    assert (picture.camera, picture.frame_seq) == ("cam", 4)
+    assert (picture.capture_mono_ns, picture.capture_utc_ns) == (headers[4].capture_mono_ns, headers[4].capture_utc_ns)
+    assert bgr_of(picture).shape == (180, 320, 3)
+    assert number_in(bgr_of(picture)) == 4
+
+
+def test_a_frame_is_shown_once_and_no_faster_than_the_rate(belt: Belt) -> None:
+    stage = stage_for(belt, silent_after_s=100, live_rate_hz=10)
+    now_ns, shown = time.monotonic_ns(), []
+    for step in range(200):  # four seconds of ticks every 20 ms, a frame at every other
+        if step % 2 == 0:
+            list(stage.process([belt.shoot()]))
+        shown += pictures(stage, now_ns + step * 20_000_000)
+    assert 39 <= len(shown) <= 42
+    assert len({picture.frame_seq for picture in shown}) == len(shown)
+    assert pictures(stage, now_ns + 200 * 20_000_000) == [] or shown[-1].frame_seq < belt.seq - 1
+
+
+def test_boxes_are_moved_to_the_time_of_the_frame(belt: Belt) -> None:
+    stage = stage_for(belt, live_height_px=360)
+    headers = [belt.shoot() for _ in range(26)]
+    list(stage.process([*headers, belt.tracked(headers[20], first_pts_s=0.5)]))
+    (picture,) = pictures(stage)
+    bgr = bgr_of(picture).astype(int)
+    left, top = round(belt.defect_x(25)), 160
+    edge = bgr[top + 5 : top + DEFECT_PX - 5]
+    here = edge[:, left - 1 : left + 1].mean(axis=(0, 1))
+    assert here[2] - here[0] > 60, "the box stands at the defect in this frame"
+    before = round(belt.defect_x(20))
+    there = edge[:, before - 1 : before + 1].mean(axis=(0, 1))
+    assert there[2] - there[0] < 40, "and not where it was judged"
+
+
+def test_boxes_stay_while_judging_is_slow_and_go_when_nothing_is_known_any_more(belt: Belt) -> None:
+    stage = stage_for(belt, live_height_px=360)
+    headers = [belt.shoot() for _ in range(60)]
+    list(stage.process([belt.tracked(headers[20], first_pts_s=0.5)]))
+    edges = []
+    for step, seq in enumerate((45, 59)):  # 1.0 s and 1.56 s after the judged frame
+        list(stage.process([headers[seq]]))
+        (picture,) = pictures(stage, time.monotonic_ns() + step * SECOND_NS)
+        label = bgr_of(picture)[140:158, round(belt.defect_x(seq)) + 2 : round(belt.defect_x(seq)) + 30].astype(int)
+        edges.append(float((label[..., 2] - label[..., 0]).max()))
+    assert edges[0] > 100, "a second later the label is still there"
+    assert edges[1] < 60
+
+
+def test_a_silent_camera_shows_a_notice_and_never_its_old_picture(belt: Belt) -> None:
+    stage = stage_for(belt, silent_after_s=0.3)
+    list(stage.process([belt.shoot()]))
+    (fresh,) = pictures(stage)
+    assert red_part(bgr_of(fresh)) < 0.05
+    time.sleep(0.15)
+    assert pictures(stage) == [], "not silent for long enough"
+    time.sleep(0.2)
+    (notice,) = pictures(stage)
+    assert red_part(bgr_of(notice)) > 0.15
+    time.sleep(0.15)
+    assert pictures(stage) == [], "once a second is enough"
+    list(stage.process([belt.shoot()]))
+    (again,) = pictures(stage)
+    assert number_in(bgr_of(again)) == 1
+
+
+def test_a_camera_that_never_delivered_shows_a_notice(belt: Belt) -> None:
+    stage = stage_for(belt)
+    (picture,) = pictures(stage, time.monotonic_ns() + 2 * SECOND_NS)
+    assert red_part(bgr_of(picture)) > 0.15
+
+
+@pytest.mark.parametrize("name", ["black", "frozen"])
+def test_a_condition_is_written_over_the_picture_while_it_lasts(belt: Belt, name: str) -> None:
+    stage = stage_for(belt)
+    list(stage.process([condition(name), belt.shoot()]))
+    (during,) = pictures(stage)
+    list(stage.process([condition(name, EventState.CLEARED), belt.shoot()]))
+    (after,) = pictures(stage, time.monotonic_ns() + SECOND_NS)
+    assert red_part(bgr_of(during)) > 0.15
+    assert red_part(bgr_of(after)) < 0.05
+
+
+def test_conditions_that_do_not_concern_the_picture_are_not_written_over_it(belt: Belt) -> None:
+    stage = stage_for(belt)
+    list(stage.process([condition("model_failed"), belt.shoot()]))
+    (picture,) = pictures(stage)
+    assert red_part(bgr_of(picture)) < 0.05
+
+
+def test_a_frame_that_is_gone_is_left_out(tmp_path: Path) -> None:
+    belt = Belt(tmp_path, slots=4)
+    stage = stage_for(belt)
+    headers = [belt.shoot() for _ in range(10)]
+    list(stage.process(headers[:2]))
+    assert pictures(stage) == []
+    list(stage.process(headers[2:]))
+    (picture,) = pictures(stage)
+    assert picture.frame_seq == 9
+    belt.close()
+
+
+def test_pictures_of_odd_size_can_be_shown(tmp_path: Path) -> None:
+    belt = Belt(tmp_path, width_px=641, height_px=361)
+    for height_px in (360, 2000):
+        stage = stage_for(belt, live_height_px=height_px)
+        list(stage.process([belt.shoot()]))
+        (picture,) = pictures(stage)
+        assert number_in(bgr_of(picture)) == belt.seq - 1
+    belt.close()
+
+
+def test_messages_of_unknown_cameras_are_ignored(belt: Belt) -> None:
+    stage = stage_for(belt)
+    header = belt.shoot()
+    strange = msgspec.structs.replace(header, id=msgspec.structs.replace(header.id, camera="elsewhere"))
+    list(stage.process([strange, msgspec.structs.replace(condition("black"), camera="elsewhere")]))
+    assert pictures(stage) == []
