@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stream_inspect.config.models import Belt
+from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import Box
 
 
@@ -90,7 +90,7 @@ class BeltBox:
 class BeltView:
     """Pixels of one camera's picture <-> belt coordinates, for a belt that runs along one of the picture's sides."""
 
-    def __init__(self, belt: Belt, width_px: int, height_px: int) -> None:
+    def __init__(self, belt: BeltConfig, width_px: int, height_px: int) -> None:
         self.mm_per_px = belt.mm_per_px
         self._vertical = belt.direction in ("top_to_bottom", "bottom_to_top")
         self._reversed = belt.direction in ("right_to_left", "bottom_to_top")
@@ -113,7 +113,7 @@ class BeltView:
         along = speed_mm_s / self.mm_per_px * (-1.0 if self._reversed else 1.0)
         return (0.0, along) if self._vertical else (along, 0.0)
 
-    def place(self, box_xyxy_px: Box, odometer_mm: float) -> BeltBox:
+    def belt_from_px(self, box_xyxy_px: Box, odometer_mm: float) -> BeltBox:
         """Where a box of the picture lies on the belt."""
         left, top, right, bottom = box_xyxy_px
         start, end, near, far = (top, bottom, left, right) if self._vertical else (left, right, top, bottom)
@@ -133,7 +133,7 @@ class BeltView:
         )
         return BeltBox(along, across)
 
-    def box_px(self, placed: BeltBox, odometer_mm: float) -> Box:
+    def px_from_belt(self, placed: BeltBox, odometer_mm: float) -> Box:
         """Where a box on the belt lies in the picture; it may lie outside of it."""
         start = (odometer_mm - placed.along.high) / self.mm_per_px
         end = (odometer_mm - placed.along.low) / self.mm_per_px

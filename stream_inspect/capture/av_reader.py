@@ -16,9 +16,9 @@ import av.error
 from av.container import InputContainer
 
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
-from stream_inspect.capture.planes import lay_down
+from stream_inspect.capture.planes import copy_to_slot
 from stream_inspect.capture.redact import redact
-from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsMender
+from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsRepair
 from stream_inspect.messages import Clock
 
 DECODER_THREADS = 2
@@ -109,7 +109,7 @@ class AvReader:
         self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and rate <= _MOST_FPS else None
-        self._mender = PtsMender(self.time_base, self.fps, live=live)
+        self._mender = PtsRepair(self.time_base, self.fps, live=live)
         self._first: Decoded | None = None
         self._loses_frames = loses_frames
         self._last_pts: int | None = None
@@ -145,7 +145,7 @@ class AvReader:
             return None
         arrival = wait(decoded) if wait else decoded.arrival
         return CapturedFrame(
-            picture=lay_down(decoded.frame, sink),
+            picture=copy_to_slot(decoded.frame, sink),
             pts=decoded.pts,
             time_base=self.time_base,
             capture_mono_ns=arrival.mono_ns,
@@ -179,7 +179,7 @@ class AvReader:
             self._damaged()
         if self._is_damaged(frame):
             return None
-        return Decoded(frame, self._mender.mend(frame.pts), arrival)
+        return Decoded(frame, self._mender.repair(frame.pts), arrival)
 
     def _next_packet(self) -> av.Packet[Any]:
         asked_s = time.monotonic()

@@ -78,7 +78,7 @@ class Camera(Protocol):
         """Release the device or connection."""
 
 
-def make_camera(config: models.Camera) -> Camera:
+def make_camera(config: models.CameraConfig) -> Camera:
     """The camera object for this configuration, not yet open. Raises `registry.UnknownPluginError`."""
     source = config.source
     name = source.plugin if isinstance(source, models.PluginSource) else source.kind

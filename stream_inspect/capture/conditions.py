@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_inspect.config.models import Conditions
+from stream_inspect.config.models import ConditionsConfig
 from stream_inspect.messages import ConditionKind
 from stream_inspect.picture import UInt8Array
 
@@ -83,7 +83,7 @@ def is_black(luma: UInt8Array, luma_max: int) -> bool:
     return bool(np.count_nonzero(luma <= luma_max) >= _BLACK_SHARE * luma.size)
 
 
-def is_even(luma: UInt8Array) -> bool:
+def is_uniform(luma: UInt8Array) -> bool:
     """Whether nearly all of the picture has one luma: no lens and no lamp makes such a picture of a real thing."""
     histogram = np.bincount(luma.ravel(), minlength=256)
     window = np.convolve(histogram, np.ones(2 * _EVEN_LEVELS + 1, dtype=np.int64))
@@ -95,7 +95,7 @@ def _share_changed(luma: UInt8Array, before: UInt8Array, levels: int) -> float:
     return np.count_nonzero(difference > levels) / luma.size
 
 
-class Stillness:
+class FreezeDetector:
     """Whether a picture has stopped to change, but for what an encoder does to a picture that does not change.
 
     Measured on the synthetic line with x264 at CRF 20 to 40: a passing part changes 0.7 % of the picture and more by
@@ -139,7 +139,7 @@ class ConditionWatch:
     `belt_moves` says that the belt is known to move; `expect_frames` that silence of the source is wrong.
     """
 
-    def __init__(self, config: Conditions, *, belt_moves: bool, expect_frames: bool, now_s: float) -> None:
+    def __init__(self, config: ConditionsConfig, *, belt_moves: bool, expect_frames: bool, now_s: float) -> None:
         self._config = config
         self._expect_frames = expect_frames
         self._states = {
@@ -151,7 +151,7 @@ class ConditionWatch:
             self._states[ConditionKind.FROZEN] = Hysteresis(config.frozen_after_s)
         self._last_frame_s = now_s
         self._last_look_s = float("-inf")
-        self._stillness = Stillness()
+        self._stillness = FreezeDetector()
         self._window: deque[tuple[float, bool]] = deque()
         self.fps: float | None = None
         """Of the source, as far as it says: a slow camera is not silent between two frames."""
@@ -193,7 +193,7 @@ class ConditionWatch:
 
     def _look(self, luma: UInt8Array, now_s: float, changes: list[Change]) -> None:
         black = is_black(luma, self._config.black_luma_max)
-        even = not black and is_even(luma)
+        even = not black and is_uniform(luma)
         self._note(ConditionKind.BLACK, black, now_s, "the picture is black", changes)
         self._note(ConditionKind.NO_SIGNAL, even, now_s, "the picture is one even colour", changes)
         if ConditionKind.FROZEN in self._states:

@@ -14,8 +14,7 @@ from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import FileSource, ImagesSource
+from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import UInt8Array
 

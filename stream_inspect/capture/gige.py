@@ -20,8 +20,7 @@ import numpy as np
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
 from stream_inspect.capture.device_clock import DeviceClock
 from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray, lay_down_yuyv
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import GigeSource
+from stream_inspect.config.models import CameraConfig, GigeSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture, UInt8Array
 
@@ -38,10 +37,10 @@ LayDown = Callable[[UInt8Array, FrameSink], Picture]
 def _from(code: int) -> LayDown:
     """A conversion by OpenCV on the way to the slot."""
 
-    def lay_down(raw: UInt8Array, sink: FrameSink) -> Picture:
+    def copy_to_slot(raw: UInt8Array, sink: FrameSink) -> Picture:
         return lay_down_bgr(np.asarray(cv2.cvtColor(raw, code), np.uint8), sink)
 
-    return lay_down
+    return copy_to_slot
 
 
 # Pixel format: GenICam name, bytes a pixel, how it gets into the slot.

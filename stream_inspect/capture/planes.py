@@ -46,7 +46,7 @@ def planes_of(slot: UInt8Array) -> Planes:
     return Planes(slot[:height], chroma[0], chroma[1])
 
 
-def lay_down(frame: av.VideoFrame, sink: FrameSink) -> Picture:
+def copy_to_slot(frame: av.VideoFrame, sink: FrameSink) -> Picture:
     """Write a decoded frame of any pixel format into the sink's slot."""
     full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
     matrix = _MATRIX.get(int(frame.colorspace), "bt601")

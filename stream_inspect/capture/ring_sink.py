@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from stream_inspect.config.models import Transport
+from stream_inspect.config.models import TransportConfig
 from stream_inspect.messages import RingSlot
 from stream_inspect.picture import UInt8Array
 from stream_inspect.transport.ring import NoRoomError, RingWriter, slot_count
@@ -23,7 +23,7 @@ class RingSink:
     Ring files are `ring_dir/<prefix>.<number>.ring`; `number` is new for each size.
     """
 
-    def __init__(self, ring_dir: Path, prefix: str, transport: Transport) -> None:
+    def __init__(self, ring_dir: Path, prefix: str, transport: TransportConfig) -> None:
         self._ring_dir = ring_dir
         self._prefix = prefix
         self._transport = transport

@@ -10,8 +10,7 @@ import av.error
 
 from stream_inspect.capture.av_reader import AvReader, say
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import RtspSource
+from stream_inspect.config.models import CameraConfig, RtspSource
 from stream_inspect.messages import Clock
 
 _QUICK_START = {"probesize": "4096", "analyzeduration": "0", "fpsprobesize": "0"}

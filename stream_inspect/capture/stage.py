@@ -11,9 +11,8 @@ from stream_inspect.capture.conditions import Change, ConditionWatch
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.capture.sampler import Sampler
 from stream_inspect.capture.session import SessionCounter
-from stream_inspect.capture.worker import Damaged, Grabbed, ReadLoop
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import Transport
+from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
+from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import AnyMessage, Condition, ConditionKind, Credit, DueFrame, FrameHeader, FrameId, Output
 from stream_inspect.transport.ledger import CameraLedger, DropCause
@@ -50,7 +49,7 @@ class CaptureStage:
         ledger: CameraLedger,
         owner: int,
         state_dir: Path,
-        transport: Transport,
+        transport: TransportConfig,
     ) -> None:
         self._config = camera
         self._ledger = ledger
@@ -148,7 +147,7 @@ class CaptureStage:
             return
         stopped = reader.stop()
         while (item := reader.take()) is not None:
-            cause = DropCause.CAPTURE_BAD_FRAME if isinstance(item, Damaged) else DropCause.CAPTURE_STOPPED
+            cause = DropCause.CAPTURE_BAD_FRAME if isinstance(item, CorruptFrame) else DropCause.CAPTURE_STOPPED
             self._ledger.drop(self._ledger.captured(self._owner), cause)
         if self._waiting is not None:
             self._ledger.drop(self._waiting.ledger_index, DropCause.CAPTURE_STOPPED)
@@ -157,9 +156,9 @@ class CaptureStage:
             self._sink.close()
         self.wake_fd = None
 
-    def _handle(self, item: Grabbed | Damaged, now_mono_ns: int) -> Iterable[Output]:
+    def _handle(self, item: QueuedFrame | CorruptFrame, now_mono_ns: int) -> Iterable[Output]:
         index = self._ledger.captured(self._owner)
-        if isinstance(item, Damaged):
+        if isinstance(item, CorruptFrame):
             self._ledger.drop(index, DropCause.CAPTURE_BAD_FRAME)
             if self._watch is not None:
                 self._watch.damaged(item.mono_ns * _S)
@@ -181,7 +180,7 @@ class CaptureStage:
             self._waiting = header
             yield from self._answer(now_mono_ns)
 
-    def _header(self, item: Grabbed, ledger_index: int) -> FrameHeader:
+    def _header(self, item: QueuedFrame, ledger_index: int) -> FrameHeader:
         frame = item.frame
         return FrameHeader(
             id=FrameId(

@@ -7,14 +7,13 @@ from fractions import Fraction
 from stream_inspect.capture.av_reader import arrived_now
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.pace import Pacer
-from stream_inspect.config.models import Belt, SyntheticSource
-from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import BeltConfig, CameraConfig, SyntheticSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture
 from stream_inspect.sim.line import SyntheticLine
 
 
-def make_line(source: SyntheticSource, belt: Belt | None) -> SyntheticLine:
+def make_line(source: SyntheticSource, belt: BeltConfig | None) -> SyntheticLine:
     """The line that this camera sees: its belt runs as fast, in px, and the way that `belt` says. Raises ValueError."""
     if belt is None:
         return SyntheticLine(source.seed, source.width_px, source.height_px, source.fps)

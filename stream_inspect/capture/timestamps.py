@@ -22,7 +22,7 @@ class MissingPts:
         self._interval = interval
         self._last: int | None = None
 
-    def mend(self, pts: int | None) -> int:
+    def repair(self, pts: int | None) -> int:
         if pts is None:
             pts = -self._interval if self._last is None else self._last + self._interval
         self._last = pts
@@ -43,7 +43,7 @@ class RestartedClock:
         self._offset = 0
         self._last: int | None = None
 
-    def mend(self, pts: int) -> int:
+    def repair(self, pts: int) -> int:
         mended = pts + self._offset
         if self._last is not None:
             step = mended - self._last
@@ -64,14 +64,14 @@ class RepeatedPts:
     def __init__(self) -> None:
         self._last: int | None = None
 
-    def mend(self, pts: int) -> int:
+    def repair(self, pts: int) -> int:
         if self._last is not None and pts <= self._last:
             pts = self._last + 1
         self._last = pts
         return pts
 
 
-class PtsMender:
+class PtsRepair:
     """All the helpers in order, for one session of a camera."""
 
     _BACK_LIMIT_S = 1
@@ -85,6 +85,6 @@ class PtsMender:
         self._restarted = RestartedClock(interval, round(self._BACK_LIMIT_S / time_base), ahead_limit)
         self._repeated = RepeatedPts()
 
-    def mend(self, pts: int | None) -> int:
+    def repair(self, pts: int | None) -> int:
         """The pts to use for a frame that came with this one."""
-        return self._repeated.mend(self._restarted.mend(self._missing.mend(pts)))
+        return self._repeated.repair(self._restarted.repair(self._missing.repair(pts)))

@@ -11,8 +11,7 @@ import av.error
 
 from stream_inspect.capture.av_reader import AvReader, say
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import UsbSource
+from stream_inspect.config.models import CameraConfig, UsbSource
 from stream_inspect.messages import Clock
 
 _OPEN_TIMEOUT_S = 2.5

@@ -37,7 +37,7 @@ _STOP_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Grabbed:
+class QueuedFrame:
     """A frame in its ring slot, with its place in the session."""
 
     frame: CapturedFrame
@@ -47,7 +47,7 @@ class Grabbed:
 
 
 @dataclass(frozen=True, slots=True)
-class Damaged:
+class CorruptFrame:
     """A frame that the source delivered damaged: it is counted and has no picture."""
 
     mono_ns: int
@@ -78,7 +78,7 @@ class ReadLoop:
         self._next_session = next_session
         self._loop = loop
         self._paced = paced
-        self._items: queue.Queue[Grabbed | Damaged] = queue.Queue(depth)
+        self._items: queue.Queue[QueuedFrame | CorruptFrame] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"read-{name}", daemon=True)
         self._log = get_logger("stream_inspect.capture", stage="capture", camera=name)
@@ -96,7 +96,7 @@ class ReadLoop:
         self._up.set(0)
         self._thread.start()
 
-    def take(self) -> Grabbed | Damaged | None:
+    def take(self) -> QueuedFrame | CorruptFrame | None:
         """The oldest frame not yet taken, or None."""
         try:
             return self._items.get_nowait()
@@ -159,7 +159,7 @@ class ReadLoop:
                 self._failed(error, outage)
             finally:
                 self._up.set(0)
-                with self._asking():
+                with self._in_library_call():
                     self._camera.close()
             if frames.good and time.monotonic() - began_s >= _STEADY_S:
                 backoff.reset()
@@ -174,7 +174,7 @@ class ReadLoop:
     def _read_session(self, frames: _Count, outage: _Outage) -> None:
         """One connection, until it fails or the loop is stopped."""
         self._sink.fps = None
-        with self._asking():
+        with self._in_library_call():
             self.info = info = self._camera.open()
         self._sink.fps = info.fps
         try:
@@ -184,11 +184,11 @@ class ReadLoop:
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
         last_good_s = time.monotonic()
         while not self._stop.is_set():
-            with self._asking():
+            with self._in_library_call():
                 frame = self._camera.read(self._sink)
             if frame is None:
                 metrics.BAD_FRAMES.labels(self._name).inc()
-                self._hand_over(Damaged(time.monotonic_ns()))
+                self._hand_over(CorruptFrame(time.monotonic_ns()))
                 is_live = info.clock is not Clock.MEDIA  # a recording is read to its end, also by a slow host
                 if is_live and time.monotonic() - last_good_s > _ONLY_BAD_S:
                     raise CameraError(f"nothing but damaged frames for {_ONLY_BAD_S:g} s")
@@ -197,19 +197,19 @@ class ReadLoop:
             if frames.good == 0:
                 self._up.set(1)
                 outage.over(info, session)
-            self._hand_over(Grabbed(frame, self._sink.commit(), session, frames.good))
+            self._hand_over(QueuedFrame(frame, self._sink.commit(), session, frames.good))
             frames.good += 1
             del frame  # its picture keeps the ring in memory, and the next one may need another ring
 
     @contextlib.contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _in_library_call(self) -> Iterator[None]:
         self._asked_s = time.monotonic()
         try:
             yield
         finally:
             self._asked_s = None
 
-    def _hand_over(self, item: Grabbed | Damaged) -> None:
+    def _hand_over(self, item: QueuedFrame | CorruptFrame) -> None:
         while True:
             try:
                 self._items.put(item, timeout=_STOP_POLL_S)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from stream_inspect.config import edit
 from stream_inspect.config.load import load_text
-from stream_inspect.config.models import Config, Defect
+from stream_inspect.config.models import Config, DefectConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.errors import StreamInspectError, UsageError
 from stream_inspect.store.durable import sync_folder
@@ -23,7 +23,7 @@ from stream_inspect.store.durable import sync_folder
 Severity = Literal["minor", "major", "critical"]
 
 
-class PromptsError(StreamInspectError):
+class PromptEditError(StreamInspectError):
     """The change is sound and cannot be made; the file is as it was. The text says what to do."""
 
 
@@ -50,8 +50,8 @@ def set_prompts(
 ) -> str:
     """Change what is given of a defect; returns the defect as it is now, in plain text.
 
-    Raises `UsageError` when there is no such defect or the file would be wrong, `PromptsError` when the file cannot be
-    changed.
+    Raises `UsageError` when there is no such defect or the file would be wrong, `PromptEditError` when the file
+    cannot be changed.
     """
     changes: dict[str, edit.Value] = {
         "prompts": prompts,
@@ -119,15 +119,15 @@ def remove(path: Path, defect: str) -> str:
 def undo(path: Path) -> str:
     """Take the last change back (a second time: make it again); returns the defects, in plain text.
 
-    Raises `PromptsError` when there is nothing to take back.
+    Raises `PromptEditError` when there is nothing to take back.
     """
     backup = _backup(path.resolve())
     try:
         before = backup.read_bytes().decode()
     except FileNotFoundError:
-        raise PromptsError(f"there is nothing to take back: {backup} does not exist") from None
+        raise PromptEditError(f"there is nothing to take back: {backup} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise PromptsError(f"{backup} cannot be read: {error}") from None
+        raise PromptEditError(f"{backup} cannot be read: {error}") from None
     return "\n\n".join(_described(each) for each in _edited(path, lambda _: before).defects)
 
 
@@ -137,15 +137,15 @@ def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing 
     before = _read(path)
     after = change(before)
     if after == before:
-        raise PromptsError(unchanged)
+        raise PromptEditError(unchanged)
     config = _config(after, path)
     try:
         _replace(_backup(path), before, like=path)
         if _read(path) != before:
-            raise PromptsError(f"{path} was changed by somebody else at the same moment: try again")
+            raise PromptEditError(f"{path} was changed by somebody else at the same moment: try again")
         _replace(path, after, like=path)
     except OSError as error:
-        raise PromptsError(f"{path} cannot be written: {error.strerror}") from None
+        raise PromptEditError(f"{path} cannot be written: {error.strerror}") from None
     return config
 
 
@@ -194,7 +194,7 @@ def _index(config: Config, defect: str) -> int:
     return names.index(defect)
 
 
-def _described(found: Defect | Config, defect: str = "") -> str:
+def _described(found: DefectConfig | Config, defect: str = "") -> str:
     if isinstance(found, Config):
         found = found.defects[_index(found, defect)]
     area = [

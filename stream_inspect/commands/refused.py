@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from stream_inspect.config.models import Config
 from stream_inspect.errors import UsageError
-from stream_inspect.service.build import events_database
 from stream_inspect.store.events import EventStore, UnreadableEventError, event_json
+from stream_inspect.store.files import events_database
 
 
 def refused(config: Config, *, as_json: bool) -> Iterator[str]:
@@ -17,7 +17,7 @@ def refused(config: Config, *, as_json: bool) -> Iterator[str]:
     As JSON each line is the event itself, as it would have been sent. Nothing is changed. Raises `UsageError` where
     there is no event log, `StoreError` where it cannot be read.
     """
-    path = events_database(config)
+    path = events_database(config.state_dir)
     if not path.exists():
         raise UsageError(f"there is no event log {path}: has the service run with this state_dir?")
     store = EventStore(path)

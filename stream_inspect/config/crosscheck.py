@@ -27,49 +27,49 @@ RING_MARGIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConfigFinding:
     """Something wrong at a path."""
 
     path: Path
     message: str
 
 
-Check = Callable[[Config], Iterator[Finding]]
+Check = Callable[[Config], Iterator[ConfigFinding]]
 
 
-def _areas(config: Config) -> Iterator[Finding]:
+def _areas(config: Config) -> Iterator[ConfigFinding]:
     without = [camera.name for camera in config.cameras if camera.scale_mm_per_px is None]
     for index, defect in enumerate(config.defects):
         if without and defect.min_area_mm2 is not None and defect.min_area_px is None:
-            yield Finding(
+            yield ConfigFinding(
                 ("defects", index, "min_area_mm2"),
                 f"needs the scale of every camera, and {', '.join(without)} has none: "
                 "set its mm_per_px (or belt.mm_per_px), or add min_area_px for it",
             )
 
 
-def _scales(config: Config) -> Iterator[Finding]:
+def _scales(config: Config) -> Iterator[ConfigFinding]:
     for index, camera in enumerate(config.cameras):
         if camera.belt and camera.mm_per_px is not None and camera.mm_per_px != camera.belt.mm_per_px:
-            yield Finding(("cameras", index, "mm_per_px"), "contradicts belt.mm_per_px: keep the belt's alone")
+            yield ConfigFinding(("cameras", index, "mm_per_px"), "contradicts belt.mm_per_px: keep the belt's alone")
 
 
-def _sources(config: Config) -> Iterator[Finding]:
+def _sources(config: Config) -> Iterator[ConfigFinding]:
     for index, camera in enumerate(config.cameras):
         source, path = camera.source, ("cameras", index)
         if isinstance(source, RtspSource) and source.password and not source.username:
-            yield Finding((*path, "source", "password"), "needs a username beside it")
+            yield ConfigFinding((*path, "source", "password"), "needs a username beside it")
         if isinstance(source, SyntheticSource):
             if camera.belt and camera.belt.direction not in ("left_to_right", "right_to_left"):
-                yield Finding(
+                yield ConfigFinding(
                     (*path, "belt", "direction"), "must be left_to_right or right_to_left for a synthetic line"
                 )
             if any(x > source.width_px or y > source.height_px for x, y in camera.region_px or ()):
                 size = f"{source.width_px}x{source.height_px} px"
-                yield Finding((*path, "region_px"), f"a corner lies outside of the picture of {size}")
+                yield ConfigFinding((*path, "region_px"), f"a corner lies outside of the picture of {size}")
 
 
-def _kinds(config: Config) -> Iterator[Finding]:
+def _kinds(config: Config) -> Iterator[ConfigFinding]:
     wanted: list[tuple[registry.Kind, str, Path]] = [
         ("detector", config.inspect.detector.kind, ("inspect", "detector", "kind"))
     ]
@@ -90,42 +90,42 @@ def _kinds(config: Config) -> Iterator[Finding]:
         if name not in known:
             known = ["auto", *known] if kind == "tracker" else known
             message = f'no {kind} is called "{name}"; there are: {", ".join(known)}.{did_you_mean(name, known)}'
-            yield Finding(path, message)
+            yield ConfigFinding(path, message)
 
 
-def _belt_tracker(config: Config) -> Iterator[Finding]:
+def _belt_tracker(config: Config) -> Iterator[ConfigFinding]:
     without = [camera.name for camera in config.cameras if camera.belt is None]
     if config.track.kind == "belt" and without:
         message = f"belt needs a belt on every camera, and {', '.join(without)} has none: use auto"
-        yield Finding(("track", "kind"), message)
+        yield ConfigFinding(("track", "kind"), message)
 
 
-def _mqtt(config: Config) -> Iterator[Finding]:
+def _mqtt(config: Config) -> Iterator[ConfigFinding]:
     for index, alert in enumerate(config.alerts):
         if not isinstance(alert, MqttAlertConfig):
             continue
         path: Path = ("alerts", index)
         if alert.password and not alert.username:
-            yield Finding((*path, "password"), "needs a username beside it")
+            yield ConfigFinding((*path, "password"), "needs a username beside it")
         if alert.ca_file and not alert.tls:
-            yield Finding((*path, "ca_file"), "is of no use without tls: true")
+            yield ConfigFinding((*path, "ca_file"), "is of no use without tls: true")
         yield from _placeholders((*path, "topic"), alert.topic, ("line", "camera"))
         yield from _placeholders((*path, "status_topic"), alert.status_topic, ("line",))
 
 
-def _placeholders(path: Path, topic: str, known: tuple[str, ...]) -> Iterator[Finding]:
+def _placeholders(path: Path, topic: str, known: tuple[str, ...]) -> Iterator[ConfigFinding]:
     try:
         names = [name for _, name, _, _ in Formatter().parse(topic) if name is not None]
     except ValueError:
-        yield Finding(path, "has a brace too many or too few")
+        yield ConfigFinding(path, "has a brace too many or too few")
         return
     for name in names:
         if name not in known:
             listed = " and ".join(f"{{{word}}}" for word in known)
-            yield Finding(path, f"{{{name}}} is not filled in here, only {listed}.{did_you_mean(name, known)}")
+            yield ConfigFinding(path, f"{{{name}}} is not filled in here, only {listed}.{did_you_mean(name, known)}")
 
 
-def _webhook(config: Config) -> Iterator[Finding]:
+def _webhook(config: Config) -> Iterator[ConfigFinding]:
     for index, alert in enumerate(config.alerts):
         if isinstance(alert, WebhookAlertConfig) and alert.secret:
             try:
@@ -134,36 +134,36 @@ def _webhook(config: Config) -> Iterator[Finding]:
                 key = b""
             if not key and alert.secret.fetched:
                 message = "is no signing secret: it must be whsec_ and base64, as the receiver shows it"
-                yield Finding(("alerts", index, "secret"), message)
+                yield ConfigFinding(("alerts", index, "secret"), message)
 
 
-def _ring(config: Config) -> Iterator[Finding]:
+def _ring(config: Config) -> Iterator[ConfigFinding]:
     needed_s = config.recorder.pre_roll_s + RING_MARGIN_S
     if not config.recorder.enabled or config.transport.ring_s >= needed_s:
         return
     if "ring_s" in config.transport.model_fields_set:
-        yield Finding(
+        yield ConfigFinding(
             ("transport", "ring_s"),
             f"{config.transport.ring_s:g} s are too short for clips: recorder.pre_roll_s and a margin for judging "
             f"need at least {needed_s:g} s",
         )
     else:
-        yield Finding(
+        yield ConfigFinding(
             ("recorder", "pre_roll_s"),
             f"needs a longer ring than transport.ring_s, {config.transport.ring_s:g} s: "
             f"set that to at least {needed_s:g}, which leaves a margin for judging",
         )
 
 
-def _web(config: Config) -> Iterator[Finding]:
+def _web(config: Config) -> Iterator[ConfigFinding]:
     if config.web.enabled and config.web.token is None and not is_loopback(config.web.host):
-        yield Finding(
+        yield ConfigFinding(
             ("web", "host"),
             f"{config.web.host} can be reached from other computers: set web.token ({{env: NAME}} or {{file: PATH}}), "
             "or listen on 127.0.0.1",
         )
     if config.web.enabled and config.metrics.enabled and config.web.port == config.metrics.port != 0:
-        yield Finding(("metrics", "port"), f"{config.metrics.port} is web.port too: choose another")
+        yield ConfigFinding(("metrics", "port"), f"{config.metrics.port} is web.port too: choose another")
 
 
 def is_loopback(host: str) -> bool:
@@ -190,7 +190,7 @@ CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
 """Each check with what must be free of other problems for its findings to be worth anything."""
 
 
-def crosscheck(config: Config, wrong: list[Path]) -> Iterator[Finding]:
+def crosscheck(config: Config, wrong: list[Path]) -> Iterator[ConfigFinding]:
     """The findings, leaving out those that may only follow from the values at the paths `wrong`."""
     for check, depends_on in CHECKS:
         if any(_overlap(path, on) for path in wrong for on in depends_on):

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from stream_inspect.config import overrides as override
 from stream_inspect.config.crosscheck import crosscheck
 from stream_inspect.config.explain import explain
-from stream_inspect.config.models import Config, Detector, FileAlertConfig, Model, Segmenter
+from stream_inspect.config.models import Config, DetectorConfig, FileAlertConfig, Model, SegmenterConfig
 from stream_inspect.config.problems import ConfigError, Problem
 from stream_inspect.config.schema import in_words, schema_at
 from stream_inspect.config.secret import Secret
@@ -219,7 +219,7 @@ def _absolute(model: M, tree: Tree | None, folder: Path, state_dir: Path) -> M:
         if isinstance(value, Path):
             base = state_dir if isinstance(model, FileAlertConfig) else base
             changed[key] = Path(os.path.normpath(base / value.expanduser()))
-        elif isinstance(model, Detector | Segmenter) and key == "model" and _is_folder(value, base):
+        elif isinstance(model, DetectorConfig | SegmenterConfig) and key == "model" and _is_folder(value, base):
             changed[key] = os.path.normpath(base / Path(value).expanduser())
         elif isinstance(value, Model):
             changed[key] = _absolute(value, node, folder, state_dir)

@@ -164,7 +164,7 @@ Source = Annotated[
 ]
 
 
-class Belt(Model):
+class BeltConfig(Model):
     """A conveyor under the camera. With it, tracks live in belt coordinates and sizes are in mm."""
 
     direction: Literal["left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top"] = Field(
@@ -174,13 +174,13 @@ class Belt(Model):
     mm_per_px: float = Field(gt=0, le=100, description="Scale on the belt, in the original picture.")
 
 
-class Sampling(Model):
+class SamplingConfig(Model):
     """Which frames are due for judging; the others are counted as not_due."""
 
     rate_hz: float = Field(8.0, gt=0, le=240, description="Judged frames a second, by the media clock.")
 
 
-class Conditions(Model):
+class ConditionsConfig(Model):
     """When a camera's picture counts as wrong. The event comes within half a second of these times."""
 
     no_signal_after_s: float = Field(1.5, ge=0.2, le=600, description="No frame for this long is no signal.")
@@ -191,7 +191,7 @@ class Conditions(Model):
     )
 
 
-class Camera(Model):
+class CameraConfig(Model):
     """One camera."""
 
     name: Name = Field(description="Stands in events, topics and file names.")
@@ -204,9 +204,9 @@ class Camera(Model):
         description="Polygon of interest, [x, y] corners in the original picture; all of it if absent.",
     )
     mm_per_px: float | None = Field(None, gt=0, le=100, description="Scale, for a camera without a belt.")
-    belt: Belt | None = Field(None, description="The conveyor under the camera, if there is one.")
-    sampling: Sampling = Sampling()
-    conditions: Conditions = Conditions()
+    belt: BeltConfig | None = Field(None, description="The conveyor under the camera, if there is one.")
+    sampling: SamplingConfig = SamplingConfig()
+    conditions: ConditionsConfig = ConditionsConfig()
 
     @property
     def scale_mm_per_px(self) -> float | None:
@@ -217,7 +217,7 @@ class Camera(Model):
 # --- inspection --------------------------------------------------------------------------------------------------
 
 
-class Defect(Model):
+class DefectConfig(Model):
     """A defect, described in plain words. The PLC sees the name; engineers tune the prompts."""
 
     name: DefectName = Field(description="Stands in events and topics; the PLC sees it.")
@@ -233,7 +233,7 @@ class Defect(Model):
     severity: Literal["minor", "major", "critical"] = Field("major", description="Stands in the event.")
 
 
-class Detector(Model):
+class DetectorConfig(Model):
     """The open-vocabulary detector."""
 
     kind: str = Field("owlv2", min_length=1, description="`owlv2`, or a plug-in (group `stream_inspect.detector`).")
@@ -244,7 +244,7 @@ class Detector(Model):
     )
 
 
-class Segmenter(Model):
+class SegmenterConfig(Model):
     """The segmenter, run on hits only. `segmenter: null` does without; then an event has a box and no mask."""
 
     kind: str = Field("sam", min_length=1, description="`sam`, or a plug-in (group `stream_inspect.segmenter`).")
@@ -255,7 +255,7 @@ class Segmenter(Model):
     )
 
 
-class InspectWorker(Model):
+class WorkerConfig(Model):
     """One inspect process; it has its own copy of the models. Every worker serves every camera."""
 
     device: str = Field(
@@ -267,13 +267,13 @@ class InspectWorker(Model):
     threads: int = Field(1, ge=1, le=128, description="CPU threads of torch.")
 
 
-class Inspect(Model):
+class InspectConfig(Model):
     """The inspect stage."""
 
-    detector: Detector = Detector()
-    segmenter: Segmenter | None = Field(Segmenter(), description="null: boxes only, no masks.")
-    workers: list[InspectWorker] = Field(
-        [InspectWorker()], min_length=1, max_length=64, description="One process each; one for each GPU."
+    detector: DetectorConfig = DetectorConfig()
+    segmenter: SegmenterConfig | None = Field(SegmenterConfig(), description="null: boxes only, no masks.")
+    workers: list[WorkerConfig] = Field(
+        [WorkerConfig()], min_length=1, max_length=64, description="One process each; one for each GPU."
     )
     batch_max_frames: int = Field(4, ge=1, le=256, description="Frames in one batch; halved when memory runs out.")
     fuse_overlap: float = Field(
@@ -285,7 +285,7 @@ class Inspect(Model):
 # --- track and decide --------------------------------------------------------------------------------------------
 
 
-class Track(Model):
+class TrackConfig(Model):
     """The tracker."""
 
     kind: str = Field(
@@ -304,14 +304,14 @@ class Track(Model):
     )
 
 
-class Decide(Model):
+class DecideConfig(Model):
     """From tracks to events: a defect is confirmed when it was seen in n of the last m judged frames that show it."""
 
     confirm_hits: int = Field(2, ge=1, le=100, description="n: in how many judged frames it must be seen.")
     confirm_window: int = Field(4, ge=1, le=100, description="m: of how many of the last ones.")
 
     @model_validator(mode="after")
-    def _n_of_m(self) -> Decide:
+    def _n_of_m(self) -> DecideConfig:
         if self.confirm_hits > self.confirm_window:
             raise ValueError(
                 f"confirm_hits (n = {self.confirm_hits}) must not exceed confirm_window (m = {self.confirm_window})"
@@ -396,7 +396,7 @@ AlertConfig = Annotated[
 ]
 
 
-class Recorder(Model):
+class RecorderConfig(Model):
     """Clips and pictures of events."""
 
     enabled: bool = Field(True, description="Without it, events name no picture and no clip.")
@@ -409,7 +409,7 @@ class Recorder(Model):
     min_free_gb: float = Field(1.0, ge=0, description="Stop recording (never judging) when the disk has less.")
 
 
-class Web(Model):
+class WebConfig(Model):
     """The live page."""
 
     enabled: bool = Field(True, description="Serve the live page.")
@@ -422,7 +422,7 @@ class Web(Model):
     live_height_px: int = Field(540, ge=120, le=2160, description="Live pictures are scaled down to this height.")
 
 
-class Transport(Model):
+class TransportConfig(Model):
     """The frame ring and the sockets."""
 
     ring_dir: Path = Field(
@@ -432,7 +432,7 @@ class Transport(Model):
     ring_max_mb: int = Field(1024, ge=16, le=65536, description="Most memory of one camera's ring.")
 
 
-class Metrics(Model):
+class MetricsConfig(Model):
     """Prometheus metrics and /healthz, served by the supervisor."""
 
     enabled: bool = Field(True, description="Serve /metrics and /healthz.")
@@ -440,7 +440,7 @@ class Metrics(Model):
     port: int = Field(9108, ge=0, le=65535, description="0: any free port.")
 
 
-class Log(Model):
+class LogConfig(Model):
     """Logs go to stderr: they mark transitions, not frames."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged.")
@@ -455,17 +455,19 @@ class Config(Model):
     state_dir: Path = Field(
         Path("state"), description="Events, outbox, clips, pictures; relative to the configuration file."
     )
-    cameras: list[Camera] = Field(min_length=1, max_length=256, description="The cameras, each with its own name.")
-    defects: list[Defect] = Field(min_length=1, max_length=256, description="What to look for, on every camera.")
-    inspect: Inspect = Inspect()
-    track: Track = Track()
-    decide: Decide = Decide()
+    cameras: list[CameraConfig] = Field(
+        min_length=1, max_length=256, description="The cameras, each with its own name."
+    )
+    defects: list[DefectConfig] = Field(min_length=1, max_length=256, description="What to look for, on every camera.")
+    inspect: InspectConfig = InspectConfig()
+    track: TrackConfig = TrackConfig()
+    decide: DecideConfig = DecideConfig()
     alerts: list[AlertConfig] = Field([], max_length=64, description="Where events are sent to; each on its own.")
-    recorder: Recorder = Recorder()
-    web: Web = Web()
-    transport: Transport = Transport()
-    metrics: Metrics = Metrics()
-    log: Log = Log()
+    recorder: RecorderConfig = RecorderConfig()
+    web: WebConfig = WebConfig()
+    transport: TransportConfig = TransportConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    log: LogConfig = LogConfig()
 
     def only_camera(self, name: str) -> Config:
         """This configuration with one of its cameras. Raises `UsageError` when there is none of this name."""

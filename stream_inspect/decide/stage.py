@@ -15,7 +15,7 @@ from stream_inspect import metrics
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import EventLog
 from stream_inspect.decide.rules import NOfM, shows
-from stream_inspect.decide.states import Sign, State, advance
+from stream_inspect.decide.states import Observation, State, advance
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
@@ -31,8 +31,9 @@ from stream_inspect.messages import (
     TrackUpdate,
     event_id,
 )
+from stream_inspect.store.files import clip_name, picture_name
 
-_REASONS = {Sign.LEFT: "left", Sign.LOST: "lost"}
+_REASONS = {Observation.LEFT: "left", Observation.LOST: "lost"}
 _INTERRUPTED = "interrupted"
 """The service was stopped while it was open."""
 _ADOPTED_SETTLE_S = 5.0
@@ -48,7 +49,7 @@ CONDITION_SEVERITY = "critical"
 """A camera that sees nothing lets every defect pass."""
 
 
-class _Life:
+class _TrackedDefect:
     """What is known of one tracked defect."""
 
     def __init__(self, rule: NOfM, first_utc_ns: int) -> None:
@@ -71,7 +72,7 @@ class DecideStage:
     def __init__(self, config: Config, log: EventLog) -> None:
         self._config = config
         self._events = log
-        self._lives: dict[tuple[str, int], _Life] = {}
+        self._defects: dict[tuple[str, int], _TrackedDefect] = {}
         """By (camera, track): a tracker never uses a number twice."""
         self._conditions: dict[_ConditionKey, Event] = {}
         """The open condition events."""
@@ -122,14 +123,14 @@ class DecideStage:
 
     def finish(self) -> Iterable[Output]:
         """Clear the defects that are still open when the line is stopped: their tracks end here."""
-        open_ones = [life.event for life in self._lives.values() if life.event is not None]
+        open_ones = [defect.event for defect in self._defects.values() if defect.event is not None]
         self._unwritten += [_cleared(event, reason=_INTERRUPTED) for event in open_ones]
-        self._lives.clear()
+        self._defects.clear()
         return self._write()
 
     def close(self) -> None:
         self._write()
-        self._lives.clear()
+        self._defects.clear()
 
     def _write(self) -> list[Output]:
         """Put new events into the log, then tell them. While the log cannot be written they wait, in order."""
@@ -172,49 +173,53 @@ class DecideStage:
         camera = tracked.frame.id.camera
         for update in tracked.tracks:
             key = (camera, update.track)
-            life = self._lives.get(key)
-            if life is None:
+            defect = self._defects.get(key)
+            if defect is None:
                 rule = NOfM(self._config.decide.confirm_hits, self._config.decide.confirm_window)
-                life = self._lives[key] = _Life(rule, tracked.frame.capture_utc_ns)
-            events += self._advance(life, self._look(life, update, tracked.frame), update, tracked)
+                defect = self._defects[key] = _TrackedDefect(rule, tracked.frame.capture_utc_ns)
+            events += self._advance(defect, self._look(defect, update, tracked.frame), update, tracked)
         for update in tracked.ended:
-            life = self._lives.pop((camera, update.track), None)
-            if life is not None:
-                events += self._advance(life, {Sign.LEFT if update.left else Sign.LOST}, update, tracked)
+            defect = self._defects.pop((camera, update.track), None)
+            if defect is not None:
+                events += self._advance(
+                    defect, {Observation.LEFT if update.left else Observation.LOST}, update, tracked
+                )
         return events
 
     @staticmethod
-    def _look(life: _Life, update: TrackUpdate, frame: FrameHeader) -> set[Sign]:
+    def _look(defect: _TrackedDefect, update: TrackUpdate, frame: FrameHeader) -> set[Observation]:
         """Take note of what this judged frame shows of the defect."""
         if update.seen:
-            life.views += 1
-            life.score = max(life.score, update.score)
-            life.last_utc_ns = max(life.last_utc_ns, frame.capture_utc_ns)
+            defect.views += 1
+            defect.score = max(defect.score, update.score)
+            defect.last_utc_ns = max(defect.last_utc_ns, frame.capture_utc_ns)
         if update.detection is not None:
-            life.severities[update.detection.defect] = update.detection.severity
-        enough = shows(update, frame.width_px, frame.height_px) and life.rule.add(update.seen)
-        return {Sign.ENOUGH} if enough else set()
+            defect.severities[update.detection.defect] = update.detection.severity
+        enough = shows(update, frame.width_px, frame.height_px) and defect.rule.add(update.seen)
+        return {Observation.ENOUGH} if enough else set()
 
-    def _advance(self, life: _Life, signs: set[Sign], update: TrackUpdate, tracked: Tracked) -> list[Event]:
-        life.state, told = advance(life.state, signs)
+    def _advance(
+        self, defect: _TrackedDefect, signs: set[Observation], update: TrackUpdate, tracked: Tracked
+    ) -> list[Event]:
+        defect.state, told = advance(defect.state, signs)
         events = []
         for state, sign in told:
             if state is EventState.CONFIRMED:
-                life.event = self._confirmed(life, update, tracked)
-                events.append(life.event)
-            elif life.event is not None:
+                defect.event = self._confirmed(defect, update, tracked)
+                events.append(defect.event)
+            elif defect.event is not None:
                 events.append(
                     _cleared(
-                        life.event,
+                        defect.event,
                         reason=_REASONS[sign],
-                        last_seen_utc_ns=life.last_utc_ns,
-                        score=life.score,
-                        views=life.views,
+                        last_seen_utc_ns=defect.last_utc_ns,
+                        score=defect.score,
+                        views=defect.views,
                     )
                 )
         return events
 
-    def _confirmed(self, life: _Life, update: TrackUpdate, tracked: Tracked) -> Event:
+    def _confirmed(self, defect: _TrackedDefect, update: TrackUpdate, tracked: Tracked) -> Event:
         frame, seen = tracked.frame, update.detection
         camera = frame.id.camera
         name = update.defect
@@ -228,18 +233,18 @@ class DecideStage:
             line=self._config.line_of(camera),
             camera=camera,
             name=name,
-            severity=life.severities.get(name, "major"),
-            first_seen_utc_ns=life.first_utc_ns,
-            last_seen_utc_ns=life.last_utc_ns,
-            score=life.score,
+            severity=defect.severities.get(name, "major"),
+            first_seen_utc_ns=defect.first_utc_ns,
+            last_seen_utc_ns=defect.last_utc_ns,
+            score=defect.score,
             box_xyxy_px=update.box_xyxy_px,
             outline_px=seen.outline_px if seen else [],
             extent=seen.extent if seen else None,
             track=update.track,
-            views=life.views,
+            views=defect.views,
             frame=_reference(frame),
-            picture=f"pictures/{identity}.jpg" if kept else None,
-            clip=f"clips/{identity}.mp4" if kept else None,
+            picture=picture_name(identity) if kept else None,
+            clip=clip_name(identity) if kept else None,
             model_hash=tracked.model_hash,
             prompts_hash=tracked.prompts_hash,
             reason=f"seen in {self._config.decide.confirm_hits} of {self._config.decide.confirm_window} judged frames",

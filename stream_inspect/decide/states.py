@@ -21,7 +21,7 @@ class State(StrEnum):
     FORGOTTEN = "forgotten"
 
 
-class Sign(Enum):
+class Observation(Enum):
     """What a judged frame says, most urgent first: a defect seen often enough counts even if it leaves at once."""
 
     ENOUGH = auto()  # seen in n of the last m judged frames that show it
@@ -29,8 +29,8 @@ class Sign(Enum):
     LOST = auto()  # it was not seen for too long, or the session ended
 
 
-_S, _G = State, Sign
-TABLE: dict[State, dict[Sign, State]] = {
+_S, _G = State, Observation
+TABLE: dict[State, dict[Observation, State]] = {
     _S.SUSPECT: {
         _G.ENOUGH: _S.CONFIRMED,
         _G.LEFT: _S.FORGOTTEN,
@@ -41,22 +41,22 @@ TABLE: dict[State, dict[Sign, State]] = {
         _G.LEFT: _S.CLEARED,
         _G.LOST: _S.CLEARED,
     },
-    _S.CLEARED: dict.fromkeys(Sign, _S.CLEARED),
-    _S.FORGOTTEN: dict.fromkeys(Sign, _S.FORGOTTEN),
+    _S.CLEARED: dict.fromkeys(Observation, _S.CLEARED),
+    _S.FORGOTTEN: dict.fromkeys(Observation, _S.FORGOTTEN),
 }
 """The whole of it. The last two states are final."""
 
-TOLD: dict[State, EventState] = {State.CONFIRMED: EventState.CONFIRMED, State.CLEARED: EventState.CLEARED}
+EVENT_OF_STATE: dict[State, EventState] = {State.CONFIRMED: EventState.CONFIRMED, State.CLEARED: EventState.CLEARED}
 """The states whose beginning is an event."""
 
 
-def advance(state: State, signs: Collection[Sign]) -> tuple[State, list[tuple[EventState, Sign]]]:
+def advance(state: State, signs: Collection[Observation]) -> tuple[State, list[tuple[EventState, Observation]]]:
     """The state after these signs, and the events on the way, each with the sign that caused it."""
-    told: list[tuple[EventState, Sign]] = []
-    for sign in Sign:
+    told: list[tuple[EventState, Observation]] = []
+    for sign in Observation:
         if sign in signs:
             following = TABLE[state][sign]
-            if following is not state and following in TOLD:
-                told.append((TOLD[following], sign))
+            if following is not state and following in EVENT_OF_STATE:
+                told.append((EVENT_OF_STATE[following], sign))
             state = following
     return state, told

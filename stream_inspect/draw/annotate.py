@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_inspect.config.models import Defect
+from stream_inspect.config.models import DefectConfig
 from stream_inspect.messages import Box, Outline, Tracked, TrackUpdate
 from stream_inspect.picture import UInt8Array
 
@@ -43,7 +43,7 @@ class Mark:
     seen: bool
 
 
-def severities(defects: Sequence[Defect]) -> dict[str, str]:
+def severities(defects: Sequence[DefectConfig]) -> dict[str, str]:
     """Severity by defect name, from the configuration's `defects`."""
     return {defect.name: defect.severity for defect in defects}
 

@@ -41,7 +41,7 @@ class Credits:
         self._asked: dict[str, _Asked] = {}
         self._last_ticket = 0
 
-    def ask(self, now_mono_ns: int, room: int, waiting: Waiting, patience_ns: int) -> Iterable[Output]:
+    def ask(self, now_mono_ns: int, room: int, waiting: Waiting, answer_timeout_ns: int) -> Iterable[Output]:
         """Credits for `room` cameras, less those that are expected to answer, and anew for those that did not.
 
         A camera of which a frame is waiting is not asked.
@@ -51,12 +51,12 @@ class Credits:
                 yield self._credit(camera, now_mono_ns, asked.since_mono_ns)
         idle = [camera for camera in self._cameras if camera not in self._asked and not waiting.has(camera)]
         idle.sort(key=waiting.last_turn)
-        for camera in idle[: max(0, room - self.expected(now_mono_ns, patience_ns))]:
+        for camera in idle[: max(0, room - self.expected(now_mono_ns, answer_timeout_ns))]:
             yield self._credit(camera, now_mono_ns, now_mono_ns)
 
-    def expected(self, now_mono_ns: int, patience_ns: int) -> int:
+    def expected(self, now_mono_ns: int, answer_timeout_ns: int) -> int:
         """Answers that may come at any moment."""
-        return sum(now_mono_ns - asked.since_mono_ns < patience_ns for asked in self._asked.values())
+        return sum(now_mono_ns - asked.since_mono_ns < answer_timeout_ns for asked in self._asked.values())
 
     def answered(self, due: DueFrame) -> None:
         """A frame has come. The answer to an older ticket leaves the newer one outstanding."""
@@ -118,7 +118,7 @@ class Waiting:
         return max(due.header.capture_mono_ns for due in self._frames[camera])
 
 
-class Pace:
+class JudgingRate:
     """How long judging takes, as the last batch had it, and what follows from that."""
 
     def __init__(self, shortest_period_s: float) -> None:
@@ -143,7 +143,7 @@ class Pace:
         return max(batch_frames, int(self._period_ns / 2 / self._ns_a_frame))
 
     @property
-    def patience_ns(self) -> int:
+    def answer_timeout_ns(self) -> int:
         """How long to wait for a camera's answer before another one is asked in its place."""
         if self._ns_a_frame is None:
             return MOST_PATIENCE_NS

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_inspect import metrics, registry
-from stream_inspect.config import models as config
+from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
 from stream_inspect.inspect import masks, regions
 from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections
 from stream_inspect.inspect.fuse import Boxes, fuse
@@ -24,11 +24,11 @@ from stream_inspect.inspect.segment.segmenter import Segmenter
 from stream_inspect.messages import Box, Detection
 from stream_inspect.picture import UInt8Array
 
-PART_OF_ONE = 0.3
+MERGE_OVERLAP = 0.3
 """Two hits of one defect whose masks share more than this, of the smaller, are parts of one defect."""
-COMPARABLE = 0.5
+MERGE_SCORE_RATIO = 0.5
 """A part of one defect has at least this share of the best part's score."""
-SAME_MASK = 0.5
+DUPLICATE_MASK_IOU = 0.5
 """Two hits of different defects whose masks have a higher IoU than this are one thing: the better name wins."""
 
 SMALLEST_SIDE_PX = 0.5
@@ -43,13 +43,13 @@ class CameraSettings:
     mm_per_px: float | None = None
 
     @classmethod
-    def of(cls, camera: config.Camera) -> CameraSettings:
+    def of(cls, camera: CameraConfig) -> CameraSettings:
         """The settings of a configured camera."""
         region = tuple(camera.region_px) if camera.region_px else None
         return cls(region, camera.scale_mm_per_px)
 
 
-class InspectionEngine:
+class Inspector:
     """A detector, perhaps a segmenter, and the defects they look for.
 
     Scores are rounded to 1e-4 and boxes to 0.01 px before anything is reported, so that the last bits, which may
@@ -95,7 +95,7 @@ class InspectionEngine:
         """The hash of the defects in use."""
         return self._prompts.prompts_hash if self._prompts else ""
 
-    def look_for(self, defects: Sequence[config.Defect]) -> None:
+    def set_defects(self, defects: Sequence[DefectConfig]) -> None:
         """Use these defects from the next picture on.
 
         Raises `PromptsError` (or `ModelError`) and keeps the earlier ones whole. Texts are encoded only if they differ.
@@ -136,7 +136,7 @@ class InspectionEngine:
             hits = self._hits(picture, camera, raw, prompts)
         if not len(hits):
             return []
-        placed: list[masks.PlacedMask | None] = [None] * len(hits)
+        placed: list[masks.CroppedMask | None] = [None] * len(hits)
         if self._segmenter is not None:
             with _timed("segment"):
                 placed = self._masks(self._segmenter, picture, hits)
@@ -162,18 +162,18 @@ class InspectionEngine:
             boxes = boxes.take(np.asarray(touching, dtype=np.bool_))
         return boxes.take(slice(self._max_detections))
 
-    def _masks(self, segmenter: Segmenter, picture: UInt8Array, hits: Boxes) -> list[masks.PlacedMask | None]:
+    def _masks(self, segmenter: Segmenter, picture: UInt8Array, hits: Boxes) -> list[masks.CroppedMask | None]:
         height, width = picture.shape[:2]
         everything = Crop(0, 0, width, height, list(range(len(hits))))
         crops = plan_crops(hits.boxes_xyxy, segmenter.crops, width, height) if segmenter.crops else [everything]
-        placed: list[masks.PlacedMask | None] = [None] * len(hits)
+        placed: list[masks.CroppedMask | None] = [None] * len(hits)
         for crop in crops:
             pixels = picture[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
             corner = np.array((crop.left, crop.top, crop.left, crop.top))
             boxes = hits.boxes_xyxy[crop.hits]
             found, _ = segmenter.segment(segmenter.embed(pixels), (boxes - corner).astype(np.float32))
             for index, box, mask in zip(crop.hits, boxes, found, strict=True):
-                whole = masks.place(mask, crop.left, crop.top)
+                whole = masks.crop_to_content(mask, crop.left, crop.top)
                 placed[index] = masks.keep_touching(whole, box) if whole else None
         return placed
 
@@ -182,13 +182,13 @@ class InspectionEngine:
         picture: UInt8Array,
         camera: CameraSettings,
         hits: Boxes,
-        placed: list[masks.PlacedMask | None],
+        placed: list[masks.CroppedMask | None],
         prompts: CompiledPrompts,
     ) -> list[Detection]:
         """Boxes become the masks' tight boxes; then what is double, too small or outside the region goes."""
         height, width = picture.shape[:2]
         detections = []
-        for index, mask in _joined(hits, placed):
+        for index, mask in _merge_by_mask(hits, placed):
             box = mask.box_xyxy_px if mask else _as_box(hits.boxes_xyxy[index].round(2))
             defect = prompts.defects[hits.classes[index]]
             extent = (
@@ -212,11 +212,11 @@ class InspectionEngine:
         return sorted(detections, key=lambda found: (-found.score, found.defect, found.box_xyxy_px))
 
 
-_Hit = tuple[int, masks.PlacedMask | None]
+_Hit = tuple[int, masks.CroppedMask | None]
 """A hit's index, and its mask."""
 
 
-def _joined(hits: Boxes, placed: Sequence[masks.PlacedMask | None]) -> list[_Hit]:
+def _merge_by_mask(hits: Boxes, placed: Sequence[masks.CroppedMask | None]) -> list[_Hit]:
     """Hits whose masks say that they are one become one: the best hit's index, and its mask or the parts' union.
 
     Partial boxes too far apart to be fused often grow into masks that overlap: pixels are better evidence than boxes.
@@ -239,18 +239,18 @@ def _joined_once(hits: Boxes, candidates: Sequence[_Hit]) -> list[_Hit]:
                 continue
             shared_px = masks.shared_px(mask, new)
             if hits.classes[index] == hits.classes[candidate]:
-                if shared_px > PART_OF_ONE * min(mask.area_px, new.area_px):
-                    if hits.scores[candidate] >= COMPARABLE * hits.scores[index]:
+                if shared_px > MERGE_OVERLAP * min(mask.area_px, new.area_px):
+                    if hits.scores[candidate] >= MERGE_SCORE_RATIO * hits.scores[index]:
                         joined[place] = (index, masks.union(mask, new))
                     break
-            elif shared_px > SAME_MASK * (mask.area_px + new.area_px - shared_px):
+            elif shared_px > DUPLICATE_MASK_IOU * (mask.area_px + new.area_px - shared_px):
                 break
         else:
             joined.append((candidate, new))
     return joined
 
 
-def build_engine(inspect: config.Inspect, worker: config.InspectWorker) -> InspectionEngine:
+def build_inspector(inspect: InspectConfig, worker: WorkerConfig) -> Inspector:
     """The configured engine, not opened yet. Raises `ModelError` when a model is missing or corrupt."""
     from stream_inspect.inspect import device as torch_device
 
@@ -270,16 +270,16 @@ def build_engine(inspect: config.Inspect, worker: config.InspectWorker) -> Inspe
         segmenter = registry.load("segmenter", inspect.segmenter.kind)(
             segmenter_files.folder, device, inspect.segmenter.precision
         )
-    return InspectionEngine(
+    return Inspector(
         detector,
         segmenter,
-        model_hash=engine_hash(inspect, detector_files, segmenter_files),
+        model_hash=inspector_hash(inspect, detector_files, segmenter_files),
         fuse_overlap=inspect.fuse_overlap,
         max_detections=inspect.max_detections,
     )
 
 
-def engine_hash(inspect: config.Inspect, detector: ModelFiles, segmenter: ModelFiles | None) -> str:
+def inspector_hash(inspect: InspectConfig, detector: ModelFiles, segmenter: ModelFiles | None) -> str:
     """SHA-256 of the models' files and of how they are run: what a verdict depends on besides prompts and pictures."""
     parts = {
         "detector": [inspect.detector.kind, inspect.detector.precision, detector.model_hash],
@@ -290,7 +290,7 @@ def engine_hash(inspect: config.Inspect, detector: ModelFiles, segmenter: ModelF
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _too_small(defect: config.Defect, area_px: float, area_mm2: float | None) -> bool:
+def _too_small(defect: DefectConfig, area_px: float, area_mm2: float | None) -> bool:
     """Square millimetres count where the scale is known; else, or where only they are given, pixels."""
     if defect.min_area_mm2 is not None and area_mm2 is not None:
         return area_mm2 < defect.min_area_mm2

@@ -20,7 +20,7 @@ OUTLINE_MAX_POLYGONS, OUTLINE_MAX_POINTS = 32, 200
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedMask:
+class CroppedMask:
     """A mask cut down to its tight box; `left_px`, `top_px` is where that box lies in the picture. Never empty."""
 
     mask: BoolMask
@@ -38,17 +38,17 @@ class PlacedMask:
         return int(np.count_nonzero(self.mask))
 
 
-def place(mask: BoolMask, left_px: int = 0, top_px: int = 0) -> PlacedMask | None:
+def crop_to_content(mask: BoolMask, left_px: int = 0, top_px: int = 0) -> CroppedMask | None:
     """Cut a mask of a crop (whose corner is at left, top of the picture) to its tight box; None when it is empty."""
     rows = np.flatnonzero(mask.any(axis=1))
     if not len(rows):
         return None
     columns = np.flatnonzero(mask.any(axis=0))
     tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return PlacedMask(tight, left_px + int(columns[0]), top_px + int(rows[0]))
+    return CroppedMask(tight, left_px + int(columns[0]), top_px + int(rows[0]))
 
 
-def keep_touching(placed: PlacedMask, box_xyxy_px: NDArray[np.floating]) -> PlacedMask | None:
+def keep_touching(placed: CroppedMask, box_xyxy_px: NDArray[np.floating]) -> CroppedMask | None:
     """The mask without its pieces that lie apart from the hit's box: a stray speck would blow up the tight box."""
     left = int(np.floor(box_xyxy_px[0])) - placed.left_px
     top = int(np.floor(box_xyxy_px[1])) - placed.top_px
@@ -61,10 +61,10 @@ def keep_touching(placed: PlacedMask, box_xyxy_px: NDArray[np.floating]) -> Plac
         return placed
     if not len(inside):
         return None
-    return place(np.isin(pieces, inside), placed.left_px, placed.top_px)
+    return crop_to_content(np.isin(pieces, inside), placed.left_px, placed.top_px)
 
 
-def shared_px(one: PlacedMask, other: PlacedMask) -> int:
+def shared_px(one: CroppedMask, other: CroppedMask) -> int:
     """Pixels in both masks."""
     left, top = max(one.left_px, other.left_px), max(one.top_px, other.top_px)
     right = int(min(one.box_xyxy_px[2], other.box_xyxy_px[2]))
@@ -74,7 +74,7 @@ def shared_px(one: PlacedMask, other: PlacedMask) -> int:
     return int(np.count_nonzero(_window(one, left, top, right, bottom) & _window(other, left, top, right, bottom)))
 
 
-def union(one: PlacedMask, other: PlacedMask) -> PlacedMask:
+def union(one: CroppedMask, other: CroppedMask) -> CroppedMask:
     """The pixels of either mask."""
     left, top = min(one.left_px, other.left_px), min(one.top_px, other.top_px)
     right = max(one.box_xyxy_px[2], other.box_xyxy_px[2])
@@ -84,16 +84,16 @@ def union(one: PlacedMask, other: PlacedMask) -> PlacedMask:
         height, width = placed.mask.shape
         rows = slice(placed.top_px - top, placed.top_px - top + height)
         whole[rows, placed.left_px - left : placed.left_px - left + width] |= placed.mask
-    return PlacedMask(whole, left, top)
+    return CroppedMask(whole, left, top)
 
 
-def _window(placed: PlacedMask, left: int, top: int, right: int, bottom: int) -> BoolMask:
+def _window(placed: CroppedMask, left: int, top: int, right: int, bottom: int) -> BoolMask:
     """The mask inside a box of the picture that lies within the mask's own."""
     rows = slice(top - placed.top_px, bottom - placed.top_px)
     return placed.mask[rows, left - placed.left_px : right - placed.left_px]
 
 
-def to_rle(placed: PlacedMask, width_px: int, height_px: int) -> Rle:
+def to_rle(placed: CroppedMask, width_px: int, height_px: int) -> Rle:
     """COCO run lengths (down the columns) over the whole picture, computed from the tight mask alone."""
     columns, rows = np.nonzero(placed.mask.T)
     index = (columns + placed.left_px).astype(np.int64) * height_px + rows + placed.top_px
@@ -117,7 +117,7 @@ def from_rle(rle: Rle) -> BoolMask:
     return np.asarray(decoded, dtype=np.bool_)
 
 
-def outline(placed: PlacedMask) -> Outline:
+def outline(placed: CroppedMask) -> Outline:
     """The mask's outer borders as polygons through the centres of the border's pixels, longest first, simplified.
 
     At most `OUTLINE_MAX_POLYGONS` of `OUTLINE_MAX_POINTS` each.
@@ -134,7 +134,7 @@ def outline(placed: PlacedMask) -> Outline:
     return polygons
 
 
-def extent_of_mask(placed: PlacedMask, mm_per_px: float | None) -> Extent:
+def extent_of_mask(placed: CroppedMask, mm_per_px: float | None) -> Extent:
     """Area of the mask, and the sides of the smallest rectangle (at any angle) around its pixels.
 
     Sides are exact for an upright rectangle, and at most a pixel too long for one at an angle.

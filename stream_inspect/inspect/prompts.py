@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_inspect.config.models import Defect
+from stream_inspect.config.models import DefectConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect.detect.detector import RawDetections
 
@@ -42,7 +42,7 @@ class CompiledPrompts:
     numbers; `prompt_columns` and `counter_columns` say, for each defect, which columns of the scores are its own.
     """
 
-    defects: tuple[Defect, ...]
+    defects: tuple[DefectConfig, ...]
     queries: tuple[str, ...]
     prompt_columns: tuple[tuple[int, ...], ...]
     counter_columns: tuple[tuple[int, ...], ...]
@@ -76,7 +76,7 @@ class CompiledPrompts:
         return Candidates(found.boxes_xyxy_px[keep], found.scores[keep], found.defects[keep])
 
 
-def compile_prompts(defects: Sequence[Defect]) -> CompiledPrompts:
+def compile_prompts(defects: Sequence[DefectConfig]) -> CompiledPrompts:
     """Check the defects and lay out their queries. Raises `PromptsError`."""
     if not defects:
         raise PromptsError("there is no defect to look for: give at least one under `defects`")
@@ -103,7 +103,7 @@ def compile_prompts(defects: Sequence[Defect]) -> CompiledPrompts:
     )
 
 
-def prompts_hash(defects: Sequence[Defect]) -> str:
+def prompts_hash(defects: Sequence[DefectConfig]) -> str:
     """SHA-256 of what the defects mean: order of defects and prompts, and spaces, make no difference."""
     canonical = [
         {

@@ -13,9 +13,9 @@ from stream_inspect import metrics
 from stream_inspect.config.load import ConfigError
 from stream_inspect.config.models import Config
 from stream_inspect.config.watch import ConfigWatcher
-from stream_inspect.inspect.batching import BatchLimit, Credits, Pace, Waiting
+from stream_inspect.inspect.batching import BatchLimit, Credits, JudgingRate, Waiting
 from stream_inspect.inspect.detect.detector import ModelError, OutOfMemoryError
-from stream_inspect.inspect.inspector import CameraSettings, InspectionEngine, build_engine
+from stream_inspect.inspect.inspector import CameraSettings, Inspector, build_inspector
 from stream_inspect.inspect.prompts import PromptsError, compile_prompts, prompts_hash
 from stream_inspect.inspect.wire_size import within_limit
 from stream_inspect.log import get_logger
@@ -103,9 +103,9 @@ class InspectStage:
         self._cameras = {camera.name: CameraSettings.of(camera) for camera in config.cameras}
         self._credits = Credits(worker, owner, list(self._cameras))
         self._waiting = Waiting()
-        self._pace = Pace(min(1 / camera.sampling.rate_hz for camera in config.cameras))
+        self._pace = JudgingRate(min(1 / camera.sampling.rate_hz for camera in config.cameras))
         self._limit = BatchLimit(config.inspect.batch_max_frames)
-        self._engine: InspectionEngine | None = None
+        self._inspector: Inspector | None = None
         self._unsent: deque[Inspection] = deque()
         self._undelivered = False
         self._model = _State()
@@ -127,7 +127,7 @@ class InspectStage:
         """Load the model. One that cannot be loaded is a condition of the cameras, and is tried again."""
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         try:
-            self._engine = self._load()
+            self._inspector = self._load()
         except (ModelError, PromptsError) as error:
             self._model_failed(error, time.monotonic_ns())
 
@@ -149,13 +149,13 @@ class InspectStage:
         self._sleep()
         yield from self._send_left_over()
         self._take_new_prompts(now_mono_ns)
-        if self._engine is None:
+        if self._inspector is None:
             self._load_again(now_mono_ns)
         yield from self._tell_conditions(now_mono_ns)
         if now_mono_ns - self._forgot_mono_ns >= FORGET_RINGS_NS:
             self._forgot_mono_ns = now_mono_ns
             self._ring.forget_gone()
-        if self._engine is None:
+        if self._inspector is None:
             self._drop([due.header for due in self._waiting.drain()], DropCause.INSPECT_FAILED)
             return
         if self._unsent:
@@ -173,9 +173,9 @@ class InspectStage:
         self._drop([due.header for due in self._waiting.drain()], DropCause.INSPECT_STOPPED)
         self._drop([inspection.frame for inspection in self._unsent], DropCause.INSPECT_STOPPED)
         self._unsent.clear()
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        if self._inspector is not None:
+            self._inspector.close()
+            self._inspector = None
         self._ring.close()
         if self.wake_fd is not None:
             os.close(self.wake_fd)
@@ -193,7 +193,7 @@ class InspectStage:
                 self._wake()
             return
         yield from self._ask(now_mono_ns, most)
-        if len(self._waiting) < most and self._credits.expected(now_mono_ns, self._pace.patience_ns):
+        if len(self._waiting) < most and self._credits.expected(now_mono_ns, self._pace.answer_timeout_ns):
             return  # it is a long batch: the frames that are about to come go into it
         batch = self._waiting.take(most)
         yield from self._judge(batch)
@@ -201,7 +201,9 @@ class InspectStage:
             self._wake()  # to take in what has come meanwhile, and then to ask
 
     def _ask(self, now_mono_ns: int, room: int) -> Iterable[Output]:
-        yield from self._credits.ask(now_mono_ns, room - len(self._waiting), self._waiting, self._pace.patience_ns)
+        yield from self._credits.ask(
+            now_mono_ns, room - len(self._waiting), self._waiting, self._pace.answer_timeout_ns
+        )
 
     def _judge(self, batch: Sequence[DueFrame]) -> Iterable[Output]:
         frames = self._read(batch)
@@ -209,10 +211,10 @@ class InspectStage:
             metrics.BATCH_FRAMES.observe(len(frames))
         while frames:
             part = frames[: self._limit.frames]
-            assert self._engine is not None
+            assert self._inspector is not None
             began_mono_ns = time.monotonic_ns()
             try:
-                found = self._engine.judge(
+                found = self._inspector.judge(
                     [pixels for _, pixels in part],
                     [self._cameras[header.id.camera] for header, _ in part],
                 )
@@ -255,12 +257,12 @@ class InspectStage:
         return frames
 
     def _inspection(self, header: FrameHeader, detections: list[Detection], now_mono_ns: int) -> Inspection:
-        assert self._engine is not None
+        assert self._inspector is not None
         return Inspection(
             frame=header,
             detections=within_limit(detections),
-            model_hash=self._engine.model_hash,
-            prompts_hash=self._engine.prompts_hash,
+            model_hash=self._inspector.model_hash,
+            prompts_hash=self._inspector.prompts_hash,
             judged_mono_ns=now_mono_ns,
         )
 
@@ -287,27 +289,27 @@ class InspectStage:
 
     # --- the model -----------------------------------------------------------------------------------------------
 
-    def _load(self) -> InspectionEngine:
+    def _load(self) -> Inspector:
         """The configured engine, ready to judge. Raises `ModelError`, or `PromptsError` for unusable defects."""
         began = time.monotonic()
         self._log.info("loading the models", detector=self._config.inspect.detector.model)
-        engine = build_engine(self._config.inspect, self._config.inspect.workers[self._worker_index])
+        inspector = build_inspector(self._config.inspect, self._config.inspect.workers[self._worker_index])
         try:
-            engine.open()
-            engine.look_for(self._config.defects)
+            inspector.open()
+            inspector.set_defects(self._config.defects)
         except BaseException:
-            engine.close()
+            inspector.close()
             raise
-        self._limit = BatchLimit(min(self._config.inspect.batch_max_frames, engine.useful_batch))
-        self._log.info("models ready", seconds=round(time.monotonic() - began, 1), model_hash=engine.model_hash[:12])
-        return engine
+        self._limit = BatchLimit(min(self._config.inspect.batch_max_frames, inspector.useful_batch))
+        self._log.info("models ready", seconds=round(time.monotonic() - began, 1), model_hash=inspector.model_hash[:12])
+        return inspector
 
     def _give_up(self, error: ModelError, frames: Sequence[tuple[FrameHeader, UInt8Array]]) -> None:
         """The model failed: these frames are lost, and the model is loaded anew."""
         self._drop([header for header, _ in frames], DropCause.INSPECT_FAILED)
-        assert self._engine is not None
-        self._engine.close()
-        self._engine = None
+        assert self._inspector is not None
+        self._inspector.close()
+        self._inspector = None
         self._failed_at_work = bool(frames)  # else the words were at fault, and a model that takes them is well again
         self._model_failed(error, time.monotonic_ns())
 
@@ -323,7 +325,7 @@ class InspectStage:
             return
         metrics.MODEL_RELOADS.labels(self._worker).inc()
         try:
-            self._engine = self._load()
+            self._inspector = self._load()
         except (ModelError, PromptsError) as error:
             self._model_failed(error, time.monotonic_ns())
             return
@@ -373,19 +375,19 @@ class InspectStage:
 
         Raises `PromptsError`, and then nothing has changed.
         """
-        if self._engine is None:
+        if self._inspector is None:
             compile_prompts(config.defects)
         else:
             try:
-                self._engine.look_for(config.defects)
+                self._inspector.set_defects(config.defects)
             except ModelError as error:
                 self._give_up(error, [])
         inspect = self._config.inspect.model_copy(
             update={"fuse_overlap": config.inspect.fuse_overlap, "max_detections": config.inspect.max_detections}
         )
         self._config = self._config.model_copy(update={"defects": config.defects, "inspect": inspect})
-        if self._engine is not None:
-            self._engine.set_limits(fuse_overlap=inspect.fuse_overlap, max_detections=inspect.max_detections)
+        if self._inspector is not None:
+            self._inspector.set_limits(fuse_overlap=inspect.fuse_overlap, max_detections=inspect.max_detections)
         self._log.info("changed configuration in use", prompts_hash=prompts_hash(config.defects)[:12])
 
     # --- waking --------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 
-from stream_inspect.config.models import Recorder
+from stream_inspect.config.models import RecorderConfig
 from stream_inspect.draw.scale import size_at_height
 from stream_inspect.messages import Event, FrameHeader, FrameId, Tracked, TrackUpdate
 from stream_inspect.picture import Picture
@@ -44,7 +44,7 @@ def key_of(frame: FrameId) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class EncodedFrame:
     """One frame of the film."""
 
     frame: FrameId
@@ -52,13 +52,13 @@ class Shot:
 
 
 @dataclass(slots=True)
-class Film:
+class EncodedRun:
     """Packets of one encoder: one session, one picture size."""
 
     session: int
     size_px: tuple[int, int]
     encoder: Encoder
-    shots: deque[Shot] = field(default_factory=deque)
+    frames: deque[EncodedFrame] = field(default_factory=deque)
     last_key_s: float | None = None
 
     def fits(self, header: FrameHeader) -> bool:
@@ -75,30 +75,30 @@ class Clip:
     start_s: float
     end_s: float
     latest_end_s: float
-    shots: list[Shot] = field(default_factory=list)
-    film: Film | None = None
+    frames: list[EncodedFrame] = field(default_factory=list)
+    run: EncodedRun | None = None
     frames_missing: int = 0
     ended_by: str = ""
 
     @property
     def holds_judged_frame(self) -> bool:
-        return any(key_of(shot.frame) == self.judged for shot in self.shots)
+        return any(key_of(encoded.frame) == self.judged for encoded in self.frames)
 
     @property
     def time_base(self) -> Fraction:
-        assert self.film is not None, "a clip with shots has a film"
-        return self.film.encoder.time_base
+        assert self.run is not None, "a clip with shots has a film"
+        return self.run.encoder.time_base
 
 
 Annotate = Callable[[FrameHeader, Picture, tuple[int, int]], Picture]
 """(header, picture, (width_px, height_px) wanted) -> the annotated picture, limited-range BT.601."""
 
 
-class Reel:
+class ClipBuilder:
     """One camera's reel. `read` gives a copy of a frame's picture or raises `RingError`."""
 
     def __init__(
-        self, config: Recorder, ring_s: float, read: Callable[[FrameHeader], Picture], annotate: Annotate
+        self, config: RecorderConfig, ring_s: float, read: Callable[[FrameHeader], Picture], annotate: Annotate
     ) -> None:
         self._config = config
         self._ring_s = ring_s
@@ -111,7 +111,7 @@ class Reel:
         self._judged_until: dict[int, float] = {}
         self._tracks: dict[tuple[int, int], TrackUpdate] = {}
         self._live: set[tuple[int, int]] = set()
-        self._film: Film | None = None
+        self._run: EncodedRun | None = None
         self._encoded: Key = (-1, -1)
         self._clips: list[Clip] = []
         self._pinned: dict[Key, Picture] = {}
@@ -183,7 +183,7 @@ class Reel:
     def open_clips(self) -> int:
         return len(self._clips)
 
-    def want(self, event: Event, header: FrameHeader, picture: Picture) -> bool:
+    def request_clip(self, event: Event, header: FrameHeader, picture: Picture) -> bool:
         """Begin the clip of a confirmed event; `picture` is its judged frame. False: too many clips are open."""
         if len(self._clips) >= OPEN_CLIPS_MAX:
             return False
@@ -202,24 +202,24 @@ class Reel:
         )
         if track:
             self._extend(clip, track)
-        if self._film and self._film.fits(header):
-            self._take_from_film(clip, self._film)
+        if self._run and self._run.fits(header):
+            self._take_from_run(clip, self._run)
         if clip.judged > self._encoded:
             self._pinned[clip.judged] = picture
         self._clips.append(clip)
         return True
 
-    def _take_from_film(self, clip: Clip, film: Film) -> None:
+    def _take_from_run(self, clip: Clip, run: EncodedRun) -> None:
         """What has been encoded already, from the last key packet at or before the clip's start."""
-        taken: list[Shot] = []
-        for shot in film.shots:
-            if shot.packet.key and shot.frame.pts_s <= clip.start_s:
+        taken: list[EncodedFrame] = []
+        for encoded in run.frames:
+            if encoded.packet.key and encoded.frame.pts_s <= clip.start_s:
                 taken = []
-            if taken or shot.packet.key:
-                taken.append(shot)
+            if taken or encoded.packet.key:
+                taken.append(encoded)
         last_s = taken[-1].frame.pts_s if taken else clip.start_s
         if last_s >= clip.start_s:
-            clip.shots, clip.film = taken, film
+            clip.frames, clip.run = taken, run
 
     # --- film ---
 
@@ -272,45 +272,45 @@ class Reel:
                 picture = self._read(header)
             except RingError:
                 return False
-        film = self._film_for(header)
-        gap = before[0] != key[0] or not film.shots
-        pts = round(Fraction(header.id.pts * header.id.time_base_num, header.id.time_base_den) / film.encoder.time_base)
-        if film.shots and pts <= film.shots[-1].packet.pts:
+        run = self._run_for(header)
+        gap = before[0] != key[0] or not run.frames
+        pts = round(Fraction(header.id.pts * header.id.time_base_num, header.id.time_base_den) / run.encoder.time_base)
+        if run.frames and pts <= run.frames[-1].packet.pts:
             return False
         pts_s = header.id.pts_s
-        wanted_from = [clip.start_s for clip in self._clips if not clip.shots and clip.start_s <= pts_s]
-        is_key = gap or bool(wanted_from) or film.last_key_s is None or pts_s - film.last_key_s >= KEY_EVERY_S
-        size = film.encoder.width_px, film.encoder.height_px
-        shot = Shot(header.id, film.encoder.encode(self._annotate(header, picture, size), pts, is_key))
-        if shot.packet.key:
-            film.last_key_s = pts_s
-        film.shots.append(shot)
-        while film.shots and pts_s - film.shots[0].frame.pts_s > self._history_s:
-            film.shots.popleft()
+        wanted_from = [clip.start_s for clip in self._clips if not clip.frames and clip.start_s <= pts_s]
+        is_key = gap or bool(wanted_from) or run.last_key_s is None or pts_s - run.last_key_s >= KEY_EVERY_S
+        size = run.encoder.width_px, run.encoder.height_px
+        encoded = EncodedFrame(header.id, run.encoder.encode(self._annotate(header, picture, size), pts, is_key))
+        if encoded.packet.key:
+            run.last_key_s = pts_s
+        run.frames.append(encoded)
+        while run.frames and pts_s - run.frames[0].frame.pts_s > self._history_s:
+            run.frames.popleft()
         for clip in self._clips:
-            if clip.judged[0] == key[0] and clip.start_s <= pts_s <= clip.end_s and clip.film in (None, film):
-                if clip.film is None and not shot.packet.key:
+            if clip.judged[0] == key[0] and clip.start_s <= pts_s <= clip.end_s and clip.run in (None, run):
+                if clip.run is None and not encoded.packet.key:
                     continue
-                clip.film = film
-                clip.shots.append(shot)
+                clip.run = run
+                clip.frames.append(encoded)
         return True
 
-    def _film_for(self, header: FrameHeader) -> Film:
-        if self._film is None or not self._film.fits(header):
+    def _run_for(self, header: FrameHeader) -> EncodedRun:
+        if self._run is None or not self._run.fits(header):
             time_base = clip_time_base(header.id.time_base_num, header.id.time_base_den)
             width_px, height_px = size_at_height(header.width_px, header.height_px, self._config.height_px)
             encoder = Encoder(width_px, height_px, time_base, self._fps())
-            self._film = Film(header.id.session, (header.width_px, header.height_px), encoder)
-        return self._film
+            self._run = EncodedRun(header.id.session, (header.width_px, header.height_px), encoder)
+        return self._run
 
     def _fps(self) -> float:
         recent = self._headers[-30:]
         span_s = recent[-1].id.pts_s - recent[0].id.pts_s
         return (len(recent) - 1) / span_s if span_s > 0 else 25.0
 
-    def give_up(self) -> list[Clip]:
+    def abort_clips(self) -> list[Clip]:
         """End all clips without a file: the encoder has failed. A new one begins with the next event."""
-        clips, self._clips, self._film = self._clips, [], None
+        clips, self._clips, self._run = self._clips, [], None
         self._pinned.clear()
         return clips
 
@@ -332,7 +332,7 @@ class Reel:
         for header in islice(self._headers, place, None):
             if header.id.session != session:
                 return "camera reconnected"
-            if clip.film and not clip.film.fits(header):
+            if clip.run and not clip.run.fits(header):
                 return "picture size changed"
             return "complete" if header.id.pts_s > clip.end_s else ""
         newest = self._headers[-1]
@@ -341,6 +341,6 @@ class Reel:
         return "camera silent" if now_mono_ns - newest.capture_mono_ns > SILENT_S * 1e9 else ""
 
     def _count_missing(self, clip: Clip) -> None:
-        if clip.shots:
-            first, last = clip.shots[0].frame.seq, clip.shots[-1].frame.seq
-            clip.frames_missing = last - first + 1 - len(clip.shots)
+        if clip.frames:
+            first, last = clip.frames[0].frame.seq, clip.frames[-1].frame.seq
+            clip.frames_missing = last - first + 1 - len(clip.frames)

@@ -42,26 +42,26 @@ class ClipList(msgspec.Struct, frozen=True, kw_only=True):
 
 def clip_list(clip: Clip) -> ClipList:
     """What is in the clip. It has at least one shot."""
-    assert clip.film is not None, "a clip with shots has a film"
-    first = clip.shots[0]
+    assert clip.run is not None, "a clip with shots has a film"
+    first = clip.frames[0]
     frames = [
         ClipFrame(
-            session=shot.frame.session,
-            seq=shot.frame.seq,
-            pts=shot.frame.pts,
-            time_s=round(float((shot.packet.pts - first.packet.pts) * clip.time_base), 6),
-            judged=key_of(shot.frame) == clip.judged,
+            session=encoded.frame.session,
+            seq=encoded.frame.seq,
+            pts=encoded.frame.pts,
+            time_s=round(float((encoded.packet.pts - first.packet.pts) * clip.time_base), 6),
+            judged=key_of(encoded.frame) == clip.judged,
         )
-        for shot in clip.shots
+        for encoded in clip.frames
     ]
     return ClipList(
         event=clip.event.id,
         camera=clip.event.camera,
         time_base=f"{first.frame.time_base_num}/{first.frame.time_base_den}",
-        width_px=clip.film.encoder.width_px,
-        height_px=clip.film.encoder.height_px,
+        width_px=clip.run.encoder.width_px,
+        height_px=clip.run.encoder.height_px,
         duration_s=round(
-            float(sum(shown_for([shot.packet for shot in clip.shots], clip.time_base)) * clip.time_base), 6
+            float(sum(shown_for([encoded.packet for encoded in clip.frames], clip.time_base)) * clip.time_base), 6
         ),
         judged_time_s=next((frame.time_s for frame in frames if frame.judged), None),
         frames_missing=clip.frames_missing,
@@ -77,5 +77,5 @@ def write_list(file: BinaryIO, clip: Clip) -> None:
 
 def write_clip(file: BinaryIO, clip: Clip) -> None:
     """The MP4."""
-    packets: Sequence[Packet] = [shot.packet for shot in clip.shots]
+    packets: Sequence[Packet] = [encoded.packet for encoded in clip.frames]
     write_mp4(file, packets, clip.time_base)

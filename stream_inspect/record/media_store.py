@@ -64,8 +64,8 @@ class _Kept:
         return sum(self.sizes.values())
 
 
-class Shelf:
-    """Two folders of files named <event>.<suffix>. `put` and `trouble` are for the stage's thread."""
+class MediaStore:
+    """Two folders of files named <event>.<suffix>. `enqueue` and `trouble` are for the stage's thread."""
 
     def __init__(self, folders: Iterable[Path], limits: Limits, look_every_s: float = _LOOK_EVERY_S) -> None:
         self._folders = tuple(folders)
@@ -90,7 +90,7 @@ class Shelf:
         self._check_disk()
         self._thread.start()
 
-    def put(self, item: Item) -> str:
+    def enqueue(self, item: Item) -> str:
         """Take an item to be written: "" when taken, else the reason it is not ("disk_full", "disk_slow")."""
         if self._trouble:
             return "disk_full"
@@ -112,7 +112,7 @@ class Shelf:
     # --- in the shelf's own thread ---
 
     def _run(self) -> None:
-        self._take_stock()
+        self._rescan()
         while True:
             try:
                 item = self._waiting.get(timeout=self._look_every_s)
@@ -172,7 +172,7 @@ class Shelf:
             return
         if free < max(self._limits.min_free_bytes, self._needed_bytes) * _ROOM_AGAIN or not self._probe():
             return
-        self._take_stock()  # somebody has made room by hand, or the disk that has come back holds other files
+        self._rescan()  # somebody has made room by hand, or the disk that has come back holds other files
         self._trouble = ""
         self._logger.info("recording again", free_gb=round(free / GB, 2))
 
@@ -186,14 +186,14 @@ class Shelf:
             return False
         return True
 
-    def _take_stock(self) -> None:
+    def _rescan(self) -> None:
         self._kept.clear()
         with suppress(OSError):
             for folder in self._folders:
                 remove_leftovers(folder)
                 for path in folder.glob("[!.]*"):
                     self._note(path)
-        self._tidy()
+        self._apply_retention()
 
     def _note(self, path: Path) -> None:
         with suppress(FileNotFoundError):
@@ -204,9 +204,9 @@ class Shelf:
 
     def _tidy_sometimes(self) -> None:
         if time.monotonic() >= self._next_tidy_s:
-            self._tidy()
+            self._apply_retention()
 
-    def _tidy(self) -> None:
+    def _apply_retention(self) -> None:
         self._next_tidy_s = time.monotonic() + _TIDY_EVERY_S
         oldest_s = time.time() - self._limits.max_age_s
         for name in [name for name, kept in self._kept.items() if kept.newest_s < oldest_s]:

@@ -27,7 +27,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     prompts_hash: str
 
 
-def still(event: Event, picture: Picture, marks: Sequence[Mark]) -> bytes:
+def annotated_jpeg(event: Event, picture: Picture, marks: Sequence[Mark]) -> bytes:
     """The annotated JPEG, at the size of the original picture."""
     bgr = np.ascontiguousarray(picture.to_bgr())
     draw(bgr, marks)
@@ -49,7 +49,7 @@ def still(event: Event, picture: Picture, marks: Sequence[Mark]) -> bytes:
 
 
 def identity_in(jpeg: bytes) -> Identity:
-    """Read back what `still` has put in. Raises ValueError where there is no such comment."""
+    """Read back what `annotated_jpeg` has put in. Raises ValueError where there is no such comment."""
     if jpeg[2:4] != _COMMENT:
         raise ValueError("this JPEG carries no identity of a judged frame")
     length = int.from_bytes(jpeg[4:6], "big")

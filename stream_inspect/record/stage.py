@@ -31,10 +31,11 @@ from stream_inspect.messages import (
     Tracked,
 )
 from stream_inspect.picture import Picture
-from stream_inspect.record.clip_builder import Clip, Reel
+from stream_inspect.record.clip_builder import Clip, ClipBuilder
 from stream_inspect.record.clip_files import write_clip, write_list
-from stream_inspect.record.media_store import GB, Item, Limits, Shelf
-from stream_inspect.record.picture_file import still
+from stream_inspect.record.media_store import GB, Item, Limits, MediaStore
+from stream_inspect.record.picture_file import annotated_jpeg
+from stream_inspect.store.files import CLIPS, PICTURES, clip_list_name, clip_name, picture_name
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 
 _BUDGET_S = 0.02
@@ -60,8 +61,8 @@ class RecorderStage:
         severity = severities(config.defects)
         keep_s = 2 * config.transport.ring_s + recorder.pre_roll_s
         self._judged = {camera.name: JudgedFrames(keep_s, severity) for camera in config.cameras}
-        self._reels = {
-            camera.name: Reel(recorder, config.transport.ring_s, self._ring.read, self._annotate)
+        self._builders = {
+            camera.name: ClipBuilder(recorder, config.transport.ring_s, self._ring.read, self._annotate)
             for camera in config.cameras
         }
         limits = Limits(
@@ -69,7 +70,7 @@ class RecorderStage:
             max_bytes=int(recorder.max_size_gb * GB),
             min_free_bytes=int(recorder.min_free_gb * GB),
         )
-        self._shelf = Shelf([state_dir / "clips", state_dir / "pictures"], limits)
+        self._media = MediaStore([state_dir / CLIPS, state_dir / PICTURES], limits)
         self._waiting: list[tuple[float, Event]] = []
         self._stills: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
@@ -83,22 +84,22 @@ class RecorderStage:
 
     def open(self) -> None:
         """Tidy up after a killed life and start the shelf. A full disk does not raise: it is a condition."""
-        self._shelf.open()
+        self._media.open()
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         """Topics come by different sockets, in no order among each other: frames first, then tracks, then events."""
         events: list[Event] = []
         tracked: list[Tracked] = []
         for message in batch:
-            if isinstance(message, FrameHeader) and message.id.camera in self._reels:
-                self._reels[message.id.camera].see(message)
-            elif isinstance(message, Tracked) and message.frame.id.camera in self._reels:
+            if isinstance(message, FrameHeader) and message.id.camera in self._builders:
+                self._builders[message.id.camera].see(message)
+            elif isinstance(message, Tracked) and message.frame.id.camera in self._builders:
                 tracked.append(message)
-            elif isinstance(message, Event) and message.camera in self._reels:
+            elif isinstance(message, Event) and message.camera in self._builders:
                 events.append(message)
         for message in tracked:
             self._judged[message.frame.id.camera].add(message)
-            self._reels[message.frame.id.camera].track(message)
+            self._builders[message.frame.id.camera].track(message)
         now_s = time.monotonic()
         for event in events:
             if event.kind == "defect" and event.state is EventState.CONFIRMED and event.frame is not None:
@@ -110,8 +111,8 @@ class RecorderStage:
         """Encode for a short while, hand on what is complete, say when recording stops and begins again."""
         self._begin_clips(now_mono_ns / 1e9)
         more = self._work(until_s=time.monotonic() + _BUDGET_S)
-        for reel in self._reels.values():
-            for clip in reel.take_finished(now_mono_ns):
+        for builder in self._builders.values():
+            for clip in builder.take_finished(now_mono_ns):
                 self._put_clip(clip)
         self._wake(more)
         if now_mono_ns / 1e9 >= self._forget_rings_s:
@@ -125,10 +126,10 @@ class RecorderStage:
     def close(self) -> None:
         """End the open clips with what there is, write what is waiting, for a short while."""
         self._work(until_s=time.monotonic() + _CLOSE_BUDGET_S)
-        for reel in self._reels.values():
-            for clip in reel.take_finished(time.monotonic_ns(), stopping=True):
+        for builder in self._builders.values():
+            for clip in builder.take_finished(time.monotonic_ns(), stopping=True):
                 self._put_clip(clip)
-        if not self._shelf.close():
+        if not self._media.close():
             self._logger.warning("stopped before everything was written")
         self._ring.close()
         if self.wake_fd is not None:
@@ -141,10 +142,10 @@ class RecorderStage:
         waiting, self._waiting = self._waiting, []
         for until_s, event in waiting:
             assert event.frame is not None, "only events with a frame wait"
-            reel, key = self._reels[event.camera], (event.frame.session, event.frame.seq)
-            header = reel.header(key)
+            builder, key = self._builders[event.camera], (event.frame.session, event.frame.seq)
+            header = builder.header(key)
             late = now_s > until_s or len(self._waiting) >= _WAITING_EVENTS_MAX
-            if header is not None and (late or reel.is_judged(key)):
+            if header is not None and (late or builder.is_judged(key)):
                 self._begin_clip(event, header)
             elif late:
                 self._lost(event, "frame_unknown")
@@ -152,7 +153,7 @@ class RecorderStage:
                 self._waiting.append((until_s, event))
 
     def _begin_clip(self, event: Event, header: FrameHeader) -> None:
-        if self._shelf.trouble:
+        if self._media.trouble:
             self._lost(event, "disk_full")
             return
         if self._read_last is None or self._read_last[0] != header.id:
@@ -169,33 +170,32 @@ class RecorderStage:
             self._stills.append((event, header, picture))
         else:
             self._done("picture", event)("too_many")
-        if not self._reels[event.camera].want(event, header, picture):
+        if not self._builders[event.camera].request_clip(event, header, picture):
             self._lost(event, "too_many")
 
     def _put_still(self, event: Event, header: FrameHeader, picture: Picture) -> None:
-        jpeg = still(event, picture, self._judged[event.camera].marks(header.id))
-        path = self._state_dir / "pictures" / f"{event.id}.jpg"
+        jpeg = annotated_jpeg(event, picture, self._judged[event.camera].marks(header.id))
+        path = self._state_dir / picture_name(event.id)
         done = self._done("picture", event)
-        if reason := self._shelf.put(Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done)):
+        if reason := self._media.enqueue(Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done)):
             done(reason)
 
     def _put_clip(self, clip: Clip) -> None:
         event = clip.event
-        if not clip.shots:
+        if not clip.frames:
             self._lost(event, "frames_overwritten")
             return
         if not clip.holds_judged_frame:
             self._lost(event, "without_judged_frame")
             return
-        folder = self._state_dir / "clips"
-        size = sum(len(shot.packet.data) for shot in clip.shots)
+        size = sum(len(encoded.packet.data) for encoded in clip.frames)
         # The list goes first: a clip on the disk always has its list.
         files = (
-            (folder / f"{event.id}.json", partial(write_list, clip=clip)),
-            (folder / f"{event.id}.mp4", partial(write_clip, clip=clip)),
+            (self._state_dir / clip_list_name(event.id), partial(write_list, clip=clip)),
+            (self._state_dir / clip_name(event.id), partial(write_clip, clip=clip)),
         )
         item = Item(event.id, size, files, self._done("clip", event))
-        if reason := self._shelf.put(item):
+        if reason := self._media.enqueue(item):
             self._lost(event, reason)
 
     def _done(self, what: str, event: Event) -> Callable[[str], None]:
@@ -223,16 +223,16 @@ class RecorderStage:
             now_ns = time.monotonic_ns()
             ready = [
                 (header.capture_mono_ns, name, header)
-                for name, reel in self._reels.items()
-                if (header := reel.next_frame(now_ns)) is not None
+                for name, builder in self._builders.items()
+                if (header := builder.next_frame(now_ns)) is not None
             ]
             if not ready or time.monotonic() >= until_s:
                 return bool(ready)
             _, name, header = min(ready, key=lambda one: one[0])
             try:
-                self._reels[name].encode(header, now_ns)
+                self._builders[name].encode(header, now_ns)
             except FFmpegError as error:
-                for clip in self._reels[name].give_up():
+                for clip in self._builders[name].abort_clips():
                     self._lost(clip.event, "encoder_failed", str(error))
 
     def _annotate(self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]) -> Picture:
@@ -257,7 +257,7 @@ class RecorderStage:
 
     def _condition(self, now_mono_ns: int) -> list[Output]:
         """Whether recording is stopped: at once when it changes, and every two seconds."""
-        before, self._trouble = self._trouble, self._shelf.trouble
+        before, self._trouble = self._trouble, self._media.trouble
         if before is None or bool(self._trouble) is not bool(before):
             self._trouble_since_ns = now_mono_ns, time.time_ns()
         if self._trouble == before and now_mono_ns / 1e9 < self._condition_due_s:

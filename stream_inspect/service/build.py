@@ -10,16 +10,12 @@ from stream_inspect.config.models import Config
 from stream_inspect.service.chain import Chain
 from stream_inspect.service.plan import Row
 from stream_inspect.service.stage import Stage
+from stream_inspect.store.files import events_database
 from stream_inspect.transport.ledger import Ledger
 
 
-def events_database(config: Config) -> Path:
-    """The file of the event log."""
-    return config.state_dir / "events.sqlite"
-
-
 @dataclass(frozen=True, slots=True)
-class Site:
+class ProcessContext:
     """What a process is told of its surroundings."""
 
     config: Config
@@ -34,77 +30,79 @@ class Site:
 
     @property
     def store(self) -> Path:
-        return events_database(self.config)
+        return events_database(self.state_dir)
 
 
-def capture(site: Site, row: Row) -> Stage:
+def capture(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.capture.stage import CaptureStage
 
-    camera = next(camera for camera in site.config.cameras if camera.name == row.unit)
+    camera = next(camera for camera in context.config.cameras if camera.name == row.unit)
     return CaptureStage(
         camera,
-        transport=site.config.transport,
-        ring_dir=site.run_dir,
+        transport=context.config.transport,
+        ring_dir=context.run_dir,
         ring_prefix=camera.name,
-        ledger=Ledger.attach(site.run_dir / "ledger").camera(camera.name),
-        owner=site.owner,
-        state_dir=site.state_dir,
+        ledger=Ledger.attach(context.run_dir / "ledger").camera(camera.name),
+        owner=context.owner,
+        state_dir=context.state_dir,
     )
 
 
-def inspect(site: Site, row: Row) -> Stage:
+def inspect(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.config.watch import ConfigWatcher
     from stream_inspect.inspect.stage import InspectStage
 
-    watcher = ConfigWatcher(site.config_path, site.overrides, current=site.config) if site.config_path else None
+    watcher = (
+        ConfigWatcher(context.config_path, context.overrides, current=context.config) if context.config_path else None
+    )
     return InspectStage(
-        site.config,
+        context.config,
         worker=row.unit,
         worker_index=row.index,
-        owner=site.owner,
-        ledger=Ledger.attach(site.run_dir / "ledger"),
-        ring_dir=site.run_dir,
+        owner=context.owner,
+        ledger=Ledger.attach(context.run_dir / "ledger"),
+        ring_dir=context.run_dir,
         watcher=watcher,
     )
 
 
-def track(site: Site, row: Row) -> Stage:
+def track(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.decide.stage import DecideStage
     from stream_inspect.store.events import EventStore
     from stream_inspect.track.stage import TrackStage
 
     return Chain(
-        TrackStage(site.config.cameras, site.config.track, workers=len(site.config.inspect.workers)),
-        DecideStage(site.config, EventStore(site.store)),
+        TrackStage(context.config.cameras, context.config.track, workers=len(context.config.inspect.workers)),
+        DecideStage(context.config, EventStore(context.store)),
         hand_over="tracked",
     )
 
 
-def alerts(site: Site, row: Row) -> Stage:
+def alerts(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.alerts.stage import AlertsStage
 
-    return AlertsStage(site.config, site.store)
+    return AlertsStage(context.config, context.store)
 
 
-def recorder(site: Site, row: Row) -> Stage:
+def recorder(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.record.stage import RecorderStage
 
-    return RecorderStage(site.config, ring_dir=site.run_dir, state_dir=site.state_dir)
+    return RecorderStage(context.config, ring_dir=context.run_dir, state_dir=context.state_dir)
 
 
-def live(site: Site, row: Row) -> Stage:
+def live(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.live.stage import LiveStage
 
-    return LiveStage(site.config, ring_dir=site.run_dir)
+    return LiveStage(context.config, ring_dir=context.run_dir)
 
 
-def web(site: Site, row: Row) -> Stage:
+def web(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.web.stage import WebStage
 
-    return WebStage(site.config, store_path=site.store, state_dir=site.state_dir)
+    return WebStage(context.config, store_path=context.store, state_dir=context.state_dir)
 
 
-BUILDERS: dict[str, Callable[[Site, Row], Stage]] = {
+BUILDERS: dict[str, Callable[[ProcessContext, Row], Stage]] = {
     "capture": capture,
     "inspect": inspect,
     "track": track,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stream_inspect.messages import AnyMessage, Output
-from stream_inspect.service.stage import Finishing, Stage
+from stream_inspect.service.stage import HasFinish, Stage
 
 
 class Chain:
@@ -33,7 +33,7 @@ class Chain:
 
     def finish(self) -> Iterable[Output]:
         for stage, pass_on in ((self._first, self._pass_on), (self._then, iter)):
-            if isinstance(stage, Finishing):
+            if isinstance(stage, HasFinish):
                 yield from pass_on(stage.finish())
 
     def _pass_on(self, outputs: Iterable[Output]) -> Iterable[Output]:

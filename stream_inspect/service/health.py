@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-from stream_inspect.config.models import Metrics as MetricsConfig
+from stream_inspect.config.models import MetricsConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.transport.ledger import Totals
@@ -72,7 +72,7 @@ class SupervisorCollector(Collector):
         yield from (restarts, up, silence)
 
 
-def account(totals: Totals) -> dict[str, Any]:
+def totals_as_dict(totals: Totals) -> dict[str, Any]:
     """captured = judged + not_due + dropped + in_flight + residual, as documents and logs show it."""
     return {
         "captured": totals.captured,
@@ -102,7 +102,7 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
         if camera not in ended and max(captured_age_s, judged_age_s) > STUCK_AFTER_S:
             stuck.append(camera)
         frames[camera] = {
-            **account(totals),
+            **totals_as_dict(totals),
             "captured_age_s": round(captured_age_s, 3),
             "judged_age_s": round(judged_age_s, 3),
             "ended": camera in ended,

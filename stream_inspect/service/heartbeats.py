@@ -27,7 +27,7 @@ _OWNER, _STATE, _BEAT_MONO_NS = range(3)
 _COLUMNS = 4
 
 
-class Board:
+class HeartbeatTable:
     """(row, column) int64 in a memory-mapped file."""
 
     def __init__(self, path: Path, rows: int, *, create: bool = False) -> None:

@@ -19,15 +19,15 @@ from stream_inspect import log
 from stream_inspect.config.load import dump, parse_dump
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.service.build import BUILDERS, Site
-from stream_inspect.service.heartbeats import Board, ProcessState
+from stream_inspect.service.build import BUILDERS, ProcessContext
+from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import plan
 from stream_inspect.service.stage import run_stage
 from stream_inspect.transport.zmq import ZmqChannels
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class LaunchSpec:
     """What the supervisor tells a process."""
 
     row: str
@@ -53,7 +53,7 @@ class Orders:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Orders:
+    def from_json(cls, text: str) -> LaunchSpec:
         document = json.loads(text)
         return cls(
             row=document["row"],
@@ -97,59 +97,59 @@ def _die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _take_orders() -> Orders:
+def _read_launch_spec() -> LaunchSpec:
     """Read them from stdin, and let go of it: what a stage starts must not inherit a file that holds secrets."""
-    orders = Orders.from_json(sys.stdin.read())
+    spec = LaunchSpec.from_json(sys.stdin.read())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)
-    return orders
+    return spec
 
 
 def main() -> int:
     """Run one row of the plan until told to stop."""
     _die_with_parent(int(sys.argv[1]))
     stopping = StopSignal()
-    orders = _take_orders()
+    spec = _read_launch_spec()
 
-    log.configure(orders.config.log.level, orders.config.log.format)
-    logger = log.get_logger(orders.row)
-    the_plan = plan(orders.config)
-    row = the_plan.row(orders.row)
+    log.configure(spec.config.log.level, spec.config.log.format)
+    logger = log.get_logger(spec.row)
+    the_plan = plan(spec.config)
+    row = the_plan.row(spec.row)
     row_index = the_plan.rows.index(row)
     os.nice(row.nice)
-    board = Board(orders.run_dir / "board", len(the_plan.rows))
-    site = Site(orders.config, orders.config_path, orders.overrides, orders.run_dir, orders.owner)
+    heartbeats = HeartbeatTable(spec.run_dir / "board", len(the_plan.rows))
+    context = ProcessContext(spec.config, spec.config_path, spec.overrides, spec.run_dir, spec.owner)
 
     def ready() -> None:
         stopping.in_good_order = True
-        board.set_state(row_index, ProcessState.RUNNING)
+        heartbeats.set_state(row_index, ProcessState.RUNNING)
 
     def beat() -> None:
-        board.beat(row_index)
+        heartbeats.beat(row_index)
         if getattr(stage, "ended", False):
-            board.set_state(row_index, ProcessState.ENDED)
+            heartbeats.set_state(row_index, ProcessState.ENDED)
 
     try:
-        stage = BUILDERS[row.stage](site, row)
+        stage = BUILDERS[row.stage](context, row)
         run_stage(
             row.name,
             stage,
-            ZmqChannels(orders.run_dir, row.name, the_plan.writers()),
+            ZmqChannels(spec.run_dir, row.name, the_plan.writers()),
             row.reads,
             ready=ready,
             beat=beat,
             stopping=stopping.is_set,
         )
     except StreamInspectError as error:
-        if orders.failures_in_a_row < FAILURES_LOGGED:
+        if spec.failures_in_a_row < FAILURES_LOGGED:
             logger.error("stage failed", error=str(error))
         return 1
     except Exception:
-        if orders.failures_in_a_row < FAILURES_LOGGED:
+        if spec.failures_in_a_row < FAILURES_LOGGED:
             logger.exception("stage failed")
         return 1
-    board.set_state(row_index, ProcessState.STOPPED)
+    heartbeats.set_state(row_index, ProcessState.STOPPED)
     return 0
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from stream_inspect.errors import StreamInspectError
+from stream_inspect.store.files import LOCK
 
-LOCK = ".lock"
 _PREFIX = "stream_inspect-"
 _BEING_MADE_S = 60.0  # a folder without a lock file may belong to a start that is under way
 
@@ -26,7 +26,7 @@ class RunDirError(StreamInspectError):
     """The folder cannot be made, or another service holds it. The text says what to do."""
 
 
-def held_state(state_dir: Path) -> IO[bytes]:
+def lock_state_dir(state_dir: Path) -> IO[bytes]:
     """Hold a state folder until the returned file is closed. Raises `RunDirError` when a service runs with it."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -38,11 +38,23 @@ def held_state(state_dir: Path) -> IO[bytes]:
     return lock
 
 
+def is_running(state_dir: Path) -> bool:
+    """Whether a service runs with this state folder, as far as its lock can be read."""
+    try:
+        with (state_dir / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class RunDir:
     """The folder of this run, locked. Use as a context manager."""
 
     def __init__(self, parent: Path, state_dir: Path) -> None:
-        self._state_lock = held_state(state_dir)
+        self._state_lock = lock_state_dir(state_dir)
         try:
             remove_abandoned(parent)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
@@ -57,7 +69,7 @@ class RunDir:
         return self.path / "ledger"
 
     @property
-    def board(self) -> Path:
+    def heartbeats(self) -> Path:
         return self.path / "board"
 
     @property

@@ -12,11 +12,11 @@ from types import FrameType
 
 from stream_inspect import log
 from stream_inspect.config.models import Config
-from stream_inspect.service.build import events_database
-from stream_inspect.service.health import HealthServer, account
+from stream_inspect.service.health import HealthServer, totals_as_dict
 from stream_inspect.service.run_dir import RunDir, RunDirError
 from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
 from stream_inspect.store.events import EventStore
+from stream_inspect.store.files import events_database
 
 
 class Interrupts:
@@ -59,7 +59,7 @@ def serve(
     """
     logger = log.get_logger("service")
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
-        store = EventStore(events_database(config))  # made, or refused, before anything depends on it
+        store = EventStore(events_database(config.state_dir))  # made, or refused, before anything depends on it
         store.register_outputs([alert.name for alert in config.alerts])  # from here on they are owed every event
         store.close()
         try:
@@ -89,7 +89,7 @@ def serve(
             supervisor.stop()
             logger.info("stopped", after_s=round(time.monotonic() - started_s, 1))
             for camera, totals in supervisor.totals.items():
-                logger.info("frames of this run", camera=camera, **account(totals))
+                logger.info("frames of this run", camera=camera, **totals_as_dict(totals))
         except KeyboardInterrupt:
             logger.warning("stopping now")
             raise

@@ -46,7 +46,7 @@ class Stage(Protocol):
 
 
 @runtime_checkable
-class Finishing(Protocol):
+class HasFinish(Protocol):
     """A stage that still holds something when its input has ended."""
 
     def finish(self) -> Iterable[Output]:
@@ -98,7 +98,7 @@ def run_stage(
         drain_until = time.monotonic() + DRAIN_S
         while time.monotonic() < drain_until and (batch := channels.receive(0.0)):
             send(stage.process(batch))
-        if isinstance(stage, Finishing):
+        if isinstance(stage, HasFinish):
             send(stage.finish())
     finally:
         stage.close()

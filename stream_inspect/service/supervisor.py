@@ -15,9 +15,9 @@ import psutil
 
 from stream_inspect import log
 from stream_inspect.config.models import Config
-from stream_inspect.service.heartbeats import Board, ProcessState
+from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import Row, plan
-from stream_inspect.service.process import FAILURES_LOGGED, Orders
+from stream_inspect.service.process import FAILURES_LOGGED, LaunchSpec
 from stream_inspect.service.process_down import DownReport
 from stream_inspect.service.run_dir import RunDir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
@@ -35,7 +35,7 @@ _STEADY_AFTER_S = 20.0
 
 
 @dataclass(slots=True)
-class Progress:
+class CameraProgress:
     """When a camera last delivered a frame, and when one of its frames was last judged."""
 
     captured_mono_s: float
@@ -89,10 +89,10 @@ class Supervisor:
         self.totals: dict[str, Totals] = {}
         self._config, self._config_path, self._overrides, self._run_dir = config, config_path, overrides, run_dir
         self._log = log.get_logger("supervisor")
-        self._board = Board(run_dir.board, len(self.plan.rows), create=True)
+        self._heartbeats = HeartbeatTable(run_dir.heartbeats, len(self.plan.rows), create=True)
         self._ledger = LedgerKeeper(Ledger.create(run_dir.ledger, [camera.name for camera in config.cameras]))
         self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}))
-        self._progress: dict[str, Progress] = {}
+        self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
         self._cameras_start_mono_s = 0.0
 
@@ -110,12 +110,12 @@ class Supervisor:
     def ages_s(self, camera: str) -> tuple[float, float]:
         """Seconds since this camera's last captured frame, and since its last judged one."""
         now_s = time.monotonic()
-        progress = self._progress.get(camera, Progress(now_s, now_s))
+        progress = self._progress.get(camera, CameraProgress(now_s, now_s))
         return now_s - progress.captured_mono_s, now_s - progress.judged_mono_s
 
     def silence_s(self, child: Child) -> float:
         """Seconds since this process last gave a heartbeat."""
-        return self._board.silence_s(child.index)
+        return self._heartbeats.silence_s(child.index)
 
     def start(self) -> None:
         """Start every row but the cameras; `watch` starts those when their readers are ready."""
@@ -137,9 +137,9 @@ class Supervisor:
                 self._kill_hung(child)
             else:
                 self._note_running(child, now_s)
-        self.totals = self._ledger.fold()
+        self.totals = self._ledger.collect()
         for camera, totals in self.totals.items():
-            self._progress.setdefault(camera, Progress(now_s)).note(totals, now_s)
+            self._progress.setdefault(camera, CameraProgress(now_s)).note(totals, now_s)
         self._down.update(
             {
                 child.row.name: (child.failures_in_a_row, 0.0 if child.running else now_s - child.died_mono_s)
@@ -160,7 +160,7 @@ class Supervisor:
             self._end(late)
             self._swept(group)
         self._down.close()
-        self.totals = self._ledger.fold()
+        self.totals = self._ledger.collect()
 
     def kill(self) -> None:
         """Stop now."""
@@ -168,7 +168,7 @@ class Supervisor:
         self._end(living)
         self._swept(living)
         self._down.close()
-        self.totals = self._ledger.fold()
+        self.totals = self._ledger.collect()
 
     def memory_pss_bytes(self) -> int:
         """Proportional set size of this process and all of its children together."""
@@ -190,8 +190,8 @@ class Supervisor:
         self._last_owner = next_owner(self._last_owner, {other.owner for other in self.children})
         child.owner, child.running, child.started_mono_s = self._last_owner, False, time.monotonic()
         child.killed_as_hung = False
-        self._board.start(child.index, child.owner)
-        orders = Orders(
+        self._heartbeats.start(child.index, child.owner)
+        orders = LaunchSpec(
             row=child.row.name,
             owner=child.owner,
             failures_in_a_row=child.failures_in_a_row,
@@ -205,7 +205,7 @@ class Supervisor:
         except OSError as error:  # no memory, or too many processes: that may pass
             self._failed(child, f"could not be started: {error.strerror}", time.monotonic())
 
-    def _spawn(self, row: Row, orders: Orders) -> subprocess.Popen[bytes]:
+    def _spawn(self, row: Row, orders: LaunchSpec) -> subprocess.Popen[bytes]:
         # Memory without a name: a pipe would hold 64 kB, and then us, until the process has come so far as to read it.
         with os.fdopen(os.memfd_create("orders"), "w+") as stdin:
             stdin.write(orders.to_json())
@@ -224,7 +224,7 @@ class Supervisor:
             )
 
     def _note_running(self, child: Child, now_s: float) -> None:
-        state = self._board.state(child.index)
+        state = self._heartbeats.state(child.index)
         child.ended = state is ProcessState.ENDED
         if not child.running and state in (ProcessState.RUNNING, ProcessState.ENDED):
             child.running = True

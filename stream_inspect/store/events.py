@@ -77,8 +77,8 @@ class EventStore:
         """Open the log, making it (and its folder) if need be. Raises `StoreError`."""
         self._path = path
         self._boot = _BOOT_ID.read_text().strip()
-        self._engine = _engine(path)
-        self._writer = self._engine.execution_options(write=True)
+        self._inspector = _inspector(path)
+        self._writer = self._inspector.execution_options(write=True)
         with self._explained("open"):
             path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists()
@@ -300,7 +300,7 @@ class EventStore:
 
     def close(self) -> None:
         """Close the file. Never raises."""
-        self._engine.dispose()
+        self._inspector.dispose()
 
     def _readable(self, query: Select[tuple[int, bytes]]) -> list[tuple[int, Event]]:
         """The (position, body) rows of a query as events, without those of a version not understood."""
@@ -313,7 +313,7 @@ class EventStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._explained("read"), self._engine.connect() as connection:
+        with self._explained("read"), self._inspector.connect() as connection:
             yield connection
 
     @contextmanager
@@ -349,10 +349,10 @@ def _advice(cause: str) -> str:
     return "Look at the disk that holds state_dir (dmesg, smartctl)."
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
+def _inspector(path: Path) -> Engine:
+    inspector = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
 
-    @event.listens_for(engine, "connect")
+    @event.listens_for(inspector, "connect")
     def set_up(connection: sqlite3.Connection, _record: object) -> None:
         # The driver's own habit of beginning transactions late would let two writers deadlock: we begin them.
         connection.isolation_level = None
@@ -360,12 +360,12 @@ def _engine(path: Path) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
 
-    @event.listens_for(engine, "begin")
+    @event.listens_for(inspector, "begin")
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return engine
+    return inspector
 
 
 def _decoded(position: int, body: bytes) -> Event:

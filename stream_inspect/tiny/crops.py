@@ -37,7 +37,7 @@ class Specimen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crop:
+class TrainingCrop:
     """One input of the segmenter."""
 
     class_number: int
@@ -100,7 +100,9 @@ def _specimen(bgr: U8, item: StripObject) -> Specimen:
     return Specimen(item.class_number, bgr[y0:y1, x0:x1].copy(), mask, box)
 
 
-def cut_crop(specimen: Specimen, rng: np.random.Generator, context: tuple[float, float], box_jitter: float) -> Crop:
+def cut_crop(
+    specimen: Specimen, rng: np.random.Generator, context: tuple[float, float], box_jitter: float
+) -> TrainingCrop:
     """Cut one crop: box guessed badly by `box_jitter` (standard deviation in sides), context at random."""
     bgr, mask, box = _turned(specimen, rng)
     if rng.random() < _EDGE_SHARE:
@@ -129,7 +131,7 @@ def cut_crop(specimen: Specimen, rng: np.random.Generator, context: tuple[float,
     soft[: size[1], : size[0]] = small_mask.astype(np.float32) / 255
     moved = np.clip((guess - [left, top, left, top]) * scale, 0, [size[0], size[1], size[0], size[1]])
     prompt = (float(moved[0]), float(moved[1]), float(moved[2]), float(moved[3]))
-    return Crop(specimen.class_number, square, size, prompt, soft)
+    return TrainingCrop(specimen.class_number, square, size, prompt, soft)
 
 
 def _at_picture_edge(

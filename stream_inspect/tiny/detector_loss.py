@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stream_inspect.tiny.detector_model import Outputs
 from stream_inspect.tiny.geometry import IMAGE_PX, PATCH_PX
-from stream_inspect.tiny.vocabulary import CLASS_NAMES, DEFECT_CLASSES, PromptSet
+from stream_inspect.tiny.vocabulary import CLASS_NAMES, DEFECT_CLASSES, TrainingPrompts
 from stream_inspect.tiny.windows import Window, WindowObject
 
 _NEAR_PX = 12.0
@@ -100,7 +100,9 @@ def _assign_object(
         boxes[token], weight[token] = target, scale
 
 
-def detector_loss(outputs: Outputs, cell_logits: Tensor, targets: Targets, prompts: PromptSet) -> dict[str, Tensor]:
+def detector_loss(
+    outputs: Outputs, cell_logits: Tensor, targets: Targets, prompts: TrainingPrompts
+) -> dict[str, Tensor]:
     """Parts of the loss by name, weighted; their sum is minimised."""
     meaning = torch.zeros(len(prompts.texts), len(CLASS_NAMES))
     for number, meant in enumerate(prompts.meanings):

@@ -48,7 +48,7 @@ class Phase:
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """Where a phase stands."""
 
     steps: int = 0
@@ -68,7 +68,7 @@ class DetectorTraining:
         pool_capacity: int = 2000,
     ) -> None:
         self.phase, self.model, self.tokenizer, self.folder = phase, model, tokenizer, folder
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         # At these sizes plain attention learns a quarter faster on a CPU than the fused kernel.
         model.set_attn_implementation("eager")
         self.cell_head = nn.Linear(HIDDEN, _CELLS * (len(CLASS_NAMES) + 1))
@@ -108,7 +108,7 @@ class DetectorTraining:
         self.model.load_state_dict(state["model"])
         self.cell_head.load_state_dict(state["cells"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.progress = Progress(**state["progress"])
+        self.progress = TrainingProgress(**state["progress"])
         return True
 
     @property

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stream_inspect.config.models import Defect
+from stream_inspect.config.models import DefectConfig
 from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
-from stream_inspect.inspect.inspector import CameraSettings, InspectionEngine
+from stream_inspect.inspect.inspector import CameraSettings, Inspector
 from stream_inspect.inspect.masks import from_rle
 from stream_inspect.inspect.segment.sam import SamSegmenter
 from stream_inspect.messages import Detection
@@ -66,7 +66,7 @@ WORDINGS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """One line of the table. A figure with a `bound` is required: at least that much, or at most where `is_ceiling`."""
 
     name: str
@@ -90,20 +90,20 @@ class Row:
         return f"{told:8s} {self.name:48s} {self.value:8.3f}  {bound:8s}  {self.remark}".rstrip()
 
 
-def make_engine(folder: Path, threshold: float, segment: bool) -> InspectionEngine:
+def make_inspector(folder: Path, threshold: float, segment: bool) -> Inspector:
     """The product's engine on the models in `folder`, looking for the six defects with all their prompts."""
     segmenter = SamSegmenter(folder / SEGMENTER_FOLDER) if segment else None
-    engine = InspectionEngine(Owlv2Detector(folder / DETECTOR_FOLDER), segmenter, model_hash="evaluation")
-    engine.open()
-    engine.look_for(defects(threshold))
-    return engine
+    inspector = Inspector(Owlv2Detector(folder / DETECTOR_FOLDER), segmenter, model_hash="evaluation")
+    inspector.open()
+    inspector.set_defects(defects(threshold))
+    return inspector
 
 
-def defects(threshold: float) -> list[Defect]:
+def defects(threshold: float) -> list[DefectConfig]:
     """The six defects as a configuration would give them."""
     counter = list(COUNTER_PROMPTS)
     return [
-        Defect(name=name, prompts=list(words), counter_prompts=counter, threshold=threshold)
+        DefectConfig(name=name, prompts=list(words), counter_prompts=counter, threshold=threshold)
         for name, words in DEFECT_PROMPTS.items()
     ]
 
@@ -125,21 +125,19 @@ def clean_sample(seeds: Iterable[int]) -> Iterable[tuple[int, int, SyntheticLine
             yield seed, index, line
 
 
-def judge(engine: InspectionEngine, seeds: Iterable[int]) -> list[Judged]:
+def judge(inspector: Inspector, seeds: Iterable[int]) -> list[Judged]:
     """Judge the sample of these seeds."""
-    return judge_with([engine], sample(seeds))[0]
+    return judge_with([inspector], sample(seeds))[0]
 
 
-def judge_with(
-    engines: Sequence[InspectionEngine], chosen: Iterable[tuple[int, int, SyntheticLine]]
-) -> list[list[Judged]]:
+def judge_with(engines: Sequence[Inspector], chosen: Iterable[tuple[int, int, SyntheticLine]]) -> list[list[Judged]]:
     """Judge these frames with several engines: drawing a single frame costs more than judging it."""
     judged: list[list[Judged]] = [[] for _ in engines]
     for seed, index, line in chosen:
         frame = line.frame(index)
         picture = as_rgb(frame.image_bgr)
-        for engine, results in zip(engines, judged, strict=True):
-            found = engine.judge([picture], [CameraSettings()])[0]
+        for inspector, results in zip(engines, judged, strict=True):
+            found = inspector.judge([picture], [CameraSettings()])[0]
             results.append(Judged(seed, index, frame.truth.defects, tuple(_hit(d) for d in found)))
     return judged
 
@@ -154,7 +152,7 @@ def _hit(found: Detection) -> Hit:
     return Hit(found.defect, found.score, found.box_xyxy_px, mask)
 
 
-def judge_line(engine: InspectionEngine, seed: int) -> figures.LineFigures:
+def judge_line(inspector: Inspector, seed: int) -> figures.LineFigures:
     """Run one line for half a minute, judging every third frame."""
     line = SyntheticLine(seed, moves_right=seed % 2 == 1)
     frames: list[tuple[float, Sequence[Hit]]] = []
@@ -169,7 +167,7 @@ def judge_line(engine: InspectionEngine, seed: int) -> figures.LineFigures:
             if defect.visible_fraction >= 1.0:
                 x0, y0, x1, y1 = defect.box_xyxy_px
                 truth_box[defect.defect_id] = (x0 + left_px, y0, x1 + left_px, y1)
-        found = engine.judge([as_rgb(frame.image_bgr)], [CameraSettings()])[0]
+        found = inspector.judge([as_rgb(frame.image_bgr)], [CameraSettings()])[0]
         hits = [_hit(d) for d in found]
         staying = [d for d in frame.truth.defects if d.defect_id not in alive]
         frames.append((left_px, [hit for hit in hits if not _on_any(hit, staying)]))
@@ -223,30 +221,31 @@ def loudest_absent(detector: Owlv2Detector, frames: Sequence[SyntheticFrame]) ->
     return loudest
 
 
-def parts(threshold: float) -> list[Defect]:
+def parts(threshold: float) -> list[DefectConfig]:
     """The kinds of part, looked for as if they were defects."""
     return [
-        Defect(name=n.replace(" ", "_"), prompts=list(words), threshold=threshold) for n, words in PART_PROMPTS.items()
+        DefectConfig(name=n.replace(" ", "_"), prompts=list(words), threshold=threshold)
+        for n, words in PART_PROMPTS.items()
     ]
 
 
-def any_defect(threshold: float) -> list[Defect]:
+def any_defect(threshold: float) -> list[DefectConfig]:
     """One entry for all defects, in general words."""
-    return [Defect(name="defect", prompts=list(ANY_DEFECT_PROMPTS), threshold=threshold)]
+    return [DefectConfig(name="defect", prompts=list(ANY_DEFECT_PROMPTS), threshold=threshold)]
 
 
-def judge_with_parts(engine: InspectionEngine, seeds: Iterable[int]) -> list[Judged]:
+def judge_with_parts(inspector: Inspector, seeds: Iterable[int]) -> list[Judged]:
     """Like `judge`, with the parts as the truth."""
     frames = []
     for seed, index, line in sample(seeds):
         frame = line.frame(index)
-        found = engine.judge([as_rgb(frame.image_bgr)], [CameraSettings()])[0]
+        found = inspector.judge([as_rgb(frame.image_bgr)], [CameraSettings()])[0]
         hits = tuple(Hit(d.defect.replace("_", " "), d.score, d.box_xyxy_px) for d in found)
         frames.append(Judged(seed, index, frame.truth.parts, hits))
     return frames
 
 
-def frames_per_second(engine: InspectionEngine, frames: Sequence[Judged]) -> tuple[float, float]:
+def frames_per_second(inspector: Inspector, frames: Sequence[Judged]) -> tuple[float, float]:
     """Judged frames a second on one core: of frames without a hit, and of frames with exactly one.
 
     By processor time, so that other work on the machine does not count. torch must be set to one thread.
@@ -259,7 +258,7 @@ def frames_per_second(engine: InspectionEngine, frames: Sequence[Judged]) -> tup
             line = SyntheticLine(frame.seed, moves_right=frame.seed % 2 == 1)
             picture = as_rgb(line.frame(frame.index).image_bgr)
             start_s = time.process_time()
-            engine.judge([picture], [CameraSettings()])
+            inspector.judge([picture], [CameraSettings()])
             seconds.append(time.process_time() - start_s)
         rates.append(1 / float(np.median(seconds)))
     return rates[0], rates[1]
@@ -282,79 +281,83 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def report(folder: Path, share: int, lines: bool) -> Iterable[Row]:
+def report(folder: Path, share: int, lines: bool) -> Iterable[FigureRow]:
     """Rows of the table; `share` n uses every n-th seed."""
-    loose = make_engine(folder, _LOWEST_SCORE, segment=False)
+    loose = make_inspector(folder, _LOWEST_SCORE, segment=False)
     (clean,) = judge_with([loose], clean_sample(VALIDATION_SEEDS[::share]))
     threshold = figures.middle_of_plateau([*judge(loose, VALIDATION_SEEDS[::share]), *clean], THRESHOLDS)
-    yield Row("threshold, middle of the plateau on validation seeds", threshold)
-    engine = make_engine(folder, threshold, segment=True)
+    yield FigureRow("threshold, middle of the plateau on validation seeds", threshold)
+    inspector = make_inspector(folder, threshold, segment=True)
     seeds = TEST_SEEDS[::share]
-    frames, scored, raw = judge_with([engine, make_engine(folder, _SCORED_FROM, segment=True), loose], sample(seeds))
-    (more_clean,) = judge_with([make_engine(folder, threshold, segment=False)], clean_sample(CLEAN_SEEDS[::share]))
+    frames, scored, raw = judge_with(
+        [inspector, make_inspector(folder, _SCORED_FROM, segment=True), loose], sample(seeds)
+    )
+    (more_clean,) = judge_with([make_inspector(folder, threshold, segment=False)], clean_sample(CLEAN_SEEDS[::share]))
     yield from _frame_rows(frames, more_clean, threshold)
     yield from _picture_rows(frames, scored, raw, threshold)
-    part_engine = make_engine(folder, threshold, segment=False)
-    part_engine.look_for(parts(threshold))
+    part_engine = make_inspector(folder, threshold, segment=False)
+    part_engine.set_defects(parts(threshold))
     found = figures.frame_figures(judge_with_parts(part_engine, seeds[::2]), threshold)
-    yield Row("parts by name: recall", found.recall, remark=f"of {found.defects}")
-    yield Row("parts by name: precision", found.precision, remark=f"of {found.hits}")
-    yield Row("parts by name: class accuracy", found.class_accuracy)
+    yield FigureRow("parts by name: recall", found.recall, remark=f"of {found.defects}")
+    yield FigureRow("parts by name: precision", found.precision, remark=f"of {found.hits}")
+    yield FigureRow("parts by name: class accuracy", found.class_accuracy)
     yield from _word_rows(folder, [line.frame(index) for _, index, line in sample(seeds[:_WORDING_SEEDS])], threshold)
-    without, with_one = frames_per_second(engine, frames)
-    yield Row("judged frames/s on one core: no hit", without, 30)
-    yield Row("judged frames/s on one core: one hit", with_one, 20)
+    without, with_one = frames_per_second(inspector, frames)
+    yield FigureRow("judged frames/s on one core: no hit", without, 30)
+    yield FigureRow("judged frames/s on one core: one hit", with_one, 20)
     if lines:
-        yield from _line_rows(engine)
+        yield from _line_rows(inspector)
 
 
-def _frame_rows(frames: Sequence[Judged], more_clean: Sequence[Judged], threshold: float) -> Iterable[Row]:
+def _frame_rows(frames: Sequence[Judged], more_clean: Sequence[Judged], threshold: float) -> Iterable[FigureRow]:
     got = figures.frame_figures(frames, threshold)
     clean = figures.frame_figures([*frames, *more_clean], threshold)
-    yield Row("any-defect frames: recall", got.frame_recall, 0.98, remark=f"of {got.defective_frames}")
+    yield FigureRow("any-defect frames: recall", got.frame_recall, 0.98, remark=f"of {got.defective_frames}")
     alarmed = f"{clean.alarmed_frames} of {clean.clean_frames}"
-    yield Row("any-defect frames: false alarms", clean.false_alarms, 0.02, is_ceiling=True, remark=alarmed)
-    yield Row("defects per frame: recall", got.recall, 0.95, remark=f"of {got.defects}")
-    yield Row("defects per frame: precision", got.precision, 0.95, remark=f"of {got.hits}")
-    yield Row("class accuracy", got.class_accuracy, 0.98, remark=f"of {got.found}")
+    yield FigureRow("any-defect frames: false alarms", clean.false_alarms, 0.02, is_ceiling=True, remark=alarmed)
+    yield FigureRow("defects per frame: recall", got.recall, 0.95, remark=f"of {got.defects}")
+    yield FigureRow("defects per frame: precision", got.precision, 0.95, remark=f"of {got.hits}")
+    yield FigureRow("class accuracy", got.class_accuracy, 0.98, remark=f"of {got.found}")
 
 
 def _picture_rows(
     frames: Sequence[Judged], scored: Sequence[Judged], raw: Sequence[Judged], threshold: float
-) -> Iterable[Row]:
+) -> Iterable[FigureRow]:
     """Boxes and masks. `scored` and `raw` hold the weak hits too, with and without the segmenter."""
-    yield Row("SAM-box AP50", figures.average_precision(scored, 0.5), 0.97)
-    yield Row("SAM-box AP75", figures.average_precision(scored, 0.75))
-    yield Row("detector's own box: AP50", figures.average_precision(raw, 0.5))
-    yield Row("detector's own box: AP30", figures.average_precision(raw, 0.3))
+    yield FigureRow("SAM-box AP50", figures.average_precision(scored, 0.5), 0.97)
+    yield FigureRow("SAM-box AP75", figures.average_precision(scored, 0.75))
+    yield FigureRow("detector's own box: AP50", figures.average_precision(raw, 0.5))
+    yield FigureRow("detector's own box: AP30", figures.average_precision(raw, 0.3))
     ious = figures.mask_ious(frames, threshold)
     each = ", ".join(f"{name} {np.mean(values):.3f}" for name, values in sorted(ious.items()))
-    yield Row("mask IoU", float(np.mean(np.concatenate([*ious.values()]))), 0.93, remark=each)
+    yield FigureRow("mask IoU", float(np.mean(np.concatenate([*ious.values()]))), 0.93, remark=each)
 
 
-def _word_rows(folder: Path, frames: Sequence[SyntheticFrame], threshold: float) -> Iterable[Row]:
+def _word_rows(folder: Path, frames: Sequence[SyntheticFrame], threshold: float) -> Iterable[FigureRow]:
     detector = Owlv2Detector(folder / DETECTOR_FOLDER)
     detector.open()
     failing = wordings_that_fail(detector, frames, threshold)
     tried = len(WORDINGS) * sum(len(words) for words in DEFECT_PROMPTS.values())
-    yield Row(f"wordings that fail, of {tried}", len(failing), 0, is_ceiling=True, remark="; ".join(failing[:20]))
+    yield FigureRow(f"wordings that fail, of {tried}", len(failing), 0, is_ceiling=True, remark="; ".join(failing[:20]))
     score, loudest = loudest_absent(detector, frames)
-    yield Row("loudest prompt for an absent thing", score, round(threshold, 4), is_ceiling=True, remark=repr(loudest))
+    yield FigureRow(
+        "loudest prompt for an absent thing", score, round(threshold, 4), is_ceiling=True, remark=repr(loudest)
+    )
 
 
-def _line_rows(engine: InspectionEngine) -> Iterable[Row]:
+def _line_rows(inspector: Inspector) -> Iterable[FigureRow]:
     results = []
     for seed in LINE_SEEDS:
-        results.append(line := judge_line(engine, seed))
+        results.append(line := judge_line(inspector, seed))
         remark = f"recall {line.recall:.3f} of {line.truth}, precision {line.precision:.3f} of {line.tracks}"
-        yield Row(f"line {seed}", min(line.recall, line.precision), remark=remark)
+        yield FigureRow(f"line {seed}", min(line.recall, line.precision), remark=remark)
     truth, tracks = sum(line.truth for line in results), sum(line.tracks for line in results)
     recall = sum(line.found for line in results) / max(1, truth)
     precision = sum(line.right for line in results) / max(1, tracks)
     worst = min(min(line.recall, line.precision) for line in results)
-    yield Row(f"tracks of {len(results)} lines: recall", recall, 0.97, remark=f"of {truth}")
-    yield Row(f"tracks of {len(results)} lines: precision", precision, 0.97, remark=f"of {tracks}")
-    yield Row("worst line", worst, 0.85)
+    yield FigureRow(f"tracks of {len(results)} lines: recall", recall, 0.97, remark=f"of {truth}")
+    yield FigureRow(f"tracks of {len(results)} lines: precision", precision, 0.97, remark=f"of {tracks}")
+    yield FigureRow("worst line", worst, 0.85)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import SamModel
 
 from stream_inspect.sim.world import STANDARD, World
-from stream_inspect.tiny.crops import Crop, SpecimenBank, cut_crop
-from stream_inspect.tiny.detector_training import Progress
+from stream_inspect.tiny.crops import SpecimenBank, TrainingCrop, cut_crop
+from stream_inspect.tiny.detector_training import TrainingProgress
 from stream_inspect.tiny.segmenter_model import MASK_PX
 
 SAM_MEAN = (0.485, 0.456, 0.406)
@@ -30,7 +30,7 @@ _SAVE_EVERY_S = 60.0
 _LOG_EVERY_S = 20.0
 
 
-def crop_pixels(crops: Sequence[Crop]) -> Tensor:
+def crop_pixels(crops: Sequence[TrainingCrop]) -> Tensor:
     """(B, 3, 128, 128) float32 as SAM's processor gives it; padding is zero after normalising."""
     bgr = torch.from_numpy(np.stack([crop.bgr for crop in crops]))
     rgb = bgr.flip(-1).permute(0, 3, 1, 2).float() / 255
@@ -63,7 +63,7 @@ class SegmenterTraining:
         self, model: SamModel, minutes: float, folder: Path, world: World = STANDARD, peak_rate: float = 1e-3
     ) -> None:
         self.model, self.minutes, self.folder, self.peak_rate = model, minutes, folder, peak_rate
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(learned, lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.05)
         self.bank = SpecimenBank(world, 20_000_000)
@@ -92,7 +92,7 @@ class SegmenterTraining:
         state = torch.load(self.checkpoint, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.progress = Progress(**state["progress"])
+        self.progress = TrainingProgress(**state["progress"])
         return True
 
     def run(self, clock: Callable[[], float] = time.monotonic) -> Iterator[dict[str, float]]:
@@ -138,7 +138,7 @@ class SegmenterTraining:
         return loss.item()
 
 
-def crop_boxes(crops: Sequence[Crop]) -> Tensor:
+def crop_boxes(crops: Sequence[TrainingCrop]) -> Tensor:
     """(B, 1, 4) float32 box prompts."""
     return torch.tensor([crop.box for crop in crops])[:, None]
 

@@ -59,7 +59,7 @@ OFF_DOMAIN = tuple(_OFF_DOMAIN_TEXT.split())
 """Words for things that the line never shows, absent kinds of defect included; all must stay silent."""
 
 
-class PromptSet:
+class TrainingPrompts:
     """The prompts of one training step, each with the classes it means."""
 
     def __init__(self, texts: list[str], meanings: list[frozenset[int]]) -> None:
@@ -67,7 +67,7 @@ class PromptSet:
         self.meanings = meanings
 
 
-def draw_prompts(rng: np.random.Generator) -> PromptSet:
+def draw_prompts(rng: np.random.Generator) -> TrainingPrompts:
     """Two wordings of each concept, the general words, and words that must find nothing."""
     texts: list[str] = []
     meanings: list[frozenset[int]] = []
@@ -83,7 +83,7 @@ def draw_prompts(rng: np.random.Generator) -> PromptSet:
         meanings.append(frozenset())
     texts.append(junk(rng))
     meanings.append(frozenset())
-    return PromptSet(texts, meanings)
+    return TrainingPrompts(texts, meanings)
 
 
 def junk(rng: np.random.Generator) -> str:

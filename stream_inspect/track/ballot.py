@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_inspect.messages import Detection
 
 
-class Ballot:
+class NameVote:
     """Detectors now and then call a scratch a crack: one frame must not rename a defect."""
 
     def __init__(self, first: Detection) -> None:

@@ -18,12 +18,12 @@ import numpy as np
 
 from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.odometer import FixedSpeedOdometer, Odometer
-from stream_inspect.config.models import Camera, Track
+from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Detection, TrackUpdate
 from stream_inspect.track.assign import FORBIDDEN, assign
-from stream_inspect.track.ballot import Ballot
+from stream_inspect.track.ballot import NameVote
+from stream_inspect.track.fragments import without_fragments
 from stream_inspect.track.tracker import TrackerFrame
-from stream_inspect.track.wholes import wholes
 
 _SLACK_PX = 8.0
 """Least half-width of the gate: how badly a small box may be placed."""
@@ -46,7 +46,7 @@ class _BeltTrack:
 
     def __init__(self, number: int, detection: Detection, placed: BeltBox, pts_s: float) -> None:
         self.number = number
-        self.ballot = Ballot(detection)
+        self.ballot = NameVote(detection)
         self.placed = placed
         self.score = detection.score
         self.hits = 1
@@ -69,7 +69,7 @@ class _BeltTrack:
 class BeltTracker:
     """A matcher in belt coordinates for a camera with a belt."""
 
-    def __init__(self, camera: Camera, track: Track) -> None:
+    def __init__(self, camera: CameraConfig, track: TrackConfig) -> None:
         if camera.belt is None:
             raise ValueError(f"camera {camera.name} has no belt: track.kind must be iou or auto")
         self._belt = camera.belt
@@ -94,8 +94,8 @@ class BeltTracker:
             self._view = BeltView(self._belt, frame.width_px, frame.height_px)
         view = self._view
         self._now_mm = self._odometer.advance_to(frame.pts_s)
-        detections = wholes(detections)
-        placed = [view.place(detection.box_xyxy_px, self._now_mm) for detection in detections]
+        detections = without_fragments(detections)
+        placed = [view.belt_from_px(detection.box_xyxy_px, self._now_mm) for detection in detections]
         for track in self._tracks:
             track.detection = None
         free = self._match(list(range(len(detections))), detections, placed, frame.pts_s)
@@ -221,7 +221,7 @@ class BeltTracker:
             score=track.score,
             box_xyxy_px=track.detection.box_xyxy_px
             if track.detection is not None
-            else self._view.box_px(track.placed, self._now_mm),
+            else self._view.px_from_belt(track.placed, self._now_mm),
             velocity_px_s=self._view.velocity_px_s(self._odometer.speed_mm_s),
             first_pts_s=track.first_pts_s,
             last_pts_s=track.last_pts_s,

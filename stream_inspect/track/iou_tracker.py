@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream_inspect.config.models import Camera, Track
+from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Box, Detection, TrackUpdate
 from stream_inspect.track.assign import FORBIDDEN, assign
-from stream_inspect.track.ballot import Ballot
+from stream_inspect.track.ballot import NameVote
+from stream_inspect.track.fragments import without_fragments
 from stream_inspect.track.motion import BoxMotion
 from stream_inspect.track.tracker import TrackerFrame
-from stream_inspect.track.wholes import wholes
 
 _LEAST_OVERLAP = 0.1
 """Intersection over union that makes a match whatever the filter believes of the distance."""
@@ -33,7 +33,7 @@ class _IouTrack:
 
     def __init__(self, number: int, detection: Detection, pts_s: float) -> None:
         self.number = number
-        self.ballot = Ballot(detection)
+        self.ballot = NameVote(detection)
         self.motion = BoxMotion(detection.box_xyxy_px)
         self.score = detection.score
         self.first_pts_s = self.last_pts_s = pts_s
@@ -50,7 +50,7 @@ class _IouTrack:
 class IouTracker:
     """IoU and centre distance under a Kalman filter, solved as one assignment a frame."""
 
-    def __init__(self, camera: Camera, track: Track) -> None:
+    def __init__(self, camera: CameraConfig, track: TrackConfig) -> None:
         self._forget_after_s = track.forget_after_s
         self._tracks: list[_IouTrack] = []
         self._next_number = 1
@@ -64,13 +64,15 @@ class IouTracker:
         for track in self._tracks:
             track.detection = None
             track.motion.predict(elapsed_s)
-        detections = wholes(detections)
+        detections = without_fragments(detections)
         free = self._match(list(range(len(detections))), detections, frame.pts_s)
         new = [detections[index] for index in free if not self._is_part_of_a_track(detections[index])]
         for detection in new:
             self._tracks.append(_IouTrack(self._next_number, detection, frame.pts_s))
             self._next_number += 1
-        left = [track for track in self._tracks if track.detection is None and _is_outside(track.motion.box_px, frame)]
+        left = [
+            track for track in self._tracks if track.detection is None and _is_outside(track.motion.px_from_belt, frame)
+        ]
         lost = [
             track
             for track in self._tracks
@@ -96,7 +98,7 @@ class IouTracker:
                 break
             cost = np.full((len(tracks), len(free)), FORBIDDEN)
             for row, track in enumerate(tracks):
-                predicted, name = track.motion.box_px, track.ballot.winner
+                predicted, name = track.motion.px_from_belt, track.ballot.winner
                 for column, index in enumerate(free):
                     cost[row, column] = cost_of(track.motion, predicted, name, detections[index])
             pairs = assign(cost)
@@ -168,7 +170,7 @@ def _report(track: _IouTrack, *, left: bool) -> TrackUpdate:
         seen=track.detection is not None,
         left=left,
         score=track.score,
-        box_xyxy_px=track.detection.box_xyxy_px if track.detection is not None else track.motion.box_px,
+        box_xyxy_px=track.detection.box_xyxy_px if track.detection is not None else track.motion.px_from_belt,
         velocity_px_s=track.motion.velocity_px_s,
         first_pts_s=track.first_pts_s,
         last_pts_s=track.last_pts_s,

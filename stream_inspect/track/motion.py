@@ -43,7 +43,7 @@ class BoxMotion:
         self.predict(0.0)
 
     @property
-    def box_px(self) -> Box:
+    def px_from_belt(self) -> Box:
         """Where the box is believed to be."""
         cx, cy, width, height = (float(value) for value in self._state[:4])
         width, height = max(width, 1.0), max(height, 1.0)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from stream_inspect import metrics, registry
-from stream_inspect.config.models import Camera, Track
+from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.log import get_logger
 from stream_inspect.messages import AnyMessage, FrameHeader, Inspection, Output, Tracked, TrackUpdate
 from stream_inspect.track.reorder import Reorder
@@ -23,7 +23,7 @@ _FLOOR_S = 0.1
 class _CameraTracks:
     """The tracker of one camera, and the session and picture size that it works in."""
 
-    def __init__(self, camera: Camera, track: Track, workers: int) -> None:
+    def __init__(self, camera: CameraConfig, track: TrackConfig, workers: int) -> None:
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
         self.tracker: Tracker = registry.load("tracker", kind)(camera, track)
         self.reorder = Reorder(_FIRST_WAIT_S, _FLOOR_S) if workers > 1 else Reorder(0.0)
@@ -63,7 +63,7 @@ class TrackStage:
 
     wake_fd: int | None = None
 
-    def __init__(self, cameras: Sequence[Camera], track: Track, *, workers: int = 1) -> None:
+    def __init__(self, cameras: Sequence[CameraConfig], track: TrackConfig, *, workers: int = 1) -> None:
         self._configured = {camera.name: camera for camera in cameras}
         self._track = track
         self._workers = workers

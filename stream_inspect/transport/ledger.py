@@ -254,7 +254,7 @@ class LedgerKeeper:
         Call after the process was waited for and before its next life is started. Frames that a capture process had
         sent when it died, and that nobody has taken, are dropped too (sender_died): they may have been in its memory.
         The owner is remembered, because a capture process may give a frame to a worker it does not know to be dead: the
-        next `fold` sweeps that one.
+        next `collect` sweeps that one.
         """
         self._gone[owner] = stopped
         if len(self._gone) > _GONE_REMEMBERED:
@@ -264,7 +264,7 @@ class LedgerKeeper:
             if not stopped and int(words[_CAPTURER]) == owner:
                 self._drop_untaken(words)
 
-    def fold(self) -> dict[str, Totals]:
+    def collect(self) -> dict[str, Totals]:
         """The account of each camera. Call at least once a second: it also makes room in the rings of cells.
 
         `captured` is what the counters say; all the other figures are read from the cells, each of which must hold the

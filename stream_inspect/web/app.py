@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from stream_inspect.config.models import Config
+from stream_inspect.store.files import clip_list_name, clip_name, picture_name
 from stream_inspect.web.feed import CARDS_MAX, EventFeed
 from stream_inspect.web.guard import COOKIE, Guard, Token, log_in
 from stream_inspect.web.hub import LiveHub, Numbered
@@ -28,14 +29,13 @@ STATIC = Path(str(files("stream_inspect.web"))) / "static"
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _BEAT_S = 2.0
 """A stream says at least this often that it is alive; the page takes three silent beats for a lost connection."""
-_MEDIA = {"clips": {"mp4": "video/mp4", "json": "application/json"}, "pictures": {"jpg": "image/jpeg"}}
 _BOUNDARY = "stream-inspect-picture"
 _UNBUFFERED = {"X-Accel-Buffering": "no"}
 """For proxies: nginx would keep a stream back until its buffer is full."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Site:
+class _PageContext:
     """What the routes show."""
 
     config: Config
@@ -70,15 +70,15 @@ def make_app(
     stopping: Callable[[], bool],
 ) -> ASGIApp:
     """The whole app, guarded. `stopping` ends the streams, which otherwise run as long as their browser looks."""
-    site = _Site(config, hub, feed, health, state_dir, token, stopping)
+    context = _PageContext(config, hub, feed, health, state_dir, token, stopping)
     app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None)
     for routes in (_page_and_login, _status_and_events, _live_pictures, _files_of_events):
-        app.include_router(routes(site))
+        app.include_router(routes(context))
     app.mount("/static", _Static(directory=STATIC))
     return Guard(app, host=config.web.host, token=token)
 
 
-def _page_and_login(site: _Site) -> APIRouter:
+def _page_and_login(context: _PageContext) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/")
@@ -87,13 +87,13 @@ def _page_and_login(site: _Site) -> APIRouter:
 
     @routes.get("/login")
     async def login_form() -> Response:
-        if site.token is None:
+        if context.token is None:
             return RedirectResponse("/", 303)
         return FileResponse(STATIC / "login.html", headers={"Cache-Control": "no-store"})
 
     @routes.post("/login")
     async def login(request: Request) -> Response:
-        return await log_in(request, site.token) if site.token is not None else RedirectResponse("/", 303)
+        return await log_in(request, context.token) if context.token is not None else RedirectResponse("/", 303)
 
     @routes.post("/logout")
     async def logout() -> Response:
@@ -104,8 +104,8 @@ def _page_and_login(site: _Site) -> APIRouter:
     return routes
 
 
-def _status_and_events(site: _Site) -> APIRouter:
-    routes, feed = APIRouter(), site.feed
+def _status_and_events(context: _PageContext) -> APIRouter:
+    routes, feed = APIRouter(), context.feed
 
     @routes.get("/healthz")
     async def healthz() -> JSONResponse:
@@ -116,7 +116,7 @@ def _status_and_events(site: _Site) -> APIRouter:
 
     @routes.get("/api/status")
     async def status() -> dict[str, Any]:
-        return site.status()
+        return context.status()
 
     @routes.get("/api/events")
     async def events(limit: int = 100) -> dict[str, Any]:
@@ -126,20 +126,20 @@ def _status_and_events(site: _Site) -> APIRouter:
     async def event_stream() -> StreamingResponse:
         async def messages() -> AsyncIterator[bytes]:
             change = feed.changes
-            yield _sse("snapshot", {"status": site.status(), "events": feed.newest(CARDS_MAX)}, retry_ms=1000)
-            while not site.stopping():
+            yield _sse("snapshot", {"status": context.status(), "events": feed.newest(CARDS_MAX)}, retry_ms=1000)
+            while not context.stopping():
                 await feed.wait(_BEAT_S)
                 changed = feed.changed_since(change)
                 change = feed.changes
-                yield _sse("change", {"status": site.status(), "events": changed})
+                yield _sse("change", {"status": context.status(), "events": changed})
 
         return StreamingResponse(messages(), media_type="text/event-stream", headers=_UNBUFFERED)
 
     return routes
 
 
-def _live_pictures(site: _Site) -> APIRouter:
-    routes, hub = APIRouter(), site.hub
+def _live_pictures(context: _PageContext) -> APIRouter:
+    routes, hub = APIRouter(), context.hub
 
     @routes.get("/api/live")
     async def live() -> StreamingResponse:
@@ -147,7 +147,7 @@ def _live_pictures(site: _Site) -> APIRouter:
 
         async def parts() -> AsyncIterator[bytes]:
             seen: dict[str, int] = {}
-            while not site.stopping():
+            while not context.stopping():
                 pictures = hub.newer(seen)
                 if not pictures:
                     await hub.wait(_BEAT_S)
@@ -167,7 +167,7 @@ def _live_pictures(site: _Site) -> APIRouter:
 
         async def pictures() -> AsyncIterator[bytes]:
             seen: dict[str, int] = {}
-            while not site.stopping():
+            while not context.stopping():
                 for one in hub.newer(seen):
                     if one.picture.camera == camera:
                         yield _mjpeg_part(one.picture.jpeg)
@@ -178,31 +178,31 @@ def _live_pictures(site: _Site) -> APIRouter:
     return routes
 
 
-def _files_of_events(site: _Site) -> APIRouter:
+def _files_of_events(context: _PageContext) -> APIRouter:
     routes = APIRouter()
 
-    def media(folder: str, event_id: str, suffix: str) -> FileResponse:
-        path = site.state_dir / folder / f"{event_id}.{suffix}"
+    def media(name: Callable[[str], str], event_id: str, media_type: str) -> FileResponse:
+        path = context.state_dir / name(event_id)
         if not _EVENT_ID.fullmatch(event_id) or not path.is_file():
             raise HTTPException(404, "there is no such file, or it has been cleared away")
         return FileResponse(
             path,
-            media_type=_MEDIA[folder][suffix],
+            media_type=media_type,
             content_disposition_type="inline",
             headers={"Cache-Control": "private, max-age=3600"},
         )
 
     @routes.get("/clips/{event_id}.mp4")
     async def clip(event_id: str) -> FileResponse:
-        return media("clips", event_id, "mp4")
+        return media(clip_name, event_id, "video/mp4")
 
     @routes.get("/clips/{event_id}.json")
     async def clip_frames(event_id: str) -> FileResponse:
-        return media("clips", event_id, "json")
+        return media(clip_list_name, event_id, "application/json")
 
     @routes.get("/pictures/{event_id}.jpg")
     async def picture(event_id: str) -> FileResponse:
-        return media("pictures", event_id, "jpg")
+        return media(picture_name, event_id, "image/jpeg")
 
     return routes
 

@@ -17,6 +17,7 @@ from typing import Any
 from stream_inspect import log
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
+from stream_inspect.store.files import clip_name, picture_name
 
 CARDS_MAX = 200
 _LOOK_EVERY_S = 1.0
@@ -26,7 +27,7 @@ _FILES_COME_WITHIN_S = 900.0
 
 
 class EventFeed:
-    """Lives in the event loop of the web server; `run` is its task, `nudge` is for any thread."""
+    """Lives in the event loop of the web server; `run` is its task, `notify` is for any thread."""
 
     def __init__(self, store: Callable[[], EventStore], state_dir: Path) -> None:
         self._open_store = store
@@ -52,12 +53,12 @@ class EventFeed:
         """Why the log cannot be read at the moment, or nothing."""
         return self._trouble
 
-    def nudge(self) -> None:
+    def notify(self) -> None:
         """There is something new in the log."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._look.set)
 
-    def stir(self) -> None:
+    def wake_waiters(self) -> None:
         """Let everybody who waits look again. For any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._tell)
@@ -165,7 +166,7 @@ class EventFeed:
         now_s = time.monotonic()
         for event_id, until_s in list(self._awaited.items()):
             card = self._cards[event_id]
-            for what, name in (("picture", f"pictures/{event_id}.jpg"), ("clip", f"clips/{event_id}.mp4")):
+            for what, name in (("picture", picture_name(event_id)), ("clip", clip_name(event_id))):
                 if card[what] is None and (self._state_dir / name).is_file():
                     self._changes += 1
                     card[what], card["change"] = f"/{name}", self._changes

@@ -70,7 +70,7 @@ class Token:
     def _sign(self, issued: str) -> str:
         return hmac.new(self._cookie_key, issued.encode("utf-8", "replace"), "sha256").hexdigest()
 
-    async def punish(self) -> None:
+    async def delay_failed_login(self) -> None:
         """One wrong token a second, for everybody together: guessing does not pay."""
         async with self._wrong:
             await asyncio.sleep(_WRONG_TOKEN_DELAY_S)
@@ -110,7 +110,7 @@ class Guard:
         if scheme.lower() == "bearer":
             if self._token.matches(given.strip()):
                 return None
-            await self._token.punish()
+            await self._token.delay_failed_login()
         if "text/html" in headers.get("accept", "") and scope["method"] == "GET":
             return RedirectResponse("/login", 303)
         return JSONResponse(
@@ -132,7 +132,7 @@ async def log_in(request: Request, token: Token) -> Response:
             return PlainTextResponse("too long for a token\n", 413)
     given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
     if not token.matches(given):
-        await token.punish()
+        await token.delay_failed_login()
         return RedirectResponse("/login#wrong", 303)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(

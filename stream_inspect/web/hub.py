@@ -47,9 +47,9 @@ class LiveHub:
                 return
             self._number += 1
             self._latest[picture.camera] = Numbered(self._number, picture)
-        self.stir()
+        self.wake_waiters()
 
-    def stir(self) -> None:
+    def wake_waiters(self) -> None:
         """Let everybody who waits look again. For any thread."""
         with self._lock:
             wake = not self._is_woken and self._loop is not None and not self._loop.is_closed()

@@ -103,7 +103,7 @@ class WebStage:
             if isinstance(message, LivePicture):
                 self._hub.put(message)
         if any(isinstance(message, Event) for message in batch):
-            self._feed.nudge()
+            self._feed.notify()
         return ()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
@@ -118,8 +118,8 @@ class WebStage:
     def close(self) -> None:
         if self._server is not None:
             self._server.should_exit = True
-            self._hub.stir()
-            self._feed.stir()
+            self._hub.wake_waiters()
+            self._feed.wake_waiters()
         if self._thread is not None:
             self._thread.join(_STOP_WITHIN_S)
         if self._socket is not None:

@@ -11,7 +11,7 @@ import urllib.request
 from contextlib import suppress
 from typing import Any
 
-from stream_inspect.config.models import Metrics
+from stream_inspect.config.models import MetricsConfig
 
 _ASK_EVERY_S = 2.0
 _TIMEOUT_S = 1.5
@@ -24,7 +24,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Health:
     """Asks from time to time, and makes rates of the counts. Without metrics it knows nothing and says so."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: MetricsConfig) -> None:
         host = metrics.host if metrics.host not in ("0.0.0.0", "::", "") else "127.0.0.1"
         bracketed = f"[{host}]" if ":" in host else host
         self._url = f"http://{bracketed}:{metrics.port}/healthz" if metrics.enabled and metrics.port else None

@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 
 from stream_inspect.belt.geometry import BeltView, Interval
 from stream_inspect.belt.odometer import FixedSpeedOdometer
-from stream_inspect.config.models import Belt
+from stream_inspect.config.models import BeltConfig
 from tests.track.line import HEIGHT_PX, WIDTH_PX, Line, Thing
 
 DIRECTIONS = ("left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top")
 
 
 def view(direction: str, mm_per_px: float = 0.5) -> BeltView:
-    return BeltView(Belt(direction=direction, speed_mm_s=100, mm_per_px=mm_per_px), WIDTH_PX, HEIGHT_PX)
+    return BeltView(BeltConfig(direction=direction, speed_mm_s=100, mm_per_px=mm_per_px), WIDTH_PX, HEIGHT_PX)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @given(x=st.floats(-200, 1400), y=st.floats(-200, 900), w=st.floats(1, 500), h=st.floats(1, 500), at=st.floats(0, 1e6))
 def test_a_box_comes_back_from_the_belt(direction, x, y, w, h, at):
     box = (x, y, x + w, y + h)
-    assert view(direction).box_px(view(direction).place(box, at), at) == pytest.approx(box, abs=1e-6)
+    assert view(direction).px_from_belt(view(direction).belt_from_px(box, at), at) == pytest.approx(box, abs=1e-6)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -33,7 +33,7 @@ def test_what_lies_on_the_belt_keeps_its_place(direction):
     for pts_s in (0.0, 0.4, 1.3, 2.2):
         box = line.box(line.things[0], pts_s)
         assert box is not None
-        places.append(belt.place(box, odometer_mm=200 * 0.5 * pts_s))
+        places.append(belt.belt_from_px(box, odometer_mm=200 * 0.5 * pts_s))
     for place in places:
         assert place.along.low == pytest.approx(places[0].along.low)
         assert place.along.high == pytest.approx(places[0].along.high)
@@ -47,7 +47,7 @@ def test_the_place_is_the_odometers_reading_at_the_upstream_edge(direction):
     belt = view(direction, mm_per_px=2.0)
     box = line.box(line.things[0], 3.0)
     assert box is not None
-    placed = belt.place(box, odometer_mm=600.0)
+    placed = belt.belt_from_px(box, odometer_mm=600.0)
     # Its leading edge (at -40 px) passes the upstream edge after 40 px, that is 80 mm; its trailing edge 80 mm later.
     assert (placed.along.low, placed.along.high) == pytest.approx((80.0, 160.0))
 
@@ -69,9 +69,9 @@ def test_sides_at_the_pictures_edge_are_cut(direction):
     leaving = line.box(line.things[0], length_px / 100)
     assert entering is not None
     assert leaving is not None
-    placed = view(direction).place(entering, 0.0)
+    placed = view(direction).belt_from_px(entering, 0.0)
     assert (placed.along.low_cut, placed.along.high_cut) == (False, True)
-    placed = view(direction).place(leaving, 0.0)
+    placed = view(direction).belt_from_px(leaving, 0.0)
     assert (placed.along.low_cut, placed.along.high_cut) == (True, False)
     assert placed.across.whole
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stream_inspect.capture.stage import CaptureStage
-from stream_inspect.config.models import Camera, Transport
+from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.messages import Condition, Credit, DueFrame, FrameHeader, Output
 from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
@@ -30,7 +30,7 @@ class ArraySink:
 class StageHarness:
     """Runs one capture stage in this thread and keeps what it sends."""
 
-    def __init__(self, camera: Camera, folder: Path, transport: Transport | None = None) -> None:
+    def __init__(self, camera: CameraConfig, folder: Path, transport: TransportConfig | None = None) -> None:
         self.ledger = Ledger.create(folder / "ledger", [camera.name])
         self.keeper = LedgerKeeper(self.ledger)
         self.camera = camera.name
@@ -42,7 +42,7 @@ class StageHarness:
             ledger=self.account,
             owner=CAPTURE_OWNER,
             state_dir=folder / "state",
-            transport=transport or Transport(),
+            transport=transport or TransportConfig(),
         )
         self.ring = RingReader(folder)
         self.frames: list[FrameHeader] = []
@@ -85,7 +85,7 @@ class StageHarness:
             self.turn()
 
     def totals(self) -> Totals:
-        return self.keeper.fold()[self.camera]
+        return self.keeper.collect()[self.camera]
 
     def _take(self, outputs: object) -> None:
         for output in list(outputs):  # type: ignore[call-overload]
@@ -100,7 +100,7 @@ class StageHarness:
             self.frames.append(message)
             self.on_frame(message)
             if len(self.frames) % 100 == 0:
-                self.keeper.fold()
+                self.keeper.collect()
         elif isinstance(message, DueFrame):
             self.due.append(message)
             if self.judging:

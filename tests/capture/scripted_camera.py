@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from stream_inspect.capture.camera import CameraInfo, CapturedFrame, FrameSink
-from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture
 

@@ -12,7 +12,7 @@ import pytest
 
 from stream_inspect import registry
 from stream_inspect.capture.camera import Camera, CameraError, CapturedFrame, EndOfMediaError, make_camera
-from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import CameraConfig
 from stream_inspect.picture import i420_shape
 from tests.capture.harness import ArraySink
 from tests.capture.processes import GigeFake, RtspServer, need_gige, need_rtsp_server

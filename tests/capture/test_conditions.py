@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_inspect.capture.conditions import Change, ConditionWatch, Hysteresis, is_black, is_even, sample
-from stream_inspect.config.models import Conditions
+from stream_inspect.capture.conditions import Change, ConditionWatch, Hysteresis, is_black, is_uniform, sample
+from stream_inspect.config.models import ConditionsConfig
 from stream_inspect.messages import ConditionKind
 from stream_inspect.picture import UInt8Array
 from stream_inspect.sim.line import SyntheticLine
@@ -25,7 +25,7 @@ class Replay:
     """Feeds a watch at 25 fps on a clock of its own and keeps (time, change)."""
 
     def __init__(self, *, belt_moves: bool = True, expect_frames: bool = True) -> None:
-        self.watch = ConditionWatch(Conditions(), belt_moves=belt_moves, expect_frames=expect_frames, now_s=0.0)
+        self.watch = ConditionWatch(ConditionsConfig(), belt_moves=belt_moves, expect_frames=expect_frames, now_s=0.0)
         self.now_s = 0.0
         self.changes: list[tuple[float, Change]] = []
 
@@ -183,7 +183,7 @@ def test_at_the_end_of_a_recording_what_lasted_is_over() -> None:
 
 def test_real_pictures_are_neither_black_nor_even(moving: list[UInt8Array]) -> None:
     assert not is_black(sample(moving[0]), 24)
-    assert not is_even(sample(moving[0]))
+    assert not is_uniform(sample(moving[0]))
 
 
 @given(

@@ -15,7 +15,7 @@ import pytest
 from stream_inspect.capture.av_reader import AvReader
 from stream_inspect.capture.camera import CameraError, CapturedFrame, EndOfMediaError, make_camera
 from stream_inspect.capture.pace import Pacer
-from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import CameraConfig
 from tests.capture.harness import ArraySink
 from tests.capture.videos import picture, write_video
 

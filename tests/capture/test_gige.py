@@ -13,7 +13,7 @@ import pytest
 from stream_inspect.capture.camera import CameraError, make_camera
 from stream_inspect.capture.device_clock import DeviceClock
 from stream_inspect.capture.gige import GigeCamera
-from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import Clock
 from tests.capture.harness import ArraySink, StageHarness
 from tests.capture.processes import GigeFake, need_gige

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from stream_inspect.capture.planes import lay_down, lay_down_bgr, lay_down_gray, lay_down_yuyv, planes_of
+from stream_inspect.capture.planes import copy_to_slot, lay_down_bgr, lay_down_gray, lay_down_yuyv, planes_of
 from stream_inspect.picture import UInt8Array
 from tests.capture.harness import ArraySink
 
@@ -29,7 +29,7 @@ def test_each_pixel_format_shows_the_same_picture(pixel_format: str, size: tuple
     width, height = size
     bgr = smooth_bgr(width, height)
     frame = av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format=pixel_format)
-    picture = lay_down(frame, ArraySink())
+    picture = copy_to_slot(frame, ArraySink())
     assert (picture.width_px, picture.height_px) == size
     expected = frame.reformat(format="bgr24").to_ndarray()
     if pixel_format.startswith("gray"):
@@ -46,21 +46,21 @@ def test_planes_are_copied_bit_for_bit_whatever_their_strides() -> None:
     for plane in frame.planes:
         plane.update(rng.integers(0, 256, plane.buffer_size, np.uint8).tobytes())
     assert frame.planes[0].line_size > 100
-    picture = lay_down(frame, ArraySink())
+    picture = copy_to_slot(frame, ArraySink())
     assert np.array_equal(picture.i420, frame.to_ndarray())
 
 
 @pytest.mark.parametrize(("pixel_format", "full_range"), [("yuv420p", False), ("yuvj420p", True), ("gray", True)])
 def test_the_range_is_kept(pixel_format: str, full_range: bool) -> None:
     frame = av.VideoFrame.from_ndarray(smooth_bgr(64, 48), format="bgr24").reformat(format=pixel_format)
-    assert lay_down(frame, ArraySink()).full_range is full_range
+    assert copy_to_slot(frame, ArraySink()).full_range is full_range
 
 
 @pytest.mark.parametrize(("code", "name"), [(1, "bt709"), (5, "bt601"), (6, "bt601"), (9, "bt2020"), (2, "bt601")])
 def test_the_colour_matrix_is_kept_and_bt601_where_none_is_stated(code: int, name: str) -> None:
     frame = av.VideoFrame(64, 48, "yuv420p")
     frame.colorspace = code
-    assert lay_down(frame, ArraySink()).matrix == name
+    assert copy_to_slot(frame, ArraySink()).matrix == name
 
 
 def test_odd_sizes_repeat_the_last_row_and_column() -> None:

@@ -15,9 +15,8 @@ from prometheus_client import REGISTRY
 
 from stream_inspect.capture.camera import CameraError, EndOfMediaError
 from stream_inspect.capture.ring_sink import RingSink
-from stream_inspect.capture.worker import Damaged, Grabbed, ReadLoop
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import Transport
+from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
+from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.messages import Clock
 from tests.capture.harness import descriptors
 from tests.capture.scripted_camera import ScriptedCamera, Step
@@ -34,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def start(*scripts: list[Step] | Exception, **options: bool) -> ReadLoop:
         ScriptedCamera.scripts = itertools.chain(scripts, itertools.repeat(CameraError("nothing more")))
-        sink = RingSink(tmp_path, "c1", Transport())
+        sink = RingSink(tmp_path, "c1", TransportConfig())
         loop = ReadLoop("c1", ScriptedCamera(CONFIG), sink, itertools.count(1).__next__, **options)
         loops.append(loop)
         loop.start()
@@ -45,8 +44,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         loop.stop()
 
 
-def taken(loop: ReadLoop, count: int, limit_s: float = 5.0) -> list[Grabbed | Damaged]:
-    items: list[Grabbed | Damaged] = []
+def taken(loop: ReadLoop, count: int, limit_s: float = 5.0) -> list[QueuedFrame | CorruptFrame]:
+    items: list[QueuedFrame | CorruptFrame] = []
     end_s = time.monotonic() + limit_s
     while len(items) < count:
         assert time.monotonic() < end_s, f"only {len(items)} items came"
@@ -58,8 +57,8 @@ def taken(loop: ReadLoop, count: int, limit_s: float = 5.0) -> list[Grabbed | Da
     return items
 
 
-def places(items: list[Grabbed | Damaged]) -> list[tuple[int, int] | None]:
-    return [(item.session, item.seq) if isinstance(item, Grabbed) else None for item in items]
+def places(items: list[QueuedFrame | CorruptFrame]) -> list[tuple[int, int] | None]:
+    return [(item.session, item.seq) if isinstance(item, QueuedFrame) else None for item in items]
 
 
 def test_each_connection_is_a_session_counted_from_frame_zero(start: Start) -> None:
@@ -113,14 +112,14 @@ def test_a_looped_recording_begins_again_as_a_new_session_one_interval_after_its
     loop = start(*[script] * 4, loop=True)
     items = taken(loop, 12)
     assert places(items)[::3] == [(session, 0) for session in (1, 2, 3, 4)]
-    times_s = [item.frame.capture_mono_ns * 1e-9 for item in items if isinstance(item, Grabbed)]
+    times_s = [item.frame.capture_mono_ns * 1e-9 for item in items if isinstance(item, QueuedFrame)]
     assert np.diff(times_s)[2::3] == pytest.approx(1 / 5, abs=0.05)
 
 
 def test_a_looped_recording_read_fast_does_not_wait_but_is_no_spin(start: Start) -> None:
     loop = start(*[[0, EndOfMediaError("end")]] * 6, loop=True, paced=False)
     items = taken(loop, 5)
-    times_s = [item.frame.capture_mono_ns * 1e-9 for item in items if isinstance(item, Grabbed)]
+    times_s = [item.frame.capture_mono_ns * 1e-9 for item in items if isinstance(item, QueuedFrame)]
     assert np.diff(times_s) == pytest.approx(0.1, abs=0.04)
 
 
@@ -134,7 +133,7 @@ def test_a_session_that_gets_no_number_is_tried_again(tmp_path: Path, monkeypatc
         return number
 
     ScriptedCamera.scripts = itertools.repeat(FRAMES)
-    loop = ReadLoop("c1", ScriptedCamera(CONFIG), RingSink(tmp_path, "c1", Transport()), next_session)
+    loop = ReadLoop("c1", ScriptedCamera(CONFIG), RingSink(tmp_path, "c1", TransportConfig()), next_session)
     with structlog.testing.capture_logs() as logs:
         loop.start()
         assert places(taken(loop, 1)) == [(7, 0)]
@@ -155,7 +154,7 @@ def test_an_empty_looped_recording_does_not_spin(start: Start) -> None:
 def test_reading_waits_for_whoever_takes(start: Start, tmp_path: Path) -> None:
     loop = start(list(range(0, 4000, 40)))
     time.sleep(0.3)
-    assert [item.frame.pts for item in taken(loop, 100) if isinstance(item, Grabbed)] == list(range(0, 4000, 40))
+    assert [item.frame.pts for item in taken(loop, 100) if isinstance(item, QueuedFrame)] == list(range(0, 4000, 40))
 
 
 def test_what_is_no_fault_of_the_source_ends_the_loop_and_is_kept(start: Start) -> None:

@@ -11,15 +11,14 @@ import pytest
 
 from stream_inspect import registry
 from stream_inspect.capture.camera import CameraError
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import Transport
+from stream_inspect.config.models import CameraConfig, TransportConfig
 from tests.capture.harness import StageHarness
 from tests.capture.scripted_camera import ScriptedCamera, Step
 from tests.conftest import MakeDisk
 
 pytestmark = pytest.mark.slow
 
-TRANSPORT = Transport(ring_s=1.0)
+TRANSPORT = TransportConfig(ring_s=1.0)
 DISK_KB = 18 * 1024
 """A ring of 25 frames of 640x480 px takes 11 MB, one of 656x480 px as well; the ledger lies here too."""
 

@@ -17,7 +17,7 @@ import pytest
 import structlog.testing
 
 from stream_inspect.capture.camera import Camera, CameraError, make_camera
-from stream_inspect.config.models import Camera as CameraConfig
+from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import Clock, ConditionKind
 from tests.capture.harness import ArraySink, StageHarness
 from tests.capture.processes import RtspServer, need_rtsp_server

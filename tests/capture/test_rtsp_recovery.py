@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream_inspect.config.models import Camera
+from stream_inspect.config.models import CameraConfig
 from tests.capture.harness import StageHarness
 from tests.capture.processes import RtspServer, need_rtsp_server
 
@@ -69,7 +69,7 @@ def test_fifty_outages_and_nothing_grows(
 
 def run_cycles(server: RtspServer, folder: Path, count: int) -> list[Cycle]:
     rng = random.Random(1)
-    camera = Camera.model_validate({"name": "c1", "source": {"kind": "rtsp", "url": server.url()}})
+    camera = CameraConfig.model_validate({"name": "c1", "source": {"kind": "rtsp", "url": server.url()}})
     cycles = []
     with StageHarness(camera, folder) as harness:
         harness.judging = True

@@ -15,8 +15,7 @@ from stream_inspect import registry
 from stream_inspect.capture.camera import CameraError
 from stream_inspect.capture.stage import CameraHangsError
 from stream_inspect.capture.synthetic import make_line
-from stream_inspect.config.models import Camera as CameraConfig
-from stream_inspect.config.models import SyntheticSource, Transport
+from stream_inspect.config.models import CameraConfig, SyntheticSource, TransportConfig
 from stream_inspect.messages import Condition, ConditionKind
 from stream_inspect.transport.ring import RingError, StaleFrameError
 from tests.capture.harness import WORKER_OWNER, StageHarness
@@ -34,7 +33,7 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script
     open_stages: list[StageHarness] = []
 
     def make(
-        *scripts: list[Step] | Exception, rate_hz: float = 100.0, transport: Transport | None = None
+        *scripts: list[Step] | Exception, rate_hz: float = 100.0, transport: TransportConfig | None = None
     ) -> StageHarness:
         ScriptedCamera.scripts = itertools.chain(scripts, itertools.repeat(CameraError("nothing more")))
         config = {
@@ -221,7 +220,7 @@ def test_rings_of_a_killed_life_are_removed_and_ours_at_the_end(scripted: Script
 
 def test_no_memory_for_the_ring_says_what_to_do(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ScriptedCamera, "size", (2400, 1800))
-    harness = scripted([0], transport=Transport(ring_max_mb=16))
+    harness = scripted([0], transport=TransportConfig(ring_max_mb=16))
     with pytest.raises(RingError, match=r"raise transport\.ring_max_mb"):
         harness.run(lambda: False)
 

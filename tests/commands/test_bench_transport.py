@@ -8,7 +8,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream_inspect.commands.bench.transport import LANES, SIZES_PX, BenchError, BenchReport, Round, _RunningLane, run
+from stream_inspect.commands.bench.transport import (
+    LANES,
+    SIZES_PX,
+    BenchError,
+    Round,
+    TransportReport,
+    _RunningLane,
+    run,
+)
 
 
 @pytest.mark.slow
@@ -48,7 +56,7 @@ def test_a_lane_that_hangs_is_ended_with_its_receiver(tmp_path: Path) -> None:
 def test_ratios_are_taken_within_a_round() -> None:
     ours = [Round(1.0, 1.0), Round(2.0, 1.0), Round(4.0, 1.0)]
     theirs = [Round(3.0, 2.0), Round(4.0, 2.0), Round(4.0, 5.0)]
-    report = BenchReport(10, {SIZES_PX[0]: {"ring-view": ours, "pyzmq": theirs}}, "")
+    report = TransportReport(10, {SIZES_PX[0]: {"ring-view": ours, "pyzmq": theirs}}, "")
     row = next(line for line in report.to_text().splitlines() if line.startswith("| pyzmq"))
     assert [cell.strip() for cell in row.split("|")[2:6]] == [
         "3.00 / 4.00 / 4.00",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_inspect.commands.demo.truth import DefectScore, Lives
+from stream_inspect.commands.demo.truth import CaptureRuns, DefectScore
 from stream_inspect.messages import Clock, Event, EventState, FrameRef
 from stream_inspect.sim.line import SyntheticLine
 
@@ -55,9 +55,9 @@ def found(line: SyntheticLine, frames: int, session: int, began_ns: int) -> list
     return list(events.values())
 
 
-def lives_of(*frames: int) -> tuple[Lives, list[int]]:
+def lives_of(*frames: int) -> tuple[CaptureRuns, list[int]]:
     """A camera whose process lived so long each time, looked at every second frame; when each life began."""
-    lives, began, now_ns, captured = Lives(), [], 1_000_000_000, 0
+    lives, began, now_ns, captured = CaptureRuns(), [], 1_000_000_000, 0
     for number, count in enumerate(frames):
         began.append(now_ns)
         owner = 2 + 3 * number

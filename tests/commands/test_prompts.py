@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream_inspect.commands import prompts
-from stream_inspect.commands.prompts import PromptsError
+from stream_inspect.commands.prompts import PromptEditError
 from stream_inspect.config.load import ConfigError, load
 from stream_inspect.config.watch import ConfigWatcher
 from stream_inspect.errors import UsageError
@@ -101,7 +101,7 @@ def test_defects_are_added_and_removed(file: Path) -> None:
     ],
 )
 def test_a_wrong_change_is_refused_whole(file: Path, change: Callable[[Path], str], told: str) -> None:
-    with pytest.raises((UsageError, PromptsError), match=told):
+    with pytest.raises((UsageError, PromptEditError), match=told):
         change(file)
     assert file.read_text() == TEXT
     assert os.listdir(file.parent) == ["line.yaml"]
@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_room)
-    with pytest.raises(PromptsError, match=r"line\.yaml cannot be written: No space left on device"):
+    with pytest.raises(PromptEditError, match=r"line\.yaml cannot be written: No space left on device"):
         prompts.set_prompts(file, "hole", threshold=0.5)
     assert file.read_text() == TEXT
     assert os.listdir(file.parent) == ["line.yaml"]

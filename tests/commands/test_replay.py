@@ -19,7 +19,7 @@ from stream_inspect.capture.camera import CameraError
 from stream_inspect.commands.replay import run as replay_module
 from stream_inspect.commands.replay.frames import FramesError
 from stream_inspect.commands.replay.results import RESULTS, ReplayError
-from stream_inspect.commands.replay.run import Progress, replay
+from stream_inspect.commands.replay.run import ReplayProgress, replay
 from stream_inspect.commands.replay.view import ReplayView
 from stream_inspect.errors import StreamInspectError
 from tests.commands.replays import (
@@ -192,7 +192,7 @@ def make_dark(path: Path) -> Path:
 
 
 def test_progress_is_told_up_to_the_end(video, found, tmp_path):
-    told: list[Progress] = []
+    told: list[ReplayProgress] = []
     replay(video, config(), tmp_path / "out", inspections=found, progress=told.append)
     assert (told[-1].frames, told[-1].frame_count, told[-1].judged, told[-1].events) == (75, 75, 15, 1)
     assert told[-1].media_s == pytest.approx(2.96)

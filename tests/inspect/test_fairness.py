@@ -49,7 +49,7 @@ class Clock:
         return round(self.now_s * 1e9)
 
 
-class SlowEngine:
+class SlowInspector:
     """Finds nothing, and takes its time."""
 
     model_hash = prompts_hash = ""
@@ -61,7 +61,7 @@ class SlowEngine:
     def open(self) -> None:
         """Nothing to load."""
 
-    def look_for(self, defects: object) -> None:
+    def set_defects(self, defects: object) -> None:
         """Nothing to encode."""
 
     def judge(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[list[Detection]]:
@@ -88,8 +88,8 @@ class Sim:
         """`dead` cameras deliver nothing; the others `rate_hz` due frames a second each, all `together` or not."""
         clock = Clock()
         self._monkeypatch.setattr(stage_module, "time", clock)
-        engine = SlowEngine(clock, self._batch, batch_s, frame_s)
-        self._monkeypatch.setattr(stage_module, "build_engine", lambda inspect, worker: engine)
+        inspector = SlowInspector(clock, self._batch, batch_s, frame_s)
+        self._monkeypatch.setattr(stage_module, "build_engine", lambda inspect, worker: inspector)
         worker = self._worker(rate_hz)
         self._monkeypatch.setattr(worker, "_read", lambda batch: self._read(clock, batch))
         phases = random.Random(1)

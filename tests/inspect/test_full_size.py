@@ -17,8 +17,15 @@ from transformers import (
     SamProcessor,
 )
 
-from stream_inspect.config.models import Config, Defect, Detector, Inspect, InspectWorker, Segmenter
-from stream_inspect.inspect.inspector import CameraSettings, build_engine
+from stream_inspect.config.models import (
+    Config,
+    DefectConfig,
+    DetectorConfig,
+    InspectConfig,
+    SegmenterConfig,
+    WorkerConfig,
+)
+from stream_inspect.inspect.inspector import CameraSettings, build_inspector
 from stream_inspect.inspect.masks import from_rle
 from tests.inspect.random_models import owlv2_model, sam_model
 from tests.inspect.reference import picture_of
@@ -35,18 +42,18 @@ def test_a_configuration_with_full_size_models_judges_a_picture(sample_data: Pat
     SamProcessor(SamImageProcessorPil()).save_pretrained(segmenter)
 
     defects = [
-        Defect(
+        DefectConfig(
             name="scratch", prompts=["a long scratch", "scratched metal"], counter_prompts=["a seam"], threshold=0.01
         ),
-        Defect(name="dent", prompts=["a dent in the surface"], threshold=0.01, min_area_mm2=1.0),
+        DefectConfig(name="dent", prompts=["a dent in the surface"], threshold=0.01, min_area_mm2=1.0),
     ]
-    inspect = Inspect(
-        detector=Detector(model=str(detector)), segmenter=Segmenter(model=str(segmenter)), max_detections=5
+    inspect = InspectConfig(
+        detector=DetectorConfig(model=str(detector)), segmenter=SegmenterConfig(model=str(segmenter)), max_detections=5
     )
     config = Config(
         version=1, cameras=[{"name": "a", "source": {"kind": "synthetic"}}], defects=defects, inspect=inspect
     )
-    engine = build_engine(config.inspect, InspectWorker(threads=2))
+    inspector = build_inspector(config.inspect, WorkerConfig(threads=2))
     times = {}
 
     def timed(step: str, action):  # type: ignore[no-untyped-def]
@@ -55,11 +62,11 @@ def test_a_configuration_with_full_size_models_judges_a_picture(sample_data: Pat
         times[step] = time.perf_counter() - began
         return result
 
-    timed("open", engine.open)
-    timed("encode the prompts", lambda: engine.look_for(config.defects))
+    timed("open", inspector.open)
+    timed("encode the prompts", lambda: inspector.set_defects(config.defects))
     picture = picture_of(1920, 1080)
-    (first,) = timed("judge", lambda: engine.judge([picture], [CameraSettings(mm_per_px=0.2)]))
-    (second,) = timed("judge again", lambda: engine.judge([picture], [CameraSettings(mm_per_px=0.2)]))
+    (first,) = timed("judge", lambda: inspector.judge([picture], [CameraSettings(mm_per_px=0.2)]))
+    (second,) = timed("judge again", lambda: inspector.judge([picture], [CameraSettings(mm_per_px=0.2)]))
     print({step: f"{seconds:.1f} s" for step, seconds in times.items()})
 
     assert first, "random weights fire everywhere at this threshold"

@@ -5,31 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream_inspect.config.models import Belt, Camera, Defect, FileSource
+from stream_inspect.config.models import BeltConfig, CameraConfig, DefectConfig, FileSource
 from stream_inspect.inspect.detect.detector import Detector, RawDetections
-from stream_inspect.inspect.inspector import CameraSettings, InspectionEngine
+from stream_inspect.inspect.inspector import CameraSettings, Inspector
 from stream_inspect.inspect.masks import from_rle
 from stream_inspect.inspect.prompts import PromptsError
 from stream_inspect.inspect.segment.segmenter import CropPreference, Segmenter
 from tests.inspect.scripted import ScriptedDetector, ScriptedSegmenter, black, rectangle
 
-RED = Defect(name="red-spot", prompts=["red"], threshold=0.5, severity="critical")
-GREEN = Defect(name="green-spot", prompts=["green"], threshold=0.5)
+RED = DefectConfig(name="red-spot", prompts=["red"], threshold=0.5, severity="critical")
+GREEN = DefectConfig(name="green-spot", prompts=["green"], threshold=0.5)
 ANYWHERE = CameraSettings()
 
 
-def _engine(
-    defects: list[Defect], *, detector: Detector | None = None, segmenter: Segmenter | None = None
-) -> InspectionEngine:
-    engine = InspectionEngine(detector or ScriptedDetector(), segmenter, model_hash="m")
-    engine.open()
-    engine.look_for(defects)
-    return engine
+def _inspector(
+    defects: list[DefectConfig], *, detector: Detector | None = None, segmenter: Segmenter | None = None
+) -> Inspector:
+    inspector = Inspector(detector or ScriptedDetector(), segmenter, model_hash="m")
+    inspector.open()
+    inspector.set_defects(defects)
+    return inspector
 
 
 def test_a_defect_is_reported_with_its_mask_measures_and_severity() -> None:
     picture = rectangle(black(), "red", (20, 30, 60, 40))
-    ((found,),) = _engine([RED], segmenter=ScriptedSegmenter()).judge([picture], [CameraSettings(mm_per_px=0.5)])
+    ((found,),) = _inspector([RED], segmenter=ScriptedSegmenter()).judge([picture], [CameraSettings(mm_per_px=0.5)])
     assert (found.defect, found.severity, found.score) == ("red-spot", "critical", 1.0)
     assert found.box_xyxy_px == (20, 30, 60, 40)
     assert found.extent is not None
@@ -40,7 +40,7 @@ def test_a_defect_is_reported_with_its_mask_measures_and_severity() -> None:
 
 
 def test_without_a_segmenter_the_detectors_box_stands() -> None:
-    ((found,),) = _engine([RED]).judge([rectangle(black(), "red", (20, 30, 60, 40))], [ANYWHERE])
+    ((found,),) = _inspector([RED]).judge([rectangle(black(), "red", (20, 30, 60, 40))], [ANYWHERE])
     assert found.box_xyxy_px == (20, 30, 60, 40)
     assert found.mask_rle is None
     assert found.outline_px == []
@@ -54,17 +54,17 @@ def test_a_mask_that_finds_nothing_leaves_the_detectors_box() -> None:
             masks, quality = super().segment(embedding, boxes_xyxy_px)
             return [np.zeros_like(mask) for mask in masks], quality
 
-    ((found,),) = _engine([RED], segmenter=Blind()).judge([rectangle(black(), "red", (20, 30, 60, 40))], [ANYWHERE])
+    ((found,),) = _inspector([RED], segmenter=Blind()).judge([rectangle(black(), "red", (20, 30, 60, 40))], [ANYWHERE])
     assert found.box_xyxy_px == (20, 30, 60, 40)
     assert found.mask_rle is None
 
 
 def test_the_segmenter_runs_on_hits_only_and_once_a_picture() -> None:
     segmenter = ScriptedSegmenter()
-    engine = _engine([RED, GREEN], segmenter=segmenter)
+    inspector = _inspector([RED, GREEN], segmenter=segmenter)
     clean, weak, two = black(), rectangle(black(), "red", (5, 5, 20, 20), value=100), black()
     rectangle(rectangle(two, "red", (5, 5, 20, 20)), "green", (60, 60, 90, 90))
-    results = engine.judge([clean, weak, two], [ANYWHERE] * 3)
+    results = inspector.judge([clean, weak, two], [ANYWHERE] * 3)
     assert [len(found) for found in results] == [0, 0, 2]
     assert segmenter.embedded == [(120, 160)]
     assert segmenter.decoded == [2]
@@ -76,8 +76,8 @@ def test_hits_near_each_other_share_a_crop_and_far_ones_do_not() -> None:
     rectangle(picture, "red", (20, 20, 40, 40))
     rectangle(picture, "green", (44, 20, 58, 34))
     rectangle(picture, "blue", (300, 200, 320, 220))
-    blue = Defect(name="blue-spot", prompts=["blue"], threshold=0.5)
-    (found,) = _engine([RED, GREEN, blue], segmenter=segmenter).judge([picture], [ANYWHERE])
+    blue = DefectConfig(name="blue-spot", prompts=["blue"], threshold=0.5)
+    (found,) = _inspector([RED, GREEN, blue], segmenter=segmenter).judge([picture], [ANYWHERE])
     assert {hit.defect: hit.box_xyxy_px for hit in found} == {
         "red-spot": (20, 20, 40, 40),
         "green-spot": (44, 20, 58, 34),
@@ -101,8 +101,8 @@ def test_hits_near_each_other_share_a_crop_and_far_ones_do_not() -> None:
 )
 def test_smallest_area(defect: dict[str, float], mm_per_px: float | None, kept: bool) -> None:
     picture = rectangle(black(), "red", (20, 30, 60, 40))
-    engine = _engine([RED.model_copy(update=defect)], segmenter=ScriptedSegmenter())
-    (found,) = engine.judge([picture], [CameraSettings(mm_per_px=mm_per_px)])
+    inspector = _inspector([RED.model_copy(update=defect)], segmenter=ScriptedSegmenter())
+    (found,) = inspector.judge([picture], [CameraSettings(mm_per_px=mm_per_px)])
     assert len(found) == kept
 
 
@@ -110,32 +110,32 @@ def test_the_smallest_area_is_that_of_the_mask_not_of_the_box() -> None:
     picture = black()
     for step in range(40):  # a thin diagonal scratch: 40x40 box, 80 px of mask
         picture[20 + step, 20 + step : 22 + step, 0] = 255
-    engine = _engine([RED.model_copy(update={"min_area_px": 200.0})], segmenter=ScriptedSegmenter())
-    assert engine.judge([picture], [ANYWHERE]) == [[]]
+    inspector = _inspector([RED.model_copy(update={"min_area_px": 200.0})], segmenter=ScriptedSegmenter())
+    assert inspector.judge([picture], [ANYWHERE]) == [[]]
 
 
 def test_outside_the_region_nothing_counts() -> None:
     region = ((0.0, 0.0), (50.0, 0.0), (50.0, 120.0), (0.0, 120.0))
-    engine = _engine([RED])
+    inspector = _inspector([RED])
     for left, kept in ((10, True), (40, True), (41, False), (60, False)):
         picture = rectangle(black(), "red", (left, 30, left + 20, 40))
-        assert len(engine.judge([picture], [CameraSettings(region_px=region)])[0]) == kept, left
+        assert len(inspector.judge([picture], [CameraSettings(region_px=region)])[0]) == kept, left
 
 
 def test_a_hit_outside_the_region_costs_no_segmentation() -> None:
     region = ((0.0, 0.0), (50.0, 0.0), (50.0, 120.0), (0.0, 120.0))
     segmenter = ScriptedSegmenter()
-    engine = _engine([RED], segmenter=segmenter)
-    engine.judge([rectangle(black(), "red", (70, 30, 90, 40))], [CameraSettings(region_px=region)])
+    inspector = _inspector([RED], segmenter=segmenter)
+    inspector.judge([rectangle(black(), "red", (70, 30, 90, 40))], [CameraSettings(region_px=region)])
     assert segmenter.embedded == []
 
 
 def test_at_most_so_many_detections_best_first() -> None:
     picture = rectangle(rectangle(black(), "red", (5, 5, 20, 20), 200), "green", (60, 60, 90, 90), 250)
-    engine = _engine([RED, GREEN])
-    assert [hit.defect for hit in engine.judge([picture], [ANYWHERE])[0]] == ["green-spot", "red-spot"]
-    engine.set_limits(fuse_overlap=0.3, max_detections=1)
-    assert [hit.defect for hit in engine.judge([picture], [ANYWHERE])[0]] == ["green-spot"]
+    inspector = _inspector([RED, GREEN])
+    assert [hit.defect for hit in inspector.judge([picture], [ANYWHERE])[0]] == ["green-spot", "red-spot"]
+    inspector.set_limits(fuse_overlap=0.3, max_detections=1)
+    assert [hit.defect for hit in inspector.judge([picture], [ANYWHERE])[0]] == ["green-spot"]
 
 
 def test_boxes_are_cut_to_the_picture_and_what_lies_in_the_padding_is_nothing() -> None:
@@ -145,13 +145,13 @@ def test_boxes_are_cut_to_the_picture_and_what_lies_in_the_padding_is_nothing() 
             boxes = np.array([(-5, 100, 30, 140), (10, 121, 30, 150)], dtype=np.float32)
             return [type(raw)(boxes, np.full((2, 1), 0.9, dtype=np.float32))]
 
-    (found,) = _engine([RED], detector=Overshooting()).judge([black()], [ANYWHERE])
+    (found,) = _inspector([RED], detector=Overshooting()).judge([black()], [ANYWHERE])
     assert [hit.box_xyxy_px for hit in found] == [(0, 100, 30, 120)]
 
 
 def test_pictures_of_different_sizes_and_cameras_in_one_batch() -> None:
     first, second = rectangle(black(), "red", (20, 30, 60, 40)), rectangle(black(64, 48), "red", (2, 3, 12, 8))
-    results = _engine([RED]).judge([first, second], [ANYWHERE, CameraSettings(mm_per_px=2.0)])
+    results = _inspector([RED]).judge([first, second], [ANYWHERE, CameraSettings(mm_per_px=2.0)])
     assert [found[0].box_xyxy_px for found in results] == [(20, 30, 60, 40), (2, 3, 12, 8)]
     assert results[0][0].extent is not None
     assert results[1][0].extent is not None
@@ -161,23 +161,23 @@ def test_pictures_of_different_sizes_and_cameras_in_one_batch() -> None:
 
 def test_texts_are_encoded_once_and_only_when_they_change() -> None:
     detector = ScriptedDetector()
-    engine = _engine([RED, GREEN], detector=detector)
+    inspector = _inspector([RED, GREEN], detector=detector)
     picture = rectangle(black(), "red", (20, 30, 60, 40), value=100)
-    assert engine.judge([picture], [ANYWHERE]) == [[]]
-    engine.look_for([GREEN, RED.model_copy(update={"threshold": 0.3})])
-    assert len(engine.judge([picture], [ANYWHERE])[0]) == 1
+    assert inspector.judge([picture], [ANYWHERE]) == [[]]
+    inspector.set_defects([GREEN, RED.model_copy(update={"threshold": 0.3})])
+    assert len(inspector.judge([picture], [ANYWHERE])[0]) == 1
     assert detector.encoded == [("green", "red")]
-    engine.look_for([GREEN])
+    inspector.set_defects([GREEN])
     assert detector.encoded == [("green", "red"), ("green",)]
 
 
 def test_refused_defects_leave_the_earlier_ones_in_force() -> None:
-    engine = _engine([RED])
-    before = engine.prompts_hash
+    inspector = _inspector([RED])
+    before = inspector.prompts_hash
     with pytest.raises(PromptsError):
-        engine.look_for([RED, RED])
-    assert engine.prompts_hash == before
-    assert len(engine.judge([rectangle(black(), "red", (20, 30, 60, 40))], [ANYWHERE])[0]) == 1
+        inspector.set_defects([RED, RED])
+    assert inspector.prompts_hash == before
+    assert len(inspector.judge([rectangle(black(), "red", (20, 30, 60, 40))], [ANYWHERE])[0]) == 1
 
 
 class _Boxes(ScriptedDetector):
@@ -211,7 +211,7 @@ class _Masks(ScriptedSegmenter):
 def test_parts_of_one_defect_are_joined_by_their_masks() -> None:
     detector = _Boxes(((20, 30, 35, 40), [0.9]), ((45, 30, 60, 40), [0.8]))  # too far apart to be fused
     segmenter = _Masks((20, 30, 50, 40), (40, 30, 60, 40))
-    (found,) = _engine([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    (found,) = _inspector([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [(hit.score, hit.box_xyxy_px) for hit in found] == [(0.9, (20, 30, 60, 40))]
     assert found[0].extent is not None
     assert found[0].extent.area_px == 400
@@ -221,7 +221,7 @@ def test_a_part_that_bridges_two_others_joins_all_three() -> None:
     """Both ends of a scratch score better than the whole of it, which comes last."""
     detector = _Boxes(((20, 30, 30, 40), [0.9]), ((50, 30, 60, 40), [0.8]), ((36, 30, 44, 40), [0.7]))
     segmenter = _Masks((20, 30, 30, 40), (50, 30, 60, 40), (20, 30, 60, 40))
-    (found,) = _engine([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    (found,) = _inspector([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [(hit.score, hit.box_xyxy_px) for hit in found] == [(0.9, (20, 30, 60, 40))]
 
 
@@ -229,28 +229,28 @@ def test_a_faint_mask_that_leaks_over_two_defects_makes_them_not_one() -> None:
     detector = _Boxes(((20, 30, 30, 40), [0.9]), ((50, 30, 60, 40), [0.8]), ((36, 30, 44, 40), [0.3]))
     segmenter = _Masks((20, 30, 30, 40), (50, 30, 60, 40), (10, 20, 70, 50))
     lenient = RED.model_copy(update={"threshold": 0.2})
-    (found,) = _engine([lenient], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    (found,) = _inspector([lenient], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [hit.box_xyxy_px for hit in found] == [(20, 30, 30, 40), (50, 30, 60, 40)]
 
 
 def test_defects_whose_masks_hardly_touch_stay_two() -> None:
     detector = _Boxes(((20, 30, 35, 40), [0.9]), ((45, 30, 60, 40), [0.8]))
     segmenter = _Masks((20, 30, 42, 40), (40, 30, 60, 40))
-    (found,) = _engine([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    (found,) = _inspector([RED], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert len(found) == 2
 
 
 def test_two_names_for_one_mask_leave_the_better_name_and_its_mask() -> None:
     detector = _Boxes(((20, 30, 45, 40), [0.1, 0.9]), ((36, 30, 60, 40), [0.8, 0.1]))  # columns: green, red
     segmenter = _Masks((20, 30, 60, 40), (22, 30, 60, 40))
-    (found,) = _engine([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    (found,) = _inspector([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [(hit.defect, hit.box_xyxy_px) for hit in found] == [("red-spot", (20, 30, 60, 40))]
 
 
 def test_a_small_defect_on_a_large_one_stays() -> None:
     detector = _Boxes(((20, 30, 60, 60), [0.1, 0.9]), ((30, 40, 36, 46), [0.8, 0.1]))
     segmenter = _Masks((20, 30, 60, 60), (30, 40, 36, 46))
-    (found,) = _engine([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    (found,) = _inspector([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [hit.defect for hit in found] == ["red-spot", "green-spot"]
 
 
@@ -260,14 +260,14 @@ def test_a_detector_that_loses_a_picture_is_not_believed() -> None:
             return super().detect(pictures, prompts)[:-1]
 
     with pytest.raises(RuntimeError, match="1 results for 2 pictures"):
-        _engine([RED], detector=Forgetful()).judge([black(), black()], [ANYWHERE] * 2)
+        _inspector([RED], detector=Forgetful()).judge([black(), black()], [ANYWHERE] * 2)
 
 
 def test_settings_of_a_camera_on_a_belt() -> None:
-    camera = Camera(
+    camera = CameraConfig(
         name="a",
         source=FileSource(kind="file", path="x.mp4"),
         region_px=[(0, 0), (10, 0), (10, 10)],
-        belt=Belt(direction="left_to_right", speed_mm_s=100, mm_per_px=0.25),
+        belt=BeltConfig(direction="left_to_right", speed_mm_s=100, mm_per_px=0.25),
     )
     assert CameraSettings.of(camera) == CameraSettings(((0, 0), (10, 0), (10, 10)), 0.25)

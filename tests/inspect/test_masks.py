@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 from stream_inspect.inspect import masks
 
 
-def _placed(picture_mask: np.ndarray) -> masks.PlacedMask:
-    placed = masks.place(picture_mask)
+def _placed(picture_mask: np.ndarray) -> masks.CroppedMask:
+    placed = masks.crop_to_content(picture_mask)
     assert placed is not None
     return placed
 
@@ -29,13 +29,13 @@ def test_the_box_is_tight_with_right_and_bottom_exclusive() -> None:
 def test_a_mask_of_a_crop_lies_where_the_crop_lay() -> None:
     mask = np.zeros((8, 8), dtype=bool)
     mask[2:4, 3:6] = True
-    placed = masks.place(mask, left_px=100, top_px=50)
+    placed = masks.crop_to_content(mask, left_px=100, top_px=50)
     assert placed is not None
     assert placed.box_xyxy_px == (103, 52, 106, 54)
 
 
 def test_an_empty_mask_is_none() -> None:
-    assert masks.place(np.zeros((5, 5), dtype=bool)) is None
+    assert masks.crop_to_content(np.zeros((5, 5), dtype=bool)) is None
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 5), st.integers(0, 5), st.integers(0, 2**31))
@@ -44,7 +44,7 @@ def test_rle_is_what_pycocotools_makes_of_the_whole_picture(
 ) -> None:
     picture = np.zeros((14, 14), dtype=bool)
     picture[top : top + height, left : left + width] = np.random.default_rng(seed).random((height, width)) < 0.6
-    placed = masks.place(picture)
+    placed = masks.crop_to_content(picture)
     if placed is None:
         return
     rle = masks.to_rle(placed, 14, 14)
@@ -112,7 +112,7 @@ def test_shared_pixels_and_union_are_those_of_the_whole_pictures(seed: int) -> N
         top, left = rng.integers(0, 8), rng.integers(0, 10)
         picture[top : top + 5, left : left + 6] = rng.random((min(5, 12 - top), min(6, 15 - left))) < 0.7
         pictures.append(picture)
-    one, other = (masks.place(picture) for picture in pictures)
+    one, other = (masks.crop_to_content(picture) for picture in pictures)
     if one is None or other is None:
         return
     assert masks.shared_px(one, other) == masks.shared_px(other, one) == (pictures[0] & pictures[1]).sum()

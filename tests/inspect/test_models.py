@@ -14,7 +14,7 @@ from stream_inspect.config import models as config
 from stream_inspect.inspect import models
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
-from stream_inspect.inspect.inspector import build_engine
+from stream_inspect.inspect.inspector import build_inspector
 from stream_inspect.inspect.models import ModelKind, resolve
 from tests.inspect.random_models import write_small_owlv2, write_small_sam
 
@@ -168,7 +168,7 @@ def test_the_engines_hash_names_models_and_precision(whole: dict[ModelKind, Path
             detector=config.Detector(model=str(whole["detector"])),
             segmenter=config.Segmenter(model=str(whole["segmenter"])),
         )
-        return build_engine(inspect.model_copy(update=changes), config.InspectWorker()).model_hash
+        return build_inspector(inspect.model_copy(update=changes), config.InspectWorker()).model_hash
 
     detector = config.Detector(model=str(whole["detector"]), precision="bfloat16")
     assert hash_of() == hash_of(fuse_overlap=0.9)
@@ -180,4 +180,4 @@ def test_a_device_that_is_not_there_says_so(whole: dict[ModelKind, Path]) -> Non
         pytest.skip("this computer has a CUDA device")
     inspect = config.Inspect(detector=config.Detector(model=str(whole["detector"])), segmenter=None)
     with pytest.raises(ModelError, match="finds no CUDA device"):
-        build_engine(inspect, config.InspectWorker(device="cuda"))
+        build_inspector(inspect, config.InspectWorker(device="cuda"))

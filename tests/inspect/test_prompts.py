@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream_inspect.config.models import Defect
+from stream_inspect.config.models import DefectConfig
 from stream_inspect.inspect import prompts
 from stream_inspect.inspect.detect.detector import RawDetections
 from stream_inspect.inspect.fuse import iou
 from stream_inspect.inspect.prompts import CompiledPrompts, PromptsError, compile_prompts, prompts_hash
 
-HOLE = Defect(name="hole", prompts=["a hole", "a drill hole"], counter_prompts=["a screw hole"], threshold=0.4)
-RUST = Defect(name="rust", prompts=["rust"], threshold=0.2)
+HOLE = DefectConfig(name="hole", prompts=["a hole", "a drill hole"], counter_prompts=["a screw hole"], threshold=0.4)
+RUST = DefectConfig(name="rust", prompts=["rust"], threshold=0.2)
 
 
 def _raw(compiled: CompiledPrompts, rows: list[tuple[tuple[float, ...], dict[str, float]]]) -> RawDetections:
@@ -22,7 +22,7 @@ def _raw(compiled: CompiledPrompts, rows: list[tuple[tuple[float, ...], dict[str
 
 
 def test_a_text_used_twice_is_one_query() -> None:
-    compiled = compile_prompts([HOLE, Defect(name="bore", prompts=["a  drill hole "])])
+    compiled = compile_prompts([HOLE, DefectConfig(name="bore", prompts=["a  drill hole "])])
     assert compiled.queries == ("a drill hole", "a hole", "a screw hole")
     assert [defect.name for defect in compiled.defects] == ["bore", "hole"]
     assert compiled.prompt_columns == ((0,), (0, 1))
@@ -99,7 +99,9 @@ def test_the_limit_counts_for_each_defect_before_counter_prompts_are_compared(mo
 @pytest.mark.parametrize("seed", range(5))
 def test_counter_prompts_suppress_as_the_plain_rule_says(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    compiled = compile_prompts([Defect(name="hole", prompts=["a hole"], counter_prompts=["a screw"], threshold=0.2)])
+    compiled = compile_prompts(
+        [DefectConfig(name="hole", prompts=["a hole"], counter_prompts=["a screw"], threshold=0.2)]
+    )
     corners, sides = rng.uniform(0, 60, (200, 2)), rng.uniform(0, 30, (200, 2))
     sides[:5] = 0  # boxes without area are nobody's
     boxes = np.concatenate((corners, corners + sides), axis=1).astype(np.float32)
@@ -124,10 +126,13 @@ def test_no_raw_boxes_no_candidates() -> None:
     [
         ([], "no defect"),
         ([RUST, RUST], "two defects are called 'rust'"),
-        ([Defect(name="dent", prompts=["a dent"], counter_prompts=["a  dent"])], "as prompt and as counter-prompt"),
+        (
+            [DefectConfig(name="dent", prompts=["a dent"], counter_prompts=["a  dent"])],
+            "as prompt and as counter-prompt",
+        ),
     ],
 )
-def test_unusable_defects_are_refused_with_the_reason(defects: list[Defect], problem: str) -> None:
+def test_unusable_defects_are_refused_with_the_reason(defects: list[DefectConfig], problem: str) -> None:
     with pytest.raises(PromptsError, match=problem):
         compile_prompts(defects)
 

@@ -119,7 +119,7 @@ class Line:
         return sent
 
     def totals(self, camera: str = "a") -> Totals:
-        return self.keeper.fold()[camera]
+        return self.keeper.collect()[camera]
 
     def set_script(self, name: str, text: str = "") -> None:
         (self.model / name).write_text(text)
@@ -181,7 +181,7 @@ def test_a_worker_that_keeps_up_asks_for_the_next_frame_before_it_judges_this_on
 def test_a_slow_worker_judges_first_and_asks_when_it_has_seen_what_came_meanwhile(
     running: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batching.Pace, "keeps_up", lambda pace, frames: False)
+    monkeypatch.setattr(batching.JudgingRate, "keeps_up", lambda pace, frames: False)
     running.stage.process([running.frame("a"), running.frame("b")])
     outputs = running.tick()
     assert [output.topic for output in outputs] == ["inspections", "inspections"]
@@ -191,7 +191,7 @@ def test_a_slow_worker_judges_first_and_asks_when_it_has_seen_what_came_meanwhil
 
 
 def test_a_slow_worker_waits_a_little_for_a_full_batch(running: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching.Pace, "keeps_up", lambda pace, frames: False)
+    monkeypatch.setattr(batching.JudgingRate, "keeps_up", lambda pace, frames: False)
     running.stage.process([running.frame("a"), running.frame("b")])
     running.tick()
     now_ns = time.monotonic_ns()
@@ -376,7 +376,7 @@ def test_the_memory_of_a_ring_that_is_gone_is_given_back(running: Line) -> None:
 
 
 def test_a_result_with_masks_of_noise_is_sent_all_the_same(running: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running.stage._engine, "judge", lambda pictures, cameras: [noise(20) for _ in pictures])
+    monkeypatch.setattr(running.stage._inspector, "judge", lambda pictures, cameras: [noise(20) for _ in pictures])
     running.stage.process([running.frame("a")])
     (inspection,) = _inspections(running.tick())
     assert len(inspection.detections) == 20

@@ -15,7 +15,7 @@ WIDTH_PX, HEIGHT_PX = 1920, 1080
 
 
 def detection(mask: np.ndarray) -> Detection:
-    placed = masks.place(mask)
+    placed = masks.crop_to_content(mask)
     assert placed is not None
     return Detection(
         defect="noise",

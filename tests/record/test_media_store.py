@@ -16,7 +16,7 @@ import av
 import pytest
 
 from stream_inspect.messages import Condition, Output
-from stream_inspect.record.media_store import Item, Limits, Shelf
+from stream_inspect.record.media_store import Item, Limits, MediaStore
 from stream_inspect.record.stage import RecorderStage
 from stream_inspect.store.durable import durable_file
 from tests.record.filmed import Belt, config
@@ -30,11 +30,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def shelf_in(folder: Path, limits: Limits = NO_LIMITS) -> Iterator[Shelf]:
-    shelf = Shelf([folder], limits, look_every_s=0.02)
-    shelf.open()
-    yield shelf
-    shelf.close()
+def shelf_in(folder: Path, limits: Limits = NO_LIMITS) -> Iterator[MediaStore]:
+    media = MediaStore([folder], limits, look_every_s=0.02)
+    media.open()
+    yield media
+    media.close()
 
 
 def eventually(condition: Callable[[], object], what: str, within_s: float = 5.0) -> None:
@@ -44,11 +44,11 @@ def eventually(condition: Callable[[], object], what: str, within_s: float = 5.0
         time.sleep(0.01)
 
 
-def put(shelf: Shelf, path: Path, size_bytes: int) -> list[str]:
+def put(media: MediaStore, path: Path, size_bytes: int) -> list[str]:
     """Offer a file; the list gets the outcome."""
     outcomes: list[str] = []
     item = Item(path.stem, size_bytes, ((path, lambda file: file.write(bytes(size_bytes))),), outcomes.append)
-    if refused := shelf.put(item):
+    if refused := media.enqueue(item):
         outcomes.append(refused)
     return outcomes
 
@@ -83,9 +83,9 @@ def test_the_oldest_events_go_when_the_size_is_reached(folder: Path) -> None:
             path = folder / f"{name}.{suffix}"
             path.write_bytes(bytes(1000))
             os.utime(path, (time.time() - 100 * age - 100,) * 2)
-    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=6500, min_free_bytes=0)) as shelf:
+    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=6500, min_free_bytes=0)) as media:
         assert names(folder) == ["a.json", "a.mp4", "b.json", "b.mp4", "c.json", "c.mp4"]
-        put(shelf, folder / "d.mp4", 1000)
+        put(media, folder / "d.mp4", 1000)
         eventually(lambda: "a.mp4" not in names(folder), "nothing was removed")
         assert names(folder) == ["b.json", "b.mp4", "c.json", "c.mp4", "d.mp4"], "a clip and its list go together"
 
@@ -103,12 +103,12 @@ def test_a_file_that_cannot_be_made_does_not_end_recording(folder: Path) -> None
     def fail(file: object) -> None:
         raise ValueError("no such codec")
 
-    with shelf_in(folder) as shelf:
+    with shelf_in(folder) as media:
         outcomes: list[str] = []
-        shelf.put(Item("a", 1, ((folder / "a.mp4", fail),), outcomes.append))
+        media.enqueue(Item("a", 1, ((folder / "a.mp4", fail),), outcomes.append))
         eventually(lambda: outcomes == ["not_made"], "no outcome")
-        assert not shelf.trouble, "the disk is all right"
-        outcomes = put(shelf, folder / "b.mp4", 100)
+        assert not media.trouble, "the disk is all right"
+        outcomes = put(media, folder / "b.mp4", 100)
         eventually(lambda: outcomes == ["written"], "not written")
         assert names(folder) == ["b.mp4"]
 
@@ -119,8 +119,8 @@ def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: 
     point = tmp_path / "disk"
     point.symlink_to(tmp_path / "nothing")
     folder = point / "clips"
-    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=1000, min_free_bytes=0)) as shelf:
-        assert shelf.trouble
+    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=1000, min_free_bytes=0)) as media:
+        assert media.trouble
         late = tmp_path / "late"
         (late / "clips").mkdir(parents=True)
         (late / "clips" / "old.mp4").write_bytes(bytes(800))
@@ -128,8 +128,8 @@ def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: 
         os.utime(late / "clips" / "old.mp4", (a_minute_ago_s, a_minute_ago_s))
         (tmp_path / "mount").symlink_to(late)
         (tmp_path / "mount").replace(point)
-        eventually(lambda: not shelf.trouble, "recording does not begin")
-        outcomes = put(shelf, folder / "new.mp4", 800)
+        eventually(lambda: not media.trouble, "recording does not begin")
+        outcomes = put(media, folder / "new.mp4", 800)
         eventually(lambda: outcomes == ["written"], "not written")
         assert names(folder) == ["new.mp4"]
 
@@ -146,59 +146,59 @@ def no_file_above(size_bytes: int) -> Iterator[None]:
 
 
 def test_a_refused_write_stops_recording_until_writing_works_again(folder: Path) -> None:
-    with shelf_in(folder) as shelf:
+    with shelf_in(folder) as media:
         with no_file_above(2000):
-            outcomes = put(shelf, folder / "a.mp4", 100_000)
+            outcomes = put(media, folder / "a.mp4", 100_000)
             eventually(lambda: outcomes, "no outcome")
             assert outcomes == ["disk_full"]
-            assert "File too large" in shelf.trouble
+            assert "File too large" in media.trouble
             assert names(folder) == [], "nothing half written stays"
-            assert put(shelf, folder / "b.mp4", 100) == ["disk_full"], "and nothing is taken meanwhile"
+            assert put(media, folder / "b.mp4", 100) == ["disk_full"], "and nothing is taken meanwhile"
             time.sleep(0.1)
-            assert shelf.trouble, "the probe is refused as well"
-        eventually(lambda: not shelf.trouble, "recording does not begin again")
-        outcomes = put(shelf, folder / "c.mp4", 100_000)
+            assert media.trouble, "the probe is refused as well"
+        eventually(lambda: not media.trouble, "recording does not begin again")
+        outcomes = put(media, folder / "c.mp4", 100_000)
         eventually(lambda: outcomes == ["written"], "not written")
 
 
 def test_a_full_disk_stops_recording_and_room_starts_it_again(small_disk: Path) -> None:
     folder = small_disk / "clips"
-    with shelf_in(folder) as shelf:
+    with shelf_in(folder) as media:
         for number in range(5):
-            outcomes = put(shelf, folder / f"{number}.mp4", 600_000)
+            outcomes = put(media, folder / f"{number}.mp4", 600_000)
             eventually(lambda outcomes=outcomes: outcomes, "no outcome")
         assert outcomes == ["disk_full"]
-        assert "No space left on device" in shelf.trouble
+        assert "No space left on device" in media.trouble
         whole = names(folder)
         assert whole == ["0.mp4", "1.mp4", "2.mp4"]
         (folder / "0.mp4").unlink()
         (folder / "1.mp4").unlink()
-        eventually(lambda: not shelf.trouble, "recording does not begin again")
-        outcomes = put(shelf, folder / "6.mp4", 600_000)
+        eventually(lambda: not media.trouble, "recording does not begin again")
+        outcomes = put(media, folder / "6.mp4", 600_000)
         eventually(lambda: outcomes == ["written"], "not written")
 
 
 def test_less_room_than_configured_stops_recording_before_the_disk_is_full(small_disk: Path) -> None:
     folder = small_disk / "clips"
-    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=10**9, min_free_bytes=1_000_000)) as shelf:
-        outcomes = [put(shelf, folder / f"{number}.mp4", 600_000) for number in range(2)]
+    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=10**9, min_free_bytes=1_000_000)) as media:
+        outcomes = [put(media, folder / f"{number}.mp4", 600_000) for number in range(2)]
         eventually(lambda: outcomes[-1], "no outcome")
-        eventually(lambda: shelf.trouble, "recording goes on")
-        assert "recorder.min_free_gb" in shelf.trouble
+        eventually(lambda: media.trouble, "recording goes on")
+        assert "recorder.min_free_gb" in media.trouble
         assert names(folder) == ["0.mp4", "1.mp4"]
         (folder / "0.mp4").unlink()
-        eventually(lambda: not shelf.trouble, "recording does not begin again")
+        eventually(lambda: not media.trouble, "recording does not begin again")
 
 
 def test_a_disk_that_hangs_is_never_waited_for(folder: Path) -> None:
-    with shelf_in(folder) as shelf:
+    with shelf_in(folder) as media:
         release = time.monotonic() + 0.5
         hanging = Item(
             "a", 1, ((folder / "a.mp4", lambda file: time.sleep(max(0.0, release - time.monotonic()))),), lambda _: None
         )
         started_s = time.monotonic()
-        shelf.put(hanging)
-        refused = [reason for _ in range(200) if (reason := shelf.put(hanging))]
+        media.enqueue(hanging)
+        refused = [reason for _ in range(200) if (reason := media.enqueue(hanging))]
         assert time.monotonic() - started_s < 0.2
         assert set(refused) == {"disk_slow"}, "what does not fit into the queue is refused, with its cause"
 
@@ -222,14 +222,14 @@ def test_the_stage_says_when_recording_stops_and_begins_and_repeats_how_it_stand
     assert told() == []
     time.sleep(0.25)
     assert told() == [(False, well_since_ns)]
-    stage._shelf._trouble = "no room"
+    stage._media._trouble = "no room"
     ((active, stopped_ns),) = told()
     assert active
     assert stopped_ns > well_since_ns
     assert told() == []
     time.sleep(0.25)
     assert told() == [(True, stopped_ns)], "the time stays that of the beginning"
-    stage._shelf._trouble = ""
+    stage._media._trouble = ""
     assert [active for active, _ in told()] == [False]
     stage.close()
 

@@ -377,7 +377,7 @@ def test_only_confirmed_defects_of_known_cameras_are_recorded(recording: Recordi
         msgspec.structs.replace(event, camera="elsewhere"),
     ]
     recording.turn(header, recording.belt.tracked(header, 0.0), *others)
-    assert recording.stage._reels["cam"].open_clips == 0
+    assert recording.stage._builders["cam"].open_clips == 0
 
 
 def test_the_index_comes_first_so_that_a_browser_can_start_at_once(recording: Recording) -> None:

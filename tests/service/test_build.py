@@ -9,7 +9,7 @@ import pytest
 
 from stream_inspect.config.models import Config
 from stream_inspect.messages import Tracked
-from stream_inspect.service.build import Site, track
+from stream_inspect.service.build import ProcessContext, track
 from stream_inspect.service.plan import plan
 from tests.track.test_track_stage import box_at, inspection
 
@@ -25,7 +25,7 @@ def test_tracking_knows_whether_workers_can_overtake_each_other(tmp_path: Path, 
             "inspect": {"workers": [{}] * workers},
         }
     )
-    site = Site(config=config, config_path=None, overrides=(), run_dir=tmp_path, owner=1)
+    site = ProcessContext(config=config, config_path=None, overrides=(), run_dir=tmp_path, owner=1)
     stage = track(site, next(row for row in plan(config).rows if row.stage == "track"))
     stage.open()
     try:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from stream_inspect.config.models import Metrics
+from stream_inspect.config.models import MetricsConfig
 from stream_inspect.service import health
 from stream_inspect.service.health import HealthServer
 
@@ -28,7 +28,7 @@ class Idle:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[HealthServer]:
-    served = HealthServer(Idle(), Metrics(port=0), str(tmp_path))  # type: ignore[arg-type]
+    served = HealthServer(Idle(), MetricsConfig(port=0), str(tmp_path))  # type: ignore[arg-type]
     yield served
     served.close()
 

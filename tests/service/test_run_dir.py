@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_inspect.service.run_dir import LOCK, RunDir, RunDirError, remove_abandoned
+from stream_inspect.service.run_dir import RunDir, RunDirError, remove_abandoned
+from stream_inspect.store.files import LOCK
 
 
 def test_the_folder_is_private_and_gone_at_the_end(tmp_path: Path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_inspect.service.process import Orders
+from stream_inspect.service.process import LaunchSpec
 from stream_inspect.service.run_dir import RunDir
 from stream_inspect.service.supervisor import KILLED_WITHIN_S, STOP_SHARE_S, Supervisor
 from tests.commands.replays import config
@@ -83,4 +83,4 @@ def test_more_orders_than_a_pipe_holds_do_not_hold_up_the_supervisor(run_dir, tm
         time.sleep(0.1)
     supervisor.kill()
     assert orders.stat().st_size > 65_536
-    assert Orders.from_json(orders.read_text()).config == many
+    assert LaunchSpec.from_json(orders.read_text()).config == many

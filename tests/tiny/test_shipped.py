@@ -18,7 +18,7 @@ from safetensors import safe_open
 from transformers import Owlv2ForObjectDetection, Owlv2Processor, SamModel, SamProcessor
 
 from stream_inspect.inspect.detect.owlv2 import Owlv2Detector
-from stream_inspect.inspect.inspector import InspectionEngine
+from stream_inspect.inspect.inspector import Inspector
 from stream_inspect.sim import SyntheticLine
 from stream_inspect.tiny import evaluate, figures
 from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS, PART_THRESHOLD, THRESHOLDS
@@ -30,12 +30,12 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def engine() -> InspectionEngine:
-    return evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=True)
+def engine() -> Inspector:
+    return evaluate.make_inspector(FOLDER, THRESHOLDS["scratch"], segment=True)
 
 
 @pytest.fixture(scope="module")
-def judged(engine: InspectionEngine) -> list[Judged]:
+def judged(engine: Inspector) -> list[Judged]:
     """40 frames of 8 lines that neither training nor the choice of thresholds has seen."""
     return [frame for seed in range(47_000, 47_008) for frame in evaluate.judge(engine, [seed])[::2]]
 
@@ -96,8 +96,8 @@ def test_masks_fit(judged: list[Judged]) -> None:
 
 @pytest.mark.slow
 def test_parts_are_found_by_name() -> None:
-    engine = evaluate.make_engine(FOLDER, PART_THRESHOLD, segment=False)
-    engine.look_for(evaluate.parts(PART_THRESHOLD))
+    engine = evaluate.make_inspector(FOLDER, PART_THRESHOLD, segment=False)
+    engine.set_defects(evaluate.parts(PART_THRESHOLD))
     frames = evaluate.judge_with_parts(engine, [47_001, 47_002])
     got = figures.frame_figures(frames, PART_THRESHOLD)
     assert got.recall >= 0.95
@@ -115,8 +115,8 @@ def test_absent_things_stay_silent() -> None:
 
 @pytest.mark.slow
 def test_general_words_find_defects_too(judged: list[Judged]) -> None:
-    engine = evaluate.make_engine(FOLDER, THRESHOLDS["scratch"], segment=False)
-    engine.look_for(evaluate.any_defect(THRESHOLDS["scratch"]))
+    engine = evaluate.make_inspector(FOLDER, THRESHOLDS["scratch"], segment=False)
+    engine.set_defects(evaluate.any_defect(THRESHOLDS["scratch"]))
     got = figures.frame_figures(evaluate.judge(engine, [47_000, 47_001]), THRESHOLDS["scratch"])
     assert got.recall >= 0.9
 

@@ -27,7 +27,7 @@ def losses(out: Path, name: str) -> list[float]:
 @pytest.mark.timeout(400)
 def test_the_embedded_models_can_be_trained_further_and_are_not_worse_for_a_few_steps(tmp_path: Path) -> None:
     train(tmp_path, "--start", "--minutes", "0.2")
-    engine = evaluate.make_engine(tmp_path, 0.4, segment=True)
+    engine = evaluate.make_inspector(tmp_path, 0.4, segment=True)
     got = figures.frame_figures(evaluate.judge(engine, [47_001, 47_002]), 0.4)
     assert got.defects >= 10
     assert got.recall >= 0.7

@@ -26,7 +26,7 @@ from stream_inspect.tiny.vocabulary import (
     CONCEPTS,
     DEFECT_CLASSES,
     OFF_DOMAIN,
-    PromptSet,
+    TrainingPrompts,
     corpus,
     draw_prompts,
 )
@@ -150,7 +150,7 @@ def test_the_loss_is_small_for_the_right_answer_and_large_for_a_wrong_one() -> N
             self.logits = self.objectness[..., None].repeat(1, 1, 2) - torch.tensor([0.0, 18.0 if right else 0.0])
 
     targets = assign([empty_window(WindowObject(0, (20.0, 20.0, 44.0, 44.0), 1.0))], 8)
-    prompts = PromptSet(["scratch", "cat"], [frozenset([0]), frozenset()])
+    prompts = TrainingPrompts(["scratch", "cat"], [frozenset([0]), frozenset()])
     cells = torch.zeros(1, 64, 16, len(CLASS_NAMES) + 1)
     good = detector_loss(Answer(targets, True), cells, targets, prompts)  # type: ignore[arg-type]
     bad = detector_loss(Answer(targets, False), cells, targets, prompts)  # type: ignore[arg-type]

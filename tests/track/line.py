@@ -5,17 +5,19 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from stream_inspect.config.models import Belt, Camera, FileSource
+from stream_inspect.config.models import BeltConfig, CameraConfig, FileSource
 from stream_inspect.messages import Box, Detection
 from stream_inspect.track.tracker import TrackerFrame
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
 
 
-def camera(*, direction: str | None = "left_to_right", speed_mm_s: float = 300.0, mm_per_px: float = 1.0) -> Camera:
+def camera(
+    *, direction: str | None = "left_to_right", speed_mm_s: float = 300.0, mm_per_px: float = 1.0
+) -> CameraConfig:
     """A camera, with a belt unless `direction` is None."""
-    belt = Belt(direction=direction, speed_mm_s=speed_mm_s, mm_per_px=mm_per_px) if direction else None
-    return Camera(name="cam1", source=FileSource(kind="file", path="unused.mp4"), belt=belt)
+    belt = BeltConfig(direction=direction, speed_mm_s=speed_mm_s, mm_per_px=mm_per_px) if direction else None
+    return CameraConfig(name="cam1", source=FileSource(kind="file", path="unused.mp4"), belt=belt)
 
 
 def found(box: Box, defect: str = "scratch", score: float = 0.3) -> Detection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stream_inspect.commands.bench import track as bench
-from stream_inspect.config.models import Track
+from stream_inspect.config.models import TrackConfig
 from stream_inspect.track.belt_tracker import BeltTracker
 from tests.track.line import WIDTH_PX, Line, Thing, camera, found, frame
 
@@ -39,7 +39,7 @@ def test_things_are_linked_at_any_displacement_with_a_speed_ten_percent_wrong(wi
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_all_directions_are_alike(direction):
     line = Line([Thing(-50 * index, 150 + 90 * (index % 3)) for index in range(20)], 400.0, direction)
-    tracker = BeltTracker(camera(direction=direction, speed_mm_s=400.0), Track())
+    tracker = BeltTracker(camera(direction=direction, speed_mm_s=400.0), TrackConfig())
     numbers = follow(tracker, line, [step / 5 for step in range(25)], jitter_px=1.5)
     assert [len(known) for known in numbers] == [1] * 20
     assert len(set.union(*numbers)) == 20
@@ -48,14 +48,14 @@ def test_all_directions_are_alike(direction):
 @pytest.mark.parametrize("true_over_configured", [0.9, 0.95, 1.0, 1.06, 1.1])
 def test_the_true_speed_is_learned(true_over_configured):
     line = Line([Thing(-160 * index, 300) for index in range(30)], 300.0 * true_over_configured)
-    tracker = BeltTracker(camera(speed_mm_s=300.0), Track())
+    tracker = BeltTracker(camera(speed_mm_s=300.0), TrackConfig())
     follow(tracker, line, [step / 8 for step in range(80)], jitter_px=1.5)
     assert tracker.speed_correction == pytest.approx(true_over_configured, abs=0.015)
 
 
 def test_a_speed_that_was_learned_outlives_the_session():
     line = Line([Thing(-160 * index, 300) for index in range(30)], 324.0)
-    tracker = BeltTracker(camera(speed_mm_s=300.0), Track())
+    tracker = BeltTracker(camera(speed_mm_s=300.0), TrackConfig())
     follow(tracker, line, [step / 8 for step in range(80)])
     learned = tracker.speed_correction
     tracker.reset()
@@ -64,7 +64,7 @@ def test_a_speed_that_was_learned_outlives_the_session():
 
 def test_a_defect_found_again_after_a_long_gap_is_the_same():
     line = Line([Thing(100, 300)], 200.0)
-    tracker = BeltTracker(camera(speed_mm_s=200.0), Track(forget_after_s=0.5))
+    tracker = BeltTracker(camera(speed_mm_s=200.0), TrackConfig(forget_after_s=0.5))
     times_s = [0.0, 0.125, 0.25, *[0.375 + step / 8 for step in range(24)], 4.0, 4.125]
     numbers = set()
     for pts_s in times_s:
@@ -77,7 +77,7 @@ def test_a_defect_found_again_after_a_long_gap_is_the_same():
 
 def test_a_track_seen_twice_ends_when_it_has_left_and_not_before():
     line = Line([Thing(WIDTH_PX - 400, 300)], 200.0)
-    tracker = BeltTracker(camera(speed_mm_s=200.0), Track(forget_after_s=0.5))
+    tracker = BeltTracker(camera(speed_mm_s=200.0), TrackConfig(forget_after_s=0.5))
     ends = []
     for step in range(40):
         pts_s = step / 8
@@ -90,19 +90,19 @@ def test_a_track_seen_twice_ends_when_it_has_left_and_not_before():
 
 def test_a_long_thing_that_enters_and_leaves_in_pieces_is_one():
     line = Line([Thing(-300, 300, length_px=500)], 400.0)
-    tracker = BeltTracker(camera(speed_mm_s=400.0), Track())
+    tracker = BeltTracker(camera(speed_mm_s=400.0), TrackConfig())
     numbers = follow(tracker, line, [step / 8 for step in range(48)], jitter_px=1.0)
     assert [len(known) for known in numbers] == [1]
 
 
 def test_a_thing_longer_than_the_picture_is_one():
     line = Line([Thing(-1000, 300, length_px=1800)], 400.0)
-    tracker = BeltTracker(camera(speed_mm_s=400.0), Track())
+    tracker = BeltTracker(camera(speed_mm_s=400.0), TrackConfig())
     assert [len(known) for known in follow(tracker, line, [step / 8 for step in range(60)])] == [1]
 
 
 def test_a_remnant_at_the_downstream_edge_is_no_new_thing():
-    tracker = BeltTracker(camera(speed_mm_s=200.0), Track())
+    tracker = BeltTracker(camera(speed_mm_s=200.0), TrackConfig())
     tracker.update(frame(0.0), [found((1190, 300, 1240, 340))])
     tracker.update(frame(0.125), [found((1215, 300, 1265, 340))])
     tracker.update(frame(0.25), [found((1240, 300, 1280, 340))])
@@ -112,7 +112,7 @@ def test_a_remnant_at_the_downstream_edge_is_no_new_thing():
 
 def test_neighbours_in_other_lanes_are_apart():
     line = Line([Thing(-100 * index, 200 + 45 * lane) for index in range(6) for lane in range(4)], 600.0)
-    tracker = BeltTracker(camera(speed_mm_s=600.0), Track())
+    tracker = BeltTracker(camera(speed_mm_s=600.0), TrackConfig())
     numbers = follow(tracker, line, [step / 5 for step in range(20)], jitter_px=1.5, miss=0.1)
     assert len(set.union(*numbers)) == 24
     assert [len(known) for known in numbers] == [1] * 24
@@ -120,7 +120,7 @@ def test_neighbours_in_other_lanes_are_apart():
 
 def test_a_configured_distance_is_the_gate():
     def linked(match_distance_px: float | None) -> bool:
-        tracker = BeltTracker(camera(speed_mm_s=200.0), Track(match_distance_px=match_distance_px))
+        tracker = BeltTracker(camera(speed_mm_s=200.0), TrackConfig(match_distance_px=match_distance_px))
         tracker.update(frame(0.0), [found((100, 300, 140, 340))])
         live, _ = tracker.update(frame(0.1), [found((145, 300, 185, 340))])  # 25 px farther than the belt went
         return len(live) == 1
@@ -132,4 +132,4 @@ def test_a_configured_distance_is_the_gate():
 
 def test_a_camera_without_a_belt_is_refused():
     with pytest.raises(ValueError, match="cam1 has no belt"):
-        BeltTracker(camera(direction=None), Track())
+        BeltTracker(camera(direction=None), TrackConfig())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from stream_inspect.commands.bench import track as bench
-from stream_inspect.config.models import Track
+from stream_inspect.config.models import TrackConfig
 from stream_inspect.track.iou_tracker import IouTracker
 from tests.track.line import camera, found, frame
 
 
 def make(**track) -> IouTracker:
-    return IouTracker(camera(direction=None), Track(**track))
+    return IouTracker(camera(direction=None), TrackConfig(**track))
 
 
 def test_gaps_are_measured_in_seconds_not_in_frames():

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from stream_inspect import metrics
-from stream_inspect.config.models import Track
+from stream_inspect.config.models import TrackConfig
 from stream_inspect.messages import Clock, Detection, FrameHeader, FrameId, Inspection, Tracked
 from stream_inspect.registry import UnknownPluginError
 from stream_inspect.track.stage import TrackStage
@@ -53,7 +53,7 @@ def cameras(*names: str):
 
 @pytest.fixture
 def stage():
-    stage = TrackStage(cameras("cam1", "cam2"), Track())
+    stage = TrackStage(cameras("cam1", "cam2"), TrackConfig())
     stage.open()
     yield stage
     stage.close()
@@ -101,7 +101,7 @@ def test_silence_ends_the_tracks_once(stage):
 
 
 def test_two_workers_that_overtake_each_other_are_put_in_order():
-    stage = TrackStage(cameras("cam1"), Track(), workers=2)
+    stage = TrackStage(cameras("cam1"), TrackConfig(), workers=2)
     stage.open()
     assert run(stage, inspection(1, box_at(1))) == []
     assert run(stage, inspection(0, box_at(0))) == []
@@ -111,7 +111,7 @@ def test_two_workers_that_overtake_each_other_are_put_in_order():
 
 
 def test_what_waits_at_the_stop_is_worked_off_and_tracks_stay_open():
-    stage = TrackStage(cameras("cam1"), Track(), workers=2)
+    stage = TrackStage(cameras("cam1"), TrackConfig(), workers=2)
     stage.open()
     assert run(stage, inspection(1, box_at(1)), inspection(0, box_at(0))) == []
     finished = [output.message for output in stage.finish()]
@@ -140,14 +140,14 @@ def test_an_unknown_camera_is_passed_over(stage):
 
 
 def test_a_tracker_that_does_not_exist_is_named():
-    stage = TrackStage(cameras("cam1"), Track(kind="magic"))
+    stage = TrackStage(cameras("cam1"), TrackConfig(kind="magic"))
     with pytest.raises(UnknownPluginError, match="no tracker is called 'magic'"):
         stage.open()
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("auto", 80.0), ("iou", 0.0)])
 def test_auto_takes_the_belt_where_there_is_one(kind, expected):
-    stage = TrackStage(cameras("cam1"), Track(kind=kind))
+    stage = TrackStage(cameras("cam1"), TrackConfig(kind=kind))
     stage.open()
     (tracked,) = run(stage, inspection(0, box_at(0)))
     assert tracked.tracks[0].velocity_px_s[0] == pytest.approx(expected)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_inspect import registry
-from stream_inspect.config.models import Track
+from stream_inspect.config.models import TrackConfig
 from tests.track.line import HEIGHT_PX, WIDTH_PX, Line, Thing, camera, found, frame
 
 KINDS = sorted(registry.BUILT_IN["tracker"])
@@ -16,7 +16,7 @@ RATE_HZ = 8.0
 
 def make(kind: str, **settings_):
     """A tracker for a belt that moves at 30 px/s: slow enough for the one that knows nothing of belts."""
-    return registry.load("tracker", kind)(camera(speed_mm_s=30.0), Track(**settings_))
+    return registry.load("tracker", kind)(camera(speed_mm_s=30.0), TrackConfig(**settings_))
 
 
 def slow_line() -> Line:

@@ -48,9 +48,9 @@ def test_an_owner_s_number_can_be_given_again_long_after_its_death(ledger: Ledge
     for owner in range(1, 6000):
         keeper.sweep_owner(owner)
     camera.captured(1)
-    assert keeper.fold()["north"].in_flight == 1
+    assert keeper.collect()["north"].in_flight == 1
     camera.sent(0, 5999)  # who died just now is still known
-    assert keeper.fold()["north"].dropped == {("inspect", "died"): 1}
+    assert keeper.collect()["north"].dropped == {("inspect", "died"): 1}
 
 
 def test_each_frame_ends_in_its_own_column(ledger: Ledger) -> None:
@@ -67,7 +67,7 @@ def test_each_frame_ends_in_its_own_column(ledger: Ledger) -> None:
     assert camera.taken(4, WORKER)
     assert camera.drop(4, DropCause.INSPECT_OVERWRITTEN)
     assert camera.sent(5, WORKER)
-    assert LedgerKeeper(ledger).fold() == {
+    assert LedgerKeeper(ledger).collect() == {
         "north": Totals(
             captured=7,
             judged=1,
@@ -87,7 +87,7 @@ def test_a_change_from_another_state_is_refused_and_changes_nothing(ledger: Ledg
     for index in (taken, judged):
         camera.taken(index, WORKER)
     camera.judged(judged)
-    before = keeper.fold()
+    before = keeper.collect()
     assert not camera.judged(pending)
     assert not camera.taken(pending, WORKER)
     assert not camera.drop(pending, DropCause.INSPECT_FAILED)
@@ -104,7 +104,7 @@ def test_a_change_from_another_state_is_refused_and_changes_nothing(ledger: Ledg
     assert not camera.judged(4 + 16)
     assert not camera.judged(judged + 16)
     assert not camera.judged(NO_CELL)
-    assert keeper.fold() == before
+    assert keeper.collect() == before
 
 
 def test_what_a_dead_owner_had_is_dropped_and_it_cannot_come_back(ledger: Ledger) -> None:
@@ -118,13 +118,13 @@ def test_what_a_dead_owner_had_is_dropped_and_it_cannot_come_back(ledger: Ledger
     camera.taken(2, OTHER_WORKER)
     keeper.sweep_owner(WORKER)
     assert not camera.judged(1)
-    assert keeper.fold()["north"] == Totals(captured=5, dropped={("inspect", "died"): 2}, in_flight=3)
+    assert keeper.collect()["north"] == Totals(captured=5, dropped={("inspect", "died"): 2}, in_flight=3)
     assert camera.sent(3, WORKER), "capture has not heard of the worker's death"
-    assert keeper.fold()["north"] == Totals(captured=5, dropped={("inspect", "died"): 3}, in_flight=2)
+    assert keeper.collect()["north"] == Totals(captured=5, dropped={("inspect", "died"): 3}, in_flight=2)
     keeper.sweep_owner(CAPTURE)
-    assert keeper.fold()["north"].dropped == {("inspect", "died"): 3, ("capture", "died"): 1}
+    assert keeper.collect()["north"].dropped == {("inspect", "died"): 3, ("capture", "died"): 1}
     assert camera.judged(2), "a frame taken by a living worker outlives its capture process"
-    assert keeper.fold()["north"].in_flight == 0
+    assert keeper.collect()["north"].in_flight == 0
 
 
 def test_a_frame_that_died_with_its_sender_is_told_from_one_that_arrived(ledger: Ledger) -> None:
@@ -136,7 +136,7 @@ def test_a_frame_that_died_with_its_sender_is_told_from_one_that_arrived(ledger:
     keeper.sweep_owner(CAPTURE)
     assert not camera.taken(underway, WORKER), "it came after all, but it is accounted for"
     assert camera.judged(arrived)
-    assert keeper.fold()["north"] == Totals(captured=2, judged=1, dropped={("transport", "sender_died"): 1})
+    assert keeper.collect()["north"] == Totals(captured=2, judged=1, dropped={("transport", "sender_died"): 1})
 
 
 def test_an_ordered_stop_is_told_from_a_death(ledger: Ledger) -> None:
@@ -144,9 +144,11 @@ def test_an_ordered_stop_is_told_from_a_death(ledger: Ledger) -> None:
     camera.captured(CAPTURE)
     camera.sent(camera.captured(CAPTURE), WORKER)
     keeper.sweep_owner(CAPTURE, stopped=True)
-    assert keeper.fold()["north"] == Totals(captured=2, dropped={("capture", "stopped"): 1}, in_flight=1)
+    assert keeper.collect()["north"] == Totals(captured=2, dropped={("capture", "stopped"): 1}, in_flight=1)
     keeper.sweep_owner(WORKER, stopped=True)
-    assert keeper.fold()["north"] == Totals(captured=2, dropped={("capture", "stopped"): 1, ("inspect", "stopped"): 1})
+    assert keeper.collect()["north"] == Totals(
+        captured=2, dropped={("capture", "stopped"): 1, ("inspect", "stopped"): 1}
+    )
 
 
 def test_a_full_ring_refuses_new_frames_counts_them_and_loses_none(ledger: Ledger) -> None:
@@ -154,14 +156,14 @@ def test_a_full_ring_refuses_new_frames_counts_them_and_loses_none(ledger: Ledge
     stuck = camera.captured(CAPTURE)
     for _ in range(15):
         camera.not_due(camera.captured(CAPTURE))
-    keeper.fold()
+    keeper.collect()
     assert [camera.captured(CAPTURE) for _ in range(3)] == [NO_CELL] * 3
     assert not camera.sent(NO_CELL, WORKER)
-    assert keeper.fold()["north"] == Totals(
+    assert keeper.collect()["north"] == Totals(
         captured=19, not_due=15, dropped={("capture", "ledger_full"): 3}, in_flight=1
     )
     assert camera.not_due(stuck)
-    keeper.fold()
+    keeper.collect()
     assert camera.captured(CAPTURE) == 16
 
 
@@ -173,8 +175,8 @@ def test_thousands_of_frames_a_fold_close(tmp_path: Path) -> None:
             index = camera.captured(CAPTURE)
             assert index != NO_CELL
             camera.not_due(index)
-        assert closes(keeper.fold()["north"])
-    assert keeper.fold()["north"].not_due == 3 * CELLS_PER_CAMERA
+        assert closes(keeper.collect()["north"])
+    assert keeper.collect()["north"].not_due == 3 * CELLS_PER_CAMERA
 
 
 def test_a_hung_worker_costs_its_frame_and_no_other(tmp_path: Path) -> None:
@@ -189,10 +191,12 @@ def test_a_hung_worker_costs_its_frame_and_no_other(tmp_path: Path) -> None:
         camera.not_due(number)
         if number % 2500 == 0:
             began = time.process_time()
-            assert closes(keeper.fold()["north"])
+            assert closes(keeper.collect()["north"])
             assert time.process_time() - began < 0.05
     keeper.sweep_owner(WORKER)
-    assert keeper.fold()["north"] == Totals(captured=captured, not_due=captured - 1, dropped={("inspect", "died"): 1})
+    assert keeper.collect()["north"] == Totals(
+        captured=captured, not_due=captured - 1, dropped={("inspect", "died"): 1}
+    )
 
 
 def test_a_cell_that_was_lost_shows_in_the_residual(ledger: Ledger) -> None:
@@ -202,7 +206,7 @@ def test_a_cell_that_was_lost_shows_in_the_residual(ledger: Ledger) -> None:
     cells = ledger.words["north"][-16:]
     cells[1] = cells[3]  # as if another frame's cell had been stored over it
     cells[2] = 2 << 28 | 77  # a state that does not exist
-    assert keeper.fold()["north"].residual == 2
+    assert keeper.collect()["north"].residual == 2
 
 
 def test_a_second_process_capturing_the_same_camera_is_found(ledger: Ledger) -> None:
@@ -227,7 +231,7 @@ def test_the_largest_numbers_fit_a_cell(ledger: Ledger) -> None:
     assert index == far
     assert camera.sent(index, MAX_OWNER)
     assert camera.judged(index)
-    assert keeper.fold()["north"].judged == 1
+    assert keeper.collect()["north"].judged == 1
 
 
 # --- the file ----------------------------------------------------------------------------------------------------
@@ -237,7 +241,7 @@ def test_processes_see_one_another_through_the_file(ledger: Ledger, tmp_path: Pa
     attached = Ledger.attach(tmp_path / "ledger")
     index = attached.camera("south").captured(CAPTURE)
     assert ledger.camera("south").not_due(index)
-    assert LedgerKeeper(attached).fold()["south"].not_due == 1
+    assert LedgerKeeper(attached).collect()["south"].not_due == 1
     assert (tmp_path / "ledger").stat().st_mode & 0o777 == 0o600
     with pytest.raises(LedgerError, match=r"'east'.*north, south"):
         attached.camera("east")
@@ -428,7 +432,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.worker_dies(worker)
         if self.capture.sent(index, dead):
             assert self.model[index][0] == "pending"
-            self.keeper.fold()
+            self.keeper.collect()
             self.model[index] = ("inspect", "died")
 
     # what must hold
@@ -437,7 +441,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_account_closes(self) -> None:
         if not hasattr(self, "keeper"):
             return
-        totals = self.keeper.fold()["cam"]
+        totals = self.keeper.collect()["cam"]
         columns = list(self.model.values())
         assert totals.residual == 0
         assert totals.captured == len(columns) + self.refused

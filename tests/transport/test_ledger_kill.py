@@ -86,8 +86,8 @@ class Line:
         process.join()
         self.keeper.sweep_owner(owner)
 
-    def fold(self) -> Totals:
-        return self.keeper.fold()["cam"]
+    def collect(self) -> Totals:
+        return self.keeper.collect()["cam"]
 
 
 def test_the_ledger_closes_while_processes_are_killed(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_ledger_closes_while_processes_are_killed(tmp_path: Path) -> None:
         until = time.monotonic() + 25
         while time.monotonic() < until:
             time.sleep(chooser.uniform(0.0, 0.15))
-            totals = line.fold()
+            totals = line.collect()
             assert totals.residual == 0
             assert (totals.captured, totals.judged) >= (last.captured, last.judged)
             last = totals
@@ -108,13 +108,13 @@ def test_the_ledger_closes_while_processes_are_killed(tmp_path: Path) -> None:
                 name = chooser.choice(list(kills))
                 line.kill(name)
                 kills[name] += 1
-                assert line.fold().residual == 0
+                assert line.collect().residual == 0
                 line.start(name)
         assert min(kills.values()) >= 3
     finally:
         for name in list(line.running):
             line.kill(name)
-    totals = line.fold()
+    totals = line.collect()
     assert totals.residual == 0
     assert totals.in_flight == 0
     assert totals.captured == totals.judged + totals.not_due + sum(totals.dropped.values())

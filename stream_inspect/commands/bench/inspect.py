@@ -45,7 +45,7 @@ _Pair = tuple[Callable[[], object], Callable[[], object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchRow:
     """One step: milliseconds of CPU time a picture of both paths in each round, and how far their results agree."""
 
     step: str
@@ -60,10 +60,10 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class BenchReport:
+class InspectReport:
     """What was measured, on what."""
 
-    rows: list[Row]
+    rows: list[BenchRow]
     about: str
 
     def to_text(self) -> str:
@@ -83,7 +83,7 @@ class BenchReport:
         return "\n".join(lines)
 
 
-def run(rounds: int = 5, detector: str = "tiny", segmenter: str = "tiny") -> BenchReport:
+def run(rounds: int = 5, detector: str = "tiny", segmenter: str = "tiny") -> InspectReport:
     """Measure both paths in turn, on one CPU thread. Raises `ModelError` when a model is missing."""
     torch_device.set_up(threads=1)
     detector_files, segmenter_files = resolve("detector", detector), resolve("segmenter", segmenter)
@@ -101,7 +101,7 @@ def run(rounds: int = 5, detector: str = "tiny", segmenter: str = "tiny") -> Ben
         f"{len(scenes)} pictures of {width}x{height} px with {hits} defects, {rounds} rounds, CPU time of one thread, "
         f"float32; detector {detector}, {len(DEFECT_PROMPTS)} prompts; segmenter {segmenter}."
     )
-    return BenchReport(rows, about)
+    return InspectReport(rows, about)
 
 
 def _scenes(count: int) -> list[tuple[UInt8Array, _Boxes]]:
@@ -120,7 +120,7 @@ def _scenes(count: int) -> list[tuple[UInt8Array, _Boxes]]:
 
 def _detector_row(
     files: ModelFiles, scenes: list[tuple[UInt8Array, _Boxes]], rounds: int, done: Callable[[], None]
-) -> Row:
+) -> BenchRow:
     queries = [prompts[0] for prompts in DEFECT_PROMPTS.values()]
     ours = Owlv2Detector(files.folder)
     ours.open()
@@ -163,7 +163,7 @@ def _detector_row(
 
 def _segmenter_row(
     files: ModelFiles, scenes: list[tuple[UInt8Array, _Boxes]], rounds: int, done: Callable[[], None]
-) -> Row:
+) -> BenchRow:
     ours = SamSegmenter(files.folder)
     ours.open()
     processor = SamProcessor.from_pretrained(files.folder)
@@ -233,7 +233,7 @@ def _measure(
     rounds: int,
     done: Callable[[], None],
     agreement: Callable[[], str],
-) -> Row:
+) -> BenchRow:
     """Both paths in turn, picture by picture, after one comparison that also warms both up."""
     agrees = agreement()
     done()
@@ -246,7 +246,7 @@ def _measure(
         ours_ms.append(1000 * ours_s / len(steps))
         plain_ms.append(1000 * plain_s / len(steps))
         done()
-    return Row(name, ours_ms, plain_ms, agrees)
+    return BenchRow(name, ours_ms, plain_ms, agrees)
 
 
 def _seconds(action: Callable[[], object]) -> float:

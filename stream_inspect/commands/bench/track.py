@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from stream_inspect import registry
-from stream_inspect.config.models import Belt, Camera, FileSource, Track
+from stream_inspect.config.models import BeltConfig, CameraConfig, FileSource, TrackConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Box, Detection
 from stream_inspect.track.tracker import TrackerFrame
@@ -69,7 +69,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class BenchReport:
+class TrackReport:
     """Scores by (tracker, pitch, displacement), means over the seeds."""
 
     scores: dict[tuple[str, str, float], Score]
@@ -94,7 +94,7 @@ class BenchReport:
         return "\n".join(lines)
 
 
-def run(peer_python: Path | None = None) -> BenchReport:
+def run(peer_python: Path | None = None) -> TrackReport:
     """All trackers on all lines. Peers are left out, and the report says so, where their environment is absent."""
     python = peer_python or Path(os.environ.get("STREAM_INSPECT_BENCH_PYTHON", ".venv-bench/bin/python"))
     peers = PEERS if python.exists() else ()
@@ -114,7 +114,7 @@ def run(peer_python: Path | None = None) -> BenchReport:
         for (pitch, displacement), runs in lines.items():
             scores[name, pitch, displacement] = _mean(runs, [next(answers) for _ in runs])
     missing = "" if peers else f"Peers left out: no environment at {python} (`make bench-env`)."
-    return BenchReport(scores, missing)
+    return TrackReport(scores, missing)
 
 
 def ceiling() -> float:
@@ -158,9 +158,9 @@ def looks(displacement_widths: float, regular: bool, seed: int) -> list[Look]:
 
 def track_ours(kind: str, line: Sequence[Look], speed_px_s: float) -> list[list[int]]:
     """The track of each box, by our tracker of this kind, told this speed."""
-    belt = Belt(direction="left_to_right", speed_mm_s=speed_px_s, mm_per_px=1.0)
-    camera = Camera(name="bench", source=FileSource(kind="file", path=Path("none")), belt=belt)
-    tracker = registry.load("tracker", kind)(camera, Track())
+    belt = BeltConfig(direction="left_to_right", speed_mm_s=speed_px_s, mm_per_px=1.0)
+    camera = CameraConfig(name="bench", source=FileSource(kind="file", path=Path("none")), belt=belt)
+    tracker = registry.load("tracker", kind)(camera, TrackConfig())
     ids = []
     for look in line:
         detections = [

@@ -58,7 +58,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class BenchReport:
+class TransportReport:
     """For each size and lane the figures of the rounds, in their order."""
 
     frames: int
@@ -90,7 +90,7 @@ class BenchReport:
         return "\n".join(lines)
 
 
-def run(frames: int = 300, rounds: int = 5, peer_python: Path | None = None) -> BenchReport:
+def run(frames: int = 300, rounds: int = 5, peer_python: Path | None = None) -> TransportReport:
     """Measure `rounds` rounds of `frames` frames of each size on each lane.
 
     Peers are left out, and the report says so, where their environment is absent. Raises `BenchError` where a lane
@@ -115,7 +115,7 @@ def run(frames: int = 300, rounds: int = 5, peer_python: Path | None = None) -> 
                 turn = number % len(running)  # nobody is always the one after the same neighbour
                 for lane, process in running[turn:] + running[:turn]:
                     figures[size][lane.name].append(process.measure(size, frames))
-    return BenchReport(frames, figures, peers_missing)
+    return TransportReport(frames, figures, peers_missing)
 
 
 class _RunningLane:

@@ -19,7 +19,7 @@ from stream_inspect.capture.camera import (
     make_camera,
 )
 from stream_inspect.commands.check.report import Finding, fail, ok, warn
-from stream_inspect.config.models import Camera, RtspSource, Source
+from stream_inspect.config.models import CameraConfig, RtspSource, Source
 from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.registry import UnknownPluginError
 
@@ -87,7 +87,7 @@ class _Scratch:
         return self._array
 
 
-def check_camera(config: Camera, busy: bool) -> tuple[list[Finding], Seen | None]:
+def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen | None]:
     """Open, look, close. `busy` says that a service with this configuration runs and may hold the camera."""
     item = f"camera {config.name}"
     try:
@@ -140,7 +140,7 @@ def _described(info: CameraInfo, frames: _Frames) -> str:
     return f"{size}, {rate}{measured}, {keys}, clock: {frames.clock}{length}"
 
 
-def _complaints(item: str, config: Camera, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:
+def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:
     found = []
     if isinstance(config.source, RtspSource) and (frames.gop_s is None or frames.gop_s > _LONGEST_GOP_S):
         found.append(
@@ -173,7 +173,7 @@ def _complaints(item: str, config: Camera, info: CameraInfo, frames: _Frames, fp
     return found + _belt_complaint(item, config, info)
 
 
-def _belt_complaint(item: str, config: Camera, info: CameraInfo) -> list[Finding]:
+def _belt_complaint(item: str, config: CameraConfig, info: CameraInfo) -> list[Finding]:
     if config.belt is None:
         return []
     along_px = info.width_px if config.belt.direction in ("left_to_right", "right_to_left") else info.height_px
@@ -192,7 +192,7 @@ def _belt_complaint(item: str, config: Camera, info: CameraInfo) -> list[Finding
 _NETWORK = "look at the network: cable, switch, packet size, transport: tcp"
 
 
-def _advice(config: Camera) -> str:
+def _advice(config: CameraConfig) -> str:
     match config.source.kind:
         case "rtsp":
             return _rtsp_advice(config.source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import mmap
 import os
@@ -26,18 +25,6 @@ _MB = 1024 * 1024
 _CONTAINER_SHM_BYTES = 64 * _MB
 _LEAST_STATE_GB = 0.1
 """Events must find room whatever the recorder does."""
-
-
-def is_running(config: Config) -> bool:
-    """Whether a service with this state folder is running."""
-    try:
-        with (config.state_dir / ".lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def check_ring(config: Config, seen: Sequence[Seen | None], running: bool) -> list[Finding]:

@@ -6,13 +6,13 @@ import os
 
 from stream_inspect import registry
 from stream_inspect.commands.check.report import Finding, fail, ok, warn
-from stream_inspect.config.models import Config, Detector, Segmenter
+from stream_inspect.config.models import Config, DetectorConfig, SegmenterConfig
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.models import ModelKind, resolve
 from stream_inspect.tiny import defaults
 
 
-def check_model(kind: ModelKind, config: Detector | Segmenter) -> list[Finding]:
+def check_model(kind: ModelKind, config: DetectorConfig | SegmenterConfig) -> list[Finding]:
     """The files of one model."""
     if config.kind not in registry.BUILT_IN[kind]:
         return _plugin(kind, config.kind)

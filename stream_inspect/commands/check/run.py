@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from stream_inspect.capture.redact import SHORTEST_HIDDEN, redact
 from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_camera
-from stream_inspect.commands.check.host import check_ports, check_ring, check_state, is_running
+from stream_inspect.commands.check.host import check_ports, check_ring, check_state
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.commands.check.report import Finding, Level, Report, fail, ok, warn
 from stream_inspect.config.models import Config, Model
 from stream_inspect.config.secret import HOW, Secret
+from stream_inspect.service.run_dir import is_running
 
 __all__ = ["Finding", "Level", "Report", "check"]
 
@@ -41,7 +42,7 @@ class _Item:
 
 def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) -> Report:
     """Try everything and report. `found` is told each finding as it comes in."""
-    running = is_running(config)
+    running = is_running(config.state_dir)
     hidden = [secret.get_secret_value() for _, secret in _secrets(config, "")]
     seen: list[Seen | None] = [None] * len(config.cameras)
     everything = [_summary(config), *_weak_secrets(config)]

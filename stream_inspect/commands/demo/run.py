@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 
 from stream_inspect.capture.synthetic import make_line
-from stream_inspect.commands.demo.truth import DefectScore, Lives
+from stream_inspect.commands.demo.truth import CaptureRuns, DefectScore
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
 from stream_inspect.config.models import Config, SyntheticSource
 from stream_inspect.errors import StreamInspectError, UsageError
 from stream_inspect.messages import EventState
-from stream_inspect.service.build import events_database
-from stream_inspect.service.health import account
-from stream_inspect.service.run_dir import LOCK, held_state
+from stream_inspect.service.health import totals_as_dict
+from stream_inspect.service.run_dir import lock_state_dir
 from stream_inspect.service.serve import serve
 from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.store.events import EventStore
+from stream_inspect.store.files import LOCK, events_database
 from stream_inspect.transport.ledger import Totals
 
 SUMMARY = "summary.json"
@@ -41,7 +41,7 @@ class DemoError(StreamInspectError):
 
 
 @dataclass(slots=True)
-class Progress:
+class DemoProgress:
     """What the demo shows while it runs."""
 
     elapsed_s: float = 0.0
@@ -82,7 +82,7 @@ def demo(
     seed: int | None = None,
     browser: bool = True,
     overrides: tuple[str, ...] = (),
-    show: Callable[[Progress], None] = lambda _: None,
+    show: Callable[[DemoProgress], None] = lambda _: None,
     started: Callable[[str | None], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Run the demo in the folder `out` until `seconds` after its first frame (None: until interrupted).
@@ -92,11 +92,11 @@ def demo(
     """
     path = builtin_config("demo")
     config, all_overrides = demo_config(path, out, seed, overrides)
-    _make_room(out)  # only now: a mistyped option must not cost the last results
+    _prepare_output_folder(out)  # only now: a mistyped option must not cost the last results
     page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
 
     pace = _Pace()
-    lives = {camera.name: Lives() for camera in config.cameras}
+    lives = {camera.name: CaptureRuns() for camera in config.cameras}
     opened = False
 
     def until(supervisor: Supervisor) -> bool:
@@ -111,7 +111,7 @@ def demo(
                 webbrowser.open(page)
         elapsed_s = pace.elapsed_s
         show(
-            Progress(
+            DemoProgress(
                 elapsed_s=elapsed_s,
                 seconds=seconds,
                 totals=totals,
@@ -130,7 +130,7 @@ def demo(
     return summary
 
 
-def _note_lives(supervisor: Supervisor, lives: dict[str, Lives]) -> None:
+def _note_lives(supervisor: Supervisor, lives: dict[str, CaptureRuns]) -> None:
     """A camera's process that was killed begins the line anew: how many frames was each of its lives?"""
     for child in supervisor.children:
         if child.row.stage == "capture" and (totals := supervisor.totals.get(child.row.unit)):
@@ -158,9 +158,9 @@ def demo_config(path: Path, out: Path, seed: int | None, overrides: tuple[str, .
     return config, everything
 
 
-def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[str, Lives]) -> dict[str, Any]:
+def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[str, CaptureRuns]) -> dict[str, Any]:
     totals = _sum(supervisor.totals.values())
-    store = EventStore(events_database(config))
+    store = EventStore(events_database(config.state_dir))
     events = [event for _, event in store.after(0, limit=1_000_000)]
     latencies_s = [latency for output in config.alerts for latency in store.latencies_s(output.name)]
     store.close()
@@ -173,7 +173,7 @@ def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[st
             sessions += lives[camera.name].sessions
     elapsed_s = pace.elapsed_s or 1e-9
     return {
-        "frames": account(totals),
+        "frames": totals_as_dict(totals),
         "defects": {
             "truth": score.truth,
             "found": score.found,
@@ -212,7 +212,7 @@ def _sum(all_totals: Iterable[Totals]) -> Totals:
     )
 
 
-def _make_room(out: Path) -> None:
+def _prepare_output_folder(out: Path) -> None:
     """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ def _make_room(out: Path) -> None:
 
 
 def _empty(out: Path) -> None:
-    with held_state(out):  # nobody runs there: also a demo does not take another one's files away
+    with lock_state_dir(out):  # nobody runs there: also a demo does not take another one's files away
         (out / _MARKER).touch()
         for path in out.iterdir():
             if path.name in (LOCK, _MARKER):

@@ -36,12 +36,12 @@ class DefectScore:
 
 
 @dataclass(slots=True)
-class _Life:
+class _CaptureRun:
     frames: int
     ended_mono_ns: int
 
 
-class Lives:
+class CaptureRuns:
     """What each life of a synthetic camera's process captured: each begins the line anew, at frame 0.
 
     A life is named by the process's `owner` number in the ledger, and is told from the next one by time: what an event
@@ -49,7 +49,7 @@ class Lives:
     """
 
     def __init__(self) -> None:
-        self._lives: dict[int, _Life] = {}
+        self._lives: dict[int, _CaptureRun] = {}
 
     def note(self, owner: int, captured: int, now_mono_ns: int) -> None:
         """The camera has `captured` frames so far, in all of its lives; `owner` is the present or the latest one.
@@ -57,7 +57,7 @@ class Lives:
         To be called at least once between the end of a life and the beginning of the next.
         """
         earlier = sum(life.frames for other, life in self._lives.items() if other != owner)
-        self._lives[owner] = _Life(captured - earlier, now_mono_ns)
+        self._lives[owner] = _CaptureRun(captured - earlier, now_mono_ns)
 
     @property
     def sessions(self) -> int:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_inspect import log
-from stream_inspect.commands.demo.run import SUMMARY, Progress
+from stream_inspect.commands.demo.run import SUMMARY, DemoProgress
 
 _LINE_EVERY_S = 5.0
 
@@ -44,7 +44,7 @@ class DemoView:
             self._console.print(f"live page: {page}", style="bold")
         self._console.print("Ctrl-C stops the line.")
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: DemoProgress) -> None:
         """Called ten times a second."""
         if self._live:
             self._live.update(_line(progress))
@@ -76,7 +76,7 @@ class DemoView:
         self._console.print(f"results           {out / SUMMARY}, events.jsonl, clips/, pictures/", soft_wrap=True)
 
 
-def _line(progress: Progress) -> Text:
+def _line(progress: DemoProgress) -> Text:
     if progress.starting or progress.totals is None:
         return Text("starting: loading the models …")
     limit = f" of {progress.seconds:.0f}" if progress.seconds else ""

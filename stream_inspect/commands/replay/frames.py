@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from stream_inspect.config.models import Camera, Defect
+from stream_inspect.config.models import CameraConfig, DefectConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect import masks
 from stream_inspect.messages import Box, Detection, Extent, FrameHeader, Inspection, Outline, Rle, Severity
@@ -93,7 +93,7 @@ def to_line(inspection: Inspection) -> bytes:
 class RecordedFrames:
     """A checked frames.jsonl. `take` gives the inspections of the video's frames, one after the other."""
 
-    def __init__(self, path: Path, camera: Camera, defects: list[Defect]) -> None:
+    def __init__(self, path: Path, camera: CameraConfig, defects: list[DefectConfig]) -> None:
         self._path = path
         self._camera = camera
         self._severity = {defect.name: defect.severity for defect in defects}
@@ -166,7 +166,7 @@ class RecordedFrames:
         outline, extent = found.outline_px, found.extent
         if outline is None or extent is None:
             scale = self._camera.scale_mm_per_px
-            placed = masks.place(masks.from_rle(found.mask_rle)) if found.mask_rle else None
+            placed = masks.crop_to_content(masks.from_rle(found.mask_rle)) if found.mask_rle else None
             if outline is None:
                 outline = masks.outline(placed) if placed else []
             if extent is None:

@@ -38,24 +38,24 @@ class ModelJudge:
 
     def __init__(self, config: Config) -> None:
         # Here and not above: the engine brings torch along, which a replay of recorded detections does without.
-        from stream_inspect.inspect.inspector import CameraSettings, build_engine
+        from stream_inspect.inspect.inspector import CameraSettings, build_inspector
 
         camera = config.cameras[0]
         self._defects = config.defects
         self._settings = CameraSettings.of(camera)
         self._sampler = Sampler(camera.sampling.rate_hz)
         self._most = config.inspect.batch_max_frames
-        self._engine = build_engine(config.inspect, config.inspect.workers[0])
+        self._inspector = build_inspector(config.inspect, config.inspect.workers[0])
         self.batch = 1
-        self.model_hash = self._engine.model_hash
+        self.model_hash = self._inspector.model_hash
         self.prompts_hash = ""
         self.not_configured: list[str] = []
 
     def open(self) -> None:
-        self._engine.open()
-        self._engine.look_for(self._defects)
-        self.prompts_hash = self._engine.prompts_hash
-        self.batch = min(self._most, self._engine.useful_batch)
+        self._inspector.open()
+        self._inspector.set_defects(self._defects)
+        self.prompts_hash = self._inspector.prompts_hash
+        self.batch = min(self._most, self._inspector.useful_batch)
 
     def is_due(self, header: FrameHeader) -> bool:
         return self._sampler.due(header.id.pts_s)
@@ -65,7 +65,7 @@ class ModelJudge:
         while len(inspections) < len(frames):
             part = frames[len(inspections) :][: self.batch]
             try:
-                found = self._engine.judge([picture.to_rgb() for _, picture in part], [self._settings] * len(part))
+                found = self._inspector.judge([picture.to_rgb() for _, picture in part], [self._settings] * len(part))
             except OutOfMemoryError:
                 if len(part) == 1:
                     raise
@@ -87,7 +87,7 @@ class ModelJudge:
         """All that was due has been judged."""
 
     def close(self) -> None:
-        self._engine.close()
+        self._inspector.close()
 
 
 class RecordedJudge:

@@ -22,7 +22,7 @@ class ResultsError(StreamInspectError):
     """The results could not be written (to the end)."""
 
 
-def check_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
+def check_output_folder(out: Path, force: bool, inputs: Sequence[Path]) -> None:
     """Whether a replay to this folder would lose something, asked before the models are loaded. Changes nothing.
 
     Raises `ReplayError`.
@@ -38,12 +38,12 @@ def check_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
                 raise ReplayError(f"{out / name} is a folder: nothing of an earlier replay has been replaced")
 
 
-def make_room(out: Path, force: bool, inputs: Sequence[Path]) -> None:
+def prepare_output_folder(out: Path, force: bool, inputs: Sequence[Path]) -> None:
     """An empty folder for the results, or, with `force`, one without those of an earlier replay.
 
     Raises `ReplayError` where that would lose something, or where there can be no such folder.
     """
-    check_room(out, force, inputs)
+    check_output_folder(out, force, inputs)
     with _refusing(out):
         out.mkdir(parents=True, exist_ok=True)
         for name in reversed(RESULTS):

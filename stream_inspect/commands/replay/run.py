@@ -26,10 +26,10 @@ from stream_inspect.capture.files import FileCamera
 from stream_inspect.commands.replay import summary as summaries
 from stream_inspect.commands.replay.frames import to_line
 from stream_inspect.commands.replay.judges import Judge, ModelJudge, RecordedJudge
-from stream_inspect.commands.replay.results import check_room, make_room, write_json, writing_to
+from stream_inspect.commands.replay.results import check_output_folder, prepare_output_folder, write_json, writing_to
 from stream_inspect.commands.replay.summary import Summary
 from stream_inspect.commands.replay.video import AnnotatedVideo
-from stream_inspect.config.models import Config, FileSource, Recorder
+from stream_inspect.config.models import Config, FileSource, RecorderConfig
 from stream_inspect.decide.event_log import MemoryLog
 from stream_inspect.decide.stage import DecideStage
 from stream_inspect.draw.annotate import marks_at, severities
@@ -43,7 +43,7 @@ _PROGRESS_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReplayProgress:
     """How far a replay has come."""
 
     frames: int
@@ -72,7 +72,7 @@ def replay(
     out: Path,
     *,
     inspections: Path | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ReplayProgress], None] | None = None,
     force: bool = False,
 ) -> Summary:
     """Replay `video` as the first camera of `config` would have seen it, into the folder `out`.
@@ -89,11 +89,11 @@ def replay(
     with ExitStack() as stack:
         stack.callback(source.close)
         inputs = [video, *([inspections] if inspections else [])]
-        check_room(out, force, inputs)
+        check_output_folder(out, force, inputs)
         judge: Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
         stack.callback(judge.close)
         judge.open()
-        make_room(out, force, inputs)
+        prepare_output_folder(out, force, inputs)
         load_s = time.perf_counter() - began
         with writing_to(out), ExitStack() as results:
             run = _Run(config, info, judge, out, results, progress)
@@ -150,7 +150,7 @@ class _Run:
         judge: Judge,
         out: Path,
         stack: ExitStack,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[ReplayProgress], None] | None,
     ) -> None:
         camera = config.cameras[0]
         self._camera = camera
@@ -294,7 +294,7 @@ class _Run:
             return
         self._shown = now
         self._progress(
-            Progress(
+            ReplayProgress(
                 frames=self.frames.captured,
                 frame_count=self._info.frame_count,
                 judged=self.frames.judged,
@@ -352,6 +352,6 @@ def _condition(change: Change, camera: str, frame: FrameHeader | None) -> Condit
     )
 
 
-def _pictureless(recorder: Recorder) -> Recorder:
+def _pictureless(recorder: RecorderConfig) -> RecorderConfig:
     """A replay makes one annotated video and no clips, so its events name none."""
     return recorder.model_copy(update={"enabled": False})

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from stream_inspect import __version__
-from stream_inspect.config.models import Camera, Config
+from stream_inspect.config.models import CameraConfig, Config
 from stream_inspect.messages import Event, EventState
 
 
@@ -89,7 +89,7 @@ def count_events(events: list[Event]) -> Events:
     )
 
 
-def config_hash(config: Config, camera: Camera) -> str:
+def config_hash(config: Config, camera: CameraConfig) -> str:
     """SHA-256 of what the verdicts of this camera depend on. Paths, outputs and the source do not count."""
     parts = {
         "line": config.line_of(camera.name),

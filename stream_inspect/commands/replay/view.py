@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from stream_inspect import log
-from stream_inspect.commands.replay.run import Progress
+from stream_inspect.commands.replay.run import ReplayProgress
 from stream_inspect.commands.replay.summary import Summary
 
 _LINE_EVERY_S = 10.0
@@ -41,7 +41,7 @@ class ReplayView:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: ReplayProgress) -> None:
         """Called every so often while frames are judged."""
         speed = progress.media_s / progress.wall_s if progress.wall_s else 0.0
         note = f"{progress.judged} judged, {progress.events} events, {speed:.1f}x real time"

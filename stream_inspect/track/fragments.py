@@ -18,7 +18,7 @@ _COMPARABLE = 0.5
 small defect."""
 
 
-def wholes(detections: Sequence[Detection]) -> list[Detection]:
+def without_fragments(detections: Sequence[Detection]) -> list[Detection]:
     """The detections of one judged frame without pieces, in their order; of equal boxes the first stays."""
     kept: list[int] = []
     by_size = sorted(range(len(detections)), key=lambda index: (_size(detections[index]), -index), reverse=True)

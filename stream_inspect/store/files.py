@@ -1,0 +1,29 @@
+"""Where things lie in a state folder. Media names are relative to it, as events, pages and the recorder use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LOCK = ".lock"
+"""Held by whoever writes in the folder."""
+PICTURES, CLIPS = "pictures", "clips"
+
+
+def events_database(state_dir: Path) -> Path:
+    """The file of the event log."""
+    return state_dir / "events.sqlite"
+
+
+def picture_name(event_id: str) -> str:
+    """The annotated picture of an event's judged frame."""
+    return f"{PICTURES}/{event_id}.jpg"
+
+
+def clip_name(event_id: str) -> str:
+    """The clip around an event."""
+    return f"{CLIPS}/{event_id}.mp4"
+
+
+def clip_list_name(event_id: str) -> str:
+    """The list of a clip's frames, with the boxes drawn in them."""
+    return f"{CLIPS}/{event_id}.json"
