@@ -69,7 +69,7 @@ def test_what_is_left_out_lies_in_something_that_stays(seen):
             max(0, min(right, r) - max(left, x)) * max(0, min(bottom, b) - max(top, y))
             for x, y, r, b in (other.box_xyxy_px for other in kept if other.defect == one.defect)
         ]
-        assert max(shares) >= 0.8 * (right - left) * (bottom - top)
+        assert max(shares) >= 0.8 * (right - left) * (bottom - top) - 1e-9
 
 
 @given(detections, st.randoms(use_true_random=False))
