@@ -89,7 +89,7 @@ class Sim:
         clock = Clock()
         self._monkeypatch.setattr(stage_module, "time", clock)
         inspector = SlowInspector(clock, self._batch, batch_s, frame_s)
-        self._monkeypatch.setattr(stage_module, "build_engine", lambda inspect, worker: inspector)
+        self._monkeypatch.setattr(stage_module, "build_inspector", lambda inspect, worker: inspector)
         worker = self._worker(rate_hz)
         self._monkeypatch.setattr(worker, "_read", lambda batch: self._read(clock, batch))
         phases = random.Random(1)

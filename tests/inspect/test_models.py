@@ -162,15 +162,15 @@ def test_the_embedded_models_have_the_sums_of_all_their_files(kind: ModelKind) -
     )
 
 
-def test_the_engines_hash_names_models_and_precision(whole: dict[ModelKind, Path]) -> None:
+def test_the_model_hash_names_models_and_precision(whole: dict[ModelKind, Path]) -> None:
     def hash_of(**changes: object) -> str:
-        inspect = config.Inspect(
-            detector=config.Detector(model=str(whole["detector"])),
-            segmenter=config.Segmenter(model=str(whole["segmenter"])),
+        inspect = config.InspectConfig(
+            detector=config.DetectorConfig(model=str(whole["detector"])),
+            segmenter=config.SegmenterConfig(model=str(whole["segmenter"])),
         )
-        return build_inspector(inspect.model_copy(update=changes), config.InspectWorker()).model_hash
+        return build_inspector(inspect.model_copy(update=changes), config.WorkerConfig()).model_hash
 
-    detector = config.Detector(model=str(whole["detector"]), precision="bfloat16")
+    detector = config.DetectorConfig(model=str(whole["detector"]), precision="bfloat16")
     assert hash_of() == hash_of(fuse_overlap=0.9)
     assert len({hash_of(), hash_of(detector=detector), hash_of(segmenter=None)}) == 3
 
@@ -178,6 +178,6 @@ def test_the_engines_hash_names_models_and_precision(whole: dict[ModelKind, Path
 def test_a_device_that_is_not_there_says_so(whole: dict[ModelKind, Path]) -> None:
     if torch.cuda.is_available():
         pytest.skip("this computer has a CUDA device")
-    inspect = config.Inspect(detector=config.Detector(model=str(whole["detector"])), segmenter=None)
+    inspect = config.InspectConfig(detector=config.DetectorConfig(model=str(whole["detector"])), segmenter=None)
     with pytest.raises(ModelError, match="finds no CUDA device"):
-        build_inspector(inspect, config.InspectWorker(device="cuda"))
+        build_inspector(inspect, config.WorkerConfig(device="cuda"))
