@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.region import sane_region
@@ -44,6 +45,8 @@ Prompt = Annotated[
 ]
 Point = tuple[float, float]
 OptionValue = str | int | float | bool | Secret
+RELOADABLE: JsonDict = {"x-reloadable": True}
+"""Marks a key that, with all keys below it, takes effect while the service runs; see `reload.py`."""
 
 
 class Model(BaseModel):
@@ -277,9 +280,15 @@ class InspectConfig(Model):
     )
     batch_max_frames: int = Field(4, ge=1, le=256, description="Frames in one batch; halved when memory runs out.")
     fuse_overlap: float = Field(
-        0.3, ge=0, le=1, description="Boxes of one defect that share more than this part are one."
+        0.3,
+        ge=0,
+        le=1,
+        description="Boxes of one defect that share more than this part are one.",
+        json_schema_extra=RELOADABLE,
     )
-    max_detections: int = Field(50, ge=1, le=1000, description="Most detections kept a frame, best first.")
+    max_detections: int = Field(
+        50, ge=1, le=1000, description="Most detections kept a frame, best first.", json_schema_extra=RELOADABLE
+    )
 
 
 # --- track and decide --------------------------------------------------------------------------------------------
@@ -458,7 +467,12 @@ class Config(Model):
     cameras: list[CameraConfig] = Field(
         min_length=1, max_length=256, description="The cameras, each with its own name."
     )
-    defects: list[DefectConfig] = Field(min_length=1, max_length=256, description="What to look for, on every camera.")
+    defects: list[DefectConfig] = Field(
+        min_length=1,
+        max_length=256,
+        description="What to look for, on every camera.",
+        json_schema_extra=RELOADABLE,
+    )
     inspect: InspectConfig = InspectConfig()
     track: TrackConfig = TrackConfig()
     decide: DecideConfig = DecideConfig()

@@ -54,9 +54,10 @@ stream-inspect run line.yaml --set cameras.top.sampling.rate_hz=5 --set web.port
   --set "defects.scratch.prompts=[scratch, graze]" --set "inspect.workers[0].device=cpu"
 ```
 
-**While it runs** the defects (also by `stream-inspect prompts`), `inspect.fuse_overlap` and `inspect.max_detections`
-may be changed in the file: the change is applied from one frame to the next, or refused whole if anything is wrong.
-Everything else changes at the next start.
+**While it runs**, keys marked *reloadable* below can be changed in the file (defects also by `stream-inspect prompts`).
+A change is applied from one frame to the next, or rejected whole if anything in the file is wrong. All other keys wait
+for a restart of the service. Each change is logged as `configuration reloaded`: `applied` lists the keys now in use,
+`needs_restart` those that differ from what is in use.
 
 **YAML** is version 1.2. Anchors, aliases and `<<` work, for what several cameras have in common. Keys written twice
 are refused.
@@ -151,8 +152,11 @@ def write(root: Path) -> list[Path]:
     return list(texts)
 
 
-def _section(path: str, schema: Schema, title: str) -> Iterator[str]:
-    """A heading, what it is, an example, the table of its keys; then the sections below."""
+def _section(path: str, schema: Schema, title: str, reloadable: bool = False) -> Iterator[str]:
+    """A heading, what it is, an example, the table of its keys; then the sections below.
+
+    `reloadable`: all of its keys take effect while the service runs.
+    """
     # The first sections of the file are chapters; what is inside of them is a level deeper.
     yield f"{'###' if '.' in path else '##'} {title}\n"
     if path:
@@ -162,15 +166,16 @@ def _section(path: str, schema: Schema, title: str) -> Iterator[str]:
     yield "| key | value | default | meaning |"
     yield "|---|---|---|---|"
     required = schema.get("required", [])
-    below: list[tuple[str, Schema]] = []
+    below: list[tuple[str, Schema, bool]] = []
     for key, raw in schema["properties"].items():
         value = resolved(raw)
         key_path = f"{path}.{key}".removeprefix(".")
-        yield _row(key, value, raw, key in required)
-        below += list(_below(key_path, value))
+        takes_effect = reloadable or "x-reloadable" in value
+        yield _row(key, value, raw, key in required, takes_effect)
+        below += [(*each, takes_effect) for each in _below(key_path, value)]
     yield ""
-    for below_path, below_schema in below:
-        yield from _section(below_path, below_schema, f"`{below_path}`")
+    for below_path, below_schema, takes_effect in below:
+        yield from _section(below_path, below_schema, f"`{below_path}`", takes_effect)
 
 
 def _below(path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
@@ -183,10 +188,11 @@ def _below(path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
         yield path, schema
 
 
-def _row(key: str, schema: Schema, raw: Schema, required: bool) -> str:
+def _row(key: str, schema: Schema, raw: Schema, required: bool, reloadable: bool) -> str:
     meaning = schema.get("description", "")
     if "properties" in schema and not is_secret(schema):
         meaning = raw.get("description") or meaning
+    meaning += " *Reloadable.*" if reloadable else ""
     return f"| `{key}` | {_cell(_value(key, schema))} | {_cell(_default(schema, required))} | {_cell(meaning)} |"
 
 
