@@ -40,6 +40,16 @@ def wait_for_event(path: Path, wanted: Callable[[dict[str, Any]], bool], within_
     raise AssertionError(f"no such event within {within_s} s\n{service.log}")
 
 
+def wait_for_log(service: Service, event: str, within_s: float, **fields: object) -> None:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        entries = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
+        if any(entry["event"] == event and fields.items() <= entry.items() for entry in entries):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"not logged within {within_s} s: {event} {fields}\n{service.log}")
+
+
 def prompts(*arguments: str | Path) -> None:
     subprocess.run([*COMMAND, "prompts", *map(str, arguments)], check=True, timeout=60, capture_output=True)
 
@@ -50,12 +60,20 @@ def test_prompts_change_from_one_frame_to_the_next_and_wrong_ones_are_refused_wh
     with running(config, tmp_path / "log") as service:
         service.wait_judging(3)
         prompts("add", config, "rust", "--prompt", "rust", "--prompt", "corrosion", "--threshold", "0.5")
+        wait_for_log(service, "configuration reloaded", 20, applied=["defects[rust]"], needs_restart=[])
         wait_for_event(events, lambda event: event["name"] == "rust", 60, service)
+
+        config.write_text(config.read_text() + "decide: {confirm_hits: 3}\n")
+        wait_for_log(service, "configuration reloaded", 20, applied=[], needs_restart=["decide.confirm_hits"])
+        prompts("set", config, "rust", "--threshold", "0.4", "--severity", "minor")
+        minor = {"name": "rust", "severity": "minor", "state": "confirmed"}
+        wait_for_event(events, lambda event: minor.items() <= event.items(), 60, service)
 
         good = config.read_text()
         config.write_text(good.replace("threshold: 0.5", "threshold: 5"))
         refused = {"name": "prompts_refused", "kind": "condition"}
         wait_for_event(events, lambda e: refused.items() <= e.items() and e["state"] == "confirmed", 20, service)
+        assert "new configuration rejected; keeping the current one" in service.log
         service.wait_judging(service.account()["judged"] + 5, within_s=20)  # with the earlier prompts
         config.write_text(good)
         wait_for_event(events, lambda e: refused.items() <= e.items() and e["state"] == "cleared", 20, service)

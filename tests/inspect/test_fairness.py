@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from stream_inspect.config.load import load
+from stream_inspect.inspect import model_slot
 from stream_inspect.inspect import stage as stage_module
 from stream_inspect.inspect.inspector import CameraSettings
 from stream_inspect.inspect.stage import InspectStage
@@ -89,7 +90,7 @@ class Sim:
         clock = Clock()
         self._monkeypatch.setattr(stage_module, "time", clock)
         inspector = SlowInspector(clock, self._batch, batch_s, frame_s)
-        self._monkeypatch.setattr(stage_module, "build_inspector", lambda inspect, worker: inspector)
+        self._monkeypatch.setattr(model_slot, "build_inspector", lambda inspect, worker: inspector)
         worker = self._worker(rate_hz)
         self._monkeypatch.setattr(worker, "_read", lambda batch: self._read(clock, batch))
         phases = random.Random(1)
