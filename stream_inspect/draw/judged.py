@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping
 
 from stream_inspect.draw.annotate import HOLD_S, Mark, marks_at
 from stream_inspect.messages import FrameId, Tracked
 
 
 class JudgedFrames:
-    """`Tracked` messages in order of (session, seq), those of the last `keep_s` seconds of the media clock."""
+    """`Tracked` messages in order of (session, seq), those of the last `keep_s` seconds of the media clock.
 
-    def __init__(self, keep_s: float, severity: Mapping[str, str], hold_s: float = HOLD_S) -> None:
+    A track that a frame does not show has the severity with which its defect was last detected: the configuration's is
+    that of the inspect workers, where it may change while the service runs.
+    """
+
+    def __init__(self, keep_s: float, hold_s: float = HOLD_S) -> None:
         self._keep_s = keep_s
-        self._severity = severity
+        self._severity: dict[str, str] = {}
         self._hold_s = hold_s
         self._frames: list[Tracked] = []
         self._keys: list[tuple[int, int]] = []
 
     def add(self, tracked: Tracked) -> None:
         """Take one in, usually the newest; one that is known already replaces itself."""
+        for update in tracked.tracks:
+            if update.detection is not None:
+                self._severity[update.detection.defect] = update.detection.severity
         key = tracked.frame.id.session, tracked.frame.id.seq
         place = bisect.bisect_left(self._keys, key)
         if place < len(self._keys) and self._keys[place] == key:

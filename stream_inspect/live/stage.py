@@ -11,7 +11,7 @@ import numpy as np
 
 from stream_inspect import log, metrics
 from stream_inspect.config.models import Config
-from stream_inspect.draw.annotate import draw, severities
+from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, put_text, utc_text
 from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled, size_at_height
@@ -57,13 +57,12 @@ class LiveStage:
         self._period_ns = int(1e9 / config.web.live_rate_hz)
         self._ring = RingReader(ring_dir)
         self._forget_rings_mono_ns = 0
-        severity = severities(config.defects)
         now_ns = time.monotonic_ns()
         self._views = {
             camera.name: _View(
                 camera.name,
                 camera.conditions.no_signal_after_s,
-                JudgedFrames(_KEEP_TRACKS_S, severity, _HOLD_S),
+                JudgedFrames(_KEEP_TRACKS_S, _HOLD_S),
                 now_ns,
             )
             for camera in config.cameras

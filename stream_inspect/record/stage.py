@@ -15,7 +15,7 @@ from av.error import FFmpegError
 
 from stream_inspect import log, metrics
 from stream_inspect.config.models import Config
-from stream_inspect.draw.annotate import draw, severities
+from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, utc_text
 from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled
@@ -58,9 +58,8 @@ class RecorderStage:
         self._config = recorder
         self._state_dir = state_dir
         self._ring = RingReader(ring_dir)
-        severity = severities(config.defects)
         keep_s = 2 * config.transport.ring_s + recorder.pre_roll_s
-        self._judged = {camera.name: JudgedFrames(keep_s, severity) for camera in config.cameras}
+        self._judged = {camera.name: JudgedFrames(keep_s) for camera in config.cameras}
         self._builders = {
             camera.name: ClipBuilder(recorder, config.transport.ring_s, self._ring.read, self._annotate)
             for camera in config.cameras
