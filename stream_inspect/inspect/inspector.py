@@ -1,4 +1,4 @@
-"""The inspection engine: pictures in, detections out. The stage, the replay and the training's evaluation share it."""
+"""Pictures in, detections out. The stage, the replay and the training's evaluation share it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from stream_inspect.messages import Box, Detection
 from stream_inspect.picture import UInt8Array
 
 MERGE_OVERLAP = 0.3
-"""Two hits of one defect whose masks share more than this, of the smaller, are parts of one defect."""
+"""Two hits of one defect whose masks share more than this, of the smaller, are fragments of one defect."""
 MERGE_SCORE_RATIO = 0.5
-"""A part of one defect has at least this share of the best part's score."""
+"""A fragment has at least this share of the best fragment's score."""
 DUPLICATE_MASK_IOU = 0.5
 """Two hits of different defects whose masks have a higher IoU than this are one thing: the better name wins."""
 
 SMALLEST_SIDE_PX = 0.5
-"""A box with less than this inside the picture is none."""
+"""A box with less than this inside the picture does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraSettings:
-    """What the engine has to know of the camera that a picture comes from."""
+    """What judging a picture depends on in the camera that it comes from."""
 
     region_px: tuple[tuple[float, float], ...] | None = None
     mm_per_px: float | None = None
@@ -117,7 +117,7 @@ class Inspector:
         Raises `OutOfMemoryError` when fewer pictures at once may pass, `ModelError` when a model has failed.
         """
         if self._prompts is None or self._encoded is None:
-            raise RuntimeError("look_for comes before judge")
+            raise RuntimeError("call set_defects() before judge()")
         if len(pictures) != len(cameras):
             raise ValueError(f"{len(pictures)} pictures, but settings of {len(cameras)} cameras")
         with _timed("detect"):
@@ -217,59 +217,61 @@ _Hit = tuple[int, masks.CroppedMask | None]
 
 
 def _merge_by_mask(hits: Boxes, placed: Sequence[masks.CroppedMask | None]) -> list[_Hit]:
-    """Hits whose masks say that they are one become one: the best hit's index, and its mask or the parts' union.
+    """Merge hits whose masks show one defect: the best hit's index, and its mask or the union of the fragments'.
 
     Partial boxes too far apart to be fused often grow into masks that overlap: pixels are better evidence than boxes.
     A much weaker hit adds nothing to the better one it overlaps: it may be a mask that leaked over the whole part.
-    Repeated until nothing changes: a part that bridges two others makes them one as well.
+    Repeated until nothing changes: a fragment that bridges two others makes them one as well.
     """
-    joined = list(enumerate(placed))
+    merged = list(enumerate(placed))
     while True:
-        before = len(joined)
-        joined = _joined_once(hits, joined)
-        if len(joined) == before:
-            return joined
+        before = len(merged)
+        merged = _merged_once(hits, merged)
+        if len(merged) == before:
+            return merged
 
 
-def _joined_once(hits: Boxes, candidates: Sequence[_Hit]) -> list[_Hit]:
-    joined: list[_Hit] = []
+def _merged_once(hits: Boxes, candidates: Sequence[_Hit]) -> list[_Hit]:
+    merged: list[_Hit] = []
     for candidate, new in candidates:
-        for place, (index, mask) in enumerate(joined):
+        for place, (index, mask) in enumerate(merged):
             if new is None or mask is None:
                 continue
             shared_px = masks.shared_px(mask, new)
             if hits.classes[index] == hits.classes[candidate]:
                 if shared_px > MERGE_OVERLAP * min(mask.area_px, new.area_px):
                     if hits.scores[candidate] >= MERGE_SCORE_RATIO * hits.scores[index]:
-                        joined[place] = (index, masks.union(mask, new))
+                        merged[place] = (index, masks.union(mask, new))
                     break
             elif shared_px > DUPLICATE_MASK_IOU * (mask.area_px + new.area_px - shared_px):
                 break
         else:
-            joined.append((candidate, new))
-    return joined
+            merged.append((candidate, new))
+    return merged
 
 
 def build_inspector(inspect: InspectConfig, worker: WorkerConfig) -> Inspector:
-    """The configured engine, not opened yet. Raises `ModelError` when a model is missing or corrupt."""
-    from stream_inspect.inspect import device as torch_device
+    """The configured inspector, not opened yet. Raises `ModelError` when a model or the device is missing."""
+    detector_class: type[Detector] = registry.load("detector", inspect.detector.kind)
+    segmenter_class: type[Segmenter] | None = (
+        registry.load("segmenter", inspect.segmenter.kind) if inspect.segmenter else None
+    )
+    device = worker.device
+    if detector_class.uses_torch or (segmenter_class is not None and segmenter_class.uses_torch):
+        from stream_inspect.inspect import device as torch_device
 
-    torch_device.set_up(worker.threads)
-    device = torch_device.choose_device(worker.device)
+        torch_device.set_up(worker.threads)
+        device = torch_device.choose_device(device)
     detector_files = resolve(
         "detector", inspect.detector.model, inspect.detector.revision, plugin=inspect.detector.kind
     )
-    detector = registry.load("detector", inspect.detector.kind)(
-        detector_files.folder, device, inspect.detector.precision
-    )
+    detector = detector_class(detector_files.folder, device, inspect.detector.precision)
     segmenter, segmenter_files = None, None
-    if inspect.segmenter is not None:
+    if inspect.segmenter is not None and segmenter_class is not None:
         segmenter_files = resolve(
             "segmenter", inspect.segmenter.model, inspect.segmenter.revision, plugin=inspect.segmenter.kind
         )
-        segmenter = registry.load("segmenter", inspect.segmenter.kind)(
-            segmenter_files.folder, device, inspect.segmenter.precision
-        )
+        segmenter = segmenter_class(segmenter_files.folder, device, inspect.segmenter.precision)
     return Inspector(
         detector,
         segmenter,
@@ -281,17 +283,17 @@ def build_inspector(inspect: InspectConfig, worker: WorkerConfig) -> Inspector:
 
 def inspector_hash(inspect: InspectConfig, detector: ModelFiles, segmenter: ModelFiles | None) -> str:
     """SHA-256 of the models' files and of how they are run: what a verdict depends on besides prompts and pictures."""
-    parts = {
+    ingredients = {
         "detector": [inspect.detector.kind, inspect.detector.precision, detector.model_hash],
         "segmenter": inspect.segmenter
         and segmenter
         and [inspect.segmenter.kind, inspect.segmenter.precision, segmenter.model_hash],
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
 def _too_small(defect: DefectConfig, area_px: float, area_mm2: float | None) -> bool:
-    """Square millimetres count where the scale is known; else, or where only they are given, pixels."""
+    """Square millimetres count where they are given and the scale is known; otherwise pixels."""
     if defect.min_area_mm2 is not None and area_mm2 is not None:
         return area_mm2 < defect.min_area_mm2
     return defect.min_area_px is not None and area_px < defect.min_area_px

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ def black(width_px: int = 160, height_px: int = 120) -> UInt8Array:
 class ScriptedDetector:
     """Finds the rectangle of each colour; can run out of memory, and fail."""
 
+    uses_torch: ClassVar[bool] = False
     useful_batch: int = 16
     fits: int = 1000
     """Pictures that fit into its memory."""
@@ -81,6 +83,7 @@ class ScriptedDetector:
 class ScriptedSegmenter:
     """Everything brighter than black inside the box, grown by a pixel of margin, is the mask."""
 
+    uses_torch: ClassVar[bool] = False
     crops: CropPreference | None = None
     embedded: list[tuple[int, int]] = field(default_factory=list)
     decoded: list[int] = field(default_factory=list)

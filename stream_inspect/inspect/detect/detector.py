@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +43,15 @@ class RawDetections:
 
 
 class Detector(Protocol):
-    """Finds what the prompts describe. A constructor takes (folder, device, precision) and does no work."""
+    """Finds what the prompts describe."""
 
+    uses_torch: ClassVar[bool]
+    """Whether torch is to be set up, and `auto` resolved to a device, before one is made."""
     useful_batch: int
     """Pictures in one call beyond which nothing is gained. Known after `open`; 1 where a batch only costs delay."""
+
+    def __init__(self, folder: Path, device: str, precision: str) -> None:
+        """Does no work. `device` is the worker's: cpu, cuda or cuda:N; without torch as configured, `auto` too."""
 
     def open(self) -> None:
         """Load the model. Raises `ModelError`."""

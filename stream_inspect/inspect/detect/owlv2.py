@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from stream_inspect.picture import UInt8Array
 
 class Owlv2Detector:
     """`transformers.Owlv2ForObjectDetection` from a local folder."""
+
+    uses_torch: ClassVar[bool] = True
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "float32") -> None:
         self._folder = folder
@@ -89,7 +91,7 @@ class Owlv2Detector:
             square_px = np.float32(max(picture.shape[:2]))
             results.append(RawDetections(corners[index] * square_px, scores[index]))
         if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
-            raise ModelError("the detector gave boxes or scores that are no numbers: the model is corrupt or overflows")
+            raise ModelError("the detector gave boxes or scores that are not finite: the model is corrupt or overflows")
         return results
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class SamSegmenter:
     "multimask": bool}`. Without it the whole picture is embedded once, and a box gives the single mask: a box is an
     unambiguous prompt, for which SAM's authors advise against choosing among three.
     """
+
+    uses_torch: ClassVar[bool] = True
 
     def __init__(self, folder: Path, device: str = "cpu", precision: str = "float32") -> None:
         self._folder = folder
@@ -110,7 +112,7 @@ class SamSegmenter:
                 masks.extend(self._to_picture(logits, embedding))
                 qualities.append(scores[rows, best].cpu().numpy())
             if not is_sound:  # its masks would be empty, and look like boxes with nothing in them
-                raise ModelError("the segmenter gave masks that are no numbers: the model is corrupt or overflows")
+                raise ModelError("the segmenter gave masks that are not finite: the model is corrupt or overflows")
         return masks, np.concatenate(qualities) if qualities else np.zeros(0, dtype=np.float32)
 
     def _to_picture(self, logits: torch.Tensor, embedding: _Embedding) -> list[BoolMask]:

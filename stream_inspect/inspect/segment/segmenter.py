@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,15 @@ class CropPreference:
 
 
 class Segmenter(Protocol):
-    """Turns boxes into masks. The constructor takes (folder, device, precision) and does no work."""
+    """Turns boxes into masks."""
 
+    uses_torch: ClassVar[bool]
+    """Whether torch is to be set up, and `auto` resolved to a device, before one is made."""
     crops: CropPreference | None
     """None: wants the whole picture, embedded once. Known after `open`."""
+
+    def __init__(self, folder: Path, device: str, precision: str) -> None:
+        """Does no work. `device` is the worker's: cpu, cuda or cuda:N; without torch as configured, `auto` too."""
 
     def open(self) -> None:
         """Load the model. Raises `ModelError`."""
