@@ -11,23 +11,23 @@ from stream_inspect.config.models import Config
 from stream_inspect.config.problems import ConfigError, Problem
 
 SETTLE_S = 0.1
-"""A file written in place is read when it has stayed the same for so long: an editor may be in the middle of it."""
+"""A file written in place is read when it has stayed the same for this long: an editor may be in the middle of it."""
 _GONE_S = 2.0
-"""Editors that replace a file may take it away for a moment."""
+"""Editors that replace a file may remove it for a moment."""
 
 _Signature = tuple[int, int, int, int]
 _UNREAD: _Signature = (0, 0, 0, 0)
 
 
 class ConfigWatcher:
-    """Asked now and then whether the configuration file has changed; costs one stat when it has not.
+    """Polled to find out whether the configuration file has changed; costs one stat when it has not.
 
     A file that replaces the old one (as `stream-inspect prompts` and most editors write) is taken at once, one that is
-    written in place after `SETTLE_S`. A wrong file is refused whole: the configuration stays as it was.
+    written in place after `SETTLE_S`. A wrong file is rejected whole: the configuration stays as it was.
 
-    `current` is the configuration in force. The first poll compares the file with it, so that a process that was
-    started again with the orders of an hour ago takes up what has changed since; without it the first poll returns
-    what the file holds.
+    `current` is the configuration in use. The first poll compares the file with it, so that a restarted process, whose
+    configuration is that of the start of the run, adopts what has changed since; without it the first poll returns what
+    the file holds.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str] = (), current: Config | None = None) -> None:
@@ -38,7 +38,7 @@ class ConfigWatcher:
         self._seen: _Signature | None = _UNREAD
         self._seen_mono_s = time.monotonic()
         self.wrong = False
-        """Whether the file, as last read, is refused: false again once it is mended, also back to what is in force."""
+        """Whether the file, as last read, is rejected: false again once it is fixed, also when that changes nothing."""
 
     def poll(self) -> Config | None:
         """The new configuration, or None when nothing has changed. Raises `ConfigError` once for a wrong change."""
@@ -57,7 +57,7 @@ class ConfigWatcher:
         self._taken = signature
         if signature is None:
             self.wrong = True
-            message = "the configuration file is gone: going on with what was read from it"
+            message = "the configuration file is missing; keeping the current configuration"
             raise ConfigError([Problem(str(self._path), None, None, "", message)])
         self.wrong = True
         return self._take(signature, load(self._path, self._overrides))
@@ -66,7 +66,7 @@ class ConfigWatcher:
         try:
             return load(self._path, self._overrides)
         except ConfigError:
-            return None  # perhaps not written to its end; reported when it stays so
+            return None  # perhaps not completely written; reported when it stays so
 
     def _take(self, signature: _Signature | None, config: Config) -> Config | None:
         self._taken = signature

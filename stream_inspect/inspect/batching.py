@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from stream_inspect.messages import Credit, DueFrame, Output
 
 RESEND_NS = 1_000_000_000
-"""A credit that nobody answered for this long is given anew: the camera may have been restarted meanwhile."""
-LEAST_PATIENCE_NS, MOST_PATIENCE_NS = 20_000_000, 250_000_000
-"""How long an answer is waited for before another camera is asked in its place: half the time of judging a frame,
-within these limits. Less would make frames wait here, more would leave the worker idle."""
+"""A credit that was not answered for this long is given again: the camera may have been restarted meanwhile."""
+MIN_ANSWER_TIMEOUT_NS, MAX_ANSWER_TIMEOUT_NS = 20_000_000, 250_000_000
+"""How long to wait for an answer before another camera is asked in its place: half the time of judging a frame, within
+these limits. Less would make frames wait here, more would leave the worker idle."""
 GROW_AFTER_NS = 60_000_000_000
-"""A batch that was halved for lack of memory is doubled again after this long without another lack."""
+"""A batch that was halved for lack of memory is doubled again after this long without another shortage."""
 
 
 @dataclass(slots=True)
@@ -26,12 +26,12 @@ class _Asked:
 
 
 class Credits:
-    """At most one outstanding ticket a camera. Each has a number of its own, so that an old answer is told apart.
+    """At most one outstanding ticket a camera. Each has a number of its own, so that an old answer is recognised.
 
     Only as many cameras are asked as there is room for, so that a frame is fresh when its judging begins, and the
-    camera whose turn was longest ago comes first. A camera that does not answer within the patience (it has nothing
-    due, or no picture) takes up no more room: its ticket stays out, to be answered whenever it may, and others are
-    asked. So a worker that has time asks all cameras, and each due frame comes at once.
+    camera whose turn was longest ago comes first. A camera that does not answer within the time-out (it has nothing
+    due, or no picture) takes up no more room: its ticket remains valid, and others are asked. So a worker that has time
+    asks all cameras, and each due frame comes at once.
     """
 
     def __init__(self, worker: str, owner: int, cameras: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class Credits:
         self._last_ticket = 0
 
     def ask(self, now_mono_ns: int, room: int, waiting: Waiting, answer_timeout_ns: int) -> Iterable[Output]:
-        """Credits for `room` cameras, less those that are expected to answer, and anew for those that did not.
+        """Credits for `room` cameras, less those that are expected to answer, and again for those that did not.
 
         A camera of which a frame is waiting is not asked.
         """
@@ -59,7 +59,7 @@ class Credits:
         return sum(now_mono_ns - asked.since_mono_ns < answer_timeout_ns for asked in self._asked.values())
 
     def answered(self, due: DueFrame) -> None:
-        """A frame has come. The answer to an older ticket leaves the newer one outstanding."""
+        """A frame has arrived. The answer to an older ticket leaves the newer one outstanding."""
         camera = due.header.id.camera
         if camera in self._asked and self._asked[camera].ticket == due.ticket:
             del self._asked[camera]
@@ -71,7 +71,7 @@ class Credits:
 
 
 class Waiting:
-    """Frames that have come and are not judged yet, and whose turn it was when."""
+    """Frames that have arrived and are not judged yet, and when each camera had its last turn."""
 
     def __init__(self) -> None:
         self._frames: dict[str, list[DueFrame]] = {}
@@ -82,7 +82,7 @@ class Waiting:
         return sum(len(frames) for frames in self._frames.values())
 
     def add(self, due: DueFrame) -> None:
-        """A frame has come."""
+        """A frame has arrived."""
         self._frames.setdefault(due.header.id.camera, []).append(due)
 
     def has(self, camera: str) -> bool:
@@ -90,7 +90,7 @@ class Waiting:
         return camera in self._frames
 
     def last_turn(self, camera: str) -> int:
-        """A number that is the lower the longer ago this camera's turn was."""
+        """Smaller for cameras that were served longer ago."""
         return self._last_turn.get(camera, 0)
 
     def take(self, at_most: int) -> list[DueFrame]:
@@ -119,20 +119,20 @@ class Waiting:
 
 
 class JudgingRate:
-    """How long judging takes, as the last batch had it, and what follows from that."""
+    """How long judging takes, measured on the last batch, and what follows from that."""
 
     def __init__(self, shortest_period_s: float) -> None:
         self._period_ns = shortest_period_s * 1e9
         self._ns_a_frame: float | None = None
 
     def judged(self, frames: int, took_ns: int) -> None:
-        """So many frames took so long together."""
+        """This many frames took this long together."""
         self._ns_a_frame = took_ns / frames
 
     def keeps_up(self, frames: int) -> bool:
-        """Whether so many frames take less than a sampling period: then the next may wait here meanwhile.
+        """Whether this many frames take less than a sampling period: then the next may wait here meanwhile.
 
-        Else they would be older than those that the cameras have when the batch ends.
+        Otherwise they would be older than those that the cameras have when the batch ends.
         """
         return self._ns_a_frame is not None and self._ns_a_frame * frames < self._period_ns
 
@@ -146,12 +146,12 @@ class JudgingRate:
     def answer_timeout_ns(self) -> int:
         """How long to wait for a camera's answer before another one is asked in its place."""
         if self._ns_a_frame is None:
-            return MOST_PATIENCE_NS
-        return round(min(max(self._ns_a_frame / 2, LEAST_PATIENCE_NS), MOST_PATIENCE_NS))
+            return MAX_ANSWER_TIMEOUT_NS
+        return round(min(max(self._ns_a_frame / 2, MIN_ANSWER_TIMEOUT_NS), MAX_ANSWER_TIMEOUT_NS))
 
 
 class BatchLimit:
-    """How many frames go into one batch: halved when memory runs out, doubled again when it has sufficed for long."""
+    """How many frames go into one batch: halved when memory runs out, doubled again after a while without that."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -167,7 +167,7 @@ class BatchLimit:
         return True
 
     def fitted(self, now_mono_ns: int) -> None:
-        """A batch went well."""
+        """A batch fitted into memory."""
         if self.frames < self._most and now_mono_ns - self._changed_mono_ns >= GROW_AFTER_NS:
             self.frames = min(self._most, self.frames * 2)
             self._changed_mono_ns = now_mono_ns

@@ -15,7 +15,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 def choose_device(wanted: str) -> str:
-    """`auto` becomes `cuda` where there is one, else `cpu`; a device that is not there is an error that says so."""
+    """`auto` becomes `cuda` where there is one, otherwise `cpu`. Raises `ModelError` for a device that is missing."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda"):
@@ -47,7 +47,7 @@ def set_up(threads: int) -> None:
 
 
 def give_back_memory(device: str) -> None:
-    """Free what a model that was let go of has held. Never raises: a broken context can free nothing."""
+    """Free the memory of a model that is no longer referenced. Never raises: a broken context can free nothing."""
     gc.collect()
     if device != "cpu":
         with suppress(RuntimeError):
@@ -59,7 +59,7 @@ def computing(what: str) -> Iterator[None]:
     """Run torch without gradients; what goes wrong becomes `OutOfMemoryError` or `ModelError` naming `what`.
 
     An error of the accelerator other than missing memory goes through: after it only a new process can use the device
-    again, so this one must end and be started anew.
+    again, so this one must exit and be restarted.
     """
     try:
         with torch.inference_mode():

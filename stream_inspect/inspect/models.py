@@ -63,7 +63,7 @@ class ModelFiles:
 def resolve(kind: ModelKind, model: str, revision: str | None = None, plugin: str | None = None) -> ModelFiles:
     """Find a model's files and check that they are whole. Raises `ModelError` that says what to do.
 
-    `plugin` is the configured detector or segmenter; what the files of an outsider's must look like is its own affair.
+    `plugin` is the configured detector or segmenter; a plug-in from another package checks its files itself.
     """
     folder = find_folder(kind, model, revision)
     if plugin is not None and plugin != BUILT_IN[kind]:
@@ -108,7 +108,7 @@ def _hub_folder(kind: ModelKind, model: str, revision: str | None) -> Path:
     except HFValidationError as error:
         raise ModelError(_no_name(kind, model)) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(f"the {kind} {model} is not on this computer: {how_to_get(model, revision)}") from error
+        raise ModelError(f"the {kind} {model} is not downloaded: {how_to_get(model, revision)}") from error
 
 
 def _no_name(kind: ModelKind, model: str) -> str:
@@ -135,12 +135,12 @@ def inspect_folder(kind: ModelKind, name: str, folder: Path) -> ModelFiles:
     for path in weights:
         check_safetensors(path, name)
     if not any((folder / settings).is_file() for settings in ("preprocessor_config.json", "processor_config.json")):
-        raise ModelError(f"{folder} has neither preprocessor_config.json nor processor_config.json: {_mend(name)}")
+        raise ModelError(f"{folder} has neither preprocessor_config.json nor processor_config.json: {_fix(name)}")
     tokenizer_there = (folder / "tokenizer.json").is_file() or (
         (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     )
     if kind == "detector" and not tokenizer_there:
-        raise ModelError(f"{folder} has no tokenizer.json: {_mend(name)}")
+        raise ModelError(f"{folder} has no tokenizer.json: {_fix(name)}")
     read = [path for path in sorted(folder.iterdir()) if _is_model_file(path)]
     return ModelFiles(
         kind=kind,
@@ -162,15 +162,15 @@ def weight_files(folder: Path, name: str) -> tuple[Path, ...]:
     if index.is_file():
         named = read_json(index, name).get("weight_map")
         if not isinstance(named, dict) or not named:
-            raise ModelError(f"{index} names no weights: {_mend(name)}")
+            raise ModelError(f"{index} names no weights: {_fix(name)}")
         shards = tuple(folder / shard for shard in sorted(set(named.values())))
         missing = [shard.name for shard in shards if not shard.is_file()]
         if missing:
-            raise ModelError(f"{folder} lacks {', '.join(missing)}: {_mend(name)}")
+            raise ModelError(f"{folder} lacks {', '.join(missing)}: {_fix(name)}")
         return shards
     pickled = " (it has pickled weights, which are never loaded: they can run code)"
     has_pickle = any(folder.glob("pytorch_model*.bin"))
-    raise ModelError(f"{folder} has no model.safetensors{pickled if has_pickle else ''}: {_mend(name)}")
+    raise ModelError(f"{folder} has no model.safetensors{pickled if has_pickle else ''}: {_fix(name)}")
 
 
 def check_safetensors(path: Path, name: str) -> None:
@@ -179,22 +179,22 @@ def check_safetensors(path: Path, name: str) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, 100_000_000):
-            raise ModelError(f"{path} is corrupt (its header does not fit): {_mend(name)}")
+            raise ModelError(f"{path} is corrupt (its header does not fit): {_fix(name)}")
         try:
             header = json.loads(file.read(length))
         except ValueError as error:
-            raise ModelError(f"{path} is corrupt (its header cannot be read): {_mend(name)}") from error
+            raise ModelError(f"{path} is corrupt (its header cannot be read): {_fix(name)}") from error
     if not isinstance(header, dict):
-        raise ModelError(f"{path} is corrupt (its header is no table): {_mend(name)}")
+        raise ModelError(f"{path} is corrupt (its header is not a JSON object): {_fix(name)}")
     tensors = [entry for key, entry in header.items() if key != "__metadata__"]
     try:
         end = max((int(entry["data_offsets"][1]) for entry in tensors), default=0)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelError(f"{path} is corrupt (its header lacks offsets): {_mend(name)}") from error
+        raise ModelError(f"{path} is corrupt (its header lacks offsets): {_fix(name)}") from error
     if 8 + length + end != size:
         raise ModelError(
             f"{path} has {size} bytes where its header promises {8 + length + end}, "
-            f"so the copy is incomplete: {_mend(name)}"
+            f"so the copy is incomplete: {_fix(name)}"
         )
 
 
@@ -217,10 +217,10 @@ def verify_contents(folder: Path, name: str | None = None) -> int:
             known[folder / file_name] = digest
     for path, expected in known.items():
         if not path.is_file():
-            raise ModelError(f"{path} is missing: {_mend(name or str(folder))}")
+            raise ModelError(f"{path} is missing: {_fix(name or str(folder))}")
         if sha256_of(path) != expected:
             raise ModelError(
-                f"{path} is corrupt, its SHA-256 is not the one that was published: {_mend(name or str(folder))}"
+                f"{path} is corrupt, its SHA-256 is not the one that was published: {_fix(name or str(folder))}"
             )
     return len(known)
 
@@ -259,7 +259,7 @@ def image_settings(folder: Path) -> dict[str, Any]:
             if isinstance(nested, dict) and "image_mean" in nested and "image_std" in nested:
                 return nested
     what = "does not say how pictures are prepared (no image_mean and image_std)"
-    raise ModelError(f"{folder} {what}: {_mend(str(folder))}")
+    raise ModelError(f"{folder} {what}: {_fix(str(folder))}")
 
 
 def _is_model_file(path: Path) -> bool:
@@ -267,20 +267,20 @@ def _is_model_file(path: Path) -> bool:
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:
-    """A JSON table, or `ModelError`."""
+    """A JSON object, or `ModelError`."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelError(f"{path.parent} has no {path.name}: {_mend(name)}") from error
+        raise ModelError(f"{path.parent} has no {path.name}: {_fix(name)}") from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): {_mend(name)}") from error
+        raise ModelError(f"{path} cannot be read ({error}): {_fix(name)}") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{path} is no JSON table: {_mend(name)}")
+        raise ModelError(f"{path} is not a JSON object: {_fix(name)}")
     return found
 
 
-def _mend(name: str) -> str:
-    """What to do about a model that is there but not whole."""
+def _fix(name: str) -> str:
+    """What to do about a model that is incomplete or corrupt."""
     if name == "tiny":
         return "install stream-inspect again"
     if looks_like_path(name):

@@ -118,7 +118,7 @@ def test_an_editor_may_take_the_file_away_for_a_moment(file: Path, monkeypatch: 
     assert polled(watcher) is not None
     monkeypatch.setattr(watch, "_GONE_S", 0.1)
     file.unlink()
-    with pytest.raises(ConfigError, match="the configuration file is gone: going on with what was read from it"):
+    with pytest.raises(ConfigError, match="the configuration file is missing; keeping the current configuration"):
         polled(watcher)
     assert polled(watcher, 0.3) is None
     file.write_text(TEXT)

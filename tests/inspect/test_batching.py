@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stream_inspect.inspect.batching import (
     GROW_AFTER_NS,
-    LEAST_PATIENCE_NS,
-    MOST_PATIENCE_NS,
+    MAX_ANSWER_TIMEOUT_NS,
+    MIN_ANSWER_TIMEOUT_NS,
     RESEND_NS,
     BatchLimit,
     Credits,
@@ -69,15 +69,15 @@ def test_a_camera_without_an_answer_takes_up_no_room_and_may_still_answer() -> N
 
 def test_how_long_judging_takes_says_whether_to_ask_ahead_how_many_and_how_long_to_wait() -> None:
     pace = JudgingRate(0.125)
-    assert (pace.keeps_up(1), pace.room(4), pace.answer_timeout_ns) == (False, 4, MOST_PATIENCE_NS)
+    assert (pace.keeps_up(1), pace.room(4), pace.answer_timeout_ns) == (False, 4, MAX_ANSWER_TIMEOUT_NS)
     pace.judged(1, 30_000_000)
     assert (pace.keeps_up(1), pace.keeps_up(4), pace.keeps_up(5)) == (True, True, False)
     assert (pace.room(1), pace.room(4)) == (2, 4)
-    assert pace.answer_timeout_ns == LEAST_PATIENCE_NS
+    assert pace.answer_timeout_ns == MIN_ANSWER_TIMEOUT_NS
     pace.judged(4, 800_000_000)
     assert (pace.keeps_up(1), pace.room(1), pace.answer_timeout_ns) == (False, 1, 100_000_000)
     pace.judged(1, 6_000_000_000)
-    assert pace.answer_timeout_ns == MOST_PATIENCE_NS
+    assert pace.answer_timeout_ns == MAX_ANSWER_TIMEOUT_NS
 
 
 def test_an_unanswered_credit_is_given_anew_and_the_old_answer_does_not_count_for_it() -> None:
