@@ -1,4 +1,4 @@
-"""Structured logs on stderr: one line a transition, bound once with stage and camera. Rates and drops are metrics."""
+"""Structured logs on stderr: one line a transition, bound once with process and camera. Rates and drops are metrics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ import structlog
 Logger = structlog.stdlib.BoundLogger
 
 
-def configure(level: str = "info", style: Literal["auto", "text", "json"] = "auto") -> None:
-    """Set up logging of this process; library logs (uvicorn, paho, transformers) go the same way."""
+def configure(level: str = "info", style: Literal["auto", "text", "json"] = "auto", **bound: str) -> None:
+    """Set up logging of this process; library logs (uvicorn, paho, transformers) go the same way.
+
+    `bound` fields are added to every line, of every thread and library, that does not have them.
+    """
+
+    def add_bound(_logger: object, _method: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        for name, value in bound.items():
+            fields.setdefault(name, value)
+        return fields
+
     as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_bound,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
