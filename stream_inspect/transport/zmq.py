@@ -1,5 +1,7 @@
 """The channels on ZeroMQ: unix sockets in the run's directory (mode 0700), no broker.
 
+The topics of a process that outlives the run have their sockets in another directory, at a fixed place.
+
 BROADCAST: each writer binds a PUB socket of its own, `<topic>.<writer>.pub`; a reader connects to all the writers that
 the plan names, whether they are there already or not. MAILBOX: the one reader binds a PULL socket, `<topic>.box` or
 `<topic>.<key>.box`, and senders connect to it. Whoever is killed binds the same name again, and the others reconnect by
@@ -15,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import zmq
 
@@ -41,11 +44,18 @@ class ZmqChannels:
     """`channel.Channels` on ZeroMQ, for the stage `name`.
 
     `writers` names, for each BROADCAST topic, the stages that publish it. The sockets of those that this stage
-    publishes are bound at once, so that readers find them before the first message.
+    publishes are bound at once, so that readers find them before the first message. `directories` names, for each topic
+    whose sockets do not lie in `run_dir`, the directory that holds them; it must exist.
     """
 
-    def __init__(self, run_dir: Path, name: str, writers: Mapping[str, Sequence[str]]) -> None:
-        self._run_dir = run_dir
+    def __init__(
+        self,
+        run_dir: Path,
+        name: str,
+        writers: Mapping[str, Sequence[str]],
+        directories: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
+        self._run_dir, self._directories = run_dir, directories
         self._writers = writers
         self._context = zmq.Context(io_threads=1)
         self._sockets: list[zmq.Socket[bytes]] = []
@@ -60,7 +70,7 @@ class ZmqChannels:
                 if topic.delivery is not Delivery.BROADCAST:
                     raise ChannelError(f"topic {topic_name} is a mailbox: it has a reader, not a list of writers")
                 publisher = self._socket(zmq.PUB, topic)
-                publisher.bind(self._address(f"{topic_name}.{name}.pub"))
+                publisher.bind(self._address(topic_name, f"{name}.pub"))
                 self._outboxes[topic_name, ""] = publisher, Packer(topic)
         except BaseException:
             self.close()
@@ -75,11 +85,11 @@ class ZmqChannels:
             socket = self._socket(zmq.SUB, row)
             socket.subscribe(b"")
             for writer in self._writers[topic]:
-                socket.connect(self._address(f"{topic}.{writer}.pub"))
+                socket.connect(self._address(topic, f"{writer}.pub"))
         else:
             socket = self._socket(zmq.PULL, row)
             # libzmq removes a socket file that a killed reader has left.
-            socket.bind(self._address(_box(topic, key)))
+            socket.bind(self._address(topic, _box(key)))
         self._inboxes[socket] = Unpacker(row)
         self._poller.register(socket, zmq.POLLIN)
 
@@ -134,7 +144,7 @@ class ZmqChannels:
         if row.delivery is Delivery.BROADCAST:
             raise ChannelError(f"this stage is not among the writers of topic {topic}")
         socket = self._socket(zmq.PUSH, row)
-        socket.connect(self._address(_box(topic, key)))
+        socket.connect(self._address(topic, _box(key)))
         self._outboxes[topic, key] = outbox = socket, Packer(row)
         return outbox
 
@@ -147,15 +157,15 @@ class ZmqChannels:
         socket.reconnect_ivl = RECONNECT_MS
         return socket
 
-    def _address(self, file_name: str) -> str:
-        path = os.fsencode(self._run_dir / file_name)
+    def _address(self, topic: str, name: str) -> str:
+        path = os.fsencode(self._directories.get(topic, self._run_dir) / f"{topic}.{name}")
         if len(path) > MAX_PATH_BYTES:
             raise ChannelError(
                 f"the socket path {os.fsdecode(path)} has {len(path)} bytes, a unix socket's has at most "
-                f"{MAX_PATH_BYTES}: choose a shorter directory for the run, or shorter names"
+                f"{MAX_PATH_BYTES}: choose a shorter directory, or shorter names"
             )
         return f"ipc://{os.fsdecode(path)}"
 
 
-def _box(topic: str, key: str) -> str:
-    return f"{topic}.{key}.box" if key else f"{topic}.box"
+def _box(key: str) -> str:
+    return f"{key}.box" if key else "box"
