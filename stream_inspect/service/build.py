@@ -1,4 +1,4 @@
-"""Row -> stage object. Each function imports only what its process needs: a recorder never loads torch."""
+"""Row -> stage object. Each function imports only what its process needs: the recorder never loads torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from stream_inspect.config.models import Config
 from stream_inspect.service.chain import Chain
 from stream_inspect.service.plan import Row
+from stream_inspect.service.run_dir import ledger_path
 from stream_inspect.service.stage import Stage
 from stream_inspect.store.files import events_database
 from stream_inspect.transport.ledger import Ledger
@@ -16,13 +17,15 @@ from stream_inspect.transport.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
-    """What a process is told of its surroundings."""
+    """What the stages of a process are made from."""
 
     config: Config
     config_path: Path | None
     overrides: tuple[str, ...]
     run_dir: Path
+    """The folder of the run, with its rings and its ledger."""
     owner: int
+    """The number of this process in the ledger."""
 
     @property
     def state_dir(self) -> Path:
@@ -42,7 +45,7 @@ def capture(context: ProcessContext, row: Row) -> Stage:
         transport=context.config.transport,
         ring_dir=context.run_dir,
         ring_prefix=camera.name,
-        ledger=Ledger.attach(context.run_dir / "ledger").camera(camera.name),
+        ledger=Ledger.attach(ledger_path(context.run_dir)).camera(camera.name),
         owner=context.owner,
         state_dir=context.state_dir,
     )
@@ -60,7 +63,7 @@ def inspect(context: ProcessContext, row: Row) -> Stage:
         worker=row.unit,
         worker_index=row.index,
         owner=context.owner,
-        ledger=Ledger.attach(context.run_dir / "ledger"),
+        ledger=Ledger.attach(ledger_path(context.run_dir)),
         ring_dir=context.run_dir,
         watcher=watcher,
     )

@@ -30,7 +30,7 @@ STUCK_AFTER_S = 60.0
 
 
 class HealthError(StreamInspectError):
-    """The address cannot be listened on. The text says what to set."""
+    """Cannot listen on the address. The text says what to set."""
 
 
 class SupervisorCollector(Collector):
@@ -42,13 +42,13 @@ class SupervisorCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         captured = CounterMetricFamily(_P + "frames_captured", "Frames captured.", labels=["camera"])
         judged = CounterMetricFamily(_P + "frames_judged", "Frames that went through the detector.", labels=["camera"])
-        not_due = CounterMetricFamily(_P + "frames_not_due", "Frames the sampler did not ask for.", labels=["camera"])
+        not_due = CounterMetricFamily(_P + "frames_not_due", "Frames that the sampler skipped.", labels=["camera"])
         dropped = CounterMetricFamily(
             _P + "frames_dropped", "Due frames not judged.", labels=["camera", "stage", "cause"]
         )
         in_flight = GaugeMetricFamily(_P + "frames_in_flight", "Frames on their way.", labels=["camera"])
         residual = GaugeMetricFamily(
-            _P + "frames_residual", "captured - judged - not_due - dropped - in_flight: zero.", labels=["camera"]
+            _P + "frames_residual", "captured - judged - not_due - dropped - in_flight; must be 0.", labels=["camera"]
         )
         for camera, totals in self._supervisor.totals.items():
             captured.add_metric([camera], totals.captured)
@@ -60,11 +60,11 @@ class SupervisorCollector(Collector):
             residual.add_metric([camera], totals.residual)
         yield from (captured, judged, not_due, dropped, in_flight, residual)
 
-        restarts = CounterMetricFamily(
-            _P + "process_restarts", "Times a process was started again.", labels=["process"]
-        )
+        restarts = CounterMetricFamily(_P + "process_restarts", "Restarts of the process.", labels=["process"])
         up = GaugeMetricFamily(_P + "process_up", "1 while the process runs.", labels=["process"])
-        silence = GaugeMetricFamily(_P + "process_silence_seconds", "Since the last heartbeat.", labels=["process"])
+        silence = GaugeMetricFamily(
+            _P + "process_silence_seconds", "Time since the last heartbeat.", labels=["process"]
+        )
         for child in self._supervisor.children:
             restarts.add_metric([child.row.name], child.restarts)
             up.add_metric([child.row.name], child.running)
@@ -73,7 +73,7 @@ class SupervisorCollector(Collector):
 
 
 def totals_as_dict(totals: Totals) -> dict[str, Any]:
-    """captured = judged + not_due + dropped + in_flight + residual, as documents and logs show it."""
+    """captured = judged + not_due + dropped + in_flight + residual, as a dictionary for JSON and logs."""
     return {
         "captured": totals.captured,
         "judged": totals.judged,
@@ -85,8 +85,8 @@ def totals_as_dict(totals: Totals) -> dict[str, Any]:
 
 
 def health(supervisor: Supervisor) -> dict[str, Any]:
-    """What /healthz says: `ok` when every process runs, every camera is judged, and the ledger closes."""
-    processes = {
+    """The document of /healthz: `ok` if every process runs, every camera is judged, and the ledger closes."""
+    processes: dict[str, dict[str, Any]] = {
         child.row.name: {
             "running": child.running,
             "restarts": child.restarts,
@@ -132,7 +132,7 @@ class HealthServer:
                 start_response(status, [("Content-Type", "application/json")])
                 return [json.dumps(document, indent=1).encode()]
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"there are /metrics and /healthz\n"]
+            return [b"not found; try /metrics or /healthz\n"]
 
         try:
             self._server = make_server(
@@ -158,11 +158,11 @@ class _Server(ThreadingMixIn, WSGIServer):
     allow_reuse_address = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away or says nothing is no traceback in our log."""
+        """A client that goes away or sends nothing must not leave a traceback in the log."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 class _SilentHandler(WSGIRequestHandler):
-    timeout = 10.0  # a connection that asks nothing would keep its thread for ever
+    timeout = 10.0  # a connection that sends no request would keep its thread forever
     log_message: Callable[..., None] = lambda *_: None

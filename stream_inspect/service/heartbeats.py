@@ -1,7 +1,7 @@
-"""The board: where every process of a run says, in shared memory, which life it is and that it lives.
+"""Heartbeat table in shared memory: one row a process of the run, with its state and its last heartbeat.
 
-One row a process, written by that process alone and read by the supervisor; each field is one aligned 8-byte store, so
-a killed process leaves no half-written row.
+Each process writes its own row, and the supervisor reads them all. Every field is one aligned 8-byte store, so that a
+killed process leaves no half-written row.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 
 
 class ProcessState(IntEnum):
-    """What a process last said of itself."""
+    """The state that a process last reported."""
 
     STARTING = 0
     RUNNING = 1
     STOPPED = 2
-    ENDED = 3  # a finite source has been read to its end; the process lives on
+    ENDED = 3  # a finite source has been read to its end; the process keeps running
 
 
 _OWNER, _STATE, _BEAT_MONO_NS = range(3)
@@ -38,21 +38,21 @@ class HeartbeatTable:
         self._cells = np.memmap(path, dtype=np.int64, mode="r+", shape=(rows, _COLUMNS))
 
     def start(self, row: int, owner: int) -> None:
-        """A new life begins (the supervisor calls this before it starts the process)."""
+        """The supervisor is about to start this row's process."""
         self._cells[row, _STATE] = ProcessState.STARTING
         self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
         self._cells[row, _OWNER] = owner
 
     def set_state(self, row: int, state: ProcessState) -> None:
-        """The process says what it does now."""
+        """The process reports its state."""
         self._cells[row, _STATE] = state
 
     def beat(self, row: int) -> None:
-        """The process lives."""
+        """The process reports that it is not stuck."""
         self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
 
     def state(self, row: int) -> ProcessState:
-        """What the process last said."""
+        """The state that the process last reported."""
         return ProcessState(int(self._cells[row, _STATE]))
 
     def silence_s(self, row: int) -> float:

@@ -1,12 +1,15 @@
-"""THE table of the system, computed from the configuration: which processes there are and what flows between them.
+"""THE table of the system, computed from the configuration: which processes there are, what flows between them, and
+how they start and stop.
 
-Rows stand in the order of starting: readers before writers, so that nothing is sent to an empty room. Stopping goes the
-other way: cameras first, then what they fed.
+Rows are listed in the order of starting: what reads frames and results comes before what writes them, so that nothing
+is sent before its reader is there. Stopping walks the same list backwards, group by group: the sources stop first, then
+what they fed, and the outputs once the last event has been made.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS, Delivery
@@ -23,14 +26,19 @@ class Row:
     """(topic, key) it subscribes to."""
     writes: tuple[str, ...]
     """Topics it sends to."""
+    stop_group: str
+    """Adjacent rows with the same group are asked to stop together."""
+    stop_share_s: float
+    """The group may take this long to stop in good order (the longest share of its rows counts); then it is killed."""
+    source: bool = False
+    """Frames enter the line here. It starts once the readers of its mailboxes run; when every source has ended, so has
+    the run."""
     unit: str = ""
     """The camera or the worker that this row is for."""
     index: int = 0
     nice: int = 0
-    sink: bool = False
-    """Nothing that matters to judging depends on it: all sinks stop together, after the last event has been made."""
     silent_limit_s: float = 10.0
-    """A heartbeat older than this means that the process hangs."""
+    """Without a heartbeat for this long, the process hangs."""
     start_limit_s: float = 20.0
     """Opening may take this long."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -38,13 +46,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All the rows of a run."""
+    """All the rows of a line on one host."""
 
     rows: tuple[Row, ...]
 
     def row(self, name: str) -> Row:
         """The row of this name. Raises KeyError."""
-        return next(row for row in self.rows if row.name == name)
+        return {row.name: row for row in self.rows}[name]
 
     def writers(self) -> dict[str, list[str]]:
         """For each broadcast topic the names of the rows that write it: a reader connects to them all."""
@@ -54,11 +62,21 @@ class Plan:
             if topic.delivery is Delivery.BROADCAST
         }
 
+    def mailbox_readers(self, row: Row) -> set[str]:
+        """The names of the rows that read the mailboxes this row writes to."""
+        mailboxes = {topic for topic in row.writes if TOPICS[topic].delivery is Delivery.MAILBOX}
+        return {reader.name for reader in self.rows if any(topic in mailboxes for topic, _ in reader.reads)}
+
+    def stop_groups(self) -> list[tuple[Row, ...]]:
+        """The rows in the order of stopping: those of one tuple are asked together."""
+        return [tuple(rows) for _, rows in groupby(reversed(self.rows), key=lambda row: row.stop_group)]
+
     def __str__(self) -> str:
-        lines = [f"{'process':<20} {'reads':<44} writes"]
+        lines = [f"{'process':<20} {'stops with':<15} {'reads':<44} writes"]
         for row in self.rows:
+            stops = f"{row.stop_group} {row.stop_share_s} s"
             reads = ", ".join(f"{topic}[{key}]" if key else topic for topic, key in row.reads)
-            lines.append(f"{row.name:<20} {reads:<44} {', '.join(row.writes)}")
+            lines.append(f"{row.name:<20} {stops:<15} {reads:<44} {', '.join(row.writes)}")
         return "\n".join(lines)
 
 
@@ -66,31 +84,22 @@ def plan(config: Config) -> Plan:
     """The plan of this configuration on one host."""
     rows: list[Row] = []
     if config.web.enabled:
-        rows.append(Row("web", "web", reads=(("live", ""), ("events", "")), writes=(), nice=5, sink=True))
-        rows.append(
-            Row(
-                "live",
-                "live",
-                reads=(("frames", ""), ("tracked", ""), ("events", "")),
-                writes=("live",),
-                nice=10,
-                sink=True,
-            )
-        )
+        rows.append(_output("web", reads=("live", "events"), nice=5))
+        rows.append(_output("live", reads=("frames", "tracked", "events"), writes=("live",), nice=10))
     if config.recorder.enabled:
-        rows.append(
-            Row(
-                "recorder",
-                "recorder",
-                reads=(("frames", ""), ("tracked", ""), ("events", "")),
-                writes=("conditions",),
-                nice=10,
-                sink=True,
-            )
-        )
+        rows.append(_output("recorder", reads=("frames", "tracked", "events"), writes=("conditions",), nice=10))
     if config.alerts:
-        rows.append(Row("alerts", "alerts", reads=(("events", ""),), writes=(), sink=True))
-    rows.append(Row("track", "track", reads=(("inspections", ""), ("conditions", "")), writes=("tracked", "events")))
+        rows.append(_output("alerts", reads=("events",)))
+    rows.append(
+        Row(
+            "track",
+            "track",
+            reads=(("inspections", ""), ("conditions", "")),
+            writes=("tracked", "events"),
+            stop_group="track",
+            stop_share_s=0.4,
+        )
+    )
     for index, worker in enumerate(config.inspect.workers):
         name = f"inspect.{index}"
         rows.append(
@@ -99,6 +108,8 @@ def plan(config: Config) -> Plan:
                 "inspect",
                 reads=(("due", name),),
                 writes=("credit", "inspections", "conditions"),
+                stop_group="inspect",
+                stop_share_s=0.8,
                 unit=name,
                 index=index,
                 silent_limit_s=120.0,  # one batch of a full-size model on a CPU takes this long
@@ -112,8 +123,17 @@ def plan(config: Config) -> Plan:
             "capture",
             reads=(("credit", camera.name),),
             writes=("frames", "due", "conditions"),
+            stop_group="capture",
+            stop_share_s=0.5,
+            source=True,
             unit=camera.name,
         )
         for camera in config.cameras
     ]
     return Plan(tuple(rows))
+
+
+def _output(name: str, *, reads: tuple[str, ...], writes: tuple[str, ...] = (), nice: int = 0) -> Row:
+    """A row that judging does not depend on. Outputs stop together, after the last event has been made."""
+    subscriptions = tuple((topic, "") for topic in reads)
+    return Row(name, name, subscriptions, writes, stop_group="outputs", stop_share_s=0.8, nice=nice)

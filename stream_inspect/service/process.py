@@ -1,8 +1,8 @@
-"""The main function of every stage's process: `python -m stream_inspect.service.process`, started by the supervisor.
+"""The main function of every process of a run: `python -m stream_inspect.service.process`.
 
-Its arguments are the supervisor's pid and, for whoever reads `ps`, the row. What it needs comes as one JSON document on
-stdin (the configuration holds secrets: they go into no file and no argument). SIGTERM stops it in good order; SIGINT is
-the supervisor's business; when the supervisor dies, the kernel kills it.
+The supervisor starts it. Its arguments are the supervisor's pid and, for readers of `ps`, the row. Its launch spec is
+one JSON document on stdin (the configuration holds secrets: they go into no file and no argument). SIGTERM stops it in
+good order, SIGINT is left to the supervisor, and when the supervisor dies, the kernel kills it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from stream_inspect.errors import StreamInspectError
 from stream_inspect.service.build import BUILDERS, ProcessContext
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import plan
+from stream_inspect.service.run_dir import heartbeats_path
 from stream_inspect.service.stage import run_stage
 from stream_inspect.transport.zmq import ZmqChannels
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """What the supervisor tells a process."""
+    """What a process needs from the supervisor."""
 
     row: str
     owner: int
@@ -73,22 +74,22 @@ _PR_SET_PDEATHSIG = 1
 
 
 class StopSignal:
-    """SIGTERM: stop in good order once there is something to put in order, and before that at once."""
+    """The signals that stop a process: in good order once its stage is open, and at once before that."""
 
-    def __init__(self) -> None:
-        self.in_good_order = False
-        self._asked = False  # no threading.Event: a second signal within its lock would wait there for ever
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._on_signal)
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self.stage_is_open = False
+        self._received = False  # no threading.Event: a second signal within its lock would wait there forever
+        for number in numbers:
+            signal.signal(number, self._on_signal)
 
     def _on_signal(self, *_: object) -> None:
-        self._asked = True
-        if not self.in_good_order:
-            os._exit(0)  # a model that is being loaded takes no heed of a flag
+        self._received = True
+        if not self.stage_is_open:
+            os._exit(0)  # the loading of a model does not look at a flag
 
     def is_set(self) -> bool:
-        """Whether it came."""
-        return self._asked
+        """Whether one of them has been received."""
+        return self._received
 
 
 def _die_with_parent(parent: int) -> None:
@@ -98,7 +99,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _read_launch_spec() -> LaunchSpec:
-    """Read them from stdin, and let go of it: what a stage starts must not inherit a file that holds secrets."""
+    """Read it from stdin, then close that: a program that a stage starts must not inherit a file that holds secrets."""
     spec = LaunchSpec.from_json(sys.stdin.read())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
@@ -107,22 +108,23 @@ def _read_launch_spec() -> LaunchSpec:
 
 
 def main() -> int:
-    """Run one row of the plan until told to stop."""
+    """Run one row of the plan until SIGTERM."""
     _die_with_parent(int(sys.argv[1]))
-    stopping = StopSignal()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = StopSignal(signal.SIGTERM)
     spec = _read_launch_spec()
 
-    log.configure(spec.config.log.level, spec.config.log.format)
-    logger = log.get_logger(spec.row)
+    log.configure(spec.config.log.level, spec.config.log.format, process=spec.row)
+    _log = log.get_logger("process")
     the_plan = plan(spec.config)
     row = the_plan.row(spec.row)
     row_index = the_plan.rows.index(row)
     os.nice(row.nice)
-    heartbeats = HeartbeatTable(spec.run_dir / "board", len(the_plan.rows))
+    heartbeats = HeartbeatTable(heartbeats_path(spec.run_dir), len(the_plan.rows))
     context = ProcessContext(spec.config, spec.config_path, spec.overrides, spec.run_dir, spec.owner)
 
     def ready() -> None:
-        stopping.in_good_order = True
+        stop.stage_is_open = True
         heartbeats.set_state(row_index, ProcessState.RUNNING)
 
     def beat() -> None:
@@ -139,15 +141,15 @@ def main() -> int:
             row.reads,
             ready=ready,
             beat=beat,
-            stopping=stopping.is_set,
+            stopping=stop.is_set,
         )
     except StreamInspectError as error:
         if spec.failures_in_a_row < FAILURES_LOGGED:
-            logger.error("stage failed", error=str(error))
+            _log.error("stage failed", error=str(error))
         return 1
     except Exception:
         if spec.failures_in_a_row < FAILURES_LOGGED:
-            logger.exception("stage failed")
+            _log.exception("stage failed")
         return 1
     heartbeats.set_state(row_index, ProcessState.STOPPED)
     return 0

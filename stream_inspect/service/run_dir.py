@@ -1,6 +1,6 @@
-"""The folder of one run: sockets, frame rings, ledger, board and metric files, in memory (tmpfs) and gone at the end.
+"""The folder of one run: sockets, frame rings, ledger, heartbeats and metric files. In memory, removed at the end.
 
-A run holds a lock on its folder for as long as it lives. A folder without one was left behind by a killed run, and the
+A run holds a lock on its folder until it ends. A folder that nobody has locked was left behind by a killed run, and the
 next start removes it. A second lock, in the state folder, keeps two services from writing the same events.
 """
 
@@ -19,35 +19,45 @@ from stream_inspect.errors import StreamInspectError
 from stream_inspect.store.files import LOCK
 
 _PREFIX = "stream_inspect-"
-_BEING_MADE_S = 60.0  # a folder without a lock file may belong to a start that is under way
+_BEING_MADE_S = 60.0  # a folder without a lock file may belong to a run that is just starting
 
 
 class RunDirError(StreamInspectError):
-    """The folder cannot be made, or another service holds it. The text says what to do."""
+    """The folder cannot be created, or another service uses it. The text says what to do."""
+
+
+def ledger_path(run_dir: Path) -> Path:
+    """The ledger of a run."""
+    return run_dir / "ledger"
+
+
+def heartbeats_path(run_dir: Path) -> Path:
+    """The heartbeat table of a run."""
+    return run_dir / "heartbeats"
+
+
+def metrics_path(run_dir: Path) -> Path:
+    """The folder of the metric files of a run's processes."""
+    return run_dir / "metrics"
 
 
 def lock_state_dir(state_dir: Path) -> IO[bytes]:
-    """Hold a state folder until the returned file is closed. Raises `RunDirError` when a service runs with it."""
+    """Lock a state folder until the returned file is closed. Raises `RunDirError` if another service has locked it."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        lock = _lock(state_dir / LOCK)
+        lock = lock_file(state_dir / LOCK)
     except OSError as error:
-        raise RunDirError(f"state_dir {state_dir} is not usable: {error.strerror}") from error
+        raise RunDirError(f"cannot use state_dir {state_dir}: {error.strerror}") from error
     if lock is None:
-        raise RunDirError(f"another stream-inspect runs with state_dir {state_dir}: stop it, or set another state_dir")
+        raise RunDirError(
+            f"another stream-inspect is running with state_dir {state_dir}: stop it, or set another state_dir"
+        )
     return lock
 
 
 def is_running(state_dir: Path) -> bool:
     """Whether a service runs with this state folder, as far as its lock can be read."""
-    try:
-        with (state_dir / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_locked(state_dir / LOCK)
 
 
 class RunDir:
@@ -58,26 +68,14 @@ class RunDir:
         try:
             remove_abandoned(parent)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            self._lock = _lock(self.path / LOCK)
-            self.metrics.mkdir()
+            self._lock = lock_file(self.path / LOCK)
+            metrics_path(self.path).mkdir()
         except OSError as error:
             self._state_lock.close()
-            raise RunDirError(f"transport.ring_dir {parent} is not usable: {error.strerror}") from error
-
-    @property
-    def ledger(self) -> Path:
-        return self.path / "ledger"
-
-    @property
-    def heartbeats(self) -> Path:
-        return self.path / "board"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics"
+            raise RunDirError(f"cannot use transport.ring_dir {parent}: {error.strerror}") from error
 
     def close(self) -> None:
-        """Remove the folder and give up both locks."""
+        """Remove the folder and release both locks."""
         shutil.rmtree(self.path, ignore_errors=True)
         for lock in (self._lock, self._state_lock):
             if lock is not None:
@@ -91,7 +89,7 @@ class RunDir:
 
 
 def remove_abandoned(parent: Path) -> list[Path]:
-    """Remove the folders of runs that died without cleaning up; returns what was removed."""
+    """Remove the folders of runs that were killed; returns what was removed."""
     removed = []
     for folder in parent.glob(_PREFIX + "*"):
         try:
@@ -100,7 +98,7 @@ def remove_abandoned(parent: Path) -> list[Path]:
                 continue
             if not (folder / LOCK).exists() and time.time() - status.st_mtime < _BEING_MADE_S:
                 continue
-            lock = _lock(folder / LOCK)
+            lock = lock_file(folder / LOCK)
         except OSError:  # another start has just removed it
             continue
         if lock is None:
@@ -111,8 +109,8 @@ def remove_abandoned(parent: Path) -> list[Path]:
     return removed
 
 
-def _lock(path: Path) -> IO[bytes] | None:
-    """The file, locked for us until it is closed, or None when another process holds it."""
+def lock_file(path: Path) -> IO[bytes] | None:
+    """This file, locked until it is closed or we die, or None if another process has locked it. Raises OSError."""
     file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,3 +118,15 @@ def _lock(path: Path) -> IO[bytes] | None:
         file.close()
         return None
     return file
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process has locked this file, as far as it can be read. It is locked, shared, while we look."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

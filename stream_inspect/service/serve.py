@@ -13,23 +13,23 @@ from types import FrameType
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.service.health import HealthServer, totals_as_dict
-from stream_inspect.service.run_dir import RunDir, RunDirError
+from stream_inspect.service.run_dir import RunDir, RunDirError, metrics_path
 from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
 
 
 class Interrupts:
-    """Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, the second means now.
+    """Ctrl-C, SIGTERM and a closed terminal (SIGHUP): the first one asks to stop, a second one means now.
 
-    But for a closed terminal's: its shell and the kernel send one each.
+    SIGHUP is exempt: when a terminal closes, the shell and the kernel each send one.
     """
 
     def __init__(self) -> None:
         self.stopping = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        # No threading.Event: the signal may find the main thread inside its lock, and would wait there for ever.
+        # No threading.Event: the signal may find the main thread inside its lock, and would wait there forever.
         if self.stopping and number != signal.SIGHUP:
             raise KeyboardInterrupt
         self.stopping = True
@@ -52,22 +52,29 @@ def serve(
     overrides: tuple[str, ...] = (),
     until: Callable[[Supervisor], bool] = lambda _: False,
 ) -> Supervisor:
-    """Run until interrupted, or until `until(supervisor)`, which is asked every 0.1 s.
+    """Run until interrupted, until all sources have ended, or until `until(supervisor)`, which is called every 0.1 s.
 
-    Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` when it
-    cannot start, and KeyboardInterrupt after a second Ctrl-C, when everything has been killed.
+    Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` when
+    it cannot start, and KeyboardInterrupt after a second Ctrl-C, when everything has been
+    killed.
     """
-    logger = log.get_logger("service")
+    _log = log.get_logger("service")
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
-        store = EventStore(events_database(config.state_dir))  # made, or refused, before anything depends on it
-        store.register_outputs([alert.name for alert in config.alerts])  # from here on they are owed every event
+        store = EventStore(events_database(config.state_dir))  # created, or refused, before anything depends on it
+        store.register_outputs([alert.name for alert in config.alerts])  # from now on they are owed every event
         store.close()
         try:
             supervisor = Supervisor(config, run_dir, config_path=config_path, overrides=overrides)
-        except OSError as error:  # the ledger and the board take their memory at once
-            raise RunDirError(f"no room in transport.ring_dir {config.transport.ring_dir}: {error.strerror}") from error
-        server = HealthServer(supervisor, config.metrics, str(run_dir.metrics)) if config.metrics.enabled else None
-        logger.info(
+        except OSError as error:  # the ledger and the heartbeat table take their memory at once
+            raise RunDirError(
+                f"not enough space in transport.ring_dir {config.transport.ring_dir}: {error.strerror}"
+            ) from error
+        server = (
+            HealthServer(supervisor, config.metrics, str(metrics_path(run_dir.path)))
+            if config.metrics.enabled
+            else None
+        )
+        _log.info(
             "starting",
             line=config.line,
             cameras=[camera.name for camera in config.cameras],
@@ -81,17 +88,17 @@ def serve(
                 if until(supervisor):
                     break
                 if supervisor.all_ended:
-                    logger.info("every camera has come to its end")
+                    _log.info("all sources finished")
                     break
                 time.sleep(WATCH_EVERY_S)
-            logger.info("stopping")
+            _log.info("stopping")
             started_s = time.monotonic()
             supervisor.stop()
-            logger.info("stopped", after_s=round(time.monotonic() - started_s, 1))
+            _log.info("stopped", after_s=round(time.monotonic() - started_s, 1))
             for camera, totals in supervisor.totals.items():
-                logger.info("frames of this run", camera=camera, **totals_as_dict(totals))
+                _log.info("frames of this run", camera=camera, **totals_as_dict(totals))
         except KeyboardInterrupt:
-            logger.warning("stopping now")
+            _log.warning("interrupted again; killing all processes")
             raise
         finally:
             supervisor.kill()

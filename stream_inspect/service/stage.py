@@ -20,7 +20,7 @@ TICK_S = 0.05
 """A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
 
 DRAIN_S = 0.2
-"""How long a stopping stage goes on with what is already in its mailbox."""
+"""How long a stopping stage keeps working on what is already in its mailbox."""
 
 
 class Stage(Protocol):
@@ -42,7 +42,7 @@ class Stage(Protocol):
         """This output found its mailbox full and was not sent: account for it."""
 
     def close(self) -> None:
-        """Let go of everything. Never raises."""
+        """Release everything. Never raises."""
 
 
 @runtime_checkable
@@ -63,25 +63,25 @@ def run_stage(
     beat: Callable[[], None],
     stopping: Callable[[], bool],
 ) -> None:
-    """Open the stage, run it until `stopping()`, work off what is in its mailbox, close it.
+    """Open the stage, run it until `stopping()`, empty its mailbox, close it.
 
-    `subscriptions` are (topic, key); `ready` is called once the stage is open, `beat` in every turn. What the stage
-    raises goes to the caller, after everything has been closed.
+    `subscriptions` are (topic, key); `ready` is called once the stage is open, `beat` in every turn. Raises what the
+    stage raises, after everything has been closed.
     """
 
     def send(outputs: Iterable[Output]) -> None:
         for output in outputs:
             try:
                 sent = channels.send(output.topic, output.message, output.key)
-            except MessageTooLargeError as error:  # to try again would not help
+            except MessageTooLargeError as error:  # trying again would not help
                 metrics.MALFORMED.labels(output.topic).inc()
-                logger.error("message dropped", error=str(error))
+                _log.error("message dropped", topic=output.topic, error=str(error))
                 continue
             if not sent:
                 metrics.UNDELIVERED.labels(output.topic).inc()
                 stage.undelivered(output)
 
-    logger = get_logger(name)
+    _log = get_logger(__name__)
     depth = metrics.QUEUE_DEPTH.labels(name)
     try:
         for topic, key in subscriptions:

@@ -1,4 +1,4 @@
-"""The local supervisor: starts the rows of the plan, watches and restarts them, stops them in reverse."""
+"""The local supervisor: starts the rows of the plan, watches, restarts and stops them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, LaunchSpec
 from stream_inspect.service.process_down import DownReport
-from stream_inspect.service.run_dir import RunDir
+from stream_inspect.service.run_dir import RunDir, heartbeats_path, ledger_path, metrics_path
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels
 
 WATCH_EVERY_S = 0.1
-STOP_SHARE_S = {"capture": 0.5, "inspect": 0.8, "track": 0.4, "sinks": 0.8}
-"""How long each group of rows may take to stop in good order; what still runs then is killed. 2.5 s in all."""
 KILLED_WITHIN_S = 2.0
-"""A killed process has ended long before, also on a crowded machine, unless it is stuck in the kernel."""
-CAMERAS_WAIT_S = 30.0
-"""Cameras start when everything that reads them runs, or after this long: a missing model must not hide the picture."""
+"""A killed process has exited long before, even on a crowded machine, unless it is stuck in the kernel."""
+SOURCES_WAIT_S = 30.0
+"""Sources start when the readers of their mailboxes run, or after this long: a missing model must not hide the picture.
+"""
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_AFTER_S = 20.0
 
@@ -44,21 +43,16 @@ class CameraProgress:
     _judged: int = 0
 
     def note(self, totals: Totals, now_s: float) -> None:
-        """Compare with the last look."""
+        """Compare with the totals of the last call."""
         if totals.captured != self._captured:
             self._captured, self.captured_mono_s = totals.captured, now_s
         if totals.judged != self._judged or not self.judged_mono_s:
             self._judged, self.judged_mono_s = totals.judged, now_s
 
 
-def _group(row: Row) -> str:
-    """The group that this row stops with."""
-    return "sinks" if row.sink else row.stage
-
-
 @dataclass(slots=True)
 class Child:
-    """The process of one row, through all its lives."""
+    """The process of a row, across its restarts."""
 
     row: Row
     index: int
@@ -78,7 +72,7 @@ class Child:
 class Supervisor:
     """Runs a plan on this host: `start`, then `watch` every `WATCH_EVERY_S`, then `stop`.
 
-    It owns the ledger and the board, so that counters survive the death of any process but its own.
+    It owns the ledger and the heartbeats, so that counters survive the death of any process but its own.
     """
 
     def __init__(
@@ -89,12 +83,13 @@ class Supervisor:
         self.totals: dict[str, Totals] = {}
         self._config, self._config_path, self._overrides, self._run_dir = config, config_path, overrides, run_dir
         self._log = log.get_logger("supervisor")
-        self._heartbeats = HeartbeatTable(run_dir.heartbeats, len(self.plan.rows), create=True)
-        self._ledger = LedgerKeeper(Ledger.create(run_dir.ledger, [camera.name for camera in config.cameras]))
+        cameras = [camera.name for camera in config.cameras]
+        self._heartbeats = HeartbeatTable(heartbeats_path(run_dir.path), len(self.plan.rows), create=True)
+        self._ledger = LedgerKeeper(Ledger.create(ledger_path(run_dir.path), cameras))
         self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}))
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
-        self._cameras_start_mono_s = 0.0
+        self._sources_start_mono_s = 0.0
 
     @property
     def all_running(self) -> bool:
@@ -103,9 +98,9 @@ class Supervisor:
 
     @property
     def all_ended(self) -> bool:
-        """Every camera's finite source has been read to its end, and nothing is in flight."""
-        cameras = [child for child in self.children if child.row.stage == "capture"]
-        return all(child.ended for child in cameras) and not any(one.in_flight for one in self.totals.values())
+        """Every source is finite and has been read to its end, and nothing is in flight."""
+        sources = [child for child in self.children if child.row.source]
+        return all(child.ended for child in sources) and not any(one.in_flight for one in self.totals.values())
 
     def ages_s(self, camera: str) -> tuple[float, float]:
         """Seconds since this camera's last captured frame, and since its last judged one."""
@@ -118,21 +113,22 @@ class Supervisor:
         return self._heartbeats.silence_s(child.index)
 
     def start(self) -> None:
-        """Start every row but the cameras; `watch` starts those when their readers are ready."""
-        self._cameras_start_mono_s = time.monotonic() + CAMERAS_WAIT_S
+        """Start every row but the sources; `watch` starts those when their readers run."""
+        self._sources_start_mono_s = time.monotonic() + SOURCES_WAIT_S
         for child in self.children:
-            if child.row.stage != "capture":
+            if not child.row.source:
                 self._start(child)
 
     def watch(self) -> None:
-        """Look once at every process and at the ledger; never blocks."""
+        """Check every process and the ledger once; never blocks."""
         now_s = time.monotonic()
         for child in self.children:
             if child.process is None:
                 if self._may_start(child, now_s):
                     self._start(child)
             elif (code := child.process.poll()) is not None:
-                self._failed(child, signal.Signals(-code).name if code < 0 else f"exit code {code}", now_s)
+                how = signal.Signals(-code).name if code < 0 else code
+                self._failed(child, now_s, "process exited; restarting", exit=how)
             elif self._hangs(child, now_s):
                 self._kill_hung(child)
             else:
@@ -148,25 +144,25 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """Stop in reverse: cameras, then what they fed, the sinks together. Kills what outlasts `STOP_SHARE_S`."""
-        for name, share_s in STOP_SHARE_S.items():
-            group = [child for child in self.children if child.process is not None and _group(child.row) == name]
+        """Stop the groups of the plan one after the other, and kill what takes longer than its group's share."""
+        for rows in self.plan.stop_groups():
+            group = [child for child in self.children if child.process is not None and child.row in rows]
             for child in group:
                 assert child.process is not None
                 child.process.send_signal(signal.SIGTERM)
-            late = self._not_ended(group, share_s)
+            late = self._not_ended(group, max(row.stop_share_s for row in rows))
             for child in late:
-                self._log.warning("process did not stop in time, killing it", process=child.row.name)
+                self._log.warning("process did not stop in time; killing it", process=child.row.name)
             self._end(late)
             self._swept(group)
         self._down.close()
         self.totals = self._ledger.collect()
 
     def kill(self) -> None:
-        """Stop now."""
-        living = [child for child in self.children if child.process is not None]
-        self._end(living)
-        self._swept(living)
+        """Kill whatever still runs."""
+        running = [child for child in self.children if child.process is not None]
+        self._end(running)
+        self._swept(running)
         self._down.close()
         self.totals = self._ledger.collect()
 
@@ -178,12 +174,13 @@ class Supervisor:
             try:
                 total += psutil.Process(pid).memory_full_info().pss
             except psutil.Error:
-                continue  # it has just ended
+                continue  # it has just exited
         return total
 
     def _may_start(self, child: Child, now_s: float) -> bool:
-        if child.row.stage == "capture" and child.owner == 0 and now_s < self._cameras_start_mono_s:
-            return all(other.running for other in self.children if _group(other.row) in ("inspect", "track"))
+        if child.row.source and child.owner == 0 and now_s < self._sources_start_mono_s:
+            readers = self.plan.mailbox_readers(child.row)
+            return all(other.running for other in self.children if other.row.name in readers)
         return now_s >= child.start_at_mono_s
 
     def _start(self, child: Child) -> None:
@@ -191,7 +188,7 @@ class Supervisor:
         child.owner, child.running, child.started_mono_s = self._last_owner, False, time.monotonic()
         child.killed_as_hung = False
         self._heartbeats.start(child.index, child.owner)
-        orders = LaunchSpec(
+        spec = LaunchSpec(
             row=child.row.name,
             owner=child.owner,
             failures_in_a_row=child.failures_in_a_row,
@@ -201,14 +198,14 @@ class Supervisor:
             overrides=self._overrides,
         )
         try:
-            child.process = self._spawn(child.row, orders)
+            child.process = self._spawn(child.row, spec)
         except OSError as error:  # no memory, or too many processes: that may pass
-            self._failed(child, f"could not be started: {error.strerror}", time.monotonic())
+            self._failed(child, time.monotonic(), "cannot start process; retrying", error=str(error))
 
-    def _spawn(self, row: Row, orders: LaunchSpec) -> subprocess.Popen[bytes]:
-        # Memory without a name: a pipe would hold 64 kB, and then us, until the process has come so far as to read it.
-        with os.fdopen(os.memfd_create("orders"), "w+") as stdin:
-            stdin.write(orders.to_json())
+    def _spawn(self, row: Row, spec: LaunchSpec) -> subprocess.Popen[bytes]:
+        # A file in memory: a pipe holds 64 kB, and would block us until the process has got as far as reading it.
+        with os.fdopen(os.memfd_create("launch spec"), "w+") as stdin:
+            stdin.write(spec.to_json())
             stdin.seek(0)
             return subprocess.Popen(
                 [sys.executable, "-m", "stream_inspect.service.process", str(os.getpid()), f"row={row.name}"],
@@ -216,7 +213,7 @@ class Supervisor:
                 start_new_session=True,  # the terminal's Ctrl-C is for the supervisor alone
                 env={
                     **os.environ,
-                    "PROMETHEUS_MULTIPROC_DIR": str(self._run_dir.metrics),
+                    "PROMETHEUS_MULTIPROC_DIR": str(metrics_path(self._run_dir.path)),
                     "STREAM_INSPECT_PROCESS": row.name,
                     "OMP_NUM_THREADS": "1",
                     **row.environment,
@@ -229,7 +226,7 @@ class Supervisor:
         if not child.running and state in (ProcessState.RUNNING, ProcessState.ENDED):
             child.running = True
             if child.restarts:
-                self._log.info("process is back", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
+                self._log.info("process restarted", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
         if child.failures_in_a_row and now_s - child.started_mono_s > _STEADY_AFTER_S:
             child.failures_in_a_row = 0
 
@@ -242,21 +239,16 @@ class Supervisor:
         assert child.process is not None
         child.process.kill()
         if not child.killed_as_hung:  # one that is stuck in the kernel stays for a while
-            self._log.error("process hangs, killing it", process=child.row.name)
+            self._log.error("process not responding; killing it", process=child.row.name)
         child.killed_as_hung = True
 
-    def _failed(self, child: Child, how: str, now_s: float) -> None:
-        """This life of a process is over, or did not even begin."""
+    def _failed(self, child: Child, now_s: float, message: str, **details: object) -> None:
+        """A child has exited, or could not be started: log it, and start it again after the back-off."""
         delay_s = _BACKOFF_S[min(child.failures_in_a_row, len(_BACKOFF_S) - 1)]
         if child.failures_in_a_row <= FAILURES_LOGGED:
-            self._log.error(
-                "process ended, starting it again",
-                process=child.row.name,
-                how=how,
-                in_s=delay_s,
-            )
+            self._log.error(message, process=child.row.name, **details, in_s=delay_s)
         if child.failures_in_a_row == FAILURES_LOGGED:
-            self._log.error("it goes on like this, and will be tried for ever without a word", process=child.row.name)
+            self._log.error("still failing; retrying without further log messages", process=child.row.name)
         child.process, child.running = None, False
         child.died_mono_s = now_s
         child.failures_in_a_row += 1
@@ -265,7 +257,7 @@ class Supervisor:
         self._ledger.sweep_owner(child.owner)
 
     def _not_ended(self, group: Sequence[Child], within_s: float) -> list[Child]:
-        """Those of the group that still run after so long; the time is for all of them together."""
+        """Those of the group that still run after this time, which is for all of them together."""
         deadline_s = time.monotonic() + within_s
         late = []
         for child in group:
@@ -277,13 +269,13 @@ class Supervisor:
         return late
 
     def _end(self, group: Sequence[Child]) -> None:
-        """Kill them all, then wait for them all."""
+        """Kill them all, then wait for all of them."""
         for child in group:
             assert child.process is not None
             child.process.kill()
         for child in self._not_ended(group, KILLED_WITHIN_S):
-            # A driver holds it in the kernel: it must not hold us too.
-            self._log.error("process cannot be killed, leaving it", process=child.row.name)
+            # A driver holds it in the kernel, which must not hold us up as well.
+            self._log.error("process survived SIGKILL (stuck in the kernel); abandoning it", process=child.row.name)
 
     def _swept(self, group: Sequence[Child]) -> None:
         for child in group:

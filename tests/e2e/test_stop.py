@@ -82,5 +82,5 @@ def test_a_second_service_with_the_same_state_is_refused(tmp_path: Path):
         first.wait_judging(1)
         with running(builtin_config("demo"), tmp_path / "log2", *settings) as second:
             assert second.process.wait(timeout=20) == 1
-            assert "another stream-inspect runs" in second.log
+            assert "another stream-inspect is running" in second.log
         assert first.stop() == 0

@@ -9,7 +9,7 @@ import pytest
 from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS
 from stream_inspect.service.build import BUILDERS
-from stream_inspect.service.plan import plan
+from stream_inspect.service.plan import Row, plan
 
 
 def config(**changes: Any) -> Config:
@@ -67,6 +67,39 @@ def test_what_is_switched_off_has_no_process(change: dict[str, Any], absent: set
 
 def test_a_reader_of_frames_connects_to_every_camera():
     assert plan(config()).writers()["frames"] == ["capture.top", "capture.side"]
+
+
+def test_a_row_is_found_by_its_name_and_an_unknown_name_is_a_key_error():
+    assert plan(config()).row("track").stage == "track"
+    with pytest.raises(KeyError, match="gate"):
+        plan(config()).row("gate")
+
+
+def names(rows: tuple[Row, ...]) -> list[str]:
+    return [row.name for row in rows]
+
+
+def test_the_cameras_stop_first_then_what_they_feed_and_the_outputs_last():
+    two_workers = plan(config(inspect={"workers": [{}, {}]}))
+    assert [names(group) for group in two_workers.stop_groups()] == [
+        ["capture.side", "capture.top"],
+        ["inspect.1", "inspect.0"],
+        ["track"],
+        ["alerts", "recorder", "live", "web"],
+    ]
+
+
+def test_a_whole_stop_takes_two_and_a_half_seconds_at_most():
+    shares_s = [max(row.stop_share_s for row in group) for group in plan(config()).stop_groups()]
+    assert shares_s == [0.5, 0.8, 0.4, 0.8]
+
+
+def test_cameras_wait_for_those_who_judge_and_not_for_the_outputs():
+    two_workers = plan(config(inspect={"workers": [{}, {}]}))
+    sources = [row for row in two_workers.rows if row.source]
+    assert names(tuple(sources)) == ["capture.top", "capture.side"]
+    for row in sources:
+        assert two_workers.mailbox_readers(row) == {"inspect.0", "inspect.1", "track"}
 
 
 def test_the_plan_reads_as_a_table():

@@ -42,5 +42,5 @@ def test_a_start_without_memory_for_the_ledger_says_so(tmp_path: Path):
         "except RunDirError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.stdout == f"no room in transport.ring_dir {tmp_path}: File too large\n", done.stderr
+    assert done.stdout == f"not enough space in transport.ring_dir {tmp_path}: File too large\n", done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["state"]

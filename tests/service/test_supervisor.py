@@ -1,19 +1,23 @@
-"""The supervisor, where a process cannot be started, cannot be killed, or gets more orders than a pipe holds."""
+"""The supervisor: every row is asked to stop, and processes that cannot be started, killed, or fed at once."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stream_inspect.service.plan import Plan, plan
 from stream_inspect.service.process import LaunchSpec
-from stream_inspect.service.run_dir import RunDir
-from stream_inspect.service.supervisor import KILLED_WITHIN_S, STOP_SHARE_S, Supervisor
+from stream_inspect.service.run_dir import RunDir, heartbeats_path, ledger_path
+from stream_inspect.service.supervisor import KILLED_WITHIN_S, Supervisor
 from tests.commands.replays import config
+from tests.service import made_up
 
 
 @pytest.fixture
@@ -34,9 +38,83 @@ class StuckInTheKernel:
         pass
 
     def wait(self, timeout: float | None = None) -> int:
-        assert timeout is not None, "this would wait for ever"
+        assert timeout is not None, "this would wait forever"
         time.sleep(timeout)
         raise subprocess.TimeoutExpired("stuck", timeout)
+
+
+class Obedient:
+    """A process that notes what it is asked, and exits as soon as it is asked to stop."""
+
+    pid = 1
+
+    def __init__(self, name: str, calls: list[tuple[str, object]]) -> None:
+        self._name, self._calls = name, calls
+
+    def send_signal(self, number: int) -> None:
+        self._calls.append((self._name, number))
+
+    def wait(self, timeout: float) -> int:
+        self._calls.append((self._name, round(timeout, 1)))
+        return 0
+
+    def kill(self) -> None:
+        raise AssertionError(f"{self._name} has stopped and was killed nevertheless")
+
+
+WEB_OFF = {"web": {"enabled": False}}
+TWO_WORKERS = {"inspect": {"workers": [{}, {}]}, "alerts": [{"kind": "file"}]}
+
+
+@pytest.mark.parametrize("changes", [{}, WEB_OFF, TWO_WORKERS], ids=["default", "web off", "two workers"])
+@pytest.mark.parametrize(("stage", "group"), [("gate", "gate"), ("gate", "outputs"), ("capture", "capture")])
+def test_every_row_is_asked_to_stop_in_the_plans_order_with_its_groups_share(
+    run_dir, monkeypatch, changes, stage, group
+):
+    """Of every plan, and with a made-up row in every place of it."""
+    rows = plan(config(**changes)).rows
+    added = replace(made_up.GATE, stage=stage, stop_group=group)
+    for place in range(len(rows) + 1):
+        with_gate = Plan((*rows[:place], added, *rows[place:]))
+        assert {name for name, _ in stopped(with_gate, run_dir, monkeypatch)} == {row.name for row in with_gate.rows}
+
+
+def stopped(the_plan: Plan, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
+    """What the processes of this plan were asked by `Supervisor.stop`, which must be what the plan says."""
+    calls: list[tuple[str, object]] = []
+    monkeypatch.setattr("stream_inspect.service.supervisor.plan", lambda _: the_plan)
+    for file in (ledger_path(run_dir.path), heartbeats_path(run_dir.path)):
+        file.unlink(missing_ok=True)
+    supervisor = Supervisor(config(), run_dir)
+    for child in supervisor.children:
+        child.process = Obedient(child.row.name, calls)  # type: ignore[assignment]
+    supervisor.stop()
+    expected: list[tuple[str, object]] = []
+    for group in the_plan.stop_groups():
+        names = [row.name for row in the_plan.rows if row in group]
+        expected += [(name, signal.SIGTERM) for name in names]
+        expected += [(name, max(row.stop_share_s for row in group)) for name in names]
+    assert calls == expected
+    return calls
+
+
+def test_a_made_up_row_gets_sigterm_and_closes_its_stage(run_dir, tmp_path, monkeypatch):
+    """Real processes of the whole plan, in the middle of their start, and a gate among them that runs."""
+    monkeypatch.setattr("stream_inspect.service.supervisor.plan", made_up.gate_beside_the_others)
+    monkeypatch.setattr(sys, "executable", made_up.python_of("gate_beside_the_others", tmp_path))
+    supervisor = Supervisor(made_up.config_of(tmp_path), run_dir)
+    gate = next(child for child in supervisor.children if child.row.name == "gate")
+    supervisor.start()
+    deadline_s = time.monotonic() + 30
+    while not gate.running:
+        assert time.monotonic() < deadline_s, "the gate did not start"
+        supervisor.watch()
+        time.sleep(0.05)
+    process = gate.process
+    assert process is not None
+    supervisor.stop()
+    assert process.returncode == 0, "it has not exited by itself"
+    assert (tmp_path / "state" / "gate.closed").exists()
 
 
 def test_processes_that_cannot_be_killed_do_not_keep_the_service_from_stopping(run_dir):
@@ -48,7 +126,7 @@ def test_processes_that_cannot_be_killed_do_not_keep_the_service_from_stopping(r
     supervisor.stop()
     supervisor.kill()
     assert len(stuck) > 1
-    assert time.monotonic() - began_s < STOP_SHARE_S["sinks"] + KILLED_WITHIN_S + 1
+    assert time.monotonic() - began_s < stuck[0].row.stop_share_s + KILLED_WITHIN_S + 1
     assert all(child.process is None for child in supervisor.children)
 
 
@@ -65,8 +143,8 @@ def test_a_process_that_cannot_be_started_is_tried_again(run_dir, monkeypatch):
     assert (track.failures_in_a_row, track.restarts) == (3, 3)
 
 
-def test_more_orders_than_a_pipe_holds_do_not_hold_up_the_supervisor(run_dir, tmp_path, monkeypatch):
-    """A process that is slow to read its orders must not keep the supervisor from starting and watching the others."""
+def test_a_launch_spec_larger_than_a_pipe_does_not_hold_up_the_supervisor(run_dir, tmp_path, monkeypatch):
+    """A process that is slow to read it must not keep the supervisor from starting and watching the others."""
     slow = tmp_path / "python"
     slow.write_text(f'#!/bin/sh\nsleep 2\ncat > "{tmp_path}/$4.part"\nmv "{tmp_path}/$4.part" "{tmp_path}/$4"\n')
     slow.chmod(0o700)
@@ -78,9 +156,9 @@ def test_more_orders_than_a_pipe_holds_do_not_hold_up_the_supervisor(run_dir, tm
     began_s = time.monotonic()
     supervisor.start()
     assert time.monotonic() - began_s < 2
-    orders = tmp_path / "row=track"
-    while not orders.exists() and time.monotonic() < began_s + 20:
+    spec = tmp_path / "row=track"
+    while not spec.exists() and time.monotonic() < began_s + 20:
         time.sleep(0.1)
     supervisor.kill()
-    assert orders.stat().st_size > 65_536
-    assert LaunchSpec.from_json(orders.read_text()).config == many
+    assert spec.stat().st_size > 65_536
+    assert LaunchSpec.from_json(spec.read_text()).config == many

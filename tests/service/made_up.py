@@ -1,0 +1,122 @@
+"""Made-up rows with stages of their own, for tests with real processes and real signals.
+
+python -m tests.service.made_up child PLAN PID row=NAME    what a supervisor starts that runs `python_of(PLAN)`
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stream_inspect import log
+from stream_inspect.config.models import Config
+from stream_inspect.messages import AnyMessage, Condition, Credit, FrameHeader, LivePicture, Output
+from stream_inspect.service import process, supervisor
+from stream_inspect.service.build import BUILDERS, ProcessContext
+from stream_inspect.service.plan import Plan, Row, plan
+from tests.commands.replays import config
+from tests.transport.frames import condition, credit, header
+
+GATE = Row("gate", "gate", reads=(), writes=(), stop_group="gate", stop_share_s=2.0)
+
+
+def gate_beside_the_others(config: Config) -> Plan:
+    """The real plan, and a gate that lives with the run."""
+    return Plan((GATE, *plan(config).rows))
+
+
+PLANS = {made_up.__name__: made_up for made_up in (gate_beside_the_others,)}
+
+
+class Peer:
+    """Sends its pid on every topic that its row writes, and notes in `<row>.received` whose it has received.
+
+    Notes in `<row>.closed` that it was closed.
+    """
+
+    wake_fd: int | None = None
+
+    def __init__(self, context: ProcessContext, row: Row) -> None:
+        self._row, self._folder = row, context.state_dir
+        self._received: set[str] = set()
+
+    def open(self) -> None:
+        log.get_logger("peer").info("opened")
+
+    def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        for note in {f"{type(message).__name__} {sender(message)}" for message in batch} - self._received:
+            self._received.add(note)
+            with (self._folder / f"{self._row.name}.received").open("a") as file:
+                file.write(note + "\n")
+        return ()
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        return [Output(topic, signed(topic), "feeder" if topic == "credit" else "") for topic in self._row.writes]
+
+    def undelivered(self, output: Output) -> None:
+        pass
+
+    def close(self) -> None:
+        (self._folder / f"{self._row.name}.closed").touch()
+
+
+def signed(topic: str) -> AnyMessage:
+    """A message of this topic that carries our pid."""
+    pid = os.getpid()
+    picture = LivePicture(camera="cam", frame_seq=pid, capture_mono_ns=0, capture_utc_ns=0, jpeg=b"")
+    return {"conditions": condition(pid), "credit": credit(pid), "frames": header(pid), "live": picture}[topic]
+
+
+def sender(message: AnyMessage) -> int:
+    """The pid in a message of `signed`; 0 in the supervisor's own."""
+    match message:
+        case Condition():
+            return message.mono_ns if message.kind == condition(0).kind else 0
+        case Credit():
+            return message.ticket
+        case FrameHeader():
+            return message.id.seq
+        case LivePicture():
+            return message.frame_seq
+    raise AssertionError(message)
+
+
+def use(name: str) -> None:
+    """From here on this process computes the made-up plan, and its stages are `Peer`s."""
+    for module in (process, supervisor):
+        module.plan = PLANS[name]  # type: ignore[attr-defined]
+    BUILDERS["gate"] = BUILDERS["feeder"] = Peer
+
+
+def python_of(name: str, folder: Path) -> str:
+    """A program to start children with instead of Python: it runs them with the made-up plan."""
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" -m tests.service.made_up child {name} "$@"\n')
+    program.chmod(0o700)
+    return str(program)
+
+
+def config_of(folder: Path) -> Config:
+    """A configuration whose state and whose runs lie in this folder."""
+    return config(
+        state_dir=str(folder / "state"),
+        transport={"ring_dir": str(folder)},
+        metrics={"enabled": False},
+        log={"format": "json"},
+        web={"enabled": False},
+        recorder={"enabled": False},
+    )
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["child", name, *arguments]:
+            use(name)
+            sys.argv[1:] = arguments
+            sys.exit(process.main())
+
+
+if __name__ == "__main__":
+    main()
