@@ -23,9 +23,9 @@ class ProcessContext:
     config_path: Path | None
     overrides: tuple[str, ...]
     run_dir: Path
-    """The folder of the run, with its rings and its ledger."""
+    """The folder of the run, with its rings and its ledger. What lives with the line has the folder of its sockets."""
     owner: int
-    """The number of this process in the ledger."""
+    """The number of this process in the ledger; 0 for one that lives with the line."""
 
     @property
     def state_dir(self) -> Path:

@@ -69,6 +69,8 @@ class SupervisorCollector(Collector):
             restarts.add_metric([child.row.name], child.restarts)
             up.add_metric([child.row.name], child.running)
             silence.add_metric([child.row.name], self._supervisor.silence_s(child))
+        for process in self._supervisor.line_processes:
+            up.add_metric([process.row.name], process.running)
         yield from (restarts, up, silence)
 
 
@@ -94,6 +96,7 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
         }
         for child in supervisor.children
     }
+    processes |= {process.row.name: {"running": process.running} for process in supervisor.line_processes}
     ended = {child.row.unit for child in supervisor.children if child.ended}
     stuck = []
     frames = {}

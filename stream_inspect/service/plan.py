@@ -1,5 +1,5 @@
 """THE table of the system, computed from the configuration: which processes there are, what flows between them, and
-how they start and stop.
+how they start, stop and live.
 
 Rows are listed in the order of starting: what reads frames and results comes before what writes them, so that nothing
 is sent before its reader is there. Stopping walks the same list backwards, group by group: the sources stop first, then
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Literal
 
 from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS, Delivery
@@ -30,6 +31,9 @@ class Row:
     """Adjacent rows with the same group are asked to stop together."""
     stop_share_s: float
     """The group may take this long to stop in good order (the longest share of its rows counts); then it is killed."""
+    lives: Literal["run", "line"] = "run"
+    """`run`: the supervisor starts, restarts and stops it, and it dies with the supervisor. `line`: it has a systemd
+    unit of its own and outlives every run, see `service/line_process.py`; its stop group and share have no effect."""
     source: bool = False
     """Frames enter the line here. It starts once the readers of its mailboxes run; when every source has ended, so has
     the run."""
@@ -68,15 +72,21 @@ class Plan:
         return {reader.name for reader in self.rows if any(topic in mailboxes for topic, _ in reader.reads)}
 
     def stop_groups(self) -> list[tuple[Row, ...]]:
-        """The rows in the order of stopping: those of one tuple are asked together."""
-        return [tuple(rows) for _, rows in groupby(reversed(self.rows), key=lambda row: row.stop_group)]
+        """The rows that live with the run in the order of stopping: those of one tuple are asked together."""
+        backwards = (row for row in reversed(self.rows) if row.lives == "run")
+        return [tuple(rows) for _, rows in groupby(backwards, key=lambda row: row.stop_group)]
+
+    def line_topics(self) -> set[str]:
+        """The topics that a row which lives with the line reads or writes: their sockets must outlive the run."""
+        line_rows = [row for row in self.rows if row.lives == "line"]
+        return {topic for row in line_rows for topic in (*row.writes, *(topic for topic, _ in row.reads))}
 
     def __str__(self) -> str:
-        lines = [f"{'process':<20} {'stops with':<15} {'reads':<44} writes"]
+        lines = [f"{'process':<20} {'lives':<6} {'stops with':<15} {'reads':<44} writes"]
         for row in self.rows:
             stops = f"{row.stop_group} {row.stop_share_s} s"
             reads = ", ".join(f"{topic}[{key}]" if key else topic for topic, key in row.reads)
-            lines.append(f"{row.name:<20} {stops:<15} {reads:<44} {', '.join(row.writes)}")
+            lines.append(f"{row.name:<20} {row.lives:<6} {stops:<15} {reads:<44} {', '.join(row.writes)}")
         return "\n".join(lines)
 
 

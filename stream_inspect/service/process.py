@@ -1,4 +1,4 @@
-"""The main function of every process of a run: `python -m stream_inspect.service.process`.
+"""The main function of a process that lives with the run: `python -m stream_inspect.service.process`.
 
 The supervisor starts it. Its arguments are the supervisor's pid and, for readers of `ps`, the row. Its launch spec is
 one JSON document on stdin (the configuration holds secrets: they go into no file and no argument). SIGTERM stops it in
@@ -24,6 +24,7 @@ from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import plan
 from stream_inspect.service.run_dir import heartbeats_path
 from stream_inspect.service.stage import run_stage
+from stream_inspect.store.files import line_dir
 from stream_inspect.transport.zmq import ZmqChannels
 
 
@@ -122,6 +123,7 @@ def main() -> int:
     os.nice(row.nice)
     heartbeats = HeartbeatTable(heartbeats_path(spec.run_dir), len(the_plan.rows))
     context = ProcessContext(spec.config, spec.config_path, spec.overrides, spec.run_dir, spec.owner)
+    line_sockets = dict.fromkeys(the_plan.line_topics(), line_dir(spec.config.state_dir))
 
     def ready() -> None:
         stop.stage_is_open = True
@@ -137,7 +139,7 @@ def main() -> int:
         run_stage(
             row.name,
             stage,
-            ZmqChannels(spec.run_dir, row.name, the_plan.writers()),
+            ZmqChannels(spec.run_dir, row.name, the_plan.writers(), line_sockets),
             row.reads,
             ready=ready,
             beat=beat,

@@ -54,8 +54,8 @@ def serve(
 ) -> Supervisor:
     """Run until interrupted, until all sources have ended, or until `until(supervisor)`, which is called every 0.1 s.
 
-    Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` when
-    it cannot start, and KeyboardInterrupt after a second Ctrl-C, when everything has been
+    Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` or
+    `LineProcessError` when it cannot start, and KeyboardInterrupt after a second Ctrl-C, when everything has been
     killed.
     """
     _log = log.get_logger("service")

@@ -1,4 +1,4 @@
-"""The local supervisor: starts the rows of the plan, watches, restarts and stops them."""
+"""The local supervisor: starts the rows of the plan that live with the run, watches, restarts and stops them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import psutil
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
+from stream_inspect.service.line_process import is_present, make_line_dir
 from stream_inspect.service.plan import Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, LaunchSpec
 from stream_inspect.service.process_down import DownReport
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, ledger_path, metrics_path
+from stream_inspect.store.files import line_dir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels
 
@@ -51,8 +53,17 @@ class CameraProgress:
 
 
 @dataclass(slots=True)
+class LineProcess:
+    """A process that lives with the line, of which a run knows only whether it is there."""
+
+    row: Row
+    seen_mono_s: float
+    running: bool = False
+
+
+@dataclass(slots=True)
 class Child:
-    """The process of a row, across its restarts."""
+    """The process of a row that lives with the run, across its restarts."""
 
     row: Row
     index: int
@@ -79,22 +90,26 @@ class Supervisor:
         self, config: Config, run_dir: RunDir, *, config_path: Path | None = None, overrides: tuple[str, ...] = ()
     ) -> None:
         self.plan = plan(config)
-        self.children = [Child(row, index) for index, row in enumerate(self.plan.rows)]
+        self.children = [Child(row, index) for index, row in enumerate(self.plan.rows) if row.lives == "run"]
+        self.line_processes = [LineProcess(row, time.monotonic()) for row in self.plan.rows if row.lives == "line"]
         self.totals: dict[str, Totals] = {}
         self._config, self._config_path, self._overrides, self._run_dir = config, config_path, overrides, run_dir
         self._log = log.get_logger("supervisor")
         cameras = [camera.name for camera in config.cameras]
         self._heartbeats = HeartbeatTable(heartbeats_path(run_dir.path), len(self.plan.rows), create=True)
         self._ledger = LedgerKeeper(Ledger.create(ledger_path(run_dir.path), cameras))
-        self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}))
+        if self.line_processes:
+            make_line_dir(config.state_dir)
+        line_sockets = dict.fromkeys(self.plan.line_topics(), line_dir(config.state_dir))
+        self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}, line_sockets))
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
         self._sources_start_mono_s = 0.0
 
     @property
     def all_running(self) -> bool:
-        """Every process has opened its stage."""
-        return all(child.running for child in self.children)
+        """Every process has opened its stage, and those that live with the line are there."""
+        return all(child.running for child in self.children) and all(one.running for one in self.line_processes)
 
     @property
     def all_ended(self) -> bool:
@@ -133,6 +148,8 @@ class Supervisor:
                 self._kill_hung(child)
             else:
                 self._note_running(child, now_s)
+        for process in self.line_processes:
+            self._note_presence(process, now_s)
         self.totals = self._ledger.collect()
         for camera, totals in self.totals.items():
             self._progress.setdefault(camera, CameraProgress(now_s)).note(totals, now_s)
@@ -140,6 +157,10 @@ class Supervisor:
             {
                 child.row.name: (child.failures_in_a_row, 0.0 if child.running else now_s - child.died_mono_s)
                 for child in self.children
+            }
+            | {
+                process.row.name: (0, 0.0) if process.running else (1, now_s - process.seen_mono_s)
+                for process in self.line_processes
             }
         )
 
@@ -229,6 +250,16 @@ class Supervisor:
                 self._log.info("process restarted", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
         if child.failures_in_a_row and now_s - child.started_mono_s > _STEADY_AFTER_S:
             child.failures_in_a_row = 0
+
+    def _note_presence(self, process: LineProcess, now_s: float) -> None:
+        running = is_present(self._config.state_dir, process.row.name)
+        if running and not process.running:
+            self._log.info("process of the line is running", process=process.row.name)
+        elif process.running and not running:
+            self._log.error("process of the line has exited; its own unit restarts it", process=process.row.name)
+        process.running = running
+        if running:
+            process.seen_mono_s = now_s
 
     def _hangs(self, child: Child, now_s: float) -> bool:
         if child.running:

@@ -9,6 +9,11 @@ LOCK = ".lock"
 PICTURES, CLIPS = "pictures", "clips"
 
 
+def line_dir(state_dir: Path) -> Path:
+    """The folder of the processes that live with the line: their sockets and locks."""
+    return state_dir / "line"
+
+
 def events_database(state_dir: Path) -> Path:
     """The file of the event log."""
     return state_dir / "events.sqlite"

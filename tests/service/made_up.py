@@ -1,5 +1,7 @@
 """Made-up rows with stages of their own, for tests with real processes and real signals.
 
+python -m tests.service.made_up run FOLDER                 the service, of a feeder and a gate that lives with the line
+python -m tests.service.made_up gate FOLDER                that gate
 python -m tests.service.made_up child PLAN PID row=NAME    what a supervisor starts that runs `python_of(PLAN)`
 """
 
@@ -8,14 +10,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.messages import AnyMessage, Condition, Credit, FrameHeader, LivePicture, Output
-from stream_inspect.service import process, supervisor
+from stream_inspect.service import line_process, process, supervisor
 from stream_inspect.service.build import BUILDERS, ProcessContext
 from stream_inspect.service.plan import Plan, Row, plan
+from stream_inspect.service.serve import serve
 from tests.commands.replays import config
 from tests.transport.frames import condition, credit, header
 
@@ -27,7 +31,25 @@ def gate_beside_the_others(config: Config) -> Plan:
     return Plan((GATE, *plan(config).rows))
 
 
-PLANS = {made_up.__name__: made_up for made_up in (gate_beside_the_others,)}
+def gate_of_the_line(_: Config) -> Plan:
+    """A gate that lives with the line and a feeder that lives with the run: all four ways in which a topic can lie.
+
+    The gate binds the mailbox `conditions` and the broadcasts `live`, the feeder the mailbox `credit` and `frames`.
+    """
+    gate = replace(GATE, reads=(("conditions", ""), ("frames", "")), writes=("live", "credit"), lives="line")
+    feeder = Row(
+        "feeder",
+        "feeder",
+        reads=(("credit", "feeder"), ("live", "")),
+        writes=("conditions", "frames"),
+        stop_group="feeder",
+        stop_share_s=2.0,
+        source=True,
+    )
+    return Plan((gate, feeder))
+
+
+PLANS = {made_up.__name__: made_up for made_up in (gate_beside_the_others, gate_of_the_line)}
 
 
 class Peer:
@@ -85,7 +107,7 @@ def sender(message: AnyMessage) -> int:
 
 def use(name: str) -> None:
     """From here on this process computes the made-up plan, and its stages are `Peer`s."""
-    for module in (process, supervisor):
+    for module in (process, line_process, supervisor):
         module.plan = PLANS[name]  # type: ignore[attr-defined]
     BUILDERS["gate"] = BUILDERS["feeder"] = Peer
 
@@ -112,6 +134,15 @@ def config_of(folder: Path) -> Config:
 
 def main() -> None:
     match sys.argv[1:]:
+        case ["run", folder]:
+            use(gate_of_the_line.__name__)
+            sys.executable = python_of(gate_of_the_line.__name__, Path(folder))
+            log.configure("info", "json")
+            serve(config_of(Path(folder)))
+        case ["gate", folder]:
+            use(gate_of_the_line.__name__)
+            log.configure("info", "json", process="gate")
+            line_process.run_line_process(config_of(Path(folder)), "gate")
         case ["child", name, *arguments]:
             use(name)
             sys.argv[1:] = arguments

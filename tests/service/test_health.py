@@ -23,6 +23,7 @@ class Idle:
 
     all_running = True
     children: tuple[()] = ()
+    line_processes: tuple[()] = ()
     totals: ClassVar[dict[str, Any]] = {}
 
 

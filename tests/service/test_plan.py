@@ -9,7 +9,7 @@ import pytest
 from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS
 from stream_inspect.service.build import BUILDERS
-from stream_inspect.service.plan import Row, plan
+from stream_inspect.service.plan import Plan, Row, plan
 
 
 def config(**changes: Any) -> Config:
@@ -92,6 +92,21 @@ def test_the_cameras_stop_first_then_what_they_feed_and_the_outputs_last():
 def test_a_whole_stop_takes_two_and_a_half_seconds_at_most():
     shares_s = [max(row.stop_share_s for row in group) for group in plan(config()).stop_groups()]
     assert shares_s == [0.5, 0.8, 0.4, 0.8]
+
+
+def made_up(**changes: Any) -> Row:
+    return Row("gate", "gate", **{"reads": (), "writes": (), "stop_group": "gate", "stop_share_s": 0.3, **changes})
+
+
+def test_what_lives_with_the_line_does_not_stop_with_the_run():
+    rows = (*plan(config()).rows, made_up(lives="line"))
+    assert Plan(rows).stop_groups() == plan(config()).stop_groups()
+
+
+def test_only_the_topics_of_what_lives_with_the_line_outlive_the_run():
+    assert plan(config()).line_topics() == set()
+    gate = made_up(reads=(("events", ""), ("due", "gate")), writes=("conditions",), lives="line")
+    assert Plan((*plan(config()).rows, gate)).line_topics() == {"events", "due", "conditions"}
 
 
 def test_cameras_wait_for_those_who_judge_and_not_for_the_outputs():
