@@ -22,7 +22,7 @@ from stream_inspect.inspect.inspector import Inspector
 from stream_inspect.sim import SyntheticLine
 from stream_inspect.tiny import evaluate, figures
 from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, DEFECT_PROMPTS, PART_PROMPTS, PART_THRESHOLD, THRESHOLDS
-from stream_inspect.tiny.evaluate import Row
+from stream_inspect.tiny.evaluate import FigureRow
 from stream_inspect.tiny.figures import Judged
 
 FOLDER = Path(str(files("stream_inspect"))) / "tiny"
@@ -151,14 +151,14 @@ def test_the_required_figures() -> None:
 @pytest.mark.parametrize(
     ("row", "reached", "said"),
     [
-        (Row("recall", 0.98, 0.98), True, "reached  recall"),
-        (Row("recall", 0.979, 0.98), False, "MISSED   recall"),
-        (Row("false alarms", 0.02, 0.02, is_ceiling=True), True, "reached  false alarms"),
-        (Row("false alarms", 0.03, 0.02, is_ceiling=True), False, "MISSED   false alarms"),
-        (Row("told only", 0.0), True, "         told only"),
+        (FigureRow("recall", 0.98, 0.98), True, "reached  recall"),
+        (FigureRow("recall", 0.979, 0.98), False, "MISSED   recall"),
+        (FigureRow("false alarms", 0.02, 0.02, is_ceiling=True), True, "reached  false alarms"),
+        (FigureRow("false alarms", 0.03, 0.02, is_ceiling=True), False, "MISSED   false alarms"),
+        (FigureRow("told only", 0.0), True, "         told only"),
     ],
 )
-def test_a_row_says_whether_its_bound_is_reached(row: Row, reached: bool, said: str) -> None:
+def test_a_row_says_whether_its_bound_is_reached(row: FigureRow, reached: bool, said: str) -> None:
     assert row.is_reached is reached
     assert str(row).startswith(said)
 
@@ -167,7 +167,7 @@ def test_a_row_says_whether_its_bound_is_reached(row: Row, reached: bool, said: 
 def test_the_command_exits_with_1_when_a_figure_is_missed(
     figures_reached: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [Row("told", 0.3), Row("recall", 0.9 if figures_reached else 0.7, 0.8)]
+    rows = [FigureRow("told", 0.3), FigureRow("recall", 0.9 if figures_reached else 0.7, 0.8)]
     monkeypatch.setattr(evaluate, "report", lambda *_, **__: rows)
     monkeypatch.setattr("sys.argv", ["evaluate", "--quick"])
     assert evaluate.main() == code
