@@ -18,10 +18,11 @@ import pytest
 
 from stream_inspect import registry
 from stream_inspect.commands.check import run as check_module
-from stream_inspect.commands.check.report import fail, ok
-from stream_inspect.commands.check.run import Finding, Level, Report, check
+from stream_inspect.commands.check.report import Report
+from stream_inspect.commands.check.run import check
 from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config
+from stream_inspect.findings import Finding, Level, fail, ok
 from stream_inspect.service.run_dir import RunDir
 from tests.alerts.receivers import Mosquitto, free_port, make_certificates
 from tests.capture.processes import RtspServer, need_rtsp_server

@@ -18,8 +18,8 @@ from stream_inspect.capture.camera import (
     FrameSink,
     make_camera,
 )
-from stream_inspect.commands.check.report import Finding, fail, ok, warn
 from stream_inspect.config.models import CameraConfig, RtspSource, Source
+from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.registry import UnknownPluginError
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from stream_inspect.commands.check.cameras import Seen
-from stream_inspect.commands.check.report import Finding, fail, ok, warn
 from stream_inspect.config.models import Config
+from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.picture import i420_shape
 from stream_inspect.transport.ring import RingError, slot_count
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from stream_inspect import registry
-from stream_inspect.commands.check.report import Finding, fail, ok, warn
 from stream_inspect.config.models import Config, DetectorConfig, SegmenterConfig
+from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.models import ModelKind, resolve
 from stream_inspect.tiny import defaults

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from stream_inspect import registry
 from stream_inspect.commands.check.host import unwritable
-from stream_inspect.commands.check.report import Finding, fail, ok, warn
 from stream_inspect.config.models import (
     AlertConfig,
     FileAlertConfig,
@@ -19,6 +18,7 @@ from stream_inspect.config.models import (
     PluginAlertConfig,
     WebhookAlertConfig,
 )
+from stream_inspect.findings import Finding, fail, ok, warn
 
 
 def check_alert(config: AlertConfig) -> list[Finding]:

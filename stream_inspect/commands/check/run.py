@@ -15,12 +15,11 @@ from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_
 from stream_inspect.commands.check.host import check_ports, check_ring, check_state
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
-from stream_inspect.commands.check.report import Finding, Level, Report, fail, ok, warn
+from stream_inspect.commands.check.report import Report
 from stream_inspect.config.models import Config, Model
 from stream_inspect.config.secret import HOW, Secret
+from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.service.run_dir import is_running
-
-__all__ = ["Finding", "Level", "Report", "check"]
 
 AT_ONCE = 8
 """Items tried at the same time: cameras decode, and there are computers with two cores."""
