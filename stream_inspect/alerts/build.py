@@ -6,7 +6,9 @@ from typing import cast
 
 from stream_inspect import registry
 from stream_inspect.alerts.alert import Alert, AlertClass
-from stream_inspect.config.models import AlertConfig, Config, PluginAlertConfig
+from stream_inspect.config.models import Config
+from stream_inspect.config.outputs import AlertConfig
+from stream_inspect.config.outputs.plugin import PluginAlertConfig
 
 
 def build_alert(alert: AlertConfig, config: Config) -> Alert:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from stream_inspect.alerts.alert import AlertError
-from stream_inspect.config.models import FileAlertConfig
+from stream_inspect.config.outputs.file import FileAlertConfig
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event
 from stream_inspect.store.durable import sync_folder

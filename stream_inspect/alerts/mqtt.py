@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream_inspect.alerts.alert import AlertError, AlertRefusedError
-from stream_inspect.config.models import MqttAlertConfig
+from stream_inspect.config.outputs.mqtt import MqttAlertConfig
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event
 from stream_inspect.store.events import event_json

@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from stream_inspect import __version__
 from stream_inspect.alerts.alert import AlertError, AlertRefusedError
-from stream_inspect.config.models import WebhookAlertConfig
+from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.messages import Event
 from stream_inspect.store.events import event_json
 

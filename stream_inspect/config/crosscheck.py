@@ -1,38 +1,21 @@
-"""What can be wrong between values that are each right, such as a ring shorter than the clips it feeds."""
+"""What can be wrong between values that are each right, such as a ring shorter than the clips it feeds.
+
+What concerns the values of one mapping alone, its model states itself (`Model.crosscheck`).
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from string import Formatter
 
 from stream_inspect import registry
-from stream_inspect.config.models import (
-    Config,
-    MqttAlertConfig,
-    PluginAlertConfig,
-    PluginSource,
-    RtspSource,
-    SyntheticSource,
-    WebhookAlertConfig,
-)
-from stream_inspect.config.problems import did_you_mean
+from stream_inspect.config.base import ConfigFinding, Model
+from stream_inspect.config.models import Config, PluginSource, RtspSource, SyntheticSource
+from stream_inspect.config.plugin import unknown_plugin
 from stream_inspect.config.tree import Path
 
 RING_MARGIN_S = 1.0
 """A clip is begun when its event is confirmed, after judging: its first frame must still be in the ring."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigFinding:
-    """Something wrong at a path."""
-
-    path: Path
-    message: str
-
 
 Check = Callable[[Config], Iterator[ConfigFinding]]
 
@@ -58,7 +41,7 @@ def _sources(config: Config) -> Iterator[ConfigFinding]:
     for index, camera in enumerate(config.cameras):
         source, path = camera.source, ("cameras", index)
         if isinstance(source, RtspSource) and source.password and not source.username:
-            yield ConfigFinding((*path, "source", "password"), "needs a username beside it")
+            yield ConfigFinding((*path, "source", "password"), "needs a username next to it")
         if isinstance(source, SyntheticSource):
             if camera.belt and camera.belt.direction not in ("left_to_right", "right_to_left"):
                 yield ConfigFinding(
@@ -80,16 +63,8 @@ def _kinds(config: Config) -> Iterator[ConfigFinding]:
     for index, camera in enumerate(config.cameras):
         if isinstance(camera.source, PluginSource):
             wanted.append(("camera", camera.source.plugin, ("cameras", index, "source", "plugin")))
-    for index, alert in enumerate(config.alerts):
-        if isinstance(alert, PluginAlertConfig):
-            wanted.append(("alert", alert.plugin, ("alerts", index, "plugin")))
     for kind, name, path in wanted:
-        if name in registry.BUILT_IN[kind]:
-            continue  # looking for installed plug-ins takes tens of milliseconds
-        known = registry.names(kind)
-        if name not in known:
-            known = ["auto", *known] if kind == "tracker" else known
-            message = f'no {kind} is called "{name}"; there are: {", ".join(known)}.{did_you_mean(name, known)}'
+        if message := unknown_plugin(kind, name, ("auto",) if kind == "tracker" else ()):
             yield ConfigFinding(path, message)
 
 
@@ -100,41 +75,16 @@ def _belt_tracker(config: Config) -> Iterator[ConfigFinding]:
         yield ConfigFinding(("track", "kind"), message)
 
 
-def _mqtt(config: Config) -> Iterator[ConfigFinding]:
-    for index, alert in enumerate(config.alerts):
-        if not isinstance(alert, MqttAlertConfig):
-            continue
-        path: Path = ("alerts", index)
-        if alert.password and not alert.username:
-            yield ConfigFinding((*path, "password"), "needs a username beside it")
-        if alert.ca_file and not alert.tls:
-            yield ConfigFinding((*path, "ca_file"), "is of no use without tls: true")
-        yield from _placeholders((*path, "topic"), alert.topic, ("line", "camera"))
-        yield from _placeholders((*path, "status_topic"), alert.status_topic, ("line",))
-
-
-def _placeholders(path: Path, topic: str, known: tuple[str, ...]) -> Iterator[ConfigFinding]:
-    try:
-        names = [name for _, name, _, _ in Formatter().parse(topic) if name is not None]
-    except ValueError:
-        yield ConfigFinding(path, "has a brace too many or too few")
-        return
-    for name in names:
-        if name not in known:
-            listed = " and ".join(f"{{{word}}}" for word in known)
-            yield ConfigFinding(path, f"{{{name}}} is not filled in here, only {listed}.{did_you_mean(name, known)}")
-
-
-def _webhook(config: Config) -> Iterator[ConfigFinding]:
-    for index, alert in enumerate(config.alerts):
-        if isinstance(alert, WebhookAlertConfig) and alert.secret:
-            try:
-                key = base64.b64decode(alert.secret.get_secret_value().removeprefix("whsec_"), validate=True)
-            except (binascii.Error, ValueError):
-                key = b""
-            if not key and alert.secret.fetched:
-                message = "is no signing secret: it must be whsec_ and base64, as the receiver shows it"
-                yield ConfigFinding(("alerts", index, "secret"), message)
+def _stated(value: object, path: Path = ()) -> Iterator[ConfigFinding]:
+    """What each model itself finds wrong between its values."""
+    if isinstance(value, Model):
+        for finding in value.crosscheck():
+            yield ConfigFinding((*path, *finding.path), finding.message)
+        for key in type(value).model_fields:
+            yield from _stated(getattr(value, key, None), (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _stated(item, (*path, index))
 
 
 def _ring(config: Config) -> Iterator[ConfigFinding]:
@@ -182,8 +132,7 @@ CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
     (_sources, ()),
     (_kinds, ()),
     (_belt_tracker, (("cameras",), ("track",))),
-    (_mqtt, ()),
-    (_webhook, ()),
+    (_stated, ()),
     (_ring, (("recorder", "enabled"), ("recorder", "pre_roll_s"), ("transport", "ring_s"))),
     (_web, (("web", "enabled"), ("web", "host"), ("web", "token"))),
 )

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from stream_inspect.config import overrides as override
+from stream_inspect.config.base import IN_STATE_DIR, Model
 from stream_inspect.config.crosscheck import crosscheck
 from stream_inspect.config.explain import explain
-from stream_inspect.config.models import Config, DetectorConfig, FileAlertConfig, Model, SegmenterConfig
+from stream_inspect.config.models import Config, DetectorConfig, SegmenterConfig
 from stream_inspect.config.problems import ConfigError, Problem
 from stream_inspect.config.schema import in_words, schema_at
 from stream_inspect.config.secret import Secret
@@ -211,13 +212,13 @@ def _place(tree: Tree, path: KeyPath) -> Place:
 def _absolute(model: M, tree: Tree | None, folder: Path, state_dir: Path) -> M:
     """The model with every path in it absolute."""
     changed: dict[str, Any] = {}
-    for key in type(model).model_fields:
+    for key, field in type(model).model_fields.items():
         value = getattr(model, key)
         node = tree.child(key) if tree is not None else None
         # What was typed after --set is relative to where it was typed.
         base = Path.cwd() if node is not None and node.place.file.startswith(override.OPTION) else folder
         if isinstance(value, Path):
-            base = state_dir if isinstance(model, FileAlertConfig) else base
+            base = state_dir if IN_STATE_DIR in field.metadata else base
             changed[key] = Path(os.path.normpath(base / value.expanduser()))
         elif isinstance(model, DetectorConfig | SegmenterConfig) and key == "model" and _is_folder(value, base):
             changed[key] = os.path.normpath(base / Path(value).expanduser())

@@ -1,32 +1,24 @@
 """The whole YAML file as typed models: units in names, ranges on numbers, unknown keys refused.
 
 The descriptions are the configuration reference: `docs/configuration.md` and the JSON Schema are generated from them.
-What needs more than one value to be judged is in `crosscheck.py`.
+What needs more than one value to be judged is in `crosscheck.py`, or in the model itself.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
+from stream_inspect.config.base import Model, Name, OptionValue, PlainUrl
+from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.region import sane_region
 from stream_inspect.config.secret import Secret
 from stream_inspect.errors import UsageError
 
-Name = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$",
-        json_schema_extra={
-            "x-rule": "a name: up to 40 lower-case letters, digits, - and _, beginning with a letter or digit"
-        },
-    ),
-]
 DefectName = Annotated[
     str,
     Field(
@@ -44,34 +36,8 @@ Prompt = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"\S", json_schema_extra={"x-rule": "text of 1 to 100 characters"})
 ]
 Point = tuple[float, float]
-OptionValue = str | int | float | bool | Secret
 RELOADABLE: JsonDict = {"x-reloadable": True}
 """Marks a key that, with all keys below it, takes effect while the service runs; see `reload.py`."""
-
-
-class Model(BaseModel):
-    """Base of all config models: unknown keys are refused, values never change behind the reader's back."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-def _without_credentials(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host:
-        raise ValueError("is no address: write scheme://host:port/path")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(
-            "holds a user name or password: take them out of the address and write them as keys of their own, "
-            "the password as {env: NAME} or {file: PATH}"
-        )
-    return url
-
 
 # --- cameras -----------------------------------------------------------------------------------------------------
 
@@ -80,7 +46,7 @@ class RtspSource(Model):
     """An RTSP camera: H.264, H.265 or MJPEG over TCP or UDP, with Basic or Digest authentication."""
 
     kind: Literal["rtsp"]
-    url: Annotated[str, AfterValidator(_without_credentials)] = Field(
+    url: PlainUrl = Field(
         pattern=r"^rtsps?://",
         description="rtsp://host:port/path, without user and password.",
         json_schema_extra={"x-rule": "an address: rtsp://host:port/path"},
@@ -328,81 +294,7 @@ class DecideConfig(Model):
         return self
 
 
-# --- outputs -----------------------------------------------------------------------------------------------------
-
-
-class MqttAlertConfig(Model):
-    """Events to an MQTT broker, QoS 1, with retained status and last will."""
-
-    kind: Literal["mqtt"]
-    name: Name = Field("mqtt", description="Names this output in logs, metrics and the outbox.")
-    host: str = Field(
-        pattern=r"^[^\s/@]+$",
-        description="Host name or address of the broker.",
-        json_schema_extra={"x-rule": "a host name or address alone, without scheme and port"},
-    )
-    port: int = Field(1883, ge=1, le=65535, description="1883 is usual, 8883 with TLS.")
-    tls: bool = Field(False, description="Encrypt, and check the broker's certificate.")
-    ca_file: Path | None = Field(None, description="Certificate authority of the broker (PEM); the system's if absent.")
-    username: str | None = Field(None, description="User name at the broker.")
-    password: Secret | None = Field(None, description="Password of that user.")
-    client_id: str | None = Field(None, description="Client id at the broker; made from line and name if absent.")
-    protocol: Literal["mqtt5", "mqtt311"] = Field(
-        "mqtt5", description="mqtt311 for old brokers, which cannot say that they refused an event."
-    )
-    topic: str = Field(
-        "stream_inspect/{line}/{camera}/events",
-        pattern=r"^[^#+]+$",
-        description="{line} and {camera} are filled in.",
-        json_schema_extra={"x-rule": "a topic without the wildcards # and +"},
-    )
-    status_topic: str = Field(
-        "stream_inspect/{line}/status",
-        pattern=r"^[^#+]+$",
-        description="Retained: online, offline (also as last will). {line} is filled in.",
-        json_schema_extra={"x-rule": "a topic without the wildcards # and +"},
-    )
-    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer for this long means try again.")
-
-
-class WebhookAlertConfig(Model):
-    """Events to an HTTP(S) address, signed as Standard Webhooks lays down, retried until taken."""
-
-    kind: Literal["webhook"]
-    name: Name = Field("webhook", description="Names this output in logs, metrics and the outbox.")
-    url: Annotated[str, AfterValidator(_without_credentials)] = Field(
-        pattern=r"^https?://",
-        description="Where events are posted to, without user and password.",
-        repr=False,  # paths of webhooks often hold a token
-        json_schema_extra={"x-rule": "an address: https://host/path"},
-    )
-    secret: Secret | None = Field(None, description="whsec_... (base64): signs each message; unsigned if absent.")
-    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer for this long means try again.")
-    ca_file: Path | None = Field(
-        None, description="Certificate authority of the receiver (PEM); the system's if absent."
-    )
-
-
-class FileAlertConfig(Model):
-    """Events as JSON lines, fsynced one by one."""
-
-    kind: Literal["file"]
-    name: Name = Field("file", description="Names this output in logs, metrics and the outbox.")
-    path: Path = Field(Path("events.jsonl"), description="The file; a relative path lies in `state_dir`.")
-
-
-class PluginAlertConfig(Model):
-    """An alert from another package (entry point group `stream_inspect.alert`)."""
-
-    kind: Literal["plugin"]
-    name: Name = Field(description="Names this output in logs, metrics and the outbox.")
-    plugin: str = Field(min_length=1, description="Name of the entry point.")
-    options: dict[str, OptionValue] = Field({}, description="Given to the plug-in as they are; secrets are allowed.")
-
-
-AlertConfig = Annotated[
-    MqttAlertConfig | WebhookAlertConfig | FileAlertConfig | PluginAlertConfig, Field(discriminator="kind")
-]
+# --- recording, the page, the rest ---------------------------------------------------------------------------------
 
 
 class RecorderConfig(Model):

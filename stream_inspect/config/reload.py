@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from stream_inspect.config.base import Model
 from stream_inspect.config.crosscheck import crosscheck
-from stream_inspect.config.models import RELOADABLE, Config, Model
+from stream_inspect.config.models import RELOADABLE, Config
 from stream_inspect.config.tree import Path
 
 M = TypeVar("M", bound=Model)

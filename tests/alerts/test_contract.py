@@ -13,7 +13,9 @@ import pytest
 
 from stream_inspect import registry
 from stream_inspect.alerts.alert import Alert, AlertError
-from stream_inspect.config.models import FileAlertConfig, MqttAlertConfig, WebhookAlertConfig
+from stream_inspect.config.outputs.file import FileAlertConfig
+from stream_inspect.config.outputs.mqtt import MqttAlertConfig
+from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.messages import Event
 from stream_inspect.store.events import event_json
 from tests.alerts.events import an_event

@@ -11,7 +11,7 @@ import pytest
 
 from stream_inspect.alerts.alert import AlertError
 from stream_inspect.alerts.file import FileAlert
-from stream_inspect.config.models import FileAlertConfig
+from stream_inspect.config.outputs.file import FileAlertConfig
 from stream_inspect.store.events import event_json
 from tests.alerts.events import an_event
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from stream_inspect.alerts.alert import AlertError, AlertRefusedError
 from stream_inspect.alerts.mqtt import MqttAlert
-from stream_inspect.config.models import MqttAlertConfig
+from stream_inspect.config.outputs.mqtt import MqttAlertConfig
 from tests.alerts.events import an_event
 from tests.alerts.receivers import (
     BlackHole,

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from stream_inspect.alerts.alert import AlertError, AlertRefusedError
 from stream_inspect.alerts.webhook import WebhookAlert
-from stream_inspect.config.models import WebhookAlertConfig
+from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from tests.alerts.events import an_event
 from tests.alerts.receivers import BlackHole, HttpReceiver, free_port, make_certificates
 

@@ -139,4 +139,4 @@ def test_the_schema_describes_secrets_and_choices() -> None:
     forms = definitions["RtspSource"]["properties"]["password"]["anyOf"][0]["anyOf"]
     assert [form.get("required") for form in forms] == [["env"], ["file"], None]
     assert definitions["RtspSource"]["properties"]["transport"]["enum"] == ["tcp", "udp"]
-    assert definitions["Camera"]["additionalProperties"] is False
+    assert definitions["CameraConfig"]["additionalProperties"] is False

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stream_inspect.config.load import ConfigError, dump, load, load_text, parse_dump, redacted
-from stream_inspect.config.models import Config, FileAlertConfig, FileSource, RtspSource
+from stream_inspect.config.models import Config, FileSource, RtspSource
+from stream_inspect.config.outputs.file import FileAlertConfig
 
 LEAST = """\
 version: 1
@@ -69,14 +70,15 @@ def test_the_least_configuration_has_all_defaults() -> None:
         ("inspect: {segmenter: {kind: sam3}}", '8:29: inspect.segmenter.kind: no segmenter is called "sam3"'),
         ("track: {kind: kalman}", '8:15: track.kind: no tracker is called "kalman"; there are: auto, belt, iou.'),
         ("track: {kind: belt}", "8:15: track.kind: belt needs a belt on every camera, and top has none: use auto"),
-        ("alerts:\n  - {kind: mtqq}", '9:12: alerts[0].kind: must be mqtt, webhook, file or plugin, not "mtqq". Did'),
-        ("alerts:\n  - {name: x}", "9:5: alerts[0].kind: is missing: write mqtt, webhook, file or plugin"),
+        ("alerts:\n  - {kind: mtqq}", "9:12: alerts[0].kind: must be mqtt, webhook, file"),
+        ("alerts:\n  - {kind: mtqq}", 'not "mtqq". Did you mean mqtt?'),
+        ("alerts:\n  - {name: x}", "9:5: alerts[0].kind: is missing: write mqtt, webhook, "),
         ("alerts: [{kind: mqtt}]", "8:10: alerts[0].host: is missing: write a host name or address alone"),
         ("alerts: [{kind: mqtt, host: a, topic: 'x/{cam}'}]", "{cam} is not filled in here, only {line} and {camera}."),
-        ("alerts: [{kind: mqtt, host: a, topic: 'x/{'}]", "alerts[0].topic: has a brace too many or too few"),
+        ("alerts: [{kind: mqtt, host: a, topic: 'x/{'}]", "alerts[0].topic: has unbalanced braces"),
         ("alerts: [{kind: mqtt, host: a, topic: 'x/#'}]", "must be a topic without the wildcards # and +"),
-        ("alerts: [{kind: mqtt, host: a, password: x}]", "alerts[0].password: needs a username beside it"),
-        ("alerts: [{kind: mqtt, host: a, ca_file: x}]", "alerts[0].ca_file: is of no use without tls: true"),
+        ("alerts: [{kind: mqtt, host: a, password: x}]", "alerts[0].password: needs a username next to it"),
+        ("alerts: [{kind: mqtt, host: a, ca_file: x}]", "alerts[0].ca_file: has no effect unless tls: true"),
         ("alerts: [{kind: file}, {kind: file}]", "8:31: alerts[1].name: file is the name of alerts[0] already"),
         ("alerts: [{kind: plugin, name: x, plugin: nope}]", 'alerts[0].plugin: no alert is called "nope"; there are:'),
         ("recorder: {pre_roll_s: 5}", "8:24: recorder.pre_roll_s: needs a longer ring than transport.ring_s, 4 s"),
@@ -107,10 +109,13 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
         ("source: {kind: rstp}", "5:20: cameras[0].source.kind: must be rtsp, usb, gige, file, images, synthetic or p"),
         ("source: {kind: rtsp}", "5:13: cameras[0].source.url: is missing: write an address: rtsp://host:port/path"),
         ("source: {kind: rtsp, url: cam1}", "5:31: cameras[0].source.url: must be an address: rtsp://host:port/path"),
-        ("source: {kind: rtsp, url: 'rtsp://'}", "cameras[0].source.url: is no address: write scheme://host:port/path"),
-        ("source: {kind: rtsp, url: 'rtsp://a:b:c/'}", "cameras[0].source.url: is no address: write scheme://host:p"),
+        (
+            "source: {kind: rtsp, url: 'rtsp://'}",
+            "cameras[0].source.url: is not a URL; expected scheme://host:port/path",
+        ),
+        ("source: {kind: rtsp, url: 'rtsp://a:b:c/'}", "cameras[0].source.url: is not a URL; expected scheme://ho"),
         ("source: {kind: rtsp, url: 'rtsp://a/', file: x}", "5:44: cameras[0].source.file: is no key that is known he"),
-        ("source: {kind: rtsp, url: 'rtsp://a/', password: x}", "cameras[0].source.password: needs a username beside"),
+        ("source: {kind: rtsp, url: 'rtsp://a/', password: x}", "cameras[0].source.password: needs a username next to"),
         ("source: {kind: file, path: 3}", "5:32: cameras[0].source.path: must be a path, not 3"),
         ("source: {kind: synthetic, width_px: 1282}", "must be a whole number from 128 to 4096, a multiple of 4, not"),
         ("source: {kind: plugin, plugin: nope}", 'cameras[0].source.plugin: no camera is called "nope"; there are: '),

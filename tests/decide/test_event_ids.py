@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from stream_inspect.config.models import DefectName, Name
+from stream_inspect.config.base import Name
+from stream_inspect.config.models import DefectName
 from stream_inspect.messages import ConditionKind, event_id
 
 # Short ones of few letters, so that they come near to each other.

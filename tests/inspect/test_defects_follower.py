@@ -9,8 +9,9 @@ from typing import Any, get_args
 import pytest
 import structlog.testing
 
+from stream_inspect.config.base import Model
 from stream_inspect.config.load import load
-from stream_inspect.config.models import RELOADABLE, Config, Model
+from stream_inspect.config.models import RELOADABLE, Config
 from stream_inspect.config.watch import ConfigWatcher
 from stream_inspect.inspect import batching
 from stream_inspect.inspect.defects_follower import CONFIG_POLL_NS

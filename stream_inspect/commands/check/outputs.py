@@ -11,13 +11,11 @@ from urllib.parse import urlsplit
 
 from stream_inspect import registry
 from stream_inspect.commands.check.host import unwritable
-from stream_inspect.config.models import (
-    AlertConfig,
-    FileAlertConfig,
-    MqttAlertConfig,
-    PluginAlertConfig,
-    WebhookAlertConfig,
-)
+from stream_inspect.config.outputs import AlertConfig
+from stream_inspect.config.outputs.file import FileAlertConfig
+from stream_inspect.config.outputs.mqtt import MqttAlertConfig
+from stream_inspect.config.outputs.plugin import PluginAlertConfig
+from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 
 

@@ -16,7 +16,8 @@ from stream_inspect.commands.check.host import check_ports, check_ring, check_st
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.commands.check.report import Report
-from stream_inspect.config.models import Config, Model
+from stream_inspect.config.base import Model
+from stream_inspect.config.models import Config
 from stream_inspect.config.secret import HOW, Secret
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.service.run_dir import is_running

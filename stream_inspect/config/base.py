@@ -1,0 +1,83 @@
+"""What every config model is made of: the base class, names, addresses, and what a model states about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from stream_inspect.config.secret import Secret
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$",
+        json_schema_extra={
+            "x-rule": "a name: up to 40 lower-case letters, digits, - and _, beginning with a letter or digit"
+        },
+    ),
+]
+Host = Annotated[
+    str,
+    Field(
+        pattern=r"^[^\s/@]+$",
+        json_schema_extra={"x-rule": "a host name or address alone, without scheme and port"},
+    ),
+]
+OptionValue = str | int | float | bool | Secret
+"""A value of a plug-in's `options`."""
+
+
+class _InStateDir:
+    """Marks a path that is relative to `state_dir`; every other path is relative to the configuration file."""
+
+
+IN_STATE_DIR = _InStateDir()
+StatePath = Annotated[Path, IN_STATE_DIR]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFinding:
+    """Something wrong at a path."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+class Model(BaseModel):
+    """Base of all config models: unknown keys are refused, instances are immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    example: ClassVar[str] = ""
+    """YAML for the reference. A test loads it."""
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        """What is wrong between values of this mapping that are each right. Paths begin at this mapping."""
+        return iter(())
+
+
+def _without_credentials(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        raise ValueError("is not a URL; expected scheme://host:port/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "holds a user name or password: take them out of the address and write them as keys of their own, "
+            "the password as {env: NAME} or {file: PATH}"
+        )
+    return url
+
+
+PlainUrl = Annotated[str, AfterValidator(_without_credentials)]
+"""An address without user name and password."""

@@ -1,0 +1,52 @@
+"""An HTTP(S) address as an output."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from stream_inspect.config.base import ConfigFinding, Model, Name, PlainUrl
+from stream_inspect.config.secret import Secret
+
+
+class WebhookAlertConfig(Model):
+    """Events to an HTTP(S) address, signed as Standard Webhooks lays down, retried until taken."""
+
+    kind: Literal["webhook"]
+    name: Name = Field("webhook", description="Names this output in logs, metrics and the outbox.")
+    url: PlainUrl = Field(
+        pattern=r"^https?://",
+        description="Where events are posted to, without user and password.",
+        repr=False,  # paths of webhooks often hold a token
+        json_schema_extra={"x-rule": "an address: https://host/path"},
+    )
+    secret: Secret | None = Field(None, description="whsec_... (base64): signs each message; unsigned if absent.")
+    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer for this long means try again.")
+    ca_file: Path | None = Field(
+        None, description="Certificate authority of the receiver (PEM); the system's if absent."
+    )
+
+    example: ClassVar[str] = """\
+alerts:
+  - kind: webhook
+    url: https://mes.plant.local/hooks/defects
+    secret: {env: WEBHOOK_SECRET}
+"""
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        """A secret that cannot sign. One that was not fetched is not judged."""
+        if self.secret is None or not self.secret.fetched:
+            return
+        try:
+            key = base64.b64decode(self.secret.get_secret_value().removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not key:
+            yield ConfigFinding(
+                ("secret",), "is not a signing secret; expected whsec_ and base64, as the receiver shows it"
+            )
