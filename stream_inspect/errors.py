@@ -9,7 +9,7 @@
     ├── ModelError           inspect/detect/       a model is missing, corrupt or failed
     │   └── OutOfMemoryError                       a smaller batch may pass
     ├── AlertError           alerts/               sending failed and may pass later
-    ├── AlertRefusedError    alerts/               the receiver will never take it
+    ├── AlertRejectedError   alerts/               the receiver will never take it
     ├── UnknownPluginError   registry.py           no plug-in of this name
     └── ...                  what else can keep a command from doing its work
 

@@ -1,16 +1,24 @@
-"""The alert contract: sends one event, once, or says why not. Order, retries and the outbox are not its business."""
+"""The alert contract: sends one event, once, or says why not. Order, retries and the outbox are not its business.
+
+An output of ours is two files and a test rig: `config/outputs/<kind>.py` (model, cross-checks, example),
+`alerts/<kind>.py` (the class with its probe), `tests/alerts/rigs/<kind>.py`. One of another package joins by an entry
+point in the group `stream_inspect.alert`; its class also names the model of its options, `options_model`
+(`config/plugin.py`), and is given that model as its `config`. The module of a plug-in is imported wherever the
+configuration is read, so it leaves heavy imports to `open`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from stream_inspect.errors import StreamInspectError
+from stream_inspect.findings import Finding
 from stream_inspect.messages import Event
 
 
 class AlertError(StreamInspectError):
-    """Sending failed and may pass later; the outbox keeps the event and tries again. No secret in the text.
+    """Sending failed and may work later; the outbox keeps the event and retries. No secret in the text.
 
     `retry_after_s`: the receiver asked not to be tried again before so many seconds.
     """
@@ -20,20 +28,26 @@ class AlertError(StreamInspectError):
         self.retry_after_s = retry_after_s
 
 
-class AlertRefusedError(StreamInspectError):
-    """The receiver will never take this event (HTTP 4xx but 408, 425, 429): kept aside and logged; the next goes."""
+class AlertRejectedError(StreamInspectError):
+    """The receiver will never take this event (HTTP 4xx but 408, 425, 429): it becomes a dead letter; the next goes."""
 
 
 class Alert(Protocol):
-    """One output. Lives in a thread of its own, so that a dead one slows nothing else."""
+    """One output. Runs in a thread of its own, so that a dead one slows nothing else."""
+
+    acknowledges: ClassVar[bool]
+    """Whether `send` returns only when the receiver has said that it has the event: then an event is delivered at least
+    once. Where nothing is said (syslog), `send` returns when the event has been handed over, which is all that is
+    known: it is not sent again, and what is lost on its way is lost (at most once). Either way a crash between `send`
+    and its record repeats that one event, with the same key."""
 
     def open(self) -> None:
         """Connect. Raises `AlertError`; then it is closed and opened again later."""
 
     def send(self, event: Event) -> None:
-        """Deliver one event and return only when the receiver has acknowledged it.
+        """Deliver one event; what has happened when it returns is said by `acknowledges`.
 
-        Raises `AlertError` (then it is closed and opened again before the next try) or `AlertRefusedError`.
+        Raises `AlertError` (then it is closed and opened again before the next try) or `AlertRejectedError`.
         """
 
     def check(self) -> None:
@@ -47,7 +61,16 @@ class Alert(Protocol):
 
 
 class AlertClass(Protocol):
-    """How a registered alert is made: the constructor does no work."""
+    """What a class states about its outputs, and how it makes one: the constructor does no work."""
+
+    acknowledges: bool
 
     def __call__(self, config: Any, *, line: str, state_dir: Path) -> Alert:
-        """`config` is its own entry of `alerts:` (a plug-in gets the `PluginAlertConfig`)."""
+        """`config` is its own entry of `alerts:` (a plug-in's: its `options_model`, with the entry's name)."""
+
+    def probe(self, config: Any, /) -> list[Finding]:
+        """A static method: tries for `stream-inspect check` whether this output would work.
+
+        Sends no event and leaves nothing behind, also while the service runs with the same configuration. The item of
+        each finding is the output's name. It may take as long as the config allows a connection to take.
+        """

@@ -1,4 +1,4 @@
-"""From an entry of `alerts:` in the configuration to the object that sends."""
+"""From an entry of `alerts:` in the configuration to its class, and to the object that sends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import cast
 
 from stream_inspect import registry
 from stream_inspect.alerts.alert import Alert, AlertClass
+from stream_inspect.config.base import Model
 from stream_inspect.config.models import Config
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.outputs.plugin import PluginAlertConfig
@@ -13,6 +14,23 @@ from stream_inspect.config.outputs.plugin import PluginAlertConfig
 
 def build_alert(alert: AlertConfig, config: Config) -> Alert:
     """The output of this entry, not opened yet. Raises `registry.UnknownPluginError`."""
-    name = alert.plugin if isinstance(alert, PluginAlertConfig) else alert.kind
-    make = cast(AlertClass, registry.load("alert", name))
-    return make(alert, line=config.line, state_dir=config.state_dir)
+    make, own = alert_class(alert)
+    return make(own, line=config.line, state_dir=config.state_dir)
+
+
+def alert_class(alert: AlertConfig) -> tuple[AlertClass, Model]:
+    """The class of this entry, and the config that it takes.
+
+    Raises `registry.UnknownPluginError` when a plug-in is not there or does not keep the contract (`alerts/alert.py`),
+    and whatever its import raises.
+    """
+    if not isinstance(alert, PluginAlertConfig):
+        return cast(AlertClass, registry.load("alert", alert.kind)), alert
+    found = registry.load("alert", alert.plugin)
+    options = alert.parsed_options()
+    missing = [name for name in ("acknowledges", "probe") if not hasattr(found, name)]
+    if options is None:
+        missing.append("options_model")
+    if options is None or missing:
+        raise registry.UnknownPluginError(f"its class {found.__qualname__} does not state {', '.join(missing)}")
+    return cast(AlertClass, found), options

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import ClassVar
 
 from stream_inspect.alerts.alert import AlertError
 from stream_inspect.config.outputs.file import FileAlertConfig
+from stream_inspect.findings import Finding, fail, ok
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event
 from stream_inspect.store.durable import sync_folder
 from stream_inspect.store.events import event_json
+from stream_inspect.store.writable import unwritable
 
 _CHUNK_BYTES = 64 * 1024
 
 
 class FileAlert:
     """Appends events to a file that others may read, rotate or delete meanwhile."""
+
+    acknowledges: ClassVar[bool] = True
 
     def __init__(self, config: FileAlertConfig, *, line: str, state_dir: Path) -> None:
         """A relative path lies in `state_dir`."""
@@ -59,6 +64,14 @@ class FileAlert:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+    @staticmethod
+    def probe(config: FileAlertConfig) -> list[Finding]:
+        """Whether the file can be written. `config.path` is absolute, as in every configuration that was loaded."""
+        reason = "is a folder" if config.path.is_dir() else unwritable(config.path.parent)
+        if reason:
+            return [fail(config.name, f"{config.path}: {reason}")]
+        return [ok(config.name, f"{config.path} can be written")]
 
     def _moved_away(self, handle: int) -> bool:
         """Whether the path no longer names the open file: log rotation, or somebody deleted it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 import ssl
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -17,8 +18,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.alerts.alert import AlertError, AlertRejectedError
+from stream_inspect.alerts.reach import connect_advice, error_text, reach
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
+from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event
 from stream_inspect.store.events import event_json
@@ -43,6 +46,8 @@ class MqttAlert:
     late copy could overtake. The steady client id makes the broker drop the old connection when the new one comes.
     """
 
+    acknowledges: ClassVar[bool] = True
+
     def __init__(self, config: MqttAlertConfig, *, line: str, state_dir: Path) -> None:
         """`state_dir` is not used."""
         self._config = config
@@ -59,7 +64,7 @@ class MqttAlert:
         try:
             connection.open()
             answer = connection.publish(self._status_topic, _ONLINE, retain=True)
-        except (AlertError, AlertRefusedError):
+        except (AlertError, AlertRejectedError):
             connection.close()
             raise
         if answer >= _FAILURE:
@@ -75,7 +80,7 @@ class MqttAlert:
         if answer >= _FAILURE:
             said = f"MQTT broker {self._config.host}:{self._config.port} does not take {topic}: {_meaning(answer)}"
             # Anything else, such as "not authorized" or "quota exceeded", somebody can mend: the event waits.
-            raise AlertRefusedError(said) if answer in _NEVER_TAKEN else AlertError(said)
+            raise AlertRejectedError(said) if answer in _NEVER_TAKEN else AlertError(said)
         is_heard = answer != _NO_MATCHING_SUBSCRIBERS
         if not is_heard and self._is_heard:
             self._log.warning("the broker takes events, but nobody subscribes to them", topic=topic)
@@ -91,9 +96,61 @@ class MqttAlert:
         """Say "offline" and disconnect."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            with suppress(AlertError, AlertRefusedError):
+            with suppress(AlertError, AlertRejectedError):
                 connection.publish(self._status_topic, _OFFLINE, retain=True, timeout_s=GOODBYE_S)
             connection.close()
+
+    @staticmethod
+    def probe(config: MqttAlertConfig) -> list[Finding]:
+        """Log in as the alert will, with another client id: the same one would disconnect a running service."""
+        item, where = config.name, f"MQTT broker {config.host}:{config.port}"
+        try:
+            reach(config.host, config.port, config.timeout_s, tls=config.tls, ca_file=config.ca_file)
+            answer = _login(config)
+        except (OSError, ValueError) as error:
+            advice = connect_advice(tls=config.tls, ca_file=config.ca_file)
+            return [fail(item, f"{where}: cannot connect: {error_text(error)}", advice)]
+        if answer is None:
+            text = f"{where}: no answer within {config.timeout_s:g} s"
+            return [fail(item, text, "is it a broker, and with TLS or without?")]
+        if answer.is_failure:
+            return [fail(item, f"{where} rejected the login: {answer}", "check username, password and protocol")]
+        found = [ok(item, f"{where}: login accepted{' over TLS' if config.tls else ''}")]
+        if config.password and not config.tls:
+            text = "the password goes over the network in the clear"
+            found.append(warn(item, text, "set tls: true if the broker can"))
+        return found
+
+
+def _login(config: MqttAlertConfig) -> ReasonCode | None:
+    """What the broker answers to a login; None when it does not. Raises OSError, ValueError."""
+    answered = threading.Event()
+    answers: list[ReasonCode] = []
+
+    def connected(_client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _more: object) -> None:
+        answers.append(reason)
+        answered.set()
+
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=f"stream_inspect-check-{secrets.token_hex(4)}",
+        protocol=MQTTv5 if config.protocol == "mqtt5" else MQTTv311,
+        reconnect_on_failure=False,
+    )
+    client.connect_timeout = config.timeout_s
+    client.on_connect = connected
+    if config.username is not None:
+        client.username_pw_set(config.username, config.password.get_secret_value() if config.password else None)
+    try:
+        if config.tls:
+            client.tls_set(ca_certs=str(config.ca_file) if config.ca_file else None)
+        client.connect(config.host, config.port)
+        client.loop_start()
+        answered.wait(config.timeout_s)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return answers[0] if answers else None
 
 
 class _TidySocket(ssl.SSLSocket):
@@ -159,7 +216,7 @@ class _Connection:
     def publish(
         self, topic: str, payload: bytes, *, retain: bool = False, key: str = "", timeout_s: float | None = None
     ) -> int:
-        """Publish and wait for the PUBACK; returns its reason code. Raises `AlertError`, `AlertRefusedError`."""
+        """Publish and wait for the PUBACK; returns its reason code. Raises `AlertError`, `AlertRejectedError`."""
         timeout_s = self._config.timeout_s if timeout_s is None else timeout_s
         self.check()
         properties = None
@@ -170,7 +227,7 @@ class _Connection:
                 properties.UserProperty = ("idempotency-key", key)
         # What the broker counts is the whole packet; its other parts are well below this.
         if self._largest_bytes is not None and len(payload) + len(topic) + 512 > self._largest_bytes:
-            raise AlertRefusedError(f"{len(payload)} bytes, the broker takes packets of {self._largest_bytes} at most")
+            raise AlertRejectedError(f"{len(payload)} bytes, the broker takes packets of {self._largest_bytes} at most")
         info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._error(f"cannot send: {info.rc.name}")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from stream_inspect import metrics
-from stream_inspect.alerts.alert import Alert, AlertError, AlertRefusedError
+from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
@@ -92,7 +92,7 @@ class Outbox:
     def _send(self, position: int, event: Event) -> None:
         try:
             self._alert.send(event)
-        except AlertRefusedError as error:
+        except AlertRejectedError as error:
             self._waiting.popleft()
             self._put_aside(position, str(error), key=event.key)
             return

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,8 +16,10 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from stream_inspect import __version__
-from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.alerts.alert import AlertError, AlertRejectedError
+from stream_inspect.alerts.reach import connect_advice, error_text, reach
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
+from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event
 from stream_inspect.store.events import event_json
 
@@ -27,6 +30,8 @@ _ANSWER_BYTES = 64 * 1024
 
 class WebhookAlert:
     """Posts each event and takes any 2xx as its acknowledgement; `webhook-id` is the idempotency key."""
+
+    acknowledges: ClassVar[bool] = True
 
     def __init__(self, config: WebhookAlertConfig, *, line: str, state_dir: Path) -> None:
         """`line` and `state_dir` are not used."""
@@ -74,7 +79,7 @@ class WebhookAlert:
             return
         said = f"webhook {self._where}: HTTP {status}"
         if 400 <= status < 500 and status not in _MAY_PASS_LATER:
-            raise AlertRefusedError(said)
+            raise AlertRejectedError(said)
         hint = ", redirects are not followed: configure the new address" if 300 <= status < 400 else ""
         raise AlertError(said + hint, retry_after_s=_seconds(retry_after))
 
@@ -93,6 +98,23 @@ class WebhookAlert:
         if self._signer is not None:
             headers["webhook-signature"] = self._signer.sign(event.key, now, body.decode())
         return headers
+
+    @staticmethod
+    def probe(config: WebhookAlertConfig) -> list[Finding]:
+        """Connect; nothing is posted."""
+        item, parts = config.name, urlsplit(config.url)
+        tls = parts.scheme == "https"
+        host, port = parts.hostname or "", parts.port or (443 if tls else 80)
+        where = f"{parts.scheme}://{host}:{port}"  # its path may hold a token
+        try:
+            reach(host, port, config.timeout_s, tls=tls, ca_file=config.ca_file)
+        except OSError as error:
+            advice = connect_advice(tls=tls, ca_file=config.ca_file)
+            return [fail(item, f"{where}: cannot connect: {error_text(error)}", advice)]
+        found = [ok(item, f"{where} can be reached; nothing was posted")]
+        if config.secret is None:
+            found.append(warn(item, "events are not signed", "set secret, so that the receiver knows who sent them"))
+        return found
 
 
 def _read_some(answer: httpx.Response) -> None:

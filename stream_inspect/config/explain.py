@@ -16,8 +16,11 @@ _SHOWN_CHARACTERS = 40
 def explain(tree: Tree, errors: Sequence[ErrorDetails]) -> dict[Path, Problem]:
     """One problem a value, by the path of the value that is wrong (or missing, or unknown)."""
     problems: dict[Path, Problem] = {}
-    for error in errors:
+    # Of a value that may be a secret or something else, the secret's own complaint says most.
+    for error in sorted(errors, key=lambda error: error["type"] != "secret_missing"):
         path = written_path(tree, error["loc"])
+        while error["type"] != "missing" and tree.find(path) is None:
+            path = path[:-1]  # a member of a union that the schema here does not show
         if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
             path = (*path, "kind")
         problems.setdefault(path, _problem(tree, path, error))
@@ -46,7 +49,7 @@ def written_path(tree: Tree, location: tuple[str | int, ...]) -> Path:
 def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
     schema = schema_at(tree, path)
     node = tree.find(path)
-    parent = tree.find(path[:-1]) or tree
+    parent = _nearest(tree, path[:-1])
     match error["type"]:
         case "missing" | "union_tag_not_found":
             rule = in_words({"enum": kinds} if path[-1] == "kind" and (kinds := _kinds(tree, path)) else schema)
@@ -72,6 +75,13 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
     shown = _shown(node, schema, error)
     hint = ": put it in quotes" if error["type"] == "string_type" and isinstance(node.value, int | float) else ""
     return node.problem(f"must be {in_words(schema)}{f', not {shown}' if shown else ''}{hint}", path)
+
+
+def _nearest(tree: Tree, path: Path) -> Tree:
+    """The value at a path, or the nearest one around it that is written."""
+    while (found := tree.find(path)) is None:
+        path = path[:-1]
+    return found
 
 
 def _not_one_of(node: Tree | None, known: list[str]) -> str:

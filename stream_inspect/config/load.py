@@ -16,6 +16,7 @@ from stream_inspect.config.base import IN_STATE_DIR, Model
 from stream_inspect.config.crosscheck import crosscheck
 from stream_inspect.config.explain import explain
 from stream_inspect.config.models import Config, DetectorConfig, SegmenterConfig
+from stream_inspect.config.outputs.plugin import PluginAlertConfig
 from stream_inspect.config.problems import ConfigError, Problem
 from stream_inspect.config.schema import in_words, schema_at
 from stream_inspect.config.secret import Secret
@@ -126,14 +127,33 @@ def _validated(tree: Tree, context: dict[str, Any]) -> tuple[Config | None, list
     except ValidationError as error:
         problems = explain(tree, error.errors(include_url=False, include_input=False))
         config, indices = _sound_part(tree, context)
+
+    def written(path: KeyPath) -> KeyPath:
+        """A path in the sound part as it is in the file."""
+        if path[0] in indices and len(path) > 1:
+            return (path[0], indices[str(path[0])][int(path[1])], *path[2:])
+        return path
+
+    for index, alert in enumerate(config.alerts):
+        if isinstance(alert, PluginAlertConfig):
+            problems |= _options_problems(alert, tree, written(("alerts", index, "options")))
     between = []
     for finding in crosscheck(config, list(problems)):
-        path = finding.path
-        if path[0] in indices and len(path) > 1:
-            path = (path[0], indices[str(path[0])][int(path[1])], *path[2:])
+        path = written(finding.path)
         between.append(tree.problem(finding.message, path, _place(tree, path)))
     everything = [*problems.values(), *between, *_repeated_names(tree)]
     return (None if everything else config), everything
+
+
+def _options_problems(entry: PluginAlertConfig, tree: Tree, path: KeyPath) -> dict[KeyPath, Problem]:
+    """What the plug-in's own model finds wrong with the options at `path`."""
+    try:
+        parsed = entry.parsed_options()
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        return explain(tree, [{**each, "loc": (*path, *each["loc"])} for each in errors])
+    node = tree.find(path)
+    return _truth_for_numbers(parsed, node, tree) if parsed is not None and node is not None else {}
 
 
 def _sound_part(tree: Tree, context: dict[str, Any]) -> tuple[Config, dict[str, list[int]]]:
@@ -222,12 +242,24 @@ def _absolute(model: M, tree: Tree | None, folder: Path, state_dir: Path) -> M:
             changed[key] = Path(os.path.normpath(base / value.expanduser()))
         elif isinstance(model, DetectorConfig | SegmenterConfig) and key == "model" and _is_folder(value, base):
             changed[key] = os.path.normpath(base / Path(value).expanduser())
+        elif isinstance(model, PluginAlertConfig) and key == "options":
+            changed[key] = _absolute_options(model, node, folder, state_dir)
         elif isinstance(value, Model):
             changed[key] = _absolute(value, node, folder, state_dir)
         elif isinstance(value, list) and value and isinstance(value[0], Model):
             items = [node.child(index) if node is not None else None for index in range(len(value))]
             changed[key] = [_absolute(item, at, folder, state_dir) for item, at in zip(value, items, strict=True)]
     return model.model_copy(update=changed)
+
+
+def _absolute_options(entry: PluginAlertConfig, tree: Tree | None, folder: Path, state_dir: Path) -> dict[str, Any]:
+    """The options as written, but for paths, which are absolute, and secrets, which show nothing."""
+    parsed = entry.parsed_options()
+    if parsed is None:
+        return entry.options
+    parsed = _absolute(parsed, tree, folder, state_dir)
+    special = {key: value for key, value in parsed if key in entry.options and isinstance(value, Path | Secret)}
+    return entry.options | {key: str(value) if isinstance(value, Path) else value for key, value in special.items()}
 
 
 def _is_folder(name: str, base: Path) -> bool:

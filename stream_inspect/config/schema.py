@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from stream_inspect.config.models import Config
+from stream_inspect.config.plugin import options_schema
 from stream_inspect.config.tree import Path, Tree
 
 Schema = dict[str, Any]
@@ -66,6 +67,9 @@ def steps(tree: Tree, path: Path) -> Iterator[tuple[Schema, Tree | None]]:
         if not isinstance(below, dict):
             return
         schema = resolved(below)
+        if "x-plugin" in schema:
+            named = here.child("plugin") if here is not None else None
+            schema = {**schema, **options_schema(schema["x-plugin"], str(named.value) if named is not None else "")}
         here = here.child(step) if here is not None else None
         yield schema, here
 

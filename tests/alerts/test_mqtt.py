@@ -13,7 +13,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.mqtt import MqttAlert
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
 from tests.alerts.events import an_event
@@ -214,7 +214,7 @@ class TestNotTaken:
     def test_what_nobody_can_mend_is_refused(self, scripted, code):
         alert = make_alert(scripted(pubacks={"/events": code}).port)
         alert.open()
-        with pytest.raises(AlertRefusedError, match="does not take stream_inspect/line1/cam1/events: "):
+        with pytest.raises(AlertRejectedError, match="does not take stream_inspect/line1/cam1/events: "):
             alert.send(an_event(1))
         alert.close()
 
@@ -239,7 +239,7 @@ class TestNotTaken:
         large = type(large)(**{name: getattr(large, name) for name in large.__struct_fields__} | {"reason": "x" * 4000})
         alert = make_alert(broker.port)
         alert.open()
-        with pytest.raises(AlertRefusedError, match="packets of 3000 at most"):
+        with pytest.raises(AlertRejectedError, match="packets of 3000 at most"):
             alert.send(large)
         alert.send(an_event(2))
         alert.close()

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.outbox import POLL_S, RETRY_FIRST_S, RETRY_LONGEST_S, Outbox, OutboxThread
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, StoreError
@@ -48,7 +48,7 @@ class ScriptedAlert:
         assert self.is_open
         if self.mood == "refuses":
             self._receiver.refused.append(event.key)
-            raise AlertRefusedError("HTTP 410")
+            raise AlertRejectedError("HTTP 410")
         if self.mood == "fails":
             raise self.error
         self._receiver.got.append(event.key)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from stream_inspect.alerts.alert import AlertError, AlertRefusedError
+from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.webhook import WebhookAlert
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from tests.alerts.events import an_event
@@ -95,7 +95,7 @@ class TestAnswers:
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
     def test_never(self, alert, receiver, status):
         receiver.answer = lambda _: (status, {})
-        with pytest.raises(AlertRefusedError, match=f"HTTP {status}") as found:
+        with pytest.raises(AlertRejectedError, match=f"HTTP {status}") as found:
             alert.send(an_event(1))
         assert "tok3n" not in str(found.value)
 

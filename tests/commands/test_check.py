@@ -270,8 +270,8 @@ alerts:
     finally:
         broker.close()
     where = f"MQTT broker 127.0.0.1:{broker.port}"
-    assert one(report, "alert right").text == f"{where} lets us in over TLS"
-    assert one(report, "alert wrong").text == f"{where} refused us: Not authorized"
+    assert one(report, "alert right").text == f"{where}: login accepted over TLS"
+    assert one(report, "alert wrong").text == f"{where} rejected the login: Not authorized"
     assert one(report, "alert untrusted").text.startswith(f"{where}: cannot connect: its certificate is not trusted")
     assert "set ca_file" in one(report, "alert untrusted").advice
     assert one(report, "alert plain").level is Level.FAIL

@@ -17,6 +17,7 @@ from stream_inspect.commands.check.cameras import Seen
 from stream_inspect.config.models import Config
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.picture import i420_shape
+from stream_inspect.store.writable import existing, unwritable
 from stream_inspect.transport.ring import RingError, slot_count
 
 _ASSUMED = Seen(1920, 1080, 25.0)
@@ -100,7 +101,7 @@ def check_state(config: Config, running: bool) -> list[Finding]:
     reason = unwritable(folder)
     if reason:
         return [fail(item, f"{folder}: {reason}", "make it, and give it to the service's user")]
-    free_gb = shutil.disk_usage(_there(folder)).free / 1e9
+    free_gb = shutil.disk_usage(existing(folder)).free / 1e9
     found = [ok(item, f"{folder} has {free_gb:.1f} GB free{', a service is running with it' if running else ''}")]
     if free_gb < _LEAST_STATE_GB:
         found = [fail(item, f"{folder} has {free_gb * 1000:.0f} MB free: events may find no room", "make room")]
@@ -141,20 +142,6 @@ def check_ports(config: Config, running: bool) -> list[Finding]:
     return found
 
 
-def unwritable(folder: Path) -> str:
-    """Why nothing can be written to a folder (or to where it will be made), or nothing. Leaves nothing behind."""
-    there = _there(folder)
-    if not there.is_dir():
-        return f"{there} is no folder"
-    try:
-        with tempfile.TemporaryFile(dir=there) as file:
-            file.write(b"x")
-            file.flush()
-    except OSError as error:
-        return f"cannot be written: {error.strerror}"
-    return ""
-
-
 def in_memory(folder: Path) -> bool:
     """Whether a folder is a tmpfs."""
     return _file_system(folder) in ("tmpfs", "ramfs", "hugetlbfs")
@@ -185,8 +172,3 @@ def _unmappable(folder: Path) -> str:
     except OSError as error:
         return f"files there cannot be mapped: {error.strerror}"
     return ""
-
-
-def _there(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
