@@ -8,8 +8,8 @@
     │   └── EndOfMediaError                        a finite source has ended
     ├── ModelError           inspect/detect/       a model is missing, corrupt or failed
     │   └── OutOfMemoryError                       a smaller batch may pass
-    ├── AlertError           alerts/               sending failed and may pass later
-    ├── AlertRejectedError   alerts/               the receiver will never take it
+    ├── AlertError           alerts/               sending failed and may work later
+    ├── AlertRejectedError   alerts/               the receiver will never take this event
     ├── UnknownPluginError   registry.py           no plug-in of this name
     └── ...                  what else can keep a command from doing its work
 

@@ -89,7 +89,11 @@ CAPTURE_TO_ALERT = Histogram(
 MODEL_RELOADS = Counter(_P + "model_reloads", "Times a failed model was loaded again.", ["worker"])
 
 EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
-ALERTS_SENT = Counter(_P + "alerts_sent", "Alerts acknowledged by the output.", ["output"])
+ALERTS_SENT = Counter(
+    _P + "alerts_sent",
+    "Alerts acknowledged by the output, or handed over to one that acknowledges nothing.",
+    ["output"],
+)
 ALERT_FAILURES = Counter(_P + "alert_failures", "Attempts to send an alert that failed.", ["output"])
 ALERTS_REFUSED = Counter(_P + "alerts_refused", "Events an output will never take; kept as dead letters.", ["output"])
 OUTBOX_DEPTH = Gauge(_P + "outbox_depth", "Events waiting for this output.", ["output"], multiprocess_mode="mostrecent")

@@ -36,16 +36,16 @@ class Alert(Protocol):
     """One output. Runs in a thread of its own, so that a dead one slows nothing else."""
 
     acknowledges: ClassVar[bool]
-    """Whether `send` returns only when the receiver has said that it has the event: then an event is delivered at least
-    once. Where nothing is said (syslog), `send` returns when the event has been handed over, which is all that is
-    known: it is not sent again, and what is lost on its way is lost (at most once). Either way a crash between `send`
-    and its record repeats that one event, with the same key."""
+    """Whether `send` returns only when the receiver has acknowledged the event: then each is delivered at least once.
+    Otherwise it returns when the event has been handed over, as the class describes. The event is not sent again then,
+    and what is lost on its way is lost (at most once). Either way a crash between `send` and its record repeats that
+    one event, with the same key."""
 
     def open(self) -> None:
         """Connect. Raises `AlertError`; then it is closed and opened again later."""
 
     def send(self, event: Event) -> None:
-        """Deliver one event; what has happened when it returns is said by `acknowledges`.
+        """Deliver one event; `acknowledges` tells what that means.
 
         Raises `AlertError` (then it is closed and opened again before the next try) or `AlertRejectedError`.
         """

@@ -31,12 +31,12 @@ class FileAlert:
         self._log = get_logger(__name__, output=config.name, line=line)
 
     def open(self) -> None:
-        """Open the file, making it (and its folder) if need be, and mend a line that a crash tore."""
+        """Open the file, making it (and its folder) if needed, and repair a last line that a crash left incomplete."""
         self.close()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._mend(self._handle)
+            self._repair(self._handle)
             sync_folder(self._path.parent)
         except OSError as error:
             raise AlertError(f"cannot open {self._path}: {error.strerror}") from error
@@ -53,11 +53,11 @@ class FileAlert:
         except OSError as error:
             raise AlertError(f"cannot write {self._path}: {error.strerror}") from error
         if written != len(line):
-            # What was written of it is mended away when the file is opened again.
+            # What was written of it is removed when the file is opened again.
             raise AlertError(f"cannot write {self._path}: only {written} of {len(line)} bytes; is the disk full?")
 
     def check(self) -> None:
-        """Nothing to keep up."""
+        """Nothing to check: there is no connection."""
 
     def close(self) -> None:
         """Close the file; everything in it is on disk already."""
@@ -74,18 +74,18 @@ class FileAlert:
         return [ok(config.name, f"{config.path} can be written")]
 
     def _moved_away(self, handle: int) -> bool:
-        """Whether the path no longer names the open file: log rotation, or somebody deleted it."""
+        """Whether the path no longer names the open file: log rotation, or it was deleted."""
         try:
             there = os.stat(self._path)
         except FileNotFoundError:
             return True
         return not os.path.samestat(os.fstat(handle), there)
 
-    def _mend(self, handle: int) -> None:
+    def _repair(self, handle: int) -> None:
         """Leave the file ending in a newline.
 
-        A torn last line was never acknowledged, so its event is sent again: it is cut off. A whole one that lacks only
-        its newline gets it.
+        An incomplete last line was never acknowledged, so its event is sent again: the line is removed. A whole one
+        that lacks only its newline gets it.
         """
         size = os.fstat(handle).st_size
         start = _last_line_start(handle, size)
@@ -96,12 +96,12 @@ class FileAlert:
             os.write(handle, b"\n")
         else:
             os.ftruncate(handle, start)
-            self._log.warning("torn last line cut off", path=str(self._path), bytes=size - start)
+            self._log.warning("removed an incomplete last line", path=str(self._path), bytes=size - start)
         os.fsync(handle)
 
 
 def _last_line_start(handle: int, size: int) -> int:
-    """Where the text behind the last newline begins; `size` when nothing stands behind it."""
+    """Where the text after the last newline begins; `size` when there is none."""
     end = size
     while end > 0:
         begin = max(0, end - _CHUNK_BYTES)

@@ -27,7 +27,7 @@ from stream_inspect.messages import Event
 from stream_inspect.store.events import event_json
 
 KEEPALIVE_S = 15
-"""A broker that vanished without a word is noticed, and our last will published, after one and a half times this."""
+"""A broker that vanished without notice is detected, and our last will published, after one and a half times this."""
 
 GOODBYE_S = 0.5
 """How long a stop waits for the broker to take "offline"."""
@@ -35,15 +35,15 @@ GOODBYE_S = 0.5
 _ONLINE, _OFFLINE = b"online", b"offline"
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _FAILURE = 0x80
-_NEVER_TAKEN = {0x90, 0x99}
-"""Topic name invalid, payload format invalid: trying again would not help."""
+_REJECTED = {0x90, 0x99}
+"""Topic name invalid, payload format invalid: retrying would not help."""
 
 
 class MqttAlert:
     """One connection to the broker at a time.
 
-    A connection that fails is thrown away with everything in it: were a client to send its own old messages again, a
-    late copy could overtake. The steady client id makes the broker drop the old connection when the new one comes.
+    A connection that fails is discarded with everything in it: if a client resent its own old messages, a late copy
+    could overtake. The steady client id makes the broker drop the old connection when the new one comes.
     """
 
     acknowledges: ClassVar[bool] = True
@@ -54,11 +54,11 @@ class MqttAlert:
         self._status_topic = _filled(config.status_topic, line=line)
         self._client_id = config.client_id or f"stream_inspect-{line}-{config.name}"
         self._connection: _Connection | None = None
-        self._is_heard = True
+        self._has_subscriber = True
         self._log = get_logger(__name__, output=config.name)
 
     def open(self) -> None:
-        """Connect, and say "online"."""
+        """Connect, and publish "online"."""
         self.close()
         connection = _Connection(self._config, self._client_id, self._status_topic)
         try:
@@ -68,7 +68,7 @@ class MqttAlert:
             connection.close()
             raise
         if answer >= _FAILURE:
-            self._log.warning("the broker does not take the status", reason=_meaning(answer))
+            self._log.warning("broker rejected the status message", error=_meaning(answer))
         self._connection = connection
 
     def send(self, event: Event) -> None:
@@ -78,13 +78,13 @@ class MqttAlert:
         topic = _filled(self._config.topic, line=event.line, camera=event.camera)
         answer = self._connection.publish(topic, event_json(event), key=event.key)
         if answer >= _FAILURE:
-            said = f"MQTT broker {self._config.host}:{self._config.port} does not take {topic}: {_meaning(answer)}"
-            # Anything else, such as "not authorized" or "quota exceeded", somebody can mend: the event waits.
-            raise AlertRejectedError(said) if answer in _NEVER_TAKEN else AlertError(said)
-        is_heard = answer != _NO_MATCHING_SUBSCRIBERS
-        if not is_heard and self._is_heard:
-            self._log.warning("the broker takes events, but nobody subscribes to them", topic=topic)
-        self._is_heard = is_heard
+            text = f"MQTT broker {self._config.host}:{self._config.port} rejected {topic}: {_meaning(answer)}"
+            # Anything else, such as "not authorized" or "quota exceeded", can be put right: the event is queued.
+            raise AlertRejectedError(text) if answer in _REJECTED else AlertError(text)
+        has_subscriber = answer != _NO_MATCHING_SUBSCRIBERS
+        if not has_subscriber and self._has_subscriber:
+            self._log.warning("no subscriber for this topic (events are delivered to the broker)", topic=topic)
+        self._has_subscriber = has_subscriber
 
     def check(self) -> None:
         """Raises `AlertError` when the broker has gone."""
@@ -93,7 +93,7 @@ class MqttAlert:
         self._connection.check()
 
     def close(self) -> None:
-        """Say "offline" and disconnect."""
+        """Publish "offline" and disconnect."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             with suppress(AlertError, AlertRejectedError):
@@ -165,12 +165,12 @@ class _TidySocket(ssl.SSLSocket):
 
 
 class _Connection:
-    """One life of a connection: paho's client, its network thread, and what the broker said."""
+    """One connection: paho's client, its network thread, and what the broker answered."""
 
     def __init__(self, config: MqttAlertConfig, client_id: str, status_topic: str) -> None:
         self._config = config
         self._is_mqtt5 = config.protocol == "mqtt5"
-        self._said = threading.Condition()
+        self._changed = threading.Condition()
         self._connected: ReasonCode | None = None
         self._lost = ""
         self._answers: dict[int, int] = {}  # message id -> reason code of its PUBACK
@@ -192,26 +192,26 @@ class _Connection:
         self._client.on_publish = self._on_publish
 
     def open(self) -> None:
-        """Connect and wait until the broker lets us in. Raises `AlertError`."""
+        """Connect and wait until the broker accepts the login. Raises `AlertError`."""
         config = self._config
         try:
             if config.tls:
                 context = ssl.create_default_context(cafile=config.ca_file)
                 context.sslsocket_class = _TidySocket
                 self._client.tls_set_context(context)
-            # MQTT 3.1.1 says the same by `clean_session`.
+            # In MQTT 3.1.1 this is `clean_session`.
             clean: dict[str, Any] = {"clean_start": True} if self._is_mqtt5 else {}
             self._client.connect(config.host, config.port, keepalive=KEEPALIVE_S, **clean)
         except (OSError, ValueError) as error:  # TLS and certificate errors are among them
             raise self._error(f"cannot connect: {error}") from error
         self._client.loop_start()
-        with self._said:
-            self._said.wait_for(lambda: self._connected is not None or self._lost, config.timeout_s)
+        with self._changed:
+            self._changed.wait_for(lambda: self._connected is not None or self._lost, config.timeout_s)
             if self._connected is None:
                 raise self._error(self._lost or f"no answer within {config.timeout_s:g} s")
             if self._connected.is_failure:
                 hint = "; set protocol: mqtt311" if "protocol" in str(self._connected).lower() else ""
-                raise self._error(f"refused us: {self._connected}{hint}")
+                raise self._error(f"rejected the connection: {self._connected}{hint}")
 
     def publish(
         self, topic: str, payload: bytes, *, retain: bool = False, key: str = "", timeout_s: float | None = None
@@ -227,13 +227,15 @@ class _Connection:
                 properties.UserProperty = ("idempotency-key", key)
         # What the broker counts is the whole packet; its other parts are well below this.
         if self._largest_bytes is not None and len(payload) + len(topic) + 512 > self._largest_bytes:
-            raise AlertRejectedError(f"{len(payload)} bytes, the broker takes packets of {self._largest_bytes} at most")
+            raise AlertRejectedError(
+                f"{len(payload)} bytes; the broker accepts packets of up to {self._largest_bytes} bytes"
+            )
         info = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._error(f"cannot send: {info.rc.name}")
-        with self._said:
-            self._said.wait_for(lambda: info.mid in self._answers or self._lost, timeout_s)
-            # Ids come round again: an answer is taken out with its message.
+        with self._changed:
+            self._changed.wait_for(lambda: info.mid in self._answers or self._lost, timeout_s)
+            # Ids are reused: an answer is removed with its message.
             answer = self._answers.pop(info.mid, None)
             if answer is None:
                 raise self._error(self._lost or f"no acknowledgement within {timeout_s:g} s")
@@ -241,7 +243,7 @@ class _Connection:
 
     def check(self) -> None:
         """Raises `AlertError` when the connection is gone."""
-        with self._said:
+        with self._changed:
             if self._lost:
                 raise self._error(self._lost)
 
@@ -250,8 +252,8 @@ class _Connection:
         connected = cast(socket.socket | None, self._client.socket())
         self._client.disconnect()
         deadline_s = time.monotonic() + GOODBYE_S
-        with self._said:
-            self._said.wait_for(lambda: self._lost or connected is None, max(0.0, deadline_s - time.monotonic()))
+        with self._changed:
+            self._changed.wait_for(lambda: self._lost or connected is None, max(0.0, deadline_s - time.monotonic()))
         if connected is not None:
             with suppress(OSError):  # closed already, which is what we want
                 connected.shutdown(socket.SHUT_RDWR)
@@ -265,22 +267,22 @@ class _Connection:
     def _on_connect(
         self, _client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        with self._said:
+        with self._changed:
             self._connected = reason
             self._largest_bytes = getattr(properties, "MaximumPacketSize", None)
-            self._said.notify_all()
+            self._changed.notify_all()
 
     def _on_disconnect(
         self, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
-        with self._said:
+        with self._changed:
             self._lost = f"connection lost: {reason}"
-            self._said.notify_all()
+            self._changed.notify_all()
 
     def _on_publish(self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: object) -> None:
-        with self._said:
+        with self._changed:
             self._answers[mid] = reason.value
-            self._said.notify_all()
+            self._changed.notify_all()
 
 
 def _meaning(puback: int) -> str:

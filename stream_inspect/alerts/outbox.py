@@ -1,4 +1,4 @@
-"""The way of events from the log to one output: in order, for as long as it takes, each at least once."""
+"""The way of events from the log to one output: in order, retrying until each is delivered or rejected."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
 
 POLL_S = 1.0
-"""How often the log is looked at when nobody says that there is something new."""
+"""How often the log is read when nothing announces a new event."""
 
 RETRY_FIRST_S = 0.1
 RETRY_LONGEST_S = 30.0
 RETRY_AFTER_LONGEST_S = 3600.0
-"""A receiver that asks for more patience than this is tried again nevertheless."""
+"""A receiver that asks for a longer pause than this is tried again nevertheless."""
 
 BATCH_EVENTS = 100
 
 
 class Outbox:
-    """Takes the events behind this output's cursor and sends them one by one. Knows no thread and no sleep.
+    """Takes the events behind this output's cursor and sends them one by one.
 
-    A crash between an acknowledgement and its record makes the same event, with the same key, go out again: the one
-    kind of duplicate there is. Nothing overtakes an event that fails: order matters more than speed.
+    Does not start threads or sleep; `OutboxThread` does. A crash between `Alert.send` and its record sends the same
+    event, with the same key, again: the only kind of duplicate. Nothing overtakes an event that fails: order matters
+    more than speed.
     """
 
     def __init__(
@@ -42,13 +43,13 @@ class Outbox:
         self._clock_s = clock_s
         self._log = get_logger(__name__, output=output)
         self._is_open = False
-        self._position: int | None = None  # of the last event that is done with; None: not read from the store yet
+        self._position: int | None = None  # of the last event delivered or rejected; None: not read from the store yet
         self._waiting: deque[tuple[int, Event]] = deque()
-        self._unrecorded: Callable[[], None] | None = None  # done with, but the store has not been told yet
+        self._unrecorded: Callable[[], None] | None = None  # writes to the store what it does not hold yet
         self._wait = wait_random_exponential(multiplier=RETRY_FIRST_S, min=RETRY_FIRST_S, max=RETRY_LONGEST_S)
-        self._retry: RetryCallState | None = None  # of the present run of failures
+        self._retry: RetryCallState | None = None  # since the first of the failures in a row
         self._not_before_s = 0.0
-        self._trouble = ""  # the last failure logged; "" when all is well
+        self._failure = ""  # the last failure logged; "" when all is well
 
     def step(self) -> float:
         """Send the next event, if there is one and its time has come; returns how long the next step can wait (s)."""
@@ -66,15 +67,16 @@ class Outbox:
                 return POLL_S
             self._send(*self._waiting[0])
         except UnreadableEventError as error:
-            self._put_aside(error.position, str(error))
+            self._log.error("event unreadable; kept as a dead letter", position=error.position, error=str(error))
+            self._make_dead_letter(error.position, str(error))
         except (AlertError, StoreError) as error:
             return self._failed(str(error), getattr(error, "retry_after_s", 0.0))
-        except Exception as error:  # a fault in a plug-in must not end its output for ever
+        except Exception as error:  # a fault in a plug-in must not end its output for good
             return self._failed(f"{type(error).__name__}: {error}", 0.0)
         return 0.0
 
     def close(self) -> None:
-        """Let go of the output. Never raises."""
+        """Close the output. Never raises."""
         self._is_open = False
         try:
             self._alert.close()
@@ -94,7 +96,13 @@ class Outbox:
             self._alert.send(event)
         except AlertRejectedError as error:
             self._waiting.popleft()
-            self._put_aside(position, str(error), key=event.key)
+            self._log.error(
+                "event permanently rejected by output; see `stream-inspect refused`",
+                position=position,
+                key=event.key,
+                error=str(error),
+            )
+            self._make_dead_letter(position, str(error))
             return
         sent_mono_ns = time.monotonic_ns()
         self._waiting.popleft()
@@ -115,18 +123,17 @@ class Outbox:
             metrics.CAPTURE_TO_ALERT.labels(self.output).observe(latency_s)
         self._position = position
 
-    def _put_aside(self, position: int, reason: str, key: str = "") -> None:
+    def _make_dead_letter(self, position: int, reason: str) -> None:
         metrics.ALERTS_REFUSED.labels(self.output).inc()
-        self._log.error("event put aside: the output will never take it", position=position, key=key, reason=reason)
 
         def record() -> None:
-            self._store.put_aside(self.output, position, reason)
+            self._store.add_dead_letter(self.output, position, reason)
             self._position = position
 
         self._unrecorded = record  # by the next step
 
     def _record(self) -> None:
-        """Tell the store what is done with. Tried until it works, so that a full disk causes no flood of duplicates."""
+        """Write to the store what it does not hold yet. Retried, so that a full disk causes no flood of duplicates."""
         if self._unrecorded is not None:
             self._unrecorded()
             self._unrecorded = None
@@ -140,16 +147,16 @@ class Outbox:
             self._retry.prepare_for_next_attempt()
         pause_s = max(self._wait(self._retry), min(retry_after_s, RETRY_AFTER_LONGEST_S))
         self._not_before_s = self._clock_s() + pause_s
-        if reason != self._trouble:
-            self._log.warning("output fails; its events wait", reason=reason)
-            self._trouble = reason
+        if reason != self._failure:
+            self._log.warning("output failing; events are queued", error=reason)
+            self._failure = reason
         return pause_s
 
     def _recovered(self) -> None:
         self._retry = None
-        if self._trouble:
-            self._log.info("output works again")
-            self._trouble = ""
+        if self._failure:
+            self._log.info("output recovered")
+            self._failure = ""
 
 
 class OutboxThread:
@@ -167,16 +174,16 @@ class OutboxThread:
         self._thread.start()
 
     def wake(self) -> None:
-        """There may be something new in the log."""
+        """Look for new events in the log now."""
         self._wake.set()
 
     def stop(self, drain_s: float) -> None:
-        """Ask it to end: at once when its output fails, else after what waits has gone, at most `drain_s` later."""
+        """Ask it to end: at once if its output fails, otherwise when the queue is empty, `drain_s` later at most."""
         self._stop_at_s = time.monotonic() + drain_s
         self._wake.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for its end; False when it hangs in its output and is left behind."""
+        """Wait for its end; False when its output has not returned within that time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 

@@ -15,16 +15,16 @@ from stream_inspect.messages import AnyMessage, Output
 from stream_inspect.store.events import EventStore, StoreError
 
 DRAIN_S = 0.3
-"""At a stop, an output that works may still send what waits for so long."""
+"""At a stop, an output that works may go on sending queued events this long."""
 
 CLOSE_S = 0.5
-"""A thread that hangs in its output is left behind after so long."""
+"""A thread whose output has not returned by then is abandoned."""
 
 GAUGES_S = 1.0
 
 
 class AlertsStage:
-    """Sends what the event log holds. A message that arrives only says that there is something new in it."""
+    """Sends what the event log holds. A message only announces that something new is in it."""
 
     wake_fd: int | None = None
 
@@ -44,21 +44,21 @@ class AlertsStage:
             try:
                 outbox = Outbox(alert.name, build_alert(alert, self._config), self._store)
             except Exception as error:  # a plug-in that is missing or broken must not take the other outputs along
-                self._log.error("output cannot be made; its events wait", output=alert.name, reason=str(error))
+                self._log.error("cannot create output; its events are queued", output=alert.name, error=str(error))
             else:
                 self._threads.append(OutboxThread(outbox))
         for thread in self._threads:
             thread.start()
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
-        """Wake the outboxes: the events themselves they read from the log."""
+        """Wake the outboxes, which read the events from the log."""
         if batch:
             for thread in self._threads:
                 thread.wake()
         return ()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
-        """Say how much waits for each output, once a second."""
+        """Report how many events are queued for each output, once a second."""
         if now_mono_ns >= self._gauges_at_ns:
             self._gauges_at_ns = now_mono_ns + int(GAUGES_S * 1e9)
             self._set_gauges()
@@ -68,16 +68,16 @@ class AlertsStage:
         """Nothing: this stage emits nothing."""
 
     def close(self) -> None:
-        """Stop every thread within `CLOSE_S`, also those whose output hangs."""
+        """Stop every thread within `CLOSE_S`, also those whose output does not return."""
         deadline_s = time.monotonic() + CLOSE_S
         for thread in self._threads:
             thread.stop(DRAIN_S)
-        # All are joined before any is given up on: one that hangs must not take the time of the others.
+        # All are joined before any is abandoned: one that hangs must not take the time of the others.
         hung = [thread for thread in self._threads if not thread.join(max(0.0, deadline_s - time.monotonic()))]
         for thread in hung:
-            self._log.warning("output hangs; left behind at stop", output=thread.outbox.output)
+            self._log.warning("output did not stop in time; abandoned", output=thread.outbox.output)
         self._threads = []
-        # A thread left behind may yet record its delivery: the engine goes on serving it after `close`.
+        # An abandoned thread may yet record its delivery: the database engine goes on serving it after `close`.
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -92,4 +92,4 @@ class AlertsStage:
                 metrics.OUTBOX_DEPTH.labels(alert.name).set(backlog.depth)
                 metrics.OUTBOX_OLDEST.labels(alert.name).set(max(0.0, age_s))
         except StoreError as error:
-            self._log.warning("the event log cannot be read", reason=str(error))
+            self._log.warning("cannot read the event log", error=str(error))

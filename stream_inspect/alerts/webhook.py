@@ -1,4 +1,4 @@
-"""Alerts to an HTTP(S) address, signed as Standard Webhooks lays down."""
+"""Alerts to an HTTP(S) address, signed as Standard Webhooks specifies."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event
 from stream_inspect.store.events import event_json
 
-_MAY_PASS_LATER = {408, 425, 429}
+_RETRYABLE = {408, 425, 429}
 _ANSWER_BYTES = 64 * 1024
-"""An answer is read so far, only so that its connection can be used again; what it says is of no interest."""
+"""How much of an answer is read, only so that its connection can be reused; its content does not matter."""
 
 
 class WebhookAlert:
@@ -43,7 +43,7 @@ class WebhookAlert:
         self._signer: Webhook | None = None
 
     def open(self) -> None:
-        """Get ready; the connection itself is made by the first event."""
+        """Prepare; the connection itself is made by the first event."""
         self.close()
         if self._config.secret is not None:
             try:
@@ -77,14 +77,14 @@ class WebhookAlert:
             raise AlertError(f"webhook {self._where}: {reason}") from None
         if 200 <= status < 300:
             return
-        said = f"webhook {self._where}: HTTP {status}"
-        if 400 <= status < 500 and status not in _MAY_PASS_LATER:
-            raise AlertRejectedError(said)
+        text = f"webhook {self._where}: HTTP {status}"
+        if 400 <= status < 500 and status not in _RETRYABLE:
+            raise AlertRejectedError(text)
         hint = ", redirects are not followed: configure the new address" if 300 <= status < 400 else ""
-        raise AlertError(said + hint, retry_after_s=_seconds(retry_after))
+        raise AlertError(text + hint, retry_after_s=_seconds(retry_after))
 
     def check(self) -> None:
-        """Nothing to keep up: each event may make its own connection."""
+        """Nothing to check: each event may make its own connection."""
 
     def close(self) -> None:
         """Close the connection."""

@@ -14,8 +14,8 @@ _INTRO = """\
 
 # Configuration
 
-One YAML file for a production line or a plant. `stream-inspect check FILE` says whether it is right and whether what it
-names is there; it lists every problem at once, each with its file, line and column. Examples are in `configs/`:
+One YAML file for a production line or a plant. `stream-inspect check FILE` validates it, tries what it names, and lists
+every problem at once, each with its file, line and column. Examples are in `configs/`:
 `demo.yaml`, `one-rtsp-camera.yaml`, `four-cameras-two-gpus.yaml`, `gige.yaml`, `usb.yaml`.
 
 Minimal configuration:
@@ -31,18 +31,18 @@ defects:
 ```
 
 **Editors** complete and check the file when its first line is
-`# yaml-language-server: $schema=PATH/schema.json`; the schema lies beside the examples.
+`# yaml-language-server: $schema=PATH/schema.json`; the schema is in the folder of the examples.
 
-**Names** (of cameras, defects, lines, outputs) are up to 40 lower-case letters, digits, `-` and `_`, beginning with a
+**Names** (of cameras, defects, lines, outputs) are up to 40 lower-case letters, digits, `-` and `_`, starting with a
 letter or a digit.
 
-**Units** stand in the names: `_s` seconds, `_hz` times a second, `_px` pixels of the original picture, `_mm`
-millimetres. Unknown keys are refused. A key that is absent has its default.
+**Units** are part of the names: `_s` seconds, `_hz` times a second, `_px` pixels of the original picture, `_mm`
+millimetres. Unknown keys are errors. A key that is absent has its default.
 
 **Secrets** (passwords, tokens, signing secrets) are written as `{env: NAME}`, an environment variable of the service,
 or `{file: PATH}`, a file whose last line break is dropped; both are read when the service starts. They never appear
-in logs, errors or pages. Text written out in the file is taken, and `check` warns about it, as about a secret of fewer
-than 4 characters; in a `--set` it is refused, because everybody on the computer sees command lines.
+in logs, errors or pages. A secret written out in the file is accepted, and `check` warns about it, as it does about one
+of fewer than 4 characters; in a `--set` it is an error, because every user of the computer can see command lines.
 
 **Paths** are relative to the configuration file; those in a `--set` to the folder where the command was typed.
 `~` is the home folder.
@@ -60,8 +60,8 @@ A change is applied from one frame to the next, or rejected whole if anything in
 for a restart of the service. Each change is logged as `configuration reloaded`: `applied` lists the keys now in use,
 `needs_restart` those that differ from what is in use.
 
-**YAML** is version 1.2. Anchors, aliases and `<<` work, for what several cameras have in common. Keys written twice
-are refused.
+**YAML** is version 1.2. Anchors, aliases and `<<` work, for what several cameras have in common. Duplicate keys
+are errors.
 """
 
 _EXAMPLES: dict[str, str] = {

@@ -57,7 +57,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that an output refused for good, and why."""
+    """An event that an output rejected, and why."""
 
     position: int
     key: str
@@ -77,8 +77,8 @@ class EventStore:
         """Open the log, making it (and its folder) if need be. Raises `StoreError`."""
         self._path = path
         self._boot = _BOOT_ID.read_text().strip()
-        self._inspector = _inspector(path)
-        self._writer = self._inspector.execution_options(write=True)
+        self._engine = _engine(path)
+        self._writer = self._engine.execution_options(write=True)
         with self._explained("open"):
             path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists()
@@ -216,7 +216,7 @@ class EventStore:
                 )
 
     def cursor(self, output: str) -> int:
-        """The position up to which everything has been delivered to this output or put aside."""
+        """The position up to which everything has been delivered to this output or is a dead letter."""
         query = select(OUTPUTS.c.position).where(OUTPUTS.c.output == output)
         with self._reading() as connection:
             position = connection.execute(query).scalar_one_or_none()
@@ -225,7 +225,7 @@ class EventStore:
         return int(position)
 
     def delivered(self, output: str, position: int, sent_mono_ns: int, latency_s: float | None) -> None:
-        """Record that this output has acknowledged the event, and move its cursor there."""
+        """Record that this output has the event (see `Alert.acknowledges`), and move its cursor there."""
         with self._explained("write to"), self._writer.begin() as connection:
             connection.execute(
                 insert(DELIVERIES)
@@ -234,8 +234,8 @@ class EventStore:
             )
             _advance(connection, output, position)
 
-    def put_aside(self, output: str, position: int, reason: str) -> None:
-        """Record that this output will never take the event, and move its cursor there."""
+    def add_dead_letter(self, output: str, position: int, reason: str) -> None:
+        """Record that this output rejected the event, and move its cursor there."""
         with self._explained("write to"), self._writer.begin() as connection:
             connection.execute(
                 insert(DEAD_LETTERS)
@@ -245,7 +245,7 @@ class EventStore:
             _advance(connection, output, position)
 
     def dead_letters(self, output: str) -> list[DeadLetter]:
-        """What this output refused, oldest first."""
+        """What this output rejected, oldest first."""
         query = (
             select(DEAD_LETTERS.c.position, EVENTS.c.key, DEAD_LETTERS.c.utc_ns, DEAD_LETTERS.c.reason)
             .join(EVENTS, EVENTS.c.position == DEAD_LETTERS.c.position)
@@ -278,14 +278,14 @@ class EventStore:
     def prune(self, older_than_utc_ns: int) -> int:
         """Remove events appended before that time, the oldest first and `PRUNE_ROWS` at most; says how many.
 
-        Kept, however old: open events, and what a configured output has not delivered (put aside included). The cost
+        Kept, however old: open events, and what a configured output has not delivered (dead letters included). The cost
         does not grow with the log: where the clock was set back, an old event waits for the younger ones before it.
         """
         active = select(OUTPUTS.c.output).where(OUTPUTS.c.is_active)
         delivered_to = select(func.min(OUTPUTS.c.position)).where(OUTPUTS.c.is_active)
-        put_aside = select(DEAD_LETTERS.c.position).where(DEAD_LETTERS.c.output.in_(active))
+        dead = select(DEAD_LETTERS.c.position).where(DEAD_LETTERS.c.output.in_(active))
         done_with = select(EVENTS.c.position, EVENTS.c.appended_utc_ns).where(
-            ~EVENTS.c.is_open, EVENTS.c.position.not_in(put_aside)
+            ~EVENTS.c.is_open, EVENTS.c.position.not_in(dead)
         )
         with self._explained("prune"), self._writer.begin() as connection:
             limit = connection.execute(delivered_to).scalar_one_or_none()
@@ -300,7 +300,7 @@ class EventStore:
 
     def close(self) -> None:
         """Close the file. Never raises."""
-        self._inspector.dispose()
+        self._engine.dispose()
 
     def _readable(self, query: Select[tuple[int, bytes]]) -> list[tuple[int, Event]]:
         """The (position, body) rows of a query as events, without those of a version not understood."""
@@ -313,7 +313,7 @@ class EventStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._explained("read"), self._inspector.connect() as connection:
+        with self._explained("read"), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -349,10 +349,10 @@ def _advice(cause: str) -> str:
     return "Look at the disk that holds state_dir (dmesg, smartctl)."
 
 
-def _inspector(path: Path) -> Engine:
-    inspector = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
+def _engine(path: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
 
-    @event.listens_for(inspector, "connect")
+    @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _record: object) -> None:
         # The driver's own habit of beginning transactions late would let two writers deadlock: we begin them.
         connection.isolation_level = None
@@ -360,12 +360,12 @@ def _inspector(path: Path) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
 
-    @event.listens_for(inspector, "begin")
+    @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return inspector
+    return engine
 
 
 def _decoded(position: int, body: bytes) -> Event:

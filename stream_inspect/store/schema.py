@@ -64,7 +64,7 @@ OUTPUTS = Table(
     "outputs",
     METADATA,
     Column("output", String, primary_key=True),
-    Column("position", Integer, nullable=False),  # everything up to here is delivered or put aside
+    Column("position", Integer, nullable=False),  # everything up to here is delivered or a dead letter
     Column("is_active", Boolean, nullable=False),  # configured: what it is owed is never pruned
     sqlite_with_rowid=False,
 )

@@ -27,7 +27,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[str] = []
-        self.refused: list[str] = []
+        self.rejected: list[str] = []
 
 
 class ScriptedAlert:
@@ -47,7 +47,7 @@ class ScriptedAlert:
     def send(self, event: Event) -> None:
         assert self.is_open
         if self.mood == "refuses":
-            self._receiver.refused.append(event.key)
+            self._receiver.rejected.append(event.key)
             raise AlertRejectedError("HTTP 410")
         if self.mood == "fails":
             raise self.error
@@ -80,10 +80,10 @@ class FullDiskStore(EventStore):
             raise StoreError("disk is full")
         super().delivered(output, position, sent_mono_ns, latency_s)
 
-    def put_aside(self, output: str, position: int, reason: str) -> None:
+    def add_dead_letter(self, output: str, position: int, reason: str) -> None:
         if self.is_full:
             raise StoreError("disk is full")
-        super().put_aside(output, position, reason)
+        super().add_dead_letter(output, position, reason)
 
 
 class Clock:
@@ -207,7 +207,7 @@ def test_a_receiver_that_asks_for_patience_gets_it(outbox, store, alert, clock, 
     assert receiver.got == keys(1)
 
 
-def test_a_refused_event_is_put_aside_with_its_reason_and_the_next_goes(outbox, store, alert, receiver):
+def test_a_rejected_event_is_a_dead_letter_with_its_reason_and_the_next_goes(outbox, store, alert, receiver):
     store.append([an_event(1), an_event(2)])
     alert.mood = "refuses"
     outbox.step()
@@ -217,7 +217,7 @@ def test_a_refused_event_is_put_aside_with_its_reason_and_the_next_goes(outbox, 
     assert [(letter.key, letter.reason) for letter in store.dead_letters("out")] == [(keys(1)[0], "HTTP 410")]
 
 
-def test_an_event_that_cannot_be_read_is_put_aside_and_the_next_goes(outbox, store, receiver, tmp_path):
+def test_an_event_that_cannot_be_read_is_a_dead_letter_and_the_next_goes(outbox, store, receiver, tmp_path):
 
     store.append([an_event(n) for n in range(1, 5)])
     file = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
@@ -358,14 +358,14 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.outbox = Outbox("out", self.alert, self.store, self.clock)
 
     def step(self) -> float:
-        done, got, refused = self.store.cursor("out"), len(self.receiver.got), len(self.receiver.refused)
+        done, got, rejected = self.store.cursor("out"), len(self.receiver.got), len(self.receiver.rejected)
         try:
             return self.outbox.step()
         except ProcessDiedError:
             self.kill()
             return 0.0
         finally:
-            for key in self.receiver.got[got:] + self.receiver.refused[refused:]:
+            for key in self.receiver.got[got:] + self.receiver.rejected[rejected:]:
                 assert self.appended.index(key) >= done, "sent again although it was recorded as done with"
 
     @rule(cameras=st.lists(st.sampled_from(["cam1", "cam2"]), min_size=1, max_size=3))
@@ -404,8 +404,8 @@ class AnyInterleaving(RuleBasedStateMachine):
     def order_is_kept(self) -> None:
         if hasattr(self, "receiver"):
             firsts = list(dict.fromkeys(self.receiver.got))
-            refused = set(self.receiver.refused)
-            sendable = [key for key in self.appended if key in set(firsts) or key not in refused]
+            rejected = set(self.receiver.rejected)
+            sendable = [key for key in self.appended if key in set(firsts) or key not in rejected]
             assert firsts == sendable[: len(firsts)]
 
     @invariant()
@@ -422,9 +422,9 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.clock.now_s += 3600
             if self.step() > 0:
                 break
-        got, refused = set(self.receiver.got), {letter.key for letter in self.store.dead_letters("out")}
-        assert got | refused == set(self.appended)
-        assert refused <= set(self.receiver.refused)
+        got, rejected = set(self.receiver.got), {letter.key for letter in self.store.dead_letters("out")}
+        assert got | rejected == set(self.appended)
+        assert rejected <= set(self.receiver.rejected)
         assert self.store.cursor("out") == len(self.appended)
         self.order_is_kept()
         self.store.close()

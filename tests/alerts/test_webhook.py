@@ -1,4 +1,4 @@
-"""The webhook: signed, retried where that may help, refused where it never will, and quiet about its secrets."""
+"""The webhook: signed, retried where that may help, rejected where it never will, and quiet about its secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`stream-inspect refused`: what an output will never take can be found, with the reason, and sent again by hand."""
+"""`stream-inspect refused`: dead letters can be found, with the reason, and sent again by hand."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def told(*arguments: str | Path) -> list[str]:
 
 
 def test_where_there_is_no_event_log_none_is_looked_through(config: Path, tmp_path: Path):
-    """Silence would read as `none refused`, and the log may lie elsewhere: the unit sets `state_dir`."""
+    """Silence would read as `none rejected`, and the log may lie elsewhere: the unit sets `state_dir`."""
     result = CliRunner().invoke(app, ["refused", str(config)])
     assert result.exit_code == 2
     assert f"there is no event log {tmp_path}/state/events.sqlite" in " ".join(result.stderr.replace("│", " ").split())
     assert not (tmp_path / "state").exists()
 
 
-def test_each_refused_event_is_listed_with_its_reason_and_whole(config: Path, tmp_path: Path):
+def test_each_dead_letter_is_listed_with_its_reason_and_whole(config: Path, tmp_path: Path):
     store = EventStore(tmp_path / "state" / "events.sqlite")
     store.register_outputs(["hook", "file"])
     events = [an_event(n) for n in (1, 2, 3, 4)]
     store.append(events)
-    store.put_aside("hook", 2, "HTTP 410 Gone: [no such hook]")
-    store.put_aside("hook", 3, "cannot be read")
-    store.put_aside("file", 4, "not that one")
+    store.add_dead_letter("hook", 2, "HTTP 410 Gone: [no such hook]")
+    store.add_dead_letter("hook", 3, "cannot be read")
+    store.add_dead_letter("file", 4, "not that one")
     with sqlite3.connect(tmp_path / "state" / "events.sqlite") as file:
         file.execute("UPDATE events SET body = '{}' WHERE position = 3")
     file.close()

@@ -153,7 +153,7 @@ class TestOutputs:
     def test_dead_letters_keep_their_reason(self, store):
         store.register_outputs(["hook"])
         store.append([an_event(1), an_event(2)])
-        store.put_aside("hook", 1, "HTTP 410")
+        store.add_dead_letter("hook", 1, "HTTP 410")
         (letter,) = store.dead_letters("hook")
         assert (letter.position, letter.key, letter.reason) == (1, an_event(1).key, "HTTP 410")
         assert store.cursor("hook") == 1
@@ -171,7 +171,7 @@ class TestPrune:
         store.register_outputs(["mqtt", "file"])
         store.append([an_event(n) for n in range(1, 6)])
         store.append([an_event(n, state=EventState.CLEARED) for n in (1, 2, 4, 5)])  # positions 6 to 9; 3 stays open
-        store.put_aside("mqtt", 2, "HTTP 410")
+        store.add_dead_letter("mqtt", 2, "HTTP 410")
         store.delivered("mqtt", 9, 1, None)
         store.delivered("file", 4, 1, None)
         assert store.prune(time.time_ns()) == 2

@@ -15,7 +15,7 @@ from stream_inspect.config.secret import Secret
 
 
 class WebhookAlertConfig(Model):
-    """Events to an HTTP(S) address, signed as Standard Webhooks lays down, retried until taken."""
+    """Events to an HTTP(S) address, signed as Standard Webhooks specifies, retried until accepted."""
 
     kind: Literal["webhook"]
     name: Name = Field("webhook", description="Names this output in logs, metrics and the outbox.")
