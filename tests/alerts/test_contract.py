@@ -4,142 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from stream_inspect import registry
 from stream_inspect.alerts.alert import Alert, AlertError
-from stream_inspect.config.outputs.file import FileAlertConfig
-from stream_inspect.config.outputs.mqtt import MqttAlertConfig
-from stream_inspect.config.outputs.webhook import WebhookAlertConfig
+from stream_inspect.config.load import load_text
+from stream_inspect.config.outputs import alert_models
+from stream_inspect.findings import Level
 from stream_inspect.messages import Event
-from stream_inspect.store.events import event_json
 from tests.alerts.events import an_event
-from tests.alerts.receivers import HttpReceiver, Mosquitto, Subscriber, free_port, wait_until
+from tests.alerts.rigs import BUILT_IN, SECRET, TIMEOUT_S, Rig, rigs
 
-SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
-TIMEOUT_S = 1.0
-
-
-class Rig(ABC):
-    """One kind of output with its receiver: up when the test begins."""
-
-    alert: Alert
-
-    @abstractmethod
-    def payloads(self) -> list[bytes]:
-        """What has arrived, in order."""
-
-    @abstractmethod
-    def take_away(self) -> None:
-        """The receiver dies."""
-
-    @abstractmethod
-    def bring_back(self) -> None:
-        """It works again, and remembers what it got."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Stop everything."""
-
-    def events(self, count: int) -> list[Event]:
-        wait_until(lambda: len(self.payloads()) >= count, 5)
-        return [msgspec.json.decode(payload, type=Event) for payload in self.payloads()]
+LONGEST_SEND_S = 2 * TIMEOUT_S + 0.5
 
 
-class MqttRig(Rig):
-    def __init__(self, folder: Path) -> None:
-        password = SECRET
-        self._broker = Mosquitto(folder / "broker", tls=True, password=password)
-        self._broker.start()
-        ca_file = str(self._broker.certificates.ca)
-        self._subscriber = Subscriber(
-            self._broker.port, "stream_inspect/+/+/events", ca_file=ca_file, password=password
-        )
-        config = {"host": "127.0.0.1", "port": self._broker.port, "tls": True, "ca_file": ca_file}
-        config |= {"username": "inspector", "password": password, "timeout_s": TIMEOUT_S}
-        self.alert = registry.load("alert", "mqtt")(
-            MqttAlertConfig(kind="mqtt", **config), line="line1", state_dir=folder
-        )
-
-    def payloads(self) -> list[bytes]:
-        return [payload for _, payload, _ in self._subscriber.messages]
-
-    def take_away(self) -> None:
-        self._broker.kill()
-
-    def bring_back(self) -> None:
-        self._broker.start()
-        assert self._subscriber.is_subscribed.wait(10)
-
-    def close(self) -> None:
-        self._subscriber.close()
-        self._broker.close()
-
-
-class WebhookRig(Rig):
-    def __init__(self, folder: Path) -> None:
-        self._receiver = HttpReceiver()
-        self._receiver.start()
-        url = f"http://127.0.0.1:{self._receiver.port}/hook?token={SECRET}"
-        config = WebhookAlertConfig(kind="webhook", url=url, secret=SECRET, timeout_s=TIMEOUT_S)
-        self.alert = registry.load("alert", "webhook")(config, line="line1", state_dir=folder)
-
-    def payloads(self) -> list[bytes]:
-        return [request.body for request in self._receiver.requests]
-
-    def take_away(self) -> None:
-        self._receiver.kill()
-
-    def bring_back(self) -> None:
-        self._receiver.start()
-
-    def close(self) -> None:
-        self._receiver.close()
-
-
-class FileRig(Rig):
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "out"
-        self._path = self._folder / "events.jsonl"
-        config = FileAlertConfig(kind="file", path=self._path)
-        self.alert = registry.load("alert", "file")(config, line="line1", state_dir=folder)
-
-    def payloads(self) -> list[bytes]:
-        return self._path.read_bytes().splitlines() if self._path.exists() else []
-
-    def take_away(self) -> None:
-        """The folder is gone, and something in its place keeps it from being made again."""
-        if self._folder.exists():
-            self._folder.rename(self._folder.with_name("away"))
-        self._folder.write_text("")
-
-    def bring_back(self) -> None:
-        self._folder.unlink()
-        with contextlib.suppress(FileNotFoundError):
-            self._folder.with_name("away").rename(self._folder)
-
-    def close(self) -> None:
-        pass
-
-
-RIGS: dict[str, type[Rig]] = {"mqtt": MqttRig, "webhook": WebhookRig, "file": FileRig}
-
-
-@pytest.fixture(params=registry.names("alert"))
+@pytest.fixture(params=rigs())
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    assert request.param in RIGS, f"the alert {request.param!r} has no receiver in this test yet"
-    rig = RIGS[request.param](tmp_path)
+    rig = rigs()[request.param](tmp_path)
     yield rig
-    rig.alert.close()
     rig.close()
 
 
-def send_afresh(alert: Alert, event: Event) -> None:
+def open_and_send(alert: Alert, event: Event) -> None:
     alert.open()
     alert.send(event)
 
@@ -150,34 +40,37 @@ class TestContract:
         event = an_event(1)
         rig.alert.open()
         rig.alert.send(event)
-        assert rig.events(1) == [event]
-        assert rig.payloads() == [event_json(event)]
+        assert rig.arrived(1) == [rig.payload(event)]
 
     def test_events_arrive_in_order_and_once(self, rig):
         events = [an_event(n, camera=f"cam{n % 3}") for n in range(1, 101)]
         rig.alert.open()
-        for event in events:
+        for n, event in enumerate(events):
             rig.alert.send(event)
-        assert rig.events(100) == events
+            if n % 10 == 9:
+                rig.arrived(n + 1)  # what cannot be acknowledged must not be sent faster than it is read
+        assert rig.arrived(100) == [rig.payload(event) for event in events]
 
     def test_a_dead_receiver_is_an_error_that_passes(self, rig):
-        rig.alert.open()
-        rig.alert.send(an_event(1))
+        """Where death cannot be noticed, what is sent meanwhile is lost without delaying anything."""
+        first, second = an_event(1), an_event(2)
+        open_and_send(rig.alert, first)
+        rig.arrived(1)
         rig.take_away()
-        start_s = time.monotonic()
-        with pytest.raises(AlertError) as found:
-            rig.alert.send(an_event(2))
-        assert time.monotonic() - start_s < 2 * TIMEOUT_S + 0.5
-        assert SECRET not in str(found.value)
-        rig.alert.close()
-        with pytest.raises(AlertError) as found:
-            send_afresh(rig.alert, an_event(2))
-        assert SECRET not in str(found.value)
-        rig.alert.close()
+        for attempt in (rig.alert.send, partial(open_and_send, rig.alert)):
+            start_s = time.monotonic()
+            with pytest.raises(AlertError) if rig.notices_death else contextlib.suppress(AlertError) as found:
+                attempt(second)
+            assert time.monotonic() - start_s < LONGEST_SEND_S
+            assert found is None or SECRET not in str(found.value)
+            rig.alert.close()
         rig.bring_back()
-        rig.alert.open()
-        rig.alert.send(an_event(2))
-        assert [event.id for event in rig.events(2)] == [an_event(1).id, an_event(2).id]
+        open_and_send(rig.alert, second)
+        assert rig.arrived(2) == [rig.payload(first), rig.payload(second)]
+
+    def test_one_that_acknowledges_notices_a_dead_receiver(self, rig):
+        assert isinstance(rig.alert_class.acknowledges, bool)
+        assert rig.notices_death or not rig.alert_class.acknowledges
 
     def test_close_may_come_at_any_time_and_twice(self, rig):
         rig.alert.close()
@@ -188,7 +81,7 @@ class TestContract:
         rig.alert.send(an_event(1))
         rig.alert.check()
         rig.alert.close()
-        assert len(rig.events(1)) == 1
+        assert len(rig.arrived(1)) == 1
 
     def test_close_is_quick_when_the_receiver_is_dead(self, rig):
         rig.alert.open()
@@ -200,13 +93,31 @@ class TestContract:
     def test_nothing_shows_the_secret(self, rig):
         assert SECRET not in repr(vars(rig.alert))
 
+    def test_its_probe_finds_the_receiver_sends_nothing_and_misses_it_when_it_is_gone(self, rig):
+        there = rig.alert_class.probe(rig.config)
+        assert there
+        assert {finding.item for finding in there} == {rig.config.name}
+        assert Level.FAIL not in {finding.level for finding in there}
+        assert rig.payloads() == []
+        rig.take_away()
+        gone = rig.alert_class.probe(rig.config)
+        assert (Level.FAIL in {finding.level for finding in gone}) is rig.notices_death
+        assert SECRET not in repr(there + gone)
 
-@pytest.mark.parametrize("name", sorted(RIGS))
-def test_a_constructor_does_no_work(name, tmp_path):
-    configs = {
-        "mqtt": MqttAlertConfig(kind="mqtt", host="127.0.0.1", port=free_port()),
-        "webhook": WebhookAlertConfig(kind="webhook", url=f"http://127.0.0.1:{free_port()}"),
-        "file": FileAlertConfig(kind="file", path=tmp_path / "folder" / "events.jsonl"),
-    }
-    registry.load("alert", name)(configs[name], line="line1", state_dir=tmp_path).close()
+
+def test_every_kind_of_the_configuration_is_registered_and_has_an_example():
+    assert sorted(BUILT_IN) == sorted(registry.BUILT_IN["alert"])
+    assert [kind for kind in BUILT_IN if not alert_models()[kind].example] == []
+
+
+@pytest.mark.parametrize("kind", BUILT_IN)
+def test_a_constructor_does_no_work(kind, tmp_path):
+    text = (
+        "version: 1\ncameras: [{name: top, source: {kind: synthetic}}]\ndefects: [{name: hole, prompts: [hole]}]\n"
+        + alert_models()[kind].example
+    )
+    (config,) = load_text(text, tmp_path / "line.yaml", fetch_secrets=False).alerts
+    paths = {key: tmp_path / "folder" / key for key, value in config if isinstance(value, Path)}
+    config = config.model_copy(update=paths)
+    registry.load("alert", kind)(config, line="line1", state_dir=tmp_path).close()
     assert list(tmp_path.iterdir()) == []
