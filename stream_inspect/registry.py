@@ -32,6 +32,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "mqtt": "stream_inspect.alerts.mqtt:MqttAlert",
         "webhook": "stream_inspect.alerts.webhook:WebhookAlert",
         "file": "stream_inspect.alerts.file:FileAlert",
+        "syslog": "stream_inspect.alerts.syslog:SyslogAlert",
     },
 }
 

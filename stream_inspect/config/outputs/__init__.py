@@ -13,10 +13,11 @@ from stream_inspect.config.base import Model
 from stream_inspect.config.outputs.file import FileAlertConfig
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
 from stream_inspect.config.outputs.plugin import PluginAlertConfig
+from stream_inspect.config.outputs.syslog import SyslogAlertConfig
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 
 AlertConfig = Annotated[
-    MqttAlertConfig | WebhookAlertConfig | FileAlertConfig | PluginAlertConfig,
+    MqttAlertConfig | WebhookAlertConfig | FileAlertConfig | SyslogAlertConfig | PluginAlertConfig,
     Field(discriminator="kind"),
 ]
 
