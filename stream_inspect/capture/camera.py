@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from stream_inspect import registry
-from stream_inspect.config import models
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture, UInt8Array
@@ -76,11 +74,3 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Release the device or connection."""
-
-
-def make_camera(config: models.CameraConfig) -> Camera:
-    """The camera object for this configuration, not yet open. Raises `registry.UnknownPluginError`."""
-    source = config.source
-    name = source.plugin if isinstance(source, models.PluginSource) else source.kind
-    camera: Camera = registry.load("camera", name)(config)
-    return camera

@@ -6,15 +6,16 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stream_inspect.capture.camera import make_camera
+from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.conditions import Change, ConditionWatch
+from stream_inspect.capture.reports import condition, frame_header
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.capture.sampler import Sampler
 from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
 from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import AnyMessage, Condition, ConditionKind, Credit, DueFrame, FrameHeader, FrameId, Output
+from stream_inspect.messages import AnyMessage, Condition, ConditionKind, Credit, DueFrame, FrameHeader, Output
 from stream_inspect.transport.ledger import CameraLedger, DropCause
 
 _TICKET_LIFE_S = 3.0
@@ -166,8 +167,14 @@ class CaptureStage:
         if item.session != self._session:
             self._session = item.session
             self._sampler = Sampler(self._config.sampling.rate_hz)
-        header = self._header(item, index)
-        self._latest = header
+        header = self._latest = frame_header(
+            item.frame,
+            camera=self._config.name,
+            session=item.session,
+            seq=item.seq,
+            ledger_index=index,
+            slot=item.slot,
+        )
         due = self._sampler.due(header.id.pts_s)
         if not due:
             self._ledger.not_due(index)
@@ -179,28 +186,6 @@ class CaptureStage:
                 self._ledger.drop(self._waiting.ledger_index, DropCause.CAPTURE_SUPERSEDED)
             self._waiting = header
             yield from self._answer(now_mono_ns)
-
-    def _header(self, item: QueuedFrame, ledger_index: int) -> FrameHeader:
-        frame = item.frame
-        return FrameHeader(
-            id=FrameId(
-                camera=self._config.name,
-                session=item.session,
-                seq=item.seq,
-                pts=frame.pts,
-                time_base_num=frame.time_base.numerator,
-                time_base_den=frame.time_base.denominator,
-            ),
-            width_px=frame.picture.width_px,
-            height_px=frame.picture.height_px,
-            color_matrix=frame.picture.matrix,
-            full_range=frame.picture.full_range,
-            capture_mono_ns=frame.capture_mono_ns,
-            capture_utc_ns=frame.capture_utc_ns,
-            clock=frame.clock,
-            ledger_index=ledger_index,
-            slot=item.slot,
-        )
 
     def _answer(self, now_mono_ns: int) -> Iterable[Output]:
         """Give the waiting frame to the worker that has waited longest."""
@@ -216,17 +201,9 @@ class CaptureStage:
                 self._tickets[worker] = (credit, arrived_mono_ns)
 
     def _conditions(self, changes: list[Change]) -> Iterable[Output]:
-        now_mono_ns, now_utc_ns = time.monotonic_ns(), time.time_ns()
+        utc_offset_ns = time.time_ns() - time.monotonic_ns()
         for change in changes:
-            since_ns = round(change.since_s / _S)
-            level = self._levels[change.kind] = Condition(
-                camera=self._config.name,
-                kind=change.kind,
-                active=change.active,
-                source=f"capture.{self._config.name}",
-                detail=change.detail,
-                mono_ns=since_ns,
-                utc_ns=now_utc_ns - (now_mono_ns - since_ns),
-                frame=self._latest,
+            level = self._levels[change.kind] = condition(
+                change, camera=self._config.name, frame=self._latest, utc_offset_ns=utc_offset_ns
             )
             yield Output("conditions", level)

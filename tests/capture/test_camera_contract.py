@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from stream_inspect import registry
-from stream_inspect.capture.camera import Camera, CameraError, CapturedFrame, EndOfMediaError, make_camera
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.camera import Camera, CameraError, CapturedFrame, EndOfMediaError
 from stream_inspect.config.models import CameraConfig
 from stream_inspect.picture import i420_shape
 from tests.capture.harness import ArraySink

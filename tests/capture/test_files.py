@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from stream_inspect.capture.av_reader import AvReader
-from stream_inspect.capture.camera import CameraError, CapturedFrame, EndOfMediaError, make_camera
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.camera import CameraError, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.config.models import CameraConfig
 from tests.capture.harness import ArraySink

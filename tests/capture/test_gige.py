@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream_inspect.capture.camera import CameraError, make_camera
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.camera import CameraError
 from stream_inspect.capture.device_clock import DeviceClock
 from stream_inspect.capture.gige import GigeCamera
 from stream_inspect.config.models import CameraConfig

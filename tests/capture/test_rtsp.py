@@ -16,7 +16,8 @@ import psutil
 import pytest
 import structlog.testing
 
-from stream_inspect.capture.camera import Camera, CameraError, make_camera
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.camera import Camera, CameraError
 from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import Clock, ConditionKind
 from tests.capture.harness import ArraySink, StageHarness

@@ -8,19 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from stream_inspect.capture.camera import (
-    CameraError,
-    CameraInfo,
-    CapturedFrame,
-    EndOfMediaError,
-    FrameSink,
-    make_camera,
-)
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.config.models import CameraConfig, RtspSource, Source
 from stream_inspect.findings import Finding, fail, ok, warn
-from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.registry import UnknownPluginError
 
 MEASURE_S = 2.0
@@ -74,19 +66,6 @@ class _Frames:
         return max((b - a for a, b in zip(self.keys_s, self.keys_s[1:], strict=False)), default=None)
 
 
-class _Scratch:
-    """A frame sink that keeps nothing."""
-
-    def __init__(self) -> None:
-        self._array: UInt8Array = np.empty((0, 0), np.uint8)
-
-    def slot(self, width_px: int, height_px: int) -> UInt8Array:
-        shape = i420_shape(width_px, height_px)
-        if self._array.shape != shape:
-            self._array = np.empty(shape, np.uint8)
-        return self._array
-
-
 def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen | None]:
     """Open, look, close. `busy` says that a service with this configuration runs and may hold the camera."""
     item = f"camera {config.name}"
@@ -110,7 +89,7 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
 
 
 def _look(read: Callable[[FrameSink], CapturedFrame | None]) -> _Frames:
-    frames, sink = _Frames(), _Scratch()
+    frames, sink = _Frames(), ScratchArray()
     started_s = time.monotonic()
     try:
         while frames.count < _MOST_FRAMES:

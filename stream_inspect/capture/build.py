@@ -1,0 +1,15 @@
+"""From a camera's configuration to the object that reads it, for everything that reads cameras."""
+
+from __future__ import annotations
+
+from stream_inspect import registry
+from stream_inspect.capture.camera import Camera
+from stream_inspect.config.models import CameraConfig, PluginSource
+
+
+def make_camera(config: CameraConfig) -> Camera:
+    """The camera object for this configuration, not yet open. Raises `registry.UnknownPluginError`."""
+    source = config.source
+    name = source.plugin if isinstance(source, PluginSource) else source.kind
+    camera: Camera = registry.load("camera", name)(config)
+    return camera

@@ -1,0 +1,59 @@
+"""What capture reports: a frame's header and a camera's conditions, made here for the line and for a replay alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stream_inspect.capture.camera import CapturedFrame
+from stream_inspect.capture.conditions import Change
+from stream_inspect.messages import Clock, Condition, FrameHeader, FrameId, RingSlot
+
+
+def frame_header(
+    frame: CapturedFrame, *, camera: str, session: int, seq: int, ledger_index: int, slot: RingSlot | None = None
+) -> FrameHeader:
+    """The header of a captured frame; `slot` is where its picture lies, if in a ring."""
+    return FrameHeader(
+        id=FrameId(
+            camera=camera,
+            session=session,
+            seq=seq,
+            pts=frame.pts,
+            time_base_num=frame.time_base.numerator,
+            time_base_den=frame.time_base.denominator,
+        ),
+        width_px=frame.picture.width_px,
+        height_px=frame.picture.height_px,
+        color_matrix=frame.picture.matrix,
+        full_range=frame.picture.full_range,
+        capture_mono_ns=frame.capture_mono_ns,
+        capture_utc_ns=frame.capture_utc_ns,
+        clock=frame.clock,
+        ledger_index=ledger_index,
+        slot=slot,
+    )
+
+
+def condition(change: Change, *, camera: str, frame: FrameHeader | None, utc_offset_ns: int) -> Condition:
+    """A condition as it stands after a change; `frame` is the camera's latest.
+
+    `utc_offset_ns` is UTC minus the clock that the change's time is in.
+    """
+    since_ns = round(change.since_s * 1e9)
+    return Condition(
+        camera=camera,
+        kind=change.kind,
+        active=change.active,
+        source=f"capture.{camera}",
+        detail=change.detail,
+        mono_ns=since_ns,
+        utc_ns=since_ns + utc_offset_ns,
+        frame=frame,
+    )
+
+
+def at_media_time(frame: CapturedFrame) -> CapturedFrame:
+    """The frame as if it had been captured when its pts says, on a clock that is the recording's alone."""
+    time_base = frame.time_base
+    media_ns = frame.pts * time_base.numerator * 1_000_000_000 // time_base.denominator
+    return replace(frame, capture_mono_ns=media_ns, capture_utc_ns=media_ns, clock=Clock.MEDIA)
