@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream_inspect.config.models import Config
-from stream_inspect.service.chain import Chain
 from stream_inspect.service.plan import Row
 from stream_inspect.service.run_dir import ledger_path
 from stream_inspect.service.stage import Stage
@@ -70,15 +69,10 @@ def inspect(context: ProcessContext, row: Row) -> Stage:
 
 
 def track(context: ProcessContext, row: Row) -> Stage:
-    from stream_inspect.decide.stage import DecideStage
+    from stream_inspect.service.chain import judging_chain
     from stream_inspect.store.events import EventStore
-    from stream_inspect.track.stage import TrackStage
 
-    return Chain(
-        TrackStage(context.config.cameras, context.config.track, workers=len(context.config.inspect.workers)),
-        DecideStage(context.config, EventStore(context.store)),
-        hand_over="tracked",
-    )
+    return judging_chain(context.config, EventStore(context.store))
 
 
 def alerts(context: ProcessContext, row: Row) -> Stage:

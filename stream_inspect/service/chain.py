@@ -1,11 +1,26 @@
-"""Stages that run one after the other in one process, as one stage."""
+"""Everything between an inspection and its events, as one stage: the service and the replay build the same one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
+from stream_inspect.config.models import Config
+from stream_inspect.decide.event_log import EventLog
+from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import AnyMessage, Output
 from stream_inspect.service.stage import HasFinish, Stage
+from stream_inspect.track.stage import TrackStage
+
+
+def judging_chain(config: Config, log: EventLog, *, clock: Callable[[], int] = time.monotonic_ns) -> Chain:
+    """Track, then decide: `Inspection` and `Condition` in, `Tracked` and `Event` out, each event in `log` before it.
+
+    What joins the line between the two joins it here, and is then in every replay. `clock` gives the nanoseconds that
+    the frames' `capture_mono_ns` and the ticks are in: the host's, or a recording's own.
+    """
+    track = TrackStage(config.cameras, config.track, workers=len(config.inspect.workers), clock=clock)
+    return Chain(track, DecideStage(config, log), hand_over="tracked")
 
 
 class Chain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from stream_inspect import metrics, registry
 from stream_inspect.config.models import CameraConfig, TrackConfig
@@ -59,14 +59,25 @@ class _CameraTracks:
 
 
 class TrackStage:
-    """Inspections in, `Tracked` out. `workers` is how many inspect workers may overtake each other."""
+    """Inspections in, `Tracked` out.
+
+    `workers` is how many inspect workers may overtake each other; `clock` gives the nanoseconds that ticks are in.
+    """
 
     wake_fd: int | None = None
 
-    def __init__(self, cameras: Sequence[CameraConfig], track: TrackConfig, *, workers: int = 1) -> None:
+    def __init__(
+        self,
+        cameras: Sequence[CameraConfig],
+        track: TrackConfig,
+        *,
+        workers: int = 1,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._configured = {camera.name: camera for camera in cameras}
         self._track = track
         self._workers = workers
+        self._clock = clock
         self._cameras: dict[str, _CameraTracks] = {}
         self._log = get_logger(__name__, stage="track")
 
@@ -77,7 +88,7 @@ class TrackStage:
         }
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock()
         for message in batch:
             if isinstance(message, Inspection):
                 camera = self._cameras.get(message.frame.id.camera)
@@ -97,13 +108,7 @@ class TrackStage:
 
     def finish(self) -> Iterable[Output]:
         """Nothing comes any more, the service stops: work off what waits. Tracks stay open."""
-        yield from self._release(time.monotonic_ns(), everything=True)
-
-    def end_all(self) -> Iterable[Output]:
-        """Work off what waits and end every track: the input is over (a replay)."""
-        yield from self.finish()
-        for camera in self._cameras.values():
-            yield from self._end(camera)
+        yield from self._release(self._clock(), everything=True)
 
     def undelivered(self, output: Output) -> None:
         """`tracked` is a broadcast: it is never refused."""

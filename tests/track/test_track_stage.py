@@ -128,11 +128,17 @@ def test_a_frame_that_comes_too_late_is_counted(stage):
     assert count._value.get() == before + 1
 
 
-def test_the_end_of_the_input_ends_everything(stage):
-    run(stage, inspection(0, box_at(0)), inspection(0, box_at(0), camera="cam2"))
-    ended = [output.message for output in stage.end_all()]
-    assert {tracked.frame.id.camera: len(tracked.ended) for tracked in ended} == {"cam1": 1, "cam2": 1}
-    assert list(stage.end_all()) == []
+def test_time_is_what_the_clock_says():
+    now_ns = 0
+    stage = TrackStage(cameras("cam1"), TrackConfig(), clock=lambda: now_ns)
+    stage.open()
+    run(stage, inspection(0, box_at(0)))
+    assert list(stage.tick(4 * S)) == []
+    now_ns = 4 * S
+    run(stage, inspection(1, box_at(1)))
+    assert list(stage.tick(8 * S)) == []
+    (output,) = stage.tick(10 * S)
+    assert [t.track for t in output.message.ended] == [1]
 
 
 def test_an_unknown_camera_is_passed_over(stage):

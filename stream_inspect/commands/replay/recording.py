@@ -1,0 +1,96 @@
+"""The recording as its camera would have delivered it: frame by frame, with the conditions that begin and end in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.camera import CameraInfo, CapturedFrame, EndOfMediaError
+from stream_inspect.capture.conditions import Change, ConditionWatch
+from stream_inspect.capture.memory_sink import FreshArrays
+from stream_inspect.capture.reports import at_media_time, condition, frame_header
+from stream_inspect.config.models import CameraConfig
+from stream_inspect.messages import Condition, FrameHeader, Inspection, Tracked
+from stream_inspect.picture import Picture
+
+_SESSION = 0
+"""A replay is no connection of the camera; those count from 1."""
+
+
+@dataclass(slots=True)
+class ReplayFrame:
+    """A frame on its way through a replay, and what becomes known of it."""
+
+    header: FrameHeader
+    picture: Picture
+    conditions: list[Condition]
+    due: bool = False
+    inspection: Inspection | None = None
+    tracked: Tracked | None = None
+
+
+class Recording:
+    """Reads the camera's source, a finite one, to its end. All times are media times."""
+
+    def __init__(self, config: CameraConfig) -> None:
+        self._config = config
+        self._camera = make_camera(config)
+        self._watch: ConditionWatch | None = None
+        self._latest: FrameHeader | None = None
+        self.captured = 0
+        """Frames read so far, the damaged ones included."""
+        self.damaged = 0
+        self.first_pts_s = self.last_pts_s = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the last one read."""
+        return self.last_pts_s - self.first_pts_s
+
+    def open(self) -> CameraInfo:
+        """Raises `CameraError`."""
+        return self._camera.open()
+
+    def frames(self) -> Iterator[ReplayFrame]:
+        """Every undamaged frame, in order, each picture in memory of its own. Raises `CameraError`."""
+        sink = FreshArrays()
+        while True:
+            try:
+                captured = self._camera.read(sink)
+            except EndOfMediaError:
+                return
+            self.captured += 1
+            if captured is not None:
+                yield self._seen(at_media_time(captured))
+                continue
+            self.damaged += 1
+            if self._watch is not None:
+                self._watch.damaged(self.last_pts_s)
+
+    def finish(self) -> list[Condition]:
+        """The conditions that end with the recording."""
+        return self._reported(self._watch.finish()) if self._watch is not None else []
+
+    def close(self) -> None:
+        self._camera.close()
+
+    def _seen(self, frame: CapturedFrame) -> ReplayFrame:
+        seq = self.captured - self.damaged - 1
+        header = frame_header(frame, camera=self._config.name, session=_SESSION, seq=seq, ledger_index=seq)
+        pts_s = self.last_pts_s = header.id.pts_s
+        if self._watch is None:
+            self.first_pts_s = pts_s
+            self._watch = ConditionWatch(
+                self._config.conditions,
+                belt_moves=self._config.belt is not None,
+                expect_frames=False,
+                now_s=pts_s,
+            )
+        self._latest = header
+        changes = self._watch.frame(frame.picture.luma, pts_s) + self._watch.tick(pts_s)
+        return ReplayFrame(header, frame.picture, self._reported(changes))
+
+    def _reported(self, changes: list[Change]) -> list[Condition]:
+        name = self._config.name
+        return [condition(change, camera=name, frame=self._latest, utc_offset_ns=0) for change in changes]
