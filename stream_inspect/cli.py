@@ -277,7 +277,7 @@ AreaMm2Option = Annotated[
     float | None, typer.Option(metavar="MM2", help="Smallest area, where the camera's scale is known.")
 ]
 AreaPxOption = Annotated[
-    float | None, typer.Option(metavar="PX", help="Smallest area, in square pixels of the original picture.")
+    float | None, typer.Option(metavar="PX", help="Smallest area, in square pixels of the judged picture.")
 ]
 SeverityOption = Annotated[Severity | None, typer.Option(help="How bad it is.")]
 

@@ -3,8 +3,12 @@
 Everything that crosses a process boundary is one of these msgspec structs, tagged by name, encoded as MessagePack.
 `decode` either returns a typed message or raises `MalformedMessageError`; nothing is ever unpickled.
 
-Coordinates are pixels of the original picture: x to the right, y down, boxes as (left, top, right, bottom) with right
-and bottom exclusive. Times: `*_mono_ns` is CLOCK_MONOTONIC of the capturing host (comparable between processes of that
+A frame has two pictures. The *sensor picture* is the one that the camera sends; a file's is upright as its Exif or
+display matrix says. The *judged picture* is the sensor picture turned as the configuration says: it lies in the ring,
+and everything after capture means this one, whether its frame is judged or not.
+
+Coordinates are pixels of the judged picture: x to the right, y down, boxes as (left, top, right, bottom) with right and
+bottom exclusive. Times: `*_mono_ns` is CLOCK_MONOTONIC of the capturing host (comparable between processes of that
 host, immune to NTP steps), `*_utc_ns` is the best wall clock there is, `pts` is in the container's time base.
 """
 

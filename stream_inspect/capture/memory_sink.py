@@ -1,4 +1,4 @@
-"""Plain memory as the place where cameras lay their pictures down, for who needs no ring."""
+"""Frame sinks in plain memory, for what reads a camera without a ring: a replay, a check."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from stream_inspect.picture import UInt8Array, i420_shape
 
 
 class FreshArrays:
-    """Each picture into an array of its own: nothing is overwritten."""
+    """Gives each picture an array of its own: none is overwritten."""
 
     def slot(self, width_px: int, height_px: int) -> UInt8Array:
         return np.empty(i420_shape(width_px, height_px), np.uint8)
 
 
 class ScratchArray:
-    """Every picture into the same array, until one has another size: a picture lasts until the next."""
+    """Gives every picture of one size the same array: a picture lasts until the next is read."""
 
     def __init__(self) -> None:
         self._array: UInt8Array = np.empty((0, 0), np.uint8)

@@ -140,7 +140,7 @@ class BeltConfig(Model):
         description="Which way parts move through the picture."
     )
     speed_mm_s: float = Field(gt=0, le=20000, description="Belt speed; 10 % off is near enough for tracking.")
-    mm_per_px: float = Field(gt=0, le=100, description="Scale on the belt, in the original picture.")
+    mm_per_px: float = Field(gt=0, le=100, description="Scale on the belt, in the judged picture.")
 
 
 class SamplingConfig(Model):
@@ -170,7 +170,7 @@ class CameraConfig(Model):
         None,
         min_length=3,
         max_length=64,
-        description="Polygon of interest, [x, y] corners in the original picture; all of it if absent.",
+        description="Polygon of interest, [x, y] corners in the judged picture; all of it if absent.",
     )
     mm_per_px: float | None = Field(None, gt=0, le=100, description="Scale, for a camera without a belt.")
     belt: BeltConfig | None = Field(None, description="The conveyor under the camera, if there is one.")
@@ -196,9 +196,7 @@ class DefectConfig(Model):
     )
     threshold: float = Field(0.3, gt=0, lt=1, description="Lowest score that counts.")
     min_area_mm2: float | None = Field(None, ge=0, description="Smallest area; needs the camera's scale.")
-    min_area_px: float | None = Field(
-        None, ge=0, description="Smallest area, in square pixels of the original picture."
-    )
+    min_area_px: float | None = Field(None, ge=0, description="Smallest area, in square pixels of the judged picture.")
     severity: Literal["minor", "major", "critical"] = Field("major", description="Stands in the event.")
 
 

@@ -36,7 +36,7 @@ defects:
 **Names** (of cameras, defects, lines, outputs) are up to 40 lower-case letters, digits, `-` and `_`, starting with a
 letter or a digit.
 
-**Units** are part of the names: `_s` seconds, `_hz` times a second, `_px` pixels of the original picture, `_mm`
+**Units** are part of the names: `_s` seconds, `_hz` times a second, `_px` pixels of the judged picture, `_mm`
 millimetres. Unknown keys are errors. A key that is absent has its default.
 
 **Secrets** (passwords, tokens, signing secrets) are written as `{env: NAME}`, an environment variable of the service,

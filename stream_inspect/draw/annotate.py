@@ -33,7 +33,7 @@ _FONT_PX = 22.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One defect to draw, in pixels of the original picture."""
+    """One defect to draw, in pixels of the judged picture."""
 
     name: str
     score: float
@@ -80,7 +80,7 @@ def marks_at(
 
 
 def draw(picture_bgr: UInt8Array, marks: Sequence[Mark], scale: float = 1.0) -> None:
-    """Draw on an (H, W, 3) uint8 BGR picture, in place. `scale`: its size over that of the original picture."""
+    """Draw on an (H, W, 3) uint8 BGR picture, in place. `scale`: its size over that of the judged picture."""
     height, width = picture_bgr.shape[:2]
     line_px = max(1, round(height / 360))
     labels: list[tuple[str, Box, Colour]] = []

@@ -1,4 +1,4 @@
-"""The region of interest: a polygon in the original picture, outside which nothing counts."""
+"""The region of interest: a polygon in the judged picture, outside which nothing counts."""
 
 from __future__ import annotations
 

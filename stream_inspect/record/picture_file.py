@@ -28,7 +28,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def annotated_jpeg(event: Event, picture: Picture, marks: Sequence[Mark]) -> bytes:
-    """The annotated JPEG, at the size of the original picture."""
+    """The annotated JPEG, at the size of the judged picture."""
     bgr = np.ascontiguousarray(picture.to_bgr())
     draw(bgr, marks)
     if event.frame is not None:

@@ -183,7 +183,11 @@ def test_silence_in_the_recording_ends_what_was_tracked_as_on_the_line(tmp_path)
     video = make_video(tmp_path / "line.mp4", times_ms)
     looks = [line(seq, ms / 1000, (50 + ms / 1000, 80, 70 + ms / 1000, 100)) for seq, ms in enumerate(times_ms)]
     found = write_lines(tmp_path / "found.jsonl", looks)
-    slow = {"direction": "left_to_right", "speed_mm_s": 1.0, "mm_per_px": 1.0}  # it would be in the picture all the time
+    slow = {
+        "direction": "left_to_right",
+        "speed_mm_s": 1.0,
+        "mm_per_px": 1.0,
+    }  # it would be in the picture all the time
     replay(video, config(camera={"belt": slow}), tmp_path / "out", inspections=found)
     events = read_lines(tmp_path / "out" / "events.jsonl")
     assert [(event["id"], event["state"], event["frame"]["seq"]) for event in events] == [

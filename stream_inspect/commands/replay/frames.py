@@ -30,7 +30,7 @@ class FramesError(StreamInspectError):
 
 
 class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One detection: `box_xyxy_px` in pixels of the original picture, right and bottom exclusive."""
+    """One detection: `box_xyxy_px` in pixels of the judged picture, right and bottom exclusive."""
 
     defect: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
     score: Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -225,7 +225,7 @@ def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:
     if apart or not _are_near(corners, record):
         raise FramesError(
             f"{where}: box_xyxy_px {list(found.box_xyxy_px)} lies outside of the picture of "
-            f"{record.width_px}x{record.height_px} px: give pixels of the original picture"
+            f"{record.width_px}x{record.height_px} px: give pixels of the judged picture"
         )
     for polygon in found.outline_px or ():
         if not polygon or not _are_near(polygon, record):

@@ -34,7 +34,7 @@ class PromptSet:
 class RawDetections:
     """What a detector finds in one picture, before thresholds and fusing.
 
-    `boxes_xyxy_px` is (N, 4) float32 in pixels of the original picture, right and bottom exclusive, not clipped;
+    `boxes_xyxy_px` is (N, 4) float32 in pixels of the judged picture, right and bottom exclusive, not clipped;
     `scores` is (N, Q) float32 in 0..1, a column for each query of the prompt set.
     """
 
