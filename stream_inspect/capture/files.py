@@ -12,6 +12,7 @@ import numpy as np
 
 from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived_now, say
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.display_matrix import display_rotation
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray
 from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
@@ -22,7 +23,7 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", 
 
 
 class FileCamera:
-    """A video file. With `pace: fast` frames come as fast as they are taken."""
+    """A video file, upright as its display matrix says. With `pace: fast` frames come as fast as they are taken."""
 
     def __init__(self, config: CameraConfig) -> None:
         assert isinstance(config.source, FileSource)
@@ -39,7 +40,7 @@ class FileCamera:
         except (av.error.FFmpegError, OSError) as error:
             raise CameraError(f"{path} cannot be opened as a video: {say(error)}") from None
         try:
-            self._reader = AvReader(container)
+            self._reader = AvReader(container, rotation=display_rotation)
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError:
             self.close()
@@ -129,7 +130,7 @@ class ImageFolderCamera:
 
 
 def _load(path: Path) -> UInt8Array | None:
-    """The picture as (H, W) or (H, W, 3) BGR uint8, or None where it cannot be read. Exif rotation is applied."""
+    """The picture as (H, W) or (H, W, 3) BGR uint8, or None where it cannot be read. It is upright as its Exif says."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError:

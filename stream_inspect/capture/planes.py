@@ -9,6 +9,7 @@ A stream that does not state its colour matrix is taken as BT.601, as FFmpeg and
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import av
@@ -17,6 +18,7 @@ import numpy as np
 
 from stream_inspect.capture.camera import FrameSink
 from stream_inspect.picture import ColorMatrix, Picture, UInt8Array
+from stream_inspect.rotation import Rotation, rotated_size
 
 _MATRIX: dict[int, ColorMatrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 """AVColorSpace (ITU-T H.273) to our names."""
@@ -29,6 +31,11 @@ _PACKED = {"yuyv422": 0, "uyvy422": 1}
 """Packed 4:2:2, what USB cameras send uncompressed, and which byte of a pixel is luma."""
 _GRAY = "gray"
 _NEUTRAL_CHROMA = 128
+_CV2_ROTATION: dict[Rotation, int] = {
+    90: cv2.ROTATE_90_CLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
 
 
 class Planes(NamedTuple):
@@ -107,6 +114,22 @@ def lay_down_yuyv(yuyv: UInt8Array, sink: FrameSink) -> Picture:
     return Picture(slot, width, height)
 
 
+def lay_down_rotated(picture: Picture, rotate_deg: Rotation, sink: FrameSink) -> Picture:
+    """Write a picture into the sink's slot, turned clockwise by 90, 180 or 270.
+
+    Samples are moved and never mixed, so four quarter turns give the same picture again. Where a side is odd, that
+    shifts the chroma by half of its own pixel at most: its last sample is of one luma pixel, not two.
+    """
+    width, height = rotated_size(picture.width_px, picture.height_px, rotate_deg)
+    slot = sink.slot(width, height)
+    code, source, target = _CV2_ROTATION[rotate_deg], planes_of(picture.i420), planes_of(slot)
+    cv2.rotate(picture.luma, code, dst=target.y[:height, :width])
+    _pad(target.y, width, height)
+    cv2.rotate(source.u, code, dst=target.u)
+    cv2.rotate(source.v, code, dst=target.v)
+    return replace(picture, i420=slot, width_px=width, height_px=height)
+
+
 def _take_apart(packed: UInt8Array, luma_first: int, width: int, planes: Planes) -> None:
     """Packed 4:2:2 of (H, padded W, 2) uint8, luma in the byte `luma_first` of each pixel, to planes."""
     _copy_luma(packed[:, :width, luma_first], planes.y)
@@ -126,10 +149,15 @@ def _copy_luma(source: UInt8Array, target: UInt8Array) -> None:
     """Copy, and repeat the last column and row where an odd size was padded."""
     height, width = source.shape
     target[:height, :width] = source
-    if target.shape[1] > width:
-        target[:height, width] = source[:, width - 1]
-    if target.shape[0] > height:
-        target[height] = target[height - 1]
+    _pad(target, width, height)
+
+
+def _pad(luma: UInt8Array, width: int, height: int) -> None:
+    """Repeat the last column and row of a picture of this size where the plane is larger by one."""
+    if luma.shape[1] > width:
+        luma[:height, width] = luma[:height, width - 1]
+    if luma.shape[0] > height:
+        luma[height] = luma[height - 1]
 
 
 def _copy_chroma(source: UInt8Array, target: UInt8Array) -> None:

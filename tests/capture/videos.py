@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -49,3 +50,23 @@ def write_video(
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
     return path
+
+
+_ONE, _DEPTH_ONE = 1 << 16, 1 << 30
+DISPLAY_MATRICES = {
+    "90": (0, _ONE, -_ONE, 0),
+    "180": (-_ONE, 0, 0, -_ONE),
+    "270": (0, -_ONE, _ONE, 0),
+    "mirrored": (-_ONE, 0, 0, _ONE),
+    "transposed": (0, _ONE, _ONE, 0),
+}
+
+
+def set_display_matrix(mp4: Path, name: str) -> None:
+    """Make an MP4 say that its picture is to be shown so (ISO 14496-12, 8.3.2: the matrix in the track's header)."""
+    data = bytearray(mp4.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = DISPLAY_MATRICES[name]
+    assert struct.unpack_from(">9i", data, at) == (_ONE, 0, 0, 0, _ONE, 0, 0, 0, _DEPTH_ONE)
+    struct.pack_into(">9i", data, at, a, b, 0, c, d, 0, 0, 0, _DEPTH_ONE)
+    mp4.write_bytes(data)
