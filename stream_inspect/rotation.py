@@ -1,4 +1,4 @@
-"""Quarter turns, in degrees clockwise: what they do to a picture's size.
+"""Quarter turns, in degrees clockwise: what they do to a picture's size, to boxes, and to the way that things move.
 
 Turned by 90, a picture's top edge becomes its right edge (`numpy.rot90` with k=-1).
 """
@@ -8,8 +8,37 @@ from __future__ import annotations
 from typing import Literal
 
 Rotation = Literal[0, 90, 180, 270]
+Direction = Literal["left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top"]
+
+_CLOCKWISE: tuple[Direction, ...] = ("left_to_right", "top_to_bottom", "right_to_left", "bottom_to_top")
+"""Each direction is the one before, turned by 90."""
 
 
 def rotated_size(width_px: int, height_px: int, rotate_deg: Rotation) -> tuple[int, int]:
     """(width, height) of a picture of this size once it is turned."""
     return (height_px, width_px) if rotate_deg in (90, 270) else (width_px, height_px)
+
+
+def rotated_box(
+    box_xyxy_px: tuple[float, float, float, float], width_px: int, height_px: int, rotate_deg: Rotation
+) -> tuple[float, float, float, float]:
+    """Where a box of a picture of this size lies once the picture is turned."""
+    left, top, right, bottom = box_xyxy_px
+    match rotate_deg:
+        case 90:
+            return height_px - bottom, left, height_px - top, right
+        case 180:
+            return width_px - right, height_px - bottom, width_px - left, height_px - top
+        case 270:
+            return top, width_px - right, bottom, width_px - left
+    return box_xyxy_px
+
+
+def rotated_direction(direction: Direction, rotate_deg: Rotation) -> Direction:
+    """Which way something moves through the turned picture that moves so through the picture."""
+    return _CLOCKWISE[(_CLOCKWISE.index(direction) + rotate_deg // 90) % 4]
+
+
+def rotated_horizontals(rotate_deg: Rotation) -> tuple[Direction, Direction]:
+    """Which way something moves through the turned picture that moves to the right in the picture, and to the left."""
+    return rotated_direction("left_to_right", rotate_deg), rotated_direction("right_to_left", rotate_deg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stream_inspect import registry
 from stream_inspect.capture.camera import Camera
+from stream_inspect.capture.rotated import RotatedCamera
 from stream_inspect.config.models import CameraConfig, PluginSource
 
 
@@ -12,4 +13,4 @@ def make_camera(config: CameraConfig) -> Camera:
     source = config.source
     name = source.plugin if isinstance(source, PluginSource) else source.kind
     camera: Camera = registry.load("camera", name)(config)
-    return camera
+    return RotatedCamera(camera, config.rotate_deg) if config.rotate_deg else camera

@@ -10,22 +10,27 @@ from stream_inspect.capture.pace import Pacer
 from stream_inspect.config.models import BeltConfig, CameraConfig, SyntheticSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture
+from stream_inspect.rotation import Rotation, rotated_horizontals
 from stream_inspect.sim.line import SyntheticLine
 
 
-def make_line(source: SyntheticSource, belt: BeltConfig | None) -> SyntheticLine:
-    """The line that this camera sees: its belt runs as fast, in px, and the way that `belt` says. Raises ValueError."""
+def make_line(source: SyntheticSource, belt: BeltConfig | None, rotate_deg: Rotation = 0) -> SyntheticLine:
+    """The line that gives this camera's sensor picture. Raises ValueError.
+
+    Its belt runs as fast, in px, as `belt` says, and so that it runs that way once the picture is turned.
+    """
     if belt is None:
         return SyntheticLine(source.seed, source.width_px, source.height_px, source.fps)
-    if belt.direction not in ("left_to_right", "right_to_left"):
-        raise ValueError(f"its belt cannot run {belt.direction}, only left_to_right or right_to_left")
+    to_the_right, to_the_left = rotated_horizontals(rotate_deg)
+    if belt.direction not in (to_the_right, to_the_left):
+        raise ValueError(f"its belt cannot run {belt.direction}, only {to_the_right} or {to_the_left}")
     return SyntheticLine(
         source.seed,
         source.width_px,
         source.height_px,
         source.fps,
         speed_px_s=belt.speed_mm_s / belt.mm_per_px,
-        moves_right=belt.direction == "left_to_right",
+        moves_right=belt.direction == to_the_right,
     )
 
 
@@ -39,6 +44,7 @@ class SyntheticCamera:
         assert isinstance(config.source, SyntheticSource)
         self._source = config.source
         self._belt = config.belt
+        self._rotate_deg = config.rotate_deg
         self._time_base = 1 / Fraction(self._source.fps).limit_denominator(1000)
         duration_s = self._source.duration_s
         self._count = None if duration_s is None else round(duration_s * self._source.fps)
@@ -49,7 +55,7 @@ class SyntheticCamera:
     def open(self) -> CameraInfo:
         source = self._source
         try:
-            self._line = make_line(source, self._belt)
+            self._line = make_line(source, self._belt, self._rotate_deg)
         except ValueError as error:
             raise CameraError(f"the synthetic line cannot be drawn: {error}") from None
         self._next = 0

@@ -13,6 +13,7 @@ from stream_inspect.config.base import ConfigFinding, Model
 from stream_inspect.config.models import Config, PluginSource, RtspSource, SyntheticSource
 from stream_inspect.config.plugin import unknown_plugin
 from stream_inspect.config.tree import Path
+from stream_inspect.rotation import rotated_horizontals, rotated_size
 
 RING_MARGIN_S = 1.0
 """A clip is begun when its event is confirmed, after judging: its first frame must still be in the ring."""
@@ -43,12 +44,15 @@ def _sources(config: Config) -> Iterator[ConfigFinding]:
         if isinstance(source, RtspSource) and source.password and not source.username:
             yield ConfigFinding((*path, "source", "password"), "needs a username next to it")
         if isinstance(source, SyntheticSource):
-            if camera.belt and camera.belt.direction not in ("left_to_right", "right_to_left"):
+            turned = f" turned by {camera.rotate_deg} degrees" if camera.rotate_deg else ""
+            directions = rotated_horizontals(camera.rotate_deg)
+            if camera.belt and camera.belt.direction not in directions:
                 yield ConfigFinding(
-                    (*path, "belt", "direction"), "must be left_to_right or right_to_left for a synthetic line"
+                    (*path, "belt", "direction"), f"must be {' or '.join(directions)} for a synthetic line{turned}"
                 )
-            if any(x > source.width_px or y > source.height_px for x, y in camera.region_px or ()):
-                size = f"{source.width_px}x{source.height_px} px"
+            width_px, height_px = rotated_size(source.width_px, source.height_px, camera.rotate_deg)
+            if any(x > width_px or y > height_px for x, y in camera.region_px or ()):
+                size = f"{width_px}x{height_px} px"
                 yield ConfigFinding((*path, "region_px"), f"a corner lies outside of the picture of {size}")
 
 

@@ -18,6 +18,7 @@ from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.region import sane_region
 from stream_inspect.config.secret import Secret
 from stream_inspect.errors import UsageError
+from stream_inspect.rotation import Direction, Rotation
 
 DefectName = Annotated[
     str,
@@ -136,9 +137,7 @@ Source = Annotated[
 class BeltConfig(Model):
     """A conveyor under the camera. With it, tracks live in belt coordinates and sizes are in mm."""
 
-    direction: Literal["left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top"] = Field(
-        description="Which way parts move through the picture."
-    )
+    direction: Direction = Field(description="Which way parts move through the judged picture.")
     speed_mm_s: float = Field(gt=0, le=20000, description="Belt speed; 10 % off is near enough for tracking.")
     mm_per_px: float = Field(gt=0, le=100, description="Scale on the belt, in the judged picture.")
 
@@ -166,6 +165,9 @@ class CameraConfig(Model):
     name: Name = Field(description="Stands in events, topics and file names.")
     source: Source = Field(description="Where its frames come from.")
     line: Name | None = Field(None, description="Production line this camera watches; the file's `line` if absent.")
+    rotate_deg: Rotation = Field(
+        0, description="Clockwise turn of the sensor picture into the judged one: 90 turns its top edge to the right."
+    )
     region_px: Annotated[list[Point], AfterValidator(sane_region)] | None = Field(
         None,
         min_length=3,

@@ -39,6 +39,11 @@ letter or a digit.
 **Units** are part of the names: `_s` seconds, `_hz` times a second, `_px` pixels of the judged picture, `_mm`
 millimetres. Unknown keys are errors. A key that is absent has its default.
 
+**Two pictures** are told apart. The sensor picture is the one that the camera sends; a file's is upright as its Exif or
+display matrix says (one that mirrors a video is ignored). The judged picture is the sensor picture turned clockwise by
+the camera's `rotate_deg`. Everything but the source means the judged picture: regions, the belt's direction and scale,
+boxes in events, the live picture, pictures and clips. A frame is turned once, when it is captured.
+
 **Secrets** (passwords, tokens, signing secrets) are written as `{env: NAME}`, an environment variable of the service,
 or `{file: PATH}`, a file whose last line break is dropped; both are read when the service starts. They never appear
 in logs, errors or pages. A secret written out in the file is accepted, and `check` warns about it, as it does about one
@@ -70,6 +75,7 @@ cameras:
   - name: top
     line: line-a
     source: {kind: file, path: yesterday.mp4}
+    rotate_deg: 180
     region_px: [[100, 0], [1800, 0], [1800, 1080], [100, 1080]]
     mm_per_px: 0.25
 """,

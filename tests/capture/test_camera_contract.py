@@ -78,20 +78,27 @@ UNREACHABLE: dict[str, Source] = {
 }
 
 
-def config_of(source: Source) -> CameraConfig:
-    return CameraConfig.model_validate({"name": "c1", "source": source})
+def config_of(source: Source, rotate_deg: int = 0) -> CameraConfig:
+    return CameraConfig.model_validate({"name": "c1", "source": source, "rotate_deg": rotate_deg})
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.slow if kind in REAL else ()) for kind in MAKERS])
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
-    yield from MAKERS[request.param](tmp_path)
+UPRIGHT = [pytest.param(kind, 0, id=kind, marks=pytest.mark.slow if kind in REAL else ()) for kind in MAKERS]
+TURNED = [pytest.param(kind, 90, id=f"{kind} turned") for kind in sorted(FINITE)]  # it is one wrapper for all kinds
 
 
 @pytest.fixture
-def camera(source: Source) -> Iterator[Camera]:
-    camera = make_camera(config_of(source))
+def source(kind: str, tmp_path: Path) -> Iterator[Source]:
+    yield from MAKERS[kind](tmp_path)
+
+
+@pytest.fixture
+def camera(source: Source, rotate_deg: int) -> Iterator[Camera]:
+    camera = make_camera(config_of(source, rotate_deg))
     yield camera
     camera.close()
+
+
+every_camera = pytest.mark.parametrize(("kind", "rotate_deg"), UPRIGHT + TURNED)
 
 
 def good_frames(camera: Camera, count: int) -> list[CapturedFrame]:
@@ -111,6 +118,7 @@ def test_every_registered_camera_is_in_this_test() -> None:
     assert sorted(MAKERS) == registry.names("camera")
 
 
+@every_camera
 def test_what_it_says_is_what_it_sends(camera: Camera) -> None:
     info = camera.open()
     for frame in good_frames(camera, 5):
@@ -121,6 +129,7 @@ def test_what_it_says_is_what_it_sends(camera: Camera) -> None:
     assert info.codec
 
 
+@every_camera
 def test_pts_and_host_times_grow(camera: Camera) -> None:
     camera.open()
     frames = good_frames(camera, FRAMES)
@@ -129,6 +138,7 @@ def test_pts_and_host_times_grow(camera: Camera) -> None:
     assert all(abs(np.diff([frame.capture_utc_ns for frame in frames])) < 5e9)
 
 
+@every_camera
 def test_the_picture_lies_in_the_sinks_slot(camera: Camera) -> None:
     slots = []
 
@@ -145,6 +155,7 @@ def test_the_picture_lies_in_the_sinks_slot(camera: Camera) -> None:
     assert frame.picture.luma.std() > 1, "nothing was drawn"
 
 
+@every_camera
 def test_it_can_be_opened_again_after_it_was_closed(camera: Camera) -> None:
     for _ in range(2):
         camera.open()
@@ -152,6 +163,7 @@ def test_it_can_be_opened_again_after_it_was_closed(camera: Camera) -> None:
         camera.close()
 
 
+@every_camera
 def test_close_may_come_at_any_time(camera: Camera) -> None:
     camera.close()
     camera.open()
@@ -161,6 +173,7 @@ def test_close_may_come_at_any_time(camera: Camera) -> None:
         camera.read(ArraySink())
 
 
+@every_camera
 def test_a_finite_source_ends_and_a_live_one_does_not(camera: Camera, source: Source) -> None:
     camera.open()
     good_frames(camera, FRAMES)

@@ -12,7 +12,10 @@ import av
 import cv2
 import numpy as np
 
+from stream_inspect.capture.memory_sink import FreshArrays
+from stream_inspect.capture.planes import copy_to_slot, lay_down_rotated
 from stream_inspect.config.models import Config
+from stream_inspect.rotation import Rotation, rotated_size
 
 WIDTH_PX, HEIGHT_PX = 320, 180
 SPEED_PX_S = 100.0
@@ -51,6 +54,25 @@ def make_video(path: Path, times_ms: Sequence[int], size: tuple[int, int] = (WID
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
             frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
             container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def turn_video(upright: Path, path: Path, rotate_deg: Rotation) -> Path:
+    """What a camera would have sent whose picture must be turned so far to be the upright one: no sample is changed."""
+    with av.open(str(upright)) as source, av.open(str(path), "w") as container:
+        before = source.streams.video[0]
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height = rotated_size(before.width, before.height, rotate_deg)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = before.time_base
+        back: Any = (360 - rotate_deg) % 360
+        for frame in source.decode(before):
+            picture = copy_to_slot(frame, FreshArrays())
+            turned = lay_down_rotated(picture, back, FreshArrays()) if back else picture
+            lying = av.VideoFrame.from_ndarray(turned.i420, format="yuv420p")
+            lying.pts, lying.time_base = frame.pts, frame.time_base
+            container.mux(stream.encode(lying))
         container.mux(stream.encode(None))
     return path
 

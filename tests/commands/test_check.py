@@ -148,6 +148,16 @@ def test_a_camera_is_measured(folder: Path) -> None:
     assert text == ("h264 160x120, 20 fps (measured 20.0), a key frame every 1.0 s, clock: arrival, 60 frames")
 
 
+def test_a_turned_camera_is_measured_as_it_is_judged(folder: Path) -> None:
+    write_video(folder / "a.mp4", count=30, fps=25)
+    turned = "{kind: file, path: a.mp4, pace: fast}\n    rotate_deg: 90\n    region_px: "
+    report = check(config_of(folder, source=f"{turned}[[0, 0], [120, 0], [120, 160]]"))
+    (measured,) = of(report, "camera top")
+    assert measured.text.startswith("h264 120x160 (turned by 90 degrees), 25 fps")
+    report = check(config_of(folder, source=f"{turned}[[0, 0], [160, 0], [160, 120]]"))
+    assert of(report, "camera top")[1].text.endswith("lies outside of the picture of 120x160 px")
+
+
 @pytest.mark.parametrize(
     ("more", "level", "told"),
     [

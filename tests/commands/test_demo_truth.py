@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from stream_inspect.commands.demo.truth import CaptureRuns, DefectScore
 from stream_inspect.messages import Clock, Event, EventState, FrameRef
+from stream_inspect.rotation import Rotation, rotated_box
 from stream_inspect.sim.line import SyntheticLine
 
 FRAME_NS = 40_000_000
@@ -78,6 +80,21 @@ def test_one_life_is_scored_as_it_is(line):
     assert lives.score(line, events) == DefectScore(truth, truth, 0)
     assert truth >= 5
     assert lives.sessions == 1
+
+
+@pytest.mark.parametrize("rotate_deg", [90, 180, 270])
+def test_events_of_a_turned_camera_are_scored_against_turned_truth(line, rotate_deg: Rotation):
+    lives, (began,) = lives_of(FRAMES)
+    upright = found(line, FRAMES, 1, began)
+    turned = [
+        msgspec.structs.replace(
+            event, box_xyxy_px=rotated_box(event.box_xyxy_px, line.width_px, line.height_px, rotate_deg)
+        )
+        for event in upright
+    ]
+    truth = len(line.passed_defects(FRAMES - 1))
+    assert lives.score(line, turned, rotate_deg) == DefectScore(truth, truth, 0)
+    assert lives.score(line, turned).found < truth, "boxes of the judged picture are not those of the sensor picture"
 
 
 def test_each_life_has_its_own_truth_and_the_same_defect_counts_in_each(line):

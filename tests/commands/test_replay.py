@@ -34,6 +34,7 @@ from tests.commands.replays import (
     read_lines,
     spot,
     times_of,
+    turn_video,
     write_lines,
 )
 
@@ -196,6 +197,37 @@ def test_silence_in_the_recording_ends_what_was_tracked_as_on_the_line(tmp_path)
         ("top-0-spot-2", "confirmed", 26),
         ("top-0-spot-2", "cleared", 26),
     ]
+
+
+@pytest.mark.parametrize("rotate_deg", [90, 180, 270])
+def test_a_turned_recording_is_judged_and_drawn_as_the_upright_one(video, found, rotate_deg, tmp_path):
+    replay(turn_video(video, tmp_path / "upright.mkv", 0), config(), tmp_path / "upright", inspections=found)
+    lying = turn_video(video, tmp_path / "lying.mkv", rotate_deg)
+    turned = config(camera={"rotate_deg": rotate_deg})
+    summary = replay(lying, turned, tmp_path / "turned", inspections=found)
+    for name in SAME[:3]:
+        assert (tmp_path / "upright" / name).read_bytes() == (tmp_path / "turned" / name).read_bytes(), name
+    assert (summary.video.width_px, summary.video.height_px) == (WIDTH_PX, HEIGHT_PX)
+
+
+def test_detections_of_another_rotation_are_refused(video, found, tmp_path):
+    with pytest.raises(FramesError, match=r"is 320x180 px, but that frame .* is 180x320: .* with another rotate_deg"):
+        replay(video, config(camera={"rotate_deg": 90}), tmp_path / "out", inspections=found)
+
+
+@pytest.mark.slow
+def test_models_see_the_judged_picture_of_a_recording(video, tmp_path):
+    lying = turn_video(video, tmp_path / "lying.mkv", 270)
+    dark = [{"name": "spot", "prompts": ["hole"], "threshold": 0.05}]
+    region = {"region_px": [[0, 40], [WIDTH_PX, 40], [WIDTH_PX, 140], [0, 140]], "sampling": {"rate_hz": 4}}
+    for name, source, rotate_deg in (
+        ("upright", turn_video(video, tmp_path / "upright.mkv", 0), 0),
+        ("turned", lying, 270),
+    ):
+        summary = replay(source, config(defects=dark, camera={"rotate_deg": rotate_deg, **region}), tmp_path / name)
+    assert summary.detections > 0
+    for name in SAME[:3]:
+        assert (tmp_path / "upright" / name).read_bytes() == (tmp_path / "turned" / name).read_bytes(), name
 
 
 def test_how_many_workers_the_line_has_makes_no_difference(video, found, tmp_path):

@@ -100,6 +100,7 @@ def test_each_mistake_is_told_with_its_place(wrong: str, told: str) -> None:
     assert len(found) == 1, found
 
 
+BELT = "{direction: left_to_right, speed_mm_s: 1, mm_per_px: 1}"
 CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - name: top\n    "
 
 
@@ -140,6 +141,15 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
             "belt: {direction: top_to_bottom, speed_mm_s: 1, mm_per_px: 1}\n    source: {kind: synthetic}",
             "5:23: cameras[0].belt.direction: must be left_to_right or right_to_left for a synthetic line",
         ),
+        ("rotate_deg: 45\n    source: {kind: usb}", "5:17: cameras[0].rotate_deg: must be 0, 90, 180 or 270, not 45"),
+        (
+            f"rotate_deg: 90\n    belt: {BELT}\n    source: {{kind: synthetic}}",
+            "must be top_to_bottom or bottom_to_top for a synthetic line turned by 90 degrees",
+        ),
+        (
+            "region_px: [[0, 0], [9, 9], [1280, 0]]\n    rotate_deg: 270\n    source: {kind: synthetic}",
+            "cameras[0].region_px: a corner lies outside of the picture of 720x1280 px",
+        ),
         (
             "belt: {direction: left_to_right, speed_mm_s: 1, mm_per_px: 1}\n    mm_per_px: 2\n    source: {kind: usb}",
             "6:16: cameras[0].mm_per_px: contradicts belt.mm_per_px: keep the belt's alone",
@@ -150,6 +160,15 @@ def test_each_mistake_of_a_camera_is_told_with_its_place(wrong: str, told: str) 
     found = problems(CAMERA + wrong + "\n")
     assert any(told in problem for problem in found), found
     assert len(found) == 1, found
+
+
+def test_regions_and_belts_of_a_turned_camera_are_those_of_the_judged_picture() -> None:
+    camera = """rotate_deg: 90
+    region_px: [[0, 0], [720, 0], [720, 1280]]
+    belt: {direction: top_to_bottom, speed_mm_s: 1, mm_per_px: 1}
+    source: {kind: synthetic}
+"""
+    assert right(CAMERA + camera).cameras[0].rotate_deg == 90
 
 
 @pytest.mark.parametrize(

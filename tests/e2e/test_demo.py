@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import pytest
 
 from tests.e2e.service import COMMAND, closed
@@ -69,6 +70,34 @@ def test_each_event_has_its_picture_and_its_clip(demo: tuple[Path, dict[str, Any
     with av.open(str(out / "clips" / f"{sorted(clips)[0]}.mp4")) as clip:
         assert clip.streams.video[0].codec_context.name == "h264"
         assert len(list(clip.decode(video=0))) > 25
+
+
+def test_a_turned_camera_is_judged_shown_recorded_and_scored_by_the_judged_picture(tmp_path: Path):
+    command = [
+        *COMMAND,
+        "demo",
+        "--seconds",
+        str(SECONDS),
+        "--out",
+        str(tmp_path / "out"),
+        "--seed",
+        "3",
+        "--no-browser",
+    ]
+    turned = ["--set", "cameras.belt.rotate_deg=90", "--set", "cameras.belt.belt.direction=bottom_to_top"]
+    done = subprocess.run([*command, *turned], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    defects = json.loads((tmp_path / "out" / "summary.json").read_text())["defects"]
+    assert defects["truth"] >= 5
+    assert min(defects["recall"], defects["precision"]) >= 0.8
+    for event in events(tmp_path / "out"):
+        assert (event["frame"]["width_px"], event["frame"]["height_px"]) == (720, 1280)
+    for picture in (tmp_path / "out" / "pictures").glob("*.jpg"):
+        assert cv2.imread(str(picture)).shape == (1280, 720, 3)
+    clips = list((tmp_path / "out" / "clips").glob("*.mp4"))
+    assert clips
+    with av.open(str(clips[0])) as clip:
+        assert (clip.streams.video[0].width, clip.streams.video[0].height) == (404, 720)
 
 
 def test_the_same_folder_takes_another_demo_but_nobody_elses_files(tmp_path: Path):

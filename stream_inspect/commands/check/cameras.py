@@ -85,7 +85,7 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
         return [fail(item, f"it opened, and in {MEASURE_S:g} s no whole picture came ({frames.bad} damaged)")], None
     fps = frames.fps or info.fps or 0.0
     seen = Seen(info.width_px, info.height_px, info.fps or fps)
-    return [ok(item, _described(info, frames)), *_complaints(item, config, info, frames, fps)], seen
+    return [ok(item, _described(config, info, frames)), *_complaints(item, config, info, frames, fps)], seen
 
 
 def _look(read: Callable[[FrameSink], CapturedFrame | None]) -> _Frames:
@@ -107,7 +107,7 @@ def _look(read: Callable[[FrameSink], CapturedFrame | None]) -> _Frames:
     return frames
 
 
-def _described(info: CameraInfo, frames: _Frames) -> str:
+def _described(config: CameraConfig, info: CameraInfo, frames: _Frames) -> str:
     rate = f"{info.fps:g} fps" if info.fps else "frame rate not told"
     measured = f" (measured {frames.fps:.1f})" if frames.fps else ""
     if frames.gop_s is None:
@@ -116,7 +116,8 @@ def _described(info: CameraInfo, frames: _Frames) -> str:
         keys = "every frame a key frame" if frames.gop_s == 0 else f"a key frame every {frames.gop_s:.1f} s"
     length = f", {info.frame_count} frames" if info.frame_count else ""
     size = f"{info.codec} {info.width_px}x{info.height_px}"
-    return f"{size}, {rate}{measured}, {keys}, clock: {frames.clock}{length}"
+    turned = f" (turned by {config.rotate_deg} degrees)" if config.rotate_deg else ""
+    return f"{size}{turned}, {rate}{measured}, {keys}, clock: {frames.clock}{length}"
 
 
 def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:

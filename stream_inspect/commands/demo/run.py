@@ -169,7 +169,8 @@ def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[st
     for camera in config.cameras:
         if isinstance(camera.source, SyntheticSource):
             mine = [event for event in confirmed if event.camera == camera.name]
-            score += lives[camera.name].score(make_line(camera.source, camera.belt), mine)
+            line = make_line(camera.source, camera.belt, camera.rotate_deg)
+            score += lives[camera.name].score(line, mine, camera.rotate_deg)
             sessions += lives[camera.name].sessions
     elapsed_s = pace.elapsed_s or 1e-9
     return {

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stream_inspect.messages import Box, Event
+from stream_inspect.rotation import Rotation, rotated_box
 from stream_inspect.sim.line import SyntheticLine
 
 
@@ -64,25 +65,28 @@ class CaptureRuns:
         """Lives that captured anything."""
         return sum(life.frames > 0 for life in self._lives.values())
 
-    def score(self, line: SyntheticLine, events: Iterable[Event]) -> DefectScore:
-        """The score of all lives together; `events` are this camera's."""
+    def score(self, line: SyntheticLine, events: Iterable[Event], rotate_deg: Rotation = 0) -> DefectScore:
+        """The score of all lives together; `events` are this camera's, which turns its pictures by `rotate_deg`."""
         all_events = list(events)
         total, before_ns = DefectScore(), -1
         for life in self._lives.values():
             mine = [
                 one for one in all_events if one.frame and before_ns < one.frame.capture_mono_ns <= life.ended_mono_ns
             ]
-            total += score_events(line, mine, life.frames - 1)
+            total += score_events(line, mine, life.frames - 1, rotate_deg)
             before_ns = life.ended_mono_ns
         return total
 
 
-def score_events(line: SyntheticLine, events: Iterable[Event], last_index: int) -> DefectScore:
+def score_events(
+    line: SyntheticLine, events: Iterable[Event], last_index: int, rotate_deg: Rotation = 0
+) -> DefectScore:
     """Score confirmed defect events of a run that captured frames 0 to `last_index` of this line.
 
     Truth is every defect that has left the picture by then, judged or not. An event finds a defect when it has its
-    name and its box, in the very frame the event rests on, overlaps the defect's. A second event for the same
-    defect is false, and so is one for nothing. Events for defects that are still in the picture do not count.
+    name and its box, in the very frame the event rests on, overlaps the defect's: truth is of the sensor picture, and
+    is turned by `rotate_deg` as that is. A second event for the same defect is false, and so is one for nothing. Events
+    for defects that are still in the picture do not count.
     """
     gone = {passed.object_id for passed in line.passed_defects(last_index)}
     found: set[int] = set()
@@ -91,7 +95,7 @@ def score_events(line: SyntheticLine, events: Iterable[Event], last_index: int) 
         if event.frame is None or event.box_xyxy_px is None:
             continue
         index = round(event.frame.pts_s * line.fps)
-        hit = _overlapped(line, index, event.name, event.box_xyxy_px)
+        hit = _overlapped(line, index, event.name, event.box_xyxy_px, rotate_deg)
         if hit is None or hit in found:
             false += 1
         else:
@@ -99,9 +103,9 @@ def score_events(line: SyntheticLine, events: Iterable[Event], last_index: int) 
     return DefectScore(truth=len(gone), found=len(found & gone), false=false)
 
 
-def _overlapped(line: SyntheticLine, index: int, name: str, box: Box) -> int | None:
+def _overlapped(line: SyntheticLine, index: int, name: str, box: Box, rotate_deg: Rotation) -> int | None:
     candidates = [
-        (_overlap(box, defect.box_xyxy_px), defect.defect_id)
+        (_overlap(box, rotated_box(defect.box_xyxy_px, line.width_px, line.height_px, rotate_deg)), defect.defect_id)
         for defect in line.truth(index).defects
         if defect.name == name
     ]

@@ -130,7 +130,8 @@ class RecordedFrames:
         if (record.width_px, record.height_px) != (header.width_px, header.height_px):
             raise FramesError(
                 f"{where} is {record.width_px}x{record.height_px} px, but that frame of the video is "
-                f"{header.width_px}x{header.height_px}: the file was made from another video, or from a scaled one"
+                f"{header.width_px}x{header.height_px}: the file was made from another video, from a scaled one, or "
+                "with another rotate_deg"
             )
         pts_s = header.id.pts_s
         if min(abs(record.pts_s - pts_s), abs(record.pts_s - (pts_s - self._first_pts_s))) > _SAME_TIME_S:
