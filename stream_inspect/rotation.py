@@ -5,13 +5,35 @@ Turned by 90, a picture's top edge becomes its right edge (`numpy.rot90` with k=
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Mapping
+from typing import Literal, cast
 
 Rotation = Literal[0, 90, 180, 270]
 Direction = Literal["left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top"]
 
 _CLOCKWISE: tuple[Direction, ...] = ("left_to_right", "top_to_bottom", "right_to_left", "bottom_to_top")
 """Each direction is the one before, turned by 90."""
+
+
+_COMMENT = re.compile(r"stream_inspect rotate_deg=(90|180|270)")
+
+
+def combined(*turns_deg: int) -> Rotation:
+    """One turn for several; a negative one turns back."""
+    return cast(Rotation, sum(turns_deg) % 360)
+
+
+def file_metadata(rotate_deg: Rotation) -> dict[str, str]:
+    """What a video file that we make says of itself: how far its pictures have been turned already."""
+    return {"comment": f"stream_inspect rotate_deg={rotate_deg}"} if rotate_deg else {}
+
+
+def rotation_of_file(metadata: Mapping[str, str]) -> Rotation:
+    """What `file_metadata` has put there; 0 for every other file."""
+    comments = (text for key, text in metadata.items() if key.lower() == "comment")  # Matroska writes keys in capitals
+    found = next((match for text in comments if (match := _COMMENT.fullmatch(text))), None)
+    return combined(int(found[1])) if found else 0
 
 
 def rotated_size(width_px: int, height_px: int, rotate_deg: Rotation) -> tuple[int, int]:

@@ -18,12 +18,17 @@ from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray
 from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import UInt8Array
+from stream_inspect.rotation import combined, rotation_of_file
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
 
 class FileCamera:
-    """A video file, upright as its display matrix says. With `pace: fast` frames come as fast as they are taken."""
+    """A video file. With `pace: fast` frames come as fast as they are taken.
+
+    Its pictures are turned upright as its display matrix says, and those of our own clips, which are judged pictures,
+    are turned back by as much as they were turned: both give the sensor picture.
+    """
 
     def __init__(self, config: CameraConfig) -> None:
         assert isinstance(config.source, FileSource)
@@ -40,7 +45,8 @@ class FileCamera:
         except (av.error.FFmpegError, OSError) as error:
             raise CameraError(f"{path} cannot be opened as a video: {say(error)}") from None
         try:
-            self._reader = AvReader(container, rotation=display_rotation)
+            made_with_deg = rotation_of_file(container.metadata)
+            self._reader = AvReader(container, rotation=lambda frame: combined(display_rotation(frame), -made_with_deg))
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError:
             self.close()

@@ -39,10 +39,12 @@ letter or a digit.
 **Units** are part of the names: `_s` seconds, `_hz` times a second, `_px` pixels of the judged picture, `_mm`
 millimetres. Unknown keys are errors. A key that is absent has its default.
 
-**Two pictures** are told apart. The sensor picture is the one that the camera sends; a file's is upright as its Exif or
-display matrix says (one that mirrors a video is ignored). The judged picture is the sensor picture turned clockwise by
-the camera's `rotate_deg`. Everything but the source means the judged picture: regions, the belt's direction and scale,
-boxes in events, the live picture, pictures and clips. A frame is turned once, when it is captured.
+**Two pictures** are told apart. The sensor picture is the one that the camera sends; a file's is upright as its Exif
+or display matrix says (one that mirrors a video is ignored). The judged picture is the sensor picture turned clockwise
+by the camera's `rotate_deg`: a camera mounted a quarter turn clockwise, seen from behind, needs 90. Everything but the
+source means the judged picture: regions, the belt's direction and scale, boxes in events, the live picture, pictures
+and clips. A frame is turned once, when it is captured. A clip of a turned camera notes its `rotate_deg`: as a file
+source or in a replay, with the same configuration, it is not turned again.
 
 **Secrets** (passwords, tokens, signing secrets) are written as `{env: NAME}`, an environment variable of the service,
 or `{file: PATH}`, a file whose last line break is dropped; both are read when the service starts. They never appear

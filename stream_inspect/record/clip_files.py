@@ -10,6 +10,7 @@ import msgspec
 from stream_inspect.record.clip_builder import Clip, key_of
 from stream_inspect.record.encoder import Packet
 from stream_inspect.record.mux import shown_for, write_mp4
+from stream_inspect.rotation import Rotation, file_metadata
 
 
 class ClipFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,7 +76,7 @@ def write_list(file: BinaryIO, clip: Clip) -> None:
     file.write(msgspec.json.format(msgspec.json.encode(clip_list(clip)), indent=1))
 
 
-def write_clip(file: BinaryIO, clip: Clip) -> None:
-    """The MP4."""
+def write_clip(file: BinaryIO, clip: Clip, rotate_deg: Rotation) -> None:
+    """The MP4; `rotate_deg` is how far its camera's pictures are turned."""
     packets: Sequence[Packet] = [encoded.packet for encoded in clip.frames]
-    write_mp4(file, packets, clip.time_base)
+    write_mp4(file, packets, clip.time_base, file_metadata(rotate_deg))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import BinaryIO
@@ -22,7 +22,7 @@ def shown_for(packets: Sequence[Packet], time_base: Fraction) -> list[int]:
     return [*durations, durations[-1] if durations else max(1, round(Fraction(1, 25) / time_base))]
 
 
-def write_mp4(file: BinaryIO, packets: Sequence[Packet], time_base: Fraction) -> None:
+def write_mp4(file: BinaryIO, packets: Sequence[Packet], time_base: Fraction, metadata: Mapping[str, str]) -> None:
     """Write the packets, the first of which is a key packet, so that the first picture stands at 0.
 
     The index goes to a place reserved at the front. Raises OSError where the disk does.
@@ -33,6 +33,7 @@ def write_mp4(file: BinaryIO, packets: Sequence[Packet], time_base: Fraction) ->
         av.open(io.BytesIO(packets[0].data), format="h264") as parameters,
         av.open(file, "w", format="mp4", options={"moov_size": str(reserve)}) as container,
     ):
+        container.metadata.update(metadata)
         stream = container.add_stream_from_template(parameters.streams.video[0])
         stream.time_base = time_base
         for packet, duration in zip(packets, durations, strict=True):

@@ -60,6 +60,7 @@ class RecorderStage:
         self._ring = RingReader(ring_dir)
         keep_s = 2 * config.transport.ring_s + recorder.pre_roll_s
         self._judged = {camera.name: JudgedFrames(keep_s) for camera in config.cameras}
+        self._rotate_deg = {camera.name: camera.rotate_deg for camera in config.cameras}
         self._builders = {
             camera.name: ClipBuilder(recorder, config.transport.ring_s, self._ring.read, self._annotate)
             for camera in config.cameras
@@ -191,7 +192,10 @@ class RecorderStage:
         # The list goes first: a clip on the disk always has its list.
         files = (
             (self._state_dir / clip_list_name(event.id), partial(write_list, clip=clip)),
-            (self._state_dir / clip_name(event.id), partial(write_clip, clip=clip)),
+            (
+                self._state_dir / clip_name(event.id),
+                partial(write_clip, clip=clip, rotate_deg=self._rotate_deg[event.camera]),
+            ),
         )
         item = Item(event.id, size, files, self._done("clip", event))
         if reason := self._media.enqueue(item):

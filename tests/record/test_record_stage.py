@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,10 @@ import numpy as np
 import pytest
 
 from stream_inspect import metrics
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.camera import EndOfMediaError
+from stream_inspect.capture.memory_sink import FreshArrays
+from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import AnyMessage, Event, FrameHeader, Tracked
 from stream_inspect.picture import UInt8Array
 from stream_inspect.record.picture_file import identity_in
@@ -172,6 +177,37 @@ def test_boxes_are_drawn_where_the_defect_is_between_judged_frames(recording: Re
         inside = rows[round(left) + 3 : round(left) + 20]
         assert inside[:, 2].mean() - inside[:, 0].mean() > 80, "the red defect is where the belt says"
         assert outside[:, 2].mean() - outside[:, 0].mean() < 60, "and the red box stands tight around it"
+
+
+@pytest.mark.parametrize("rotate_deg", [0, 90, 180])
+def test_a_clip_of_a_turned_camera_is_not_turned_twice(tmp_path: Path, belt: Belt, rotate_deg: int) -> None:
+    """Read with the rotation it was made with it stays as it is, and without one it is as the sensor saw it."""
+    cameras = [{"name": "cam", "source": {"kind": "synthetic"}, "rotate_deg": rotate_deg}]
+    recording = Recording(tmp_path, belt, cameras=cameras)
+    clip, _ = recording.finished(recording.run(60, seen=range(24, 37), confirmed=30))
+    recording.stage.close()
+    upright = [bgr for _, bgr in pictures_of(clip)]
+    for asked_deg, quarters in ((rotate_deg, 0), (0, rotate_deg // 90)):
+        read = pictures_read(clip, asked_deg)
+        assert len(read) == len(upright)
+        # Their colours are not held against each other: PyAV converts by another way.
+        assert all(
+            np.abs(one.astype(int) - np.rot90(other, quarters)).mean() < 3
+            for one, other in zip(read, upright, strict=True)
+        )
+
+
+def pictures_read(clip: Path, rotate_deg: int) -> list[UInt8Array]:
+    """What a camera with this configuration gives of a clip, BGR."""
+    source = {"kind": "file", "path": str(clip), "pace": "fast"}
+    camera = make_camera(CameraConfig.model_validate({"name": "cam", "source": source, "rotate_deg": rotate_deg}))
+    camera.open()
+    pictures = []
+    with suppress(EndOfMediaError):
+        while (frame := camera.read(FreshArrays())) is not None:
+            pictures.append(frame.picture.to_bgr())
+    camera.close()
+    return pictures
 
 
 def test_simultaneous_events_each_have_a_clip_and_share_the_encoding(

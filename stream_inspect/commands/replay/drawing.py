@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 from stream_inspect.commands.replay.recording import ReplayFrame
 from stream_inspect.commands.replay.video import AnnotatedVideo
-from stream_inspect.config.models import DefectConfig
+from stream_inspect.config.models import Config
 from stream_inspect.draw.annotate import marks_at, severities
 from stream_inspect.messages import Tracked
+from stream_inspect.rotation import file_metadata
 
 
 class Drawing:
-    """Every frame with its marks, into a video of at most `height_px`. `fps` is that of the source, if it says so."""
+    """Every frame of the configuration's one camera with its marks, into a video. `fps` is the source's, if known."""
 
-    def __init__(self, path: Path, defects: Sequence[DefectConfig], fps: float | None, height_px: int) -> None:
+    def __init__(self, path: Path, config: Config, fps: float | None) -> None:
         self._path = path
-        self._severity = severities(defects)
+        self._severity = severities(config.defects)
         self._fps = fps
-        self._height_px = height_px
+        self._height_px = config.recorder.height_px
+        self._metadata = file_metadata(config.cameras[0].rotate_deg)
         self._video: AnnotatedVideo | None = None
         self._waiting: deque[ReplayFrame] = deque()
         self._before: Tracked | None = None
@@ -55,5 +56,7 @@ class Drawing:
         identity = frame.header.id
         if self._video is None:
             time_base = Fraction(identity.time_base_num, identity.time_base_den)
-            self._video = AnnotatedVideo(self._path, frame.picture, time_base, self._fps, self._height_px)
+            self._video = AnnotatedVideo(
+                self._path, frame.picture, time_base, self._fps, self._height_px, self._metadata
+            )
         self._video.add(frame.picture, identity.pts, marks_at(identity.pts_s, self._before, after, self._severity))

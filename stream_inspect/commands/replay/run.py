@@ -133,7 +133,7 @@ class _Run:
         self.verdicts = Verdicts(config, events_file)
         stack.callback(self.verdicts.close)
         self.verdicts.open()
-        self._drawing = Drawing(out / "annotated.mp4", config.defects, info.fps, config.recorder.height_px)
+        self._drawing = Drawing(out / "annotated.mp4", config, info.fps)
         stack.callback(self._drawing.close)
         self.frames = summaries.Frames()
         self.detections = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,12 +27,21 @@ _OPTIONS = {
 class AnnotatedVideo:
     """Writes H.264 in MP4, at the frames' own times, scaled down to `height_px` where they are higher."""
 
-    def __init__(self, path: Path, first: Picture, time_base: Fraction, fps: float | None, height_px: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        first: Picture,
+        time_base: Fraction,
+        fps: float | None,
+        height_px: int,
+        metadata: Mapping[str, str],
+    ) -> None:
         scale = min(1.0, height_px / first.height_px)
         self._width = max(2, round(first.width_px * scale / 2) * 2)
         self._height = max(2, round(first.height_px * scale / 2) * 2)
         options = {"movflags": "+faststart", "fflags": "+bitexact"}  # no version of the muxer in the file
         self._container = av.open(str(path), "w", format="mp4", options=options)
+        self._container.metadata.update(metadata)
         rate = Fraction(fps or 25.0).limit_denominator(1000)
         self._stream = self._container.add_stream("libx264", rate=rate, options=_OPTIONS)
         context = self._stream.codec_context
