@@ -10,6 +10,7 @@ from stream_inspect.picture import UInt8Array
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _FONT_PX = 22.0
+_MIN_LETTER_PX = 9.0
 _WHITE = (245, 245, 245)
 
 
@@ -27,9 +28,17 @@ def put_text(picture_bgr: UInt8Array, text: str, left_px: int, bottom_px: int, l
 
 def caption(picture_bgr: UInt8Array, text: str) -> None:
     """One line on a dark plate at the upper left (players put their controls over the lower edge), in place."""
-    letter_px = max(9.0, picture_bgr.shape[0] / 42)
-    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
-    width, height = cv2.getTextSize(text, _FONT, size, weight)[0]
-    pad = round(letter_px / 2)
+    letter_px = max(_MIN_LETTER_PX, picture_bgr.shape[0] / 42)
+    width, height, pad = _measured(text, letter_px)
+    if width + 2 * pad > picture_bgr.shape[1]:  # a picture that is higher than wide
+        letter_px = max(_MIN_LETTER_PX, letter_px * picture_bgr.shape[1] / (width + 3 * pad))
+        width, height, pad = _measured(text, letter_px)
     picture_bgr[: height + 2 * pad, : width + 2 * pad] //= 4
     put_text(picture_bgr, text, pad, pad + height, letter_px)
+
+
+def _measured(text: str, letter_px: float) -> tuple[int, int, int]:
+    """(width, height, margin) of a text in pixels."""
+    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
+    width, height = cv2.getTextSize(text, _FONT, size, weight)[0]
+    return width, height, round(letter_px / 2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stream_inspect.draw.annotate import COLOURS_BGR, Mark, draw, marks_at, severities
-from stream_inspect.draw.caption import utc_text
+from stream_inspect.draw.caption import caption, utc_text
 from tests.decide.scenes import config, tracked, update
 
 
@@ -160,3 +160,11 @@ def test_twenty_boxes_cost_little():
 @pytest.mark.parametrize(("ns", "shown"), [(123_456_789, "123"), (999_999_999, "999")])
 def test_the_time_in_a_picture_is_never_rounded_up_to_the_next_second(ns, shown):
     assert utc_text(1_795_269_600_000_000_000 + ns) == f"2026-11-21 14:00:00.{shown} UTC"
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(1280, 720), (720, 1280), (404, 720)])
+def test_a_caption_fits_into_the_picture_also_where_it_is_higher_than_wide(width_px: int, height_px: int):
+    picture = grey(width_px, height_px)
+    caption(picture, f"belt   {utc_text(1_700_000_000_123_000_000)}   belt-1-scratch-12")
+    plate = np.flatnonzero((picture[2] == 128 // 4).all(axis=1))
+    assert width_px * 0.4 < plate.max() < width_px - 1, "its plate ends within the picture"
