@@ -25,7 +25,7 @@ def combined(*turns_deg: int) -> Rotation:
 
 
 def file_metadata(rotate_deg: Rotation) -> dict[str, str]:
-    """What a video file that we make says of itself: how far its pictures have been turned already."""
+    """The metadata of a video file of ours: how far its pictures have been turned already."""
     return {"comment": f"stream_inspect rotate_deg={rotate_deg}"} if rotate_deg else {}
 
 

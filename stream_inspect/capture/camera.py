@@ -24,7 +24,7 @@ class EndOfMediaError(CameraError):
 
 @dataclass(frozen=True, slots=True)
 class CameraInfo:
-    """What a camera says of itself once it is open; `None` where it does not say."""
+    """What a camera reports once it is open; `None` where it does not."""
 
     width_px: int
     height_px: int
@@ -36,7 +36,7 @@ class CameraInfo:
 
 
 class FrameSink(Protocol):
-    """Where a camera lays a picture down: the ring slot, so that a frame is written once."""
+    """Where a camera writes a picture: the ring slot, so that a frame is written once."""
 
     def slot(self, width_px: int, height_px: int) -> UInt8Array:
         """The (padded_height * 3 // 2, padded_width) uint8 array to write the next picture's I420 planes into."""

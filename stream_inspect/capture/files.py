@@ -39,7 +39,7 @@ class FileCamera:
     def open(self) -> CameraInfo:
         path = self._source.path
         if not path.is_file():
-            raise CameraError(f"there is no file {path}")
+            raise CameraError(f"no such file: {path}")
         try:
             container = av.open(str(path))
         except (av.error.FFmpegError, OSError) as error:
@@ -50,7 +50,7 @@ class FileCamera:
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError:
             self.close()
-            raise CameraError(f"{path} holds no picture that can be decoded") from None
+            raise CameraError(f"{path} contains no picture that can be decoded") from None
         except CameraError as error:
             self.close()
             raise CameraError(f"{path}: {error}") from None
@@ -91,13 +91,13 @@ class ImageFolderCamera:
     def open(self) -> CameraInfo:
         folder = self._source.path
         if not folder.is_dir():
-            raise CameraError(f"there is no folder {folder}")
+            raise CameraError(f"no such folder: {folder}")
         self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
         self._next = 0
         first = next((picture for path in self._paths if (picture := _load(path)) is not None), None)
         if first is None:
             kinds = ", ".join(sorted(PICTURE_SUFFIXES))
-            raise CameraError(f"{folder} holds no picture that can be read ({kinds})")
+            raise CameraError(f"{folder} contains no picture that can be read ({kinds})")
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return CameraInfo(
             width_px=first.shape[1],

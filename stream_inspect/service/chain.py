@@ -26,7 +26,7 @@ def judging_chain(config: Config, log: EventLog, *, clock: Callable[[], int] = t
 class Chain:
     """Stages run one after the other in one process: what one sends on `hand_over` reaches the next one at once.
 
-    The message is also sent to its topic, for whoever else listens.
+    The message is also sent to its topic, for every other reader.
     """
 
     wake_fd: int | None = None

@@ -71,10 +71,13 @@ WRONG_USAGE = {
         ["replay", "video.mp4", "--config", "line.yaml", "--out", "o", "--inspections", "no.jsonl"],
         "'no.jsonl' does not exist",
     ),
-    "nobody's demo folder": (["demo", "--out", "full", "--no-browser"], "full is no demo's folder (it holds mine.txt)"),
+    "nobody's demo folder": (
+        ["demo", "--out", "full", "--no-browser"],
+        "full is not a demo folder (it contains mine.txt)",
+    ),
     "a file for a folder": (
         ["demo", "--out", "line.yaml", "--no-browser"],
-        "line.yaml cannot be made, read or replaced",
+        "line.yaml cannot be created, read or replaced",
     ),
     "no file to show prompts of": (["prompts", "show", "no.yaml"], "no.yaml cannot be read"),
     "no such defect to show": (["prompts", "show", "line.yaml", "hol"], "Did you mean hole?"),

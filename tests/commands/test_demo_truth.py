@@ -1,4 +1,4 @@
-"""The demo's score against exact truth, also where the camera's process was killed and began the line anew."""
+"""The demo's score against exact truth, also where the camera's process was killed and began the line again."""
 
 from __future__ import annotations
 
@@ -57,34 +57,34 @@ def found(line: SyntheticLine, frames: int, session: int, began_ns: int) -> list
     return list(events.values())
 
 
-def lives_of(*frames: int) -> tuple[CaptureRuns, list[int]]:
-    """A camera whose process lived so long each time, looked at every second frame; when each life began."""
-    lives, began, now_ns, captured = CaptureRuns(), [], 1_000_000_000, 0
+def runs_of(*frames: int) -> tuple[CaptureRuns, list[int]]:
+    """A camera whose process ran for so many frames each time, noted every second frame; when each run began."""
+    runs, began, now_ns, captured = CaptureRuns(), [], 1_000_000_000, 0
     for number, count in enumerate(frames):
         began.append(now_ns)
         owner = 2 + 3 * number
-        lives.note(owner, captured, now_ns)  # started, nothing captured yet
+        runs.note(owner, captured, now_ns)  # started, nothing captured yet
         for index in range(0, count, 2):
-            lives.note(owner, captured + index + 1, now_ns + index * FRAME_NS)
+            runs.note(owner, captured + index + 1, now_ns + index * FRAME_NS)
         captured += count
         now_ns += count * FRAME_NS
-        lives.note(owner, captured, now_ns)  # it is dead
+        runs.note(owner, captured, now_ns)  # it is dead
         now_ns += 1_000_000_000
-    return lives, began
+    return runs, began
 
 
-def test_one_life_is_scored_as_it_is(line):
+def test_one_run_is_scored_as_it_is(line):
     truth = len(line.passed_defects(FRAMES - 1))
-    lives, (began,) = lives_of(FRAMES)
+    runs, (began,) = runs_of(FRAMES)
     events = found(line, FRAMES, 1, began)
-    assert lives.score(line, events) == DefectScore(truth, truth, 0)
+    assert runs.score(line, events) == DefectScore(truth, truth, 0)
     assert truth >= 5
-    assert lives.sessions == 1
+    assert runs.sessions == 1
 
 
 @pytest.mark.parametrize("rotate_deg", [90, 180, 270])
 def test_events_of_a_turned_camera_are_scored_against_turned_truth(line, rotate_deg: Rotation):
-    lives, (began,) = lives_of(FRAMES)
+    runs, (began,) = runs_of(FRAMES)
     upright = found(line, FRAMES, 1, began)
     turned = [
         msgspec.structs.replace(
@@ -93,33 +93,33 @@ def test_events_of_a_turned_camera_are_scored_against_turned_truth(line, rotate_
         for event in upright
     ]
     truth = len(line.passed_defects(FRAMES - 1))
-    assert lives.score(line, turned, rotate_deg) == DefectScore(truth, truth, 0)
-    assert lives.score(line, turned).found < truth, "boxes of the judged picture are not those of the sensor picture"
+    assert runs.score(line, turned, rotate_deg) == DefectScore(truth, truth, 0)
+    assert runs.score(line, turned).found < truth, "boxes of the judged picture are not those of the sensor picture"
 
 
-def test_each_life_has_its_own_truth_and_the_same_defect_counts_in_each(line):
+def test_each_run_has_its_own_truth_and_the_same_defect_counts_in_each(line):
     first, second = len(line.passed_defects(FRAMES - 1)), len(line.passed_defects(FRAMES - 101))
-    lives, began = lives_of(FRAMES, FRAMES - 100)
+    runs, began = runs_of(FRAMES, FRAMES - 100)
     events = found(line, FRAMES, 1, began[0]) + found(line, FRAMES - 100, 2, began[1])
-    assert lives.score(line, events) == DefectScore(first + second, first + second, 0)
-    assert lives.sessions == 2
+    assert runs.score(line, events) == DefectScore(first + second, first + second, 0)
+    assert runs.sessions == 2
 
 
-def test_what_only_one_life_found_is_missed_in_the_other(line):
+def test_what_only_one_run_found_is_missed_in_the_other(line):
     truth = len(line.passed_defects(FRAMES - 1))
-    lives, began = lives_of(FRAMES, FRAMES)
-    assert lives.score(line, found(line, FRAMES, 2, began[1])) == DefectScore(2 * truth, truth, 0)
+    runs, began = runs_of(FRAMES, FRAMES)
+    assert runs.score(line, found(line, FRAMES, 2, began[1])) == DefectScore(2 * truth, truth, 0)
 
 
-def test_a_second_event_in_the_same_life_is_false(line):
-    lives, (began,) = lives_of(FRAMES)
+def test_a_second_event_in_the_same_run_is_false(line):
+    runs, (began,) = runs_of(FRAMES)
     events = found(line, FRAMES, 1, began)
-    assert lives.score(line, [*events, events[0]]).false == 1
+    assert runs.score(line, [*events, events[0]]).false == 1
 
 
-def test_a_life_that_captured_nothing_counts_for_nothing(line):
+def test_a_run_that_captured_nothing_counts_for_nothing(line):
     truth = len(line.passed_defects(FRAMES - 1))
-    lives, began = lives_of(FRAMES, 0, FRAMES)
+    runs, began = runs_of(FRAMES, 0, FRAMES)
     events = found(line, FRAMES, 1, began[0]) + found(line, FRAMES, 2, began[2])
-    assert lives.score(line, events) == DefectScore(2 * truth, 2 * truth, 0)
-    assert lives.sessions == 2
+    assert runs.score(line, events) == DefectScore(2 * truth, 2 * truth, 0)
+    assert runs.sessions == 2

@@ -353,7 +353,7 @@ def test_a_full_disk_is_said_plainly(room_bytes, video, found, tmp_path):
 def test_what_is_no_video_is_refused_and_leaves_nothing(found, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    for path, said in ((text, "cannot be opened as a video"), (tmp_path / "absent.mp4", "there is no file")):
+    for path, said in ((text, "cannot be opened as a video"), (tmp_path / "absent.mp4", "no such file")):
         with pytest.raises(CameraError, match=said):
             replay(path, config(), tmp_path / "out", inspections=found)
     assert not (tmp_path / "out").exists()

@@ -163,11 +163,11 @@ WRONG = {
     ),
     "a mask too long": (
         line(0, 0.0) | {"detections": [found(mask_rle={"size": [180, 320], "counts": "oooooo0"})]},
-        "no COCO run-length mask of 320x180 px",
+        "not a COCO run-length mask of 320x180 px",
     ),
     "a mask of nonsense": (
         line(0, 0.0) | {"detections": [found(mask_rle={"size": [180, 320], "counts": "é\x01~"})]},
-        "no COCO run-length mask",
+        "not a COCO run-length mask",
     ),
     "a box from here to eternity": (
         line(0, 0.0) | {"detections": [found(box_xyxy_px=[-1e308, 0, 1e308, 9])]},

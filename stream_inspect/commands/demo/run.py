@@ -33,7 +33,7 @@ from stream_inspect.transport.ledger import Totals
 
 SUMMARY = "summary.json"
 _MARKER = ".demo"
-"""Says that a folder is a demo's, and may be emptied by the next one."""
+"""Marks a demo folder, which the next demo may empty."""
 
 
 class DemoError(StreamInspectError):
@@ -87,8 +87,8 @@ def demo(
 ) -> dict[str, Any]:
     """Run the demo in the folder `out` until `seconds` after its first frame (None: until interrupted).
 
-    Writes and returns the summary. `started` is told the live page's address. Raises `DemoError`, `UsageError` and
-    what `serve` raises.
+    Writes and returns the summary. `started` is called with the live page's address. Raises `DemoError`, `UsageError`
+    and what `serve` raises.
     """
     path = builtin_config("demo")
     config, all_overrides = demo_config(path, out, seed, overrides)
@@ -96,14 +96,14 @@ def demo(
     page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
 
     pace = _Pace()
-    lives = {camera.name: CaptureRuns() for camera in config.cameras}
+    runs = {camera.name: CaptureRuns() for camera in config.cameras}
     opened = False
 
     def until(supervisor: Supervisor) -> bool:
         nonlocal opened
         totals = _sum(supervisor.totals.values())
         pace.note(supervisor, totals.captured)
-        _note_lives(supervisor, lives)
+        _note_runs(supervisor, runs)
         if totals.captured and not opened:
             opened = True
             started(page)
@@ -123,18 +123,18 @@ def demo(
         return seconds is not None and elapsed_s >= seconds
 
     supervisor = serve(config, config_path=path, overrides=all_overrides, until=until)
-    _note_lives(supervisor, lives)
-    summary = _summary(config, supervisor, pace, lives)
+    _note_runs(supervisor, runs)
+    summary = _summary(config, supervisor, pace, runs)
     text = json.dumps(summary, indent=2) + "\n"
     (out / SUMMARY).write_text(text)
     return summary
 
 
-def _note_lives(supervisor: Supervisor, lives: dict[str, CaptureRuns]) -> None:
-    """A camera's process that was killed begins the line anew: how many frames was each of its lives?"""
+def _note_runs(supervisor: Supervisor, runs: dict[str, CaptureRuns]) -> None:
+    """Note how many frames each run of a camera's process has captured: a restarted one begins the line again."""
     for child in supervisor.children:
         if child.row.stage == "capture" and (totals := supervisor.totals.get(child.row.unit)):
-            lives[child.row.unit].note(child.owner, totals.captured, time.monotonic_ns())
+            runs[child.row.unit].note(child.owner, totals.captured, time.monotonic_ns())
 
 
 def demo_config(path: Path, out: Path, seed: int | None, overrides: tuple[str, ...]) -> tuple[Config, tuple[str, ...]]:
@@ -152,13 +152,13 @@ def demo_config(path: Path, out: Path, seed: int | None, overrides: tuple[str, .
     seeded = (f"cameras[0].source.seed={seed}",) if seed is not None else ()
     everything = (*fixed, *seeded, *overrides)
     config = load(path, everything)
-    if config.web.port == 0:  # its address is to be told before it listens
+    if config.web.port == 0:  # its address is shown before it listens
         everything = (*everything, f"web.port={_free_port(0)}")
         config = load(path, everything)
     return config, everything
 
 
-def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[str, CaptureRuns]) -> dict[str, Any]:
+def _summary(config: Config, supervisor: Supervisor, pace: _Pace, runs: dict[str, CaptureRuns]) -> dict[str, Any]:
     totals = _sum(supervisor.totals.values())
     store = EventStore(events_database(config.state_dir))
     events = [event for _, event in store.after(0, limit=1_000_000)]
@@ -170,8 +170,8 @@ def _summary(config: Config, supervisor: Supervisor, pace: _Pace, lives: dict[st
         if isinstance(camera.source, SyntheticSource):
             mine = [event for event in confirmed if event.camera == camera.name]
             line = make_line(camera.source, camera.belt, camera.rotate_deg)
-            score += lives[camera.name].score(line, mine, camera.rotate_deg)
-            sessions += lives[camera.name].sessions
+            score += runs[camera.name].score(line, mine, camera.rotate_deg)
+            sessions += runs[camera.name].sessions
     elapsed_s = pace.elapsed_s or 1e-9
     return {
         "frames": totals_as_dict(totals),
@@ -214,7 +214,7 @@ def _sum(all_totals: Iterable[Totals]) -> Totals:
 
 
 def _prepare_output_folder(out: Path) -> None:
-    """An empty folder to work in: an earlier demo's files are replaced, anybody else's are left alone."""
+    """An empty folder to work in: an earlier demo's files are replaced, all others are left alone."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         marker = out / _MARKER
@@ -222,11 +222,11 @@ def _prepare_output_folder(out: Path) -> None:
         if not foreign:
             _empty(out)
     except OSError as error:
-        what = f"{error.filename or out} cannot be made, read or replaced ({error.strerror})"
+        what = f"{error.filename or out} cannot be created, read or replaced ({error.strerror})"
         raise UsageError(f"{what}: name another folder with --out") from None
     if foreign:
         some = ", ".join(foreign[:3])
-        raise UsageError(f"{out} is no demo's folder (it holds {some}): name an empty or a new one with --out")
+        raise UsageError(f"{out} is not a demo folder (it contains {some}): name an empty or a new one with --out")
 
 
 def _empty(out: Path) -> None:
@@ -242,7 +242,7 @@ def _empty(out: Path) -> None:
 
 
 def _free_port(preferred: int) -> int:
-    """This port where it is free, else any free one."""
+    """This port if it is free, otherwise any free one."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

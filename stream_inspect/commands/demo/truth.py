@@ -43,38 +43,38 @@ class _CaptureRun:
 
 
 class CaptureRuns:
-    """What each life of a synthetic camera's process captured: each begins the line anew, at frame 0.
+    """What each run of a synthetic camera's process captured: after a restart the line begins again, at frame 0.
 
-    A life is named by the process's `owner` number in the ledger, and is told from the next one by time: what an event
-    rests on was captured before its life ended and after the one before.
+    A run is known by the process's `owner` number in the ledger. Time tells which run an event belongs to: the frame it
+    rests on was captured before that run ended and after the one before did.
     """
 
     def __init__(self) -> None:
-        self._lives: dict[int, _CaptureRun] = {}
+        self._runs: dict[int, _CaptureRun] = {}
 
     def note(self, owner: int, captured: int, now_mono_ns: int) -> None:
-        """The camera has `captured` frames so far, in all of its lives; `owner` is the present or the latest one.
+        """The camera has `captured` frames so far, in all of its runs; `owner` is the current or the latest one.
 
-        To be called at least once between the end of a life and the beginning of the next.
+        To be called at least once between the end of a run and the start of the next.
         """
-        earlier = sum(life.frames for other, life in self._lives.items() if other != owner)
-        self._lives[owner] = _CaptureRun(captured - earlier, now_mono_ns)
+        earlier = sum(run.frames for other, run in self._runs.items() if other != owner)
+        self._runs[owner] = _CaptureRun(captured - earlier, now_mono_ns)
 
     @property
     def sessions(self) -> int:
-        """Lives that captured anything."""
-        return sum(life.frames > 0 for life in self._lives.values())
+        """Runs that captured anything."""
+        return sum(run.frames > 0 for run in self._runs.values())
 
     def score(self, line: SyntheticLine, events: Iterable[Event], rotate_deg: Rotation = 0) -> DefectScore:
-        """The score of all lives together; `events` are this camera's, which turns its pictures by `rotate_deg`."""
+        """The score of all runs together; `events` are of this camera, which turns its pictures by `rotate_deg`."""
         all_events = list(events)
         total, before_ns = DefectScore(), -1
-        for life in self._lives.values():
+        for run in self._runs.values():
             mine = [
-                one for one in all_events if one.frame and before_ns < one.frame.capture_mono_ns <= life.ended_mono_ns
+                one for one in all_events if one.frame and before_ns < one.frame.capture_mono_ns <= run.ended_mono_ns
             ]
-            total += score_events(line, mine, life.frames - 1, rotate_deg)
-            before_ns = life.ended_mono_ns
+            total += score_events(line, mine, run.frames - 1, rotate_deg)
+            before_ns = run.ended_mono_ns
         return total
 
 

@@ -1,7 +1,7 @@
 """frames.jsonl: one object a judged frame, with its detections. Written by a replay, and read by `--inspections`.
 
-Whoever detects elsewhere needs only the keys without a default; `docs/frames.schema.json` is the schema. Everything in
-it is checked before anything is decided: one wrong line refuses the file.
+A detector outside of this program needs only the keys without a default; `docs/frames.schema.json` is the schema.
+Everything in it is checked before anything is decided: one wrong line refuses the file.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class RecordedFrames:
 
     @property
     def model_hash(self) -> str:
-        """The models' hash if all frames agree on it, else "mixed"; empty if they do not say."""
+        """The models' hash if all frames agree on it, else "mixed"; empty if they state none."""
         return _common(record.model_hash for _, record in self._frames)
 
     @property
@@ -163,7 +163,7 @@ class RecordedFrames:
             )
 
     def _detection(self, found: FoundDefect) -> Detection:
-        """With what can be told from box and mask, where the file does not say it."""
+        """The detection; what the file leaves out is computed from box and mask."""
         outline, extent = found.outline_px, found.extent
         if outline is None or extent is None:
             scale = self._camera.scale_mm_per_px
@@ -241,7 +241,7 @@ def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:
         if found.mask_rle.size != size:
             raise FramesError(f"{where}: mask_rle.size must be [height, width] {list(size)}")
         if _covered_px(found.mask_rle.counts) != record.width_px * record.height_px:
-            raise FramesError(f"{where}: mask_rle.counts is no COCO run-length mask of {size[1]}x{size[0]} px")
+            raise FramesError(f"{where}: mask_rle.counts is not a COCO run-length mask of {size[1]}x{size[0]} px")
 
 
 def _are_near(points: Sequence[tuple[float, float]], record: JudgedFrame) -> bool:

@@ -15,7 +15,7 @@ from stream_inspect.picture import Picture
 
 
 class Judge(Protocol):
-    """Says which frames are due, and what is in them."""
+    """Decides which frames are due, and finds what is in them."""
 
     batch: int
     model_hash: str

@@ -15,7 +15,7 @@ from stream_inspect.messages import Condition, FrameHeader, Inspection, Tracked
 from stream_inspect.picture import Picture
 
 _SESSION = 0
-"""A replay is no connection of the camera; those count from 1."""
+"""A replay is not a connection of the camera; those count from 1."""
 
 
 @dataclass(slots=True)

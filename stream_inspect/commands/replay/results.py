@@ -1,4 +1,4 @@
-"""The folder of a replay's results: what may be in it before, and what is said when it cannot be written to."""
+"""The folder of a replay's results: what may be in it before, and the errors when it cannot be written."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def _refusing(out: Path) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError):
         raise ReplayError(f"{out} is not a folder") from None
     except OSError as error:
-        raise ReplayError(f"{error.filename or out} cannot be read, made or replaced: {error.strerror}") from None
+        raise ReplayError(f"{error.filename or out} cannot be read, created or replaced: {error.strerror}") from None
 
 
 @contextmanager
 def writing_to(out: Path) -> Iterator[None]:
-    """Around all that writes results: a full disk and the like are said plainly, as `ResultsError`."""
+    """Around all that writes results: a full disk and the like become a `ResultsError` with a plain text."""
     try:
         yield
     except BrokenPipeError:  # who read what we print has gone, not the disk

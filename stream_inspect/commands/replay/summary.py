@@ -1,4 +1,4 @@
-"""What a replay says of itself: summary.json is the same at each run, and names what must be the same for that."""
+"""summary.json and timing.json: the first is the same at each run, and names what must be the same for that."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from stream_inspect.messages import Condition, Event, Output, Tracked
 from stream_inspect.service.chain import judging_chain
 
 _AFTERWARDS_NS = 3600 * 10**9
-"""Time goes on for so long after the last frame: longer than the chain waits for anything, so that all ends."""
+"""How far the clock goes on after the last frame: longer than the chain waits for anything, so that all tracks end."""
 
 
 class Verdicts:
