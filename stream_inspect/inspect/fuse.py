@@ -20,10 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_inspect.boxes import areas, centre_distances, overlaps_of_smaller
+
 SAME_PLACE = 0.7
 """Overlap (intersection over the smaller area) above which two boxes of any class are one object."""
 NEAR = 0.04
-"""Distance of centres, in parts of the picture's longer side, below which two boxes are one object."""
+"""Distance of centres, as a share of the picture's longer side, below which two boxes are one object."""
 LIKE_SIZE = 4.0
 """A box more than this many times larger is another thing: a hole on a plate is not the plate."""
 
@@ -81,16 +83,16 @@ def _one_pass(boxes: Boxes, longer_side_px: float, overlap: float) -> Boxes:
     near_px = NEAR * longer_side_px
     leaders: list[int] = []
     members: list[list[int]] = []
-    areas = _areas(boxes.boxes_xyxy)
+    sizes = areas(boxes.boxes_xyxy)
     for candidate in range(len(boxes)):
         group = -1
         if leaders:
             leading = boxes.boxes_xyxy[leaders]
-            shared = overlap_of_smaller(boxes.boxes_xyxy[candidate], leading)
-            like = np.maximum(areas[candidate], areas[leaders]) <= LIKE_SIZE * np.minimum(
-                areas[candidate], areas[leaders]
+            shared = overlaps_of_smaller(boxes.boxes_xyxy[candidate], leading)
+            like = np.maximum(sizes[candidate], sizes[leaders]) <= LIKE_SIZE * np.minimum(
+                sizes[candidate], sizes[leaders]
             )
-            near = _centre_distance(boxes.boxes_xyxy[candidate], leading) < near_px
+            near = centre_distances(boxes.boxes_xyxy[candidate], leading) < near_px
             same_class = boxes.classes[leaders] == boxes.classes[candidate]
             joins = (same_class & (shared > overlap)) | (like & ((shared > SAME_PLACE) | near))
             if joins.any():
@@ -114,32 +116,3 @@ def _mean_box(boxes: Boxes, group: list[int]) -> NDArray[np.float64]:
     mean = (weights[:, None] * corners).sum(axis=0) / weights.sum()
     # Rounding must not leave the hull.
     return np.asarray(np.clip(mean, corners.min(axis=0), corners.max(axis=0)))
-
-
-def overlap_of_smaller(box: FloatArray, others: FloatArray) -> NDArray[np.float64]:
-    """Intersection of one (4,) box with (N, 4) others, over the smaller of the two areas: (N,) in 0..1."""
-    shared = _intersection(box, others)
-    smaller = np.minimum(_areas(box[None])[0], _areas(others))
-    return np.asarray(np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0))
-
-
-def iou(box: FloatArray, others: FloatArray) -> NDArray[np.float64]:
-    """Intersection over union of one (4,) box with (N, 4) others: (N,) in 0..1."""
-    shared = _intersection(box, others)
-    union = _areas(box[None])[0] + _areas(others) - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
-
-
-def _intersection(box: FloatArray, others: FloatArray) -> NDArray[np.float64]:
-    left_top = np.maximum(box[:2], others[:, :2])
-    right_bottom = np.minimum(box[2:], others[:, 2:])
-    return np.asarray(np.clip(right_bottom - left_top, 0, None).prod(axis=1), dtype=np.float64)
-
-
-def _areas(boxes: FloatArray) -> NDArray[np.float64]:
-    return np.asarray(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1), dtype=np.float64)
-
-
-def _centre_distance(box: FloatArray, others: FloatArray) -> NDArray[np.float64]:
-    offsets: NDArray[np.float64] = (others[:, :2] + others[:, 2:] - box[:2] - box[2:]) / 2
-    return np.asarray(np.hypot(offsets[:, 0], offsets[:, 1]))

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_inspect.boxes import areas, intersections
 from stream_inspect.config.models import DefectConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect.detect.detector import RawDetections
@@ -122,11 +123,10 @@ def _not_countered(
     """Those of `counting` on which no counter-prompt scores higher. Only boxes that could suppress are compared."""
     strong = np.flatnonzero(counter > best[counting].min())
     mine, theirs = boxes[counting, None], boxes[None, strong]
-    sides = np.minimum(mine[..., 2:], theirs[..., 2:]) - np.maximum(mine[..., :2], theirs[..., :2])
-    shared = np.maximum(sides, 0).prod(axis=-1)
-    union = (mine[..., 2:] - mine[..., :2]).prod(axis=-1) + (theirs[..., 2:] - theirs[..., :2]).prod(axis=-1) - shared
+    shared = intersections(mine, theirs)
+    union = areas(mine) + areas(theirs) - shared
     same_box = (shared > 0) & (shared >= SAME_BOX_IOU * union)
-    by_others: NDArray[np.bool_] = (same_box & (counter[strong] > best[counting, None])).any(axis=1)
+    by_others: NDArray[np.bool_] = np.asarray((same_box & (counter[strong] > best[counting, None])).any(axis=1))
     return counting[~by_others & (counter[counting] <= best[counting])]
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stream_inspect.boxes import area, polygon_area
 from stream_inspect.messages import Box
 
 MIN_SHARE = 0.5
-"""A detection counts when at least this part of its box lies in the region."""
+"""A detection counts when at least this share of its box lies in the region."""
 
 _Points = Sequence[tuple[float, float]]
 
 
 def share_inside(box_xyxy_px: Box, region_px: _Points) -> float:
-    """The part of the box, 0..1, that lies inside the polygon (which may be concave, in either direction)."""
+    """The share of the box, 0..1, that lies inside the polygon (which may be concave, in either direction)."""
     left, top, right, bottom = box_xyxy_px
-    area = (right - left) * (bottom - top)
-    if area <= 0:
+    whole = area(box_xyxy_px)
+    if whole <= 0:
         return 0.0
     # Clipping by one border after the other may leave seams along the borders; their area is zero.
     clipped: _Points = region_px
@@ -24,7 +25,7 @@ def share_inside(box_xyxy_px: Box, region_px: _Points) -> float:
     clipped = _clip(clipped, axis=0, limit=right, keep_above=False)
     clipped = _clip(clipped, axis=1, limit=top, keep_above=True)
     clipped = _clip(clipped, axis=1, limit=bottom, keep_above=False)
-    return min(1.0, _area(clipped) / area)
+    return min(1.0, polygon_area(clipped) / whole)
 
 
 def _clip(points: _Points, *, axis: int, limit: float, keep_above: bool) -> list[tuple[float, float]]:
@@ -41,12 +42,3 @@ def _clip(points: _Points, *, axis: int, limit: float, keep_above: bool) -> list
         if here_in:
             kept.append(point)
     return kept
-
-
-def _area(points: _Points) -> float:
-    """Area of a polygon, by the shoelace formula."""
-    doubled = 0.0
-    for index, (x, y) in enumerate(points):
-        before_x, before_y = points[index - 1]
-        doubled += before_x * y - x * before_y
-    return abs(doubled) / 2

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stream_inspect.inspect.fuse import iou
+from stream_inspect.boxes import ious
 from stream_inspect.sim import PassedObject
 from stream_inspect.sim.truth import ObjectTruth
 
@@ -124,7 +124,7 @@ def average_precision(frames: Sequence[Judged], least_iou: float) -> float:
         free = set(range(len(full)))
         boxes = np.array([defect.box_xyxy_px for defect in full], np.float64).reshape(-1, 4)
         for hit in sorted(frame.hits, key=lambda h: -h.score):
-            overlaps = iou(np.array(hit.box), boxes)
+            overlaps = ious(np.array(hit.box), boxes)
             matching = [n for n in free if overlaps[n] >= least_iou]
             if matching:
                 free.remove(max(matching, key=lambda n: overlaps[n]))

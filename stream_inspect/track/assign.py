@@ -1,4 +1,4 @@
-"""The best one-to-one matching under a gate."""
+"""The best one-to-one matching of what lies within reach."""
 
 from __future__ import annotations
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from stream_inspect.messages import Detection
 
+OTHER_NAME_IOU = 0.5
+"""Intersection over union from which a detection of another name is the same defect: it joins the track and votes."""
+
 
 class NameVote:
     """Detectors now and then call a scratch a crack: one frame must not rename a defect."""

@@ -2,7 +2,7 @@
 
 Judged frames are sampled, so a defect moves by several times its own size between two of them, and every tracker that
 compares places in the picture links it to its neighbour (docs/benchmarks.md). On the belt the defect has not moved at
-all: matching is by distance along and across, within a gate made of the box's own size and of what a wrong speed can
+all: matching is by distance along and across, within a reach made of the box's own size and of what a wrong speed can
 add. A track that was seen twice is kept, unseen, for as long as it must be in the picture, so that a defect found again
 after a gap is not a second defect.
 """
@@ -21,12 +21,12 @@ from stream_inspect.belt.odometer import FixedSpeedOdometer, Odometer
 from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Detection, TrackUpdate
 from stream_inspect.track.assign import FORBIDDEN, assign
-from stream_inspect.track.ballot import NameVote
-from stream_inspect.track.fragments import without_fragments
+from stream_inspect.track.ballot import OTHER_NAME_IOU, NameVote
+from stream_inspect.track.fragments import OF_TRACK, without_fragments
 from stream_inspect.track.tracker import TrackerFrame
 
 _SLACK_PX = 8.0
-"""Least half-width of the gate: how badly a small box may be placed."""
+"""Smallest reach: how badly a small box may be placed."""
 _UNTRIED_SPEED = 0.10
 """Relative error of a configured speed that must be coped with."""
 _TRIED_SPEED = 0.02
@@ -35,10 +35,6 @@ _TRIED_AFTER = 7
 _SPEED_MEMORY = 31
 _CORRECTION_LIMIT = 0.15
 """A belt farther off than this is not running at this speed, and no correction is trusted."""
-_OTHER_NAME_OVERLAP = 0.5
-"""Intersection over union from which a detection of another name is the same defect."""
-_INSIDE = 0.6
-"""A box with this much of its area inside another of the same name is a part of it."""
 
 
 class _BeltTrack:
@@ -74,18 +70,13 @@ class BeltTracker:
             raise ValueError(f"camera {camera.name} has no belt: track.kind must be iou or auto")
         self._belt = camera.belt
         self._forget_after_s = track.forget_after_s
-        self._fixed_gate_px = track.match_distance_px
+        self._fixed_reach_px = track.match_distance_px
         self._odometer: Odometer = FixedSpeedOdometer(camera.belt.speed_mm_s)
         self._ratios: deque[float] = deque(maxlen=_SPEED_MEMORY)
         self._view: BeltView | None = None
         self._tracks: list[_BeltTrack] = []
         self._next_number = 1
         self._now_mm = 0.0
-
-    @property
-    def speed_correction(self) -> float:
-        """True over configured speed, as observed so far."""
-        return self._odometer.correction
 
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]
@@ -99,7 +90,7 @@ class BeltTracker:
         for track in self._tracks:
             track.detection = None
         free = self._match(list(range(len(detections))), detections, placed, frame.pts_s)
-        new = [index for index in free if not self._is_part_of_a_track(detections[index], placed[index])]
+        new = [index for index in free if not self._is_fragment_of_a_track(detections[index], placed[index])]
         for index in new:
             self._tracks.append(_BeltTrack(self._next_number, detections[index], placed[index], frame.pts_s))
             self._next_number += 1
@@ -151,33 +142,33 @@ class BeltTracker:
         return free
 
     def _distance(self, known: BeltBox, seen: BeltBox, drift_mm: float) -> float:
-        """Cost of a match: distance in gates along and across, plus how unlike the sizes are."""
+        """Cost of a match: distance in reaches along and across, plus how unlike the sizes are."""
         slack_mm = _SLACK_PX * self._belt.mm_per_px
         across_mm = abs(known.across.offset_to(seen.across))
-        across_gate_mm = max(slack_mm, 0.5 * max(known.across.length, seen.across.length))
-        if across_mm > across_gate_mm:
+        across_reach_mm = max(slack_mm, 0.5 * max(known.across.length, seen.across.length))
+        if across_mm > across_reach_mm:
             return FORBIDDEN
         along_mm = abs(known.along.offset_to(seen.along))
-        along_gate_mm = max(slack_mm, 0.5 * max(known.along.length, seen.along.length)) + drift_mm
-        if self._fixed_gate_px is not None:
-            along_gate_mm = self._fixed_gate_px * self._belt.mm_per_px
-        if along_mm > along_gate_mm:
+        along_reach_mm = max(slack_mm, 0.5 * max(known.along.length, seen.along.length)) + drift_mm
+        if self._fixed_reach_px is not None:
+            along_reach_mm = self._fixed_reach_px * self._belt.mm_per_px
+        if along_mm > along_reach_mm:
             return FORBIDDEN
         unlike = 0.0
         if known.along.whole and seen.along.whole:
             unlike = min(1.0, abs(math.log(max(seen.area_mm2, 1e-9) / max(known.area_mm2, 1e-9))))
-        return along_mm / along_gate_mm + across_mm / across_gate_mm + 0.5 * unlike
+        return along_mm / along_reach_mm + across_mm / across_reach_mm + 0.5 * unlike
 
     def _drift_mm(self, track: _BeltTrack, pts_s: float) -> float:
         """How far a wrong speed may have carried the belt away from the odometer since the track was seen."""
         speed_error = _TRIED_SPEED if len(self._ratios) >= _TRIED_AFTER else _UNTRIED_SPEED
         return speed_error * self._belt.speed_mm_s * (pts_s - track.last_pts_s)
 
-    def _is_part_of_a_track(self, detection: Detection, placed: BeltBox) -> bool:
-        """Whether this left-over box is a fragment of a defect that is already tracked (seen in pieces, or cut)."""
+    def _is_fragment_of_a_track(self, detection: Detection, placed: BeltBox) -> bool:
+        """Whether this left-over box is a fragment of a defect that is already tracked."""
         return any(
             track.ballot.winner == detection.defect
-            and track.placed.shared_mm2(placed) >= _INSIDE * max(placed.area_mm2, 1e-9)
+            and track.placed.shared_mm2(placed) >= OF_TRACK * max(placed.area_mm2, 1e-9)
             for track in self._tracks
         )
 
@@ -234,4 +225,4 @@ def _unlikeness(known: BeltBox, seen: BeltBox) -> float:
     shared = known.shared_mm2(seen)
     union = known.area_mm2 + seen.area_mm2 - shared
     overlap = shared / union if union > 0 else 0.0
-    return 1 - overlap if overlap >= _OTHER_NAME_OVERLAP else FORBIDDEN
+    return 1 - overlap if overlap >= OTHER_NAME_IOU else FORBIDDEN

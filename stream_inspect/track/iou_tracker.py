@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stream_inspect.boxes import area, iou, is_inside
 from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Box, Detection, TrackUpdate
 from stream_inspect.track.assign import FORBIDDEN, assign
-from stream_inspect.track.ballot import NameVote
-from stream_inspect.track.fragments import without_fragments
+from stream_inspect.track.ballot import OTHER_NAME_IOU, NameVote
+from stream_inspect.track.fragments import OF_TRACK, without_fragments
 from stream_inspect.track.motion import BoxMotion
 from stream_inspect.track.tracker import TrackerFrame
 
@@ -22,10 +23,6 @@ _LEAST_OVERLAP = 0.1
 """Intersection over union that makes a match whatever the filter believes of the distance."""
 _LIKE_SIZE = 2.0
 """Areas of boxes that are linked across a distance differ by less than this factor."""
-_OTHER_NAME_OVERLAP = 0.5
-"""Intersection over union from which a detection of another name is the same defect."""
-_INSIDE = 0.6
-"""A box with this much of its area inside another of the same name is a part of it."""
 
 
 class _IouTrack:
@@ -66,13 +63,11 @@ class IouTracker:
             track.motion.predict(elapsed_s)
         detections = without_fragments(detections)
         free = self._match(list(range(len(detections))), detections, frame.pts_s)
-        new = [detections[index] for index in free if not self._is_part_of_a_track(detections[index])]
+        new = [detections[index] for index in free if not self._is_fragment_of_a_track(detections[index])]
         for detection in new:
             self._tracks.append(_IouTrack(self._next_number, detection, frame.pts_s))
             self._next_number += 1
-        left = [
-            track for track in self._tracks if track.detection is None and _is_outside(track.motion.px_from_belt, frame)
-        ]
+        left = [track for track in self._tracks if track.detection is None and _is_outside(track.motion.box_px, frame)]
         lost = [
             track
             for track in self._tracks
@@ -98,7 +93,7 @@ class IouTracker:
                 break
             cost = np.full((len(tracks), len(free)), FORBIDDEN)
             for row, track in enumerate(tracks):
-                predicted, name = track.motion.px_from_belt, track.ballot.winner
+                predicted, name = track.motion.box_px, track.ballot.winner
                 for column, index in enumerate(free):
                     cost[row, column] = cost_of(track.motion, predicted, name, detections[index])
             pairs = assign(cost)
@@ -108,20 +103,20 @@ class IouTracker:
             free = [index for index in free if index not in taken]
         return free
 
-    def _is_part_of_a_track(self, detection: Detection) -> bool:
+    def _is_fragment_of_a_track(self, detection: Detection) -> bool:
         """Whether this left-over box is a fragment of a defect that is seen in this frame already."""
         box = detection.box_xyxy_px
         return any(
             track.detection is not None
             and track.ballot.winner == detection.defect
-            and _shared(track.detection.box_xyxy_px, box) >= _INSIDE * max(_area(box), 1e-9)
+            and is_inside(box, track.detection.box_xyxy_px, OF_TRACK)
             for track in self._tracks
         )
 
 
 def _by_overlap(motion: BoxMotion, predicted: Box, name: str, seen: Detection) -> float:
     """The same name, and overlapping what was predicted."""
-    overlap = _overlap(predicted, seen.box_xyxy_px) if seen.defect == name else 0.0
+    overlap = iou(predicted, seen.box_xyxy_px) if seen.defect == name else 0.0
     return 1 - overlap if overlap >= _LEAST_OVERLAP else FORBIDDEN
 
 
@@ -129,7 +124,7 @@ def _by_distance(motion: BoxMotion, predicted: Box, name: str, seen: Detection) 
     """The same name, of like size, and where the filter holds it possible: finds again what is fast or was away."""
     if seen.defect != name:
         return FORBIDDEN
-    known, found = max(_area(predicted), 1e-9), max(_area(seen.box_xyxy_px), 1e-9)
+    known, found = max(area(predicted), 1e-9), max(area(seen.box_xyxy_px), 1e-9)
     if not 1 / _LIKE_SIZE < found / known < _LIKE_SIZE:
         return FORBIDDEN
     distance = motion.distance(seen.box_xyxy_px)
@@ -138,25 +133,8 @@ def _by_distance(motion: BoxMotion, predicted: Box, name: str, seen: Detection) 
 
 def _by_place(motion: BoxMotion, predicted: Box, name: str, seen: Detection) -> float:
     """Another name for what lies at the same place."""
-    overlap = _overlap(predicted, seen.box_xyxy_px)
-    return 1 - overlap if overlap >= _OTHER_NAME_OVERLAP else FORBIDDEN
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    shared = _shared(a, b)
-    union = _area(a) + _area(b) - shared
-    return shared / union if union > 0 else 0.0
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
-
-
-def _shared(a: Box, b: Box) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return max(0.0, width) * max(0.0, height)
+    overlap = iou(predicted, seen.box_xyxy_px)
+    return 1 - overlap if overlap >= OTHER_NAME_IOU else FORBIDDEN
 
 
 def _is_outside(box: Box, frame: TrackerFrame) -> bool:
@@ -170,7 +148,7 @@ def _report(track: _IouTrack, *, left: bool) -> TrackUpdate:
         seen=track.detection is not None,
         left=left,
         score=track.score,
-        box_xyxy_px=track.detection.box_xyxy_px if track.detection is not None else track.motion.px_from_belt,
+        box_xyxy_px=track.detection.box_xyxy_px if track.detection is not None else track.motion.box_px,
         velocity_px_s=track.motion.velocity_px_s,
         first_pts_s=track.first_pts_s,
         last_pts_s=track.last_pts_s,

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_inspect.boxes import centre
 from stream_inspect.messages import Box
 
 Vector = NDArray[np.float64]
@@ -21,9 +22,9 @@ _ACCELERATION = 1.0
 _RESIZING = 0.3
 """The same for the size, which hardly changes."""
 _FARTHEST = 1.5
-"""No match is farther than this from the predicted place, in box sizes, however little is known of the speed: else
+"""No match is farther than this from the predicted place, in box sizes, however little is known of the speed: otherwise
 any two false boxes within a second would make a track."""
-_GATE = 9.21
+_REACH = 9.21
 """Squared Mahalanobis distance in two dimensions that 99 % of true matches stay under."""
 
 
@@ -43,7 +44,7 @@ class BoxMotion:
         self.predict(0.0)
 
     @property
-    def px_from_belt(self) -> Box:
+    def box_px(self) -> Box:
         """Where the box is believed to be."""
         cx, cy, width, height = (float(value) for value in self._state[:4])
         width, height = max(width, 1.0), max(height, 1.0)
@@ -77,11 +78,11 @@ class BoxMotion:
         self._state = self._filter.correct(_centre_and_size(box_xyxy_px).reshape(4, 1)).ravel()
 
     def distance(self, box_xyxy_px: Box) -> float:
-        """Distance of a box's centre from the predicted one, over the gate: above 1 it is hardly the same thing."""
-        left, top, right, bottom = box_xyxy_px
-        dx, dy = (left + right) / 2 - self._centre[0], (top + bottom) / 2 - self._centre[1]
+        """Distance of a box's centre from the predicted one, in reaches: above 1 it is hardly the same thing."""
+        x, y = centre(box_xyxy_px)
+        dx, dy = x - self._centre[0], y - self._centre[1]
         # Nothing couples x and y in this model, so their spreads are two numbers and not a matrix.
-        inside = math.sqrt((dx * dx / self._spread[0] + dy * dy / self._spread[1]) / _GATE)
+        inside = math.sqrt((dx * dx / self._spread[0] + dy * dy / self._spread[1]) / _REACH)
         return max(inside, math.hypot(dx, dy) / self._farthest_px)
 
     @staticmethod
@@ -91,4 +92,4 @@ class BoxMotion:
 
 def _centre_and_size(box: Box) -> Vector:
     left, top, right, bottom = box
-    return np.array([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], dtype=np.float64)
+    return np.array([*centre(box), right - left, bottom - top], dtype=np.float64)

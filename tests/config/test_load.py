@@ -125,13 +125,16 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
             "region_px: [[0, 0], [9, 9]]\n    source: {kind: synthetic}",
             "5:16: cameras[0].region_px: a polygon needs at lea",
         ),
-        ("region_px: [[0, 0], [9, 9], [5, 5]]\n    source: {kind: synthetic}", "the polygon encloses nothing"),
+        ("region_px: [[0, 0], [9, 9], [5, 5]]\n    source: {kind: synthetic}", "the polygon has no area"),
         (
             "region_px: [[0, 0], [9, 9], [0, 9], [12, 0]]\n    source: {kind: synthetic}",
             "edges after corner 0 and after",
         ),
         ("region_px: [[0, 0], [9, 9], [0, -9]]\n    source: {kind: synthetic}", "a corner has a negative coordinate"),
-        ("region_px: [[0, 0], [9, 9], [0, 0], [9, 1]]\n    source: {kind: synthetic}", "a corner stands there twice"),
+        (
+            "region_px: [[0, 0], [9, 9], [0, 0], [9, 1]]\n    source: {kind: synthetic}",
+            "the same corner is listed twice",
+        ),
         ("region_px: [[0, 0], [9, 9], [0]]\n    source: {kind: synthetic}", "region_px[2][1]: is missing: write a num"),
         (
             "region_px: [[0, 0], [9, 9], [0, 999]]\n    source: {kind: synthetic}",

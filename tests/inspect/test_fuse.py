@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream_inspect.inspect.fuse import Boxes, fuse, iou, overlap_of_smaller
+from stream_inspect.boxes import overlaps_of_smaller
+from stream_inspect.inspect.fuse import Boxes, fuse
 
 SIDE_PX = 200.0
 
@@ -70,7 +71,7 @@ def test_a_hole_on_a_stain_is_not_swallowed_by_it() -> None:
 
 def test_boxes_of_like_size_with_one_centre_are_one() -> None:
     upright, flat = (45, 30, 55, 70), (30, 45, 70, 55)
-    assert overlap_of_smaller(np.array(upright, dtype=float), np.array([flat], dtype=float))[0] < 0.3
+    assert overlaps_of_smaller(np.array(upright, dtype=float), np.array([flat], dtype=float))[0] < 0.3
     assert len(_fuse([upright, flat], [0.6, 0.5], [0, 0])) == 1
 
 
@@ -127,9 +128,4 @@ def test_what_fusion_leaves_of_one_class_overlaps_no_more_than_allowed(scene: tu
     fused = _fuse(*scene)
     for index, box in enumerate(fused.boxes_xyxy):
         rivals = fused.boxes_xyxy[index + 1 :][fused.classes[index + 1 :] == fused.classes[index]]
-        assert (overlap_of_smaller(box, rivals) <= 0.3).all()
-
-
-def test_iou_of_known_boxes() -> None:
-    others = np.array([(0, 0, 10, 10), (5, 0, 15, 10), (20, 0, 30, 10), (0, 0, 0, 0)], dtype=float)
-    np.testing.assert_allclose(iou(np.array((0, 0, 10, 10.0)), others), [1, 1 / 3, 0, 0])
+        assert (overlaps_of_smaller(box, rivals) <= 0.3).all()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stream_inspect.boxes import ious
 from stream_inspect.config.models import DefectConfig
 from stream_inspect.inspect import prompts
 from stream_inspect.inspect.detect.detector import RawDetections
-from stream_inspect.inspect.fuse import iou
 from stream_inspect.inspect.prompts import CompiledPrompts, PromptsError, compile_prompts, prompts_hash
 
 HOLE = DefectConfig(name="hole", prompts=["a hole", "a drill hole"], counter_prompts=["a screw hole"], threshold=0.4)
@@ -109,7 +109,7 @@ def test_counter_prompts_suppress_as_the_plain_rule_says(seed: int) -> None:
     kept = [
         index
         for index in np.flatnonzero(hole >= 0.2)
-        if screw[index] <= hole[index] and not ((iou(boxes[index], boxes) >= 0.5) & (screw > hole[index])).any()
+        if screw[index] <= hole[index] and not ((ious(boxes[index], boxes) >= 0.5) & (screw > hole[index])).any()
     ]
     assert 0 < len(kept) < 100
     np.testing.assert_array_equal(compiled.candidates(RawDetections(boxes, scores.T)).boxes_xyxy_px, boxes[kept])

@@ -1,4 +1,4 @@
-"""What counts as a piece of another detection of the same frame."""
+"""What counts as a fragment of another detection of the same frame."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ detections = st.lists(
     ("inside_px", "kept"),
     [(10, 1), (8, 1), (7, 2), (0, 2)],
 )
-def test_a_box_that_lies_nearly_wholly_in_a_larger_one_is_a_piece(inside_px, kept):
+def test_a_box_that_lies_nearly_wholly_in_a_larger_one_is_a_fragment(inside_px, kept):
     whole, other = found((100, 100, 200, 200)), found((200 - inside_px, 120, 210 - inside_px, 130))
     assert without_fragments([other, whole])[-1] is whole
     assert len(without_fragments([other, whole])) == len(without_fragments([whole, other])) == kept
 
 
-def test_a_piece_of_another_name_is_no_piece():
+def test_what_is_inside_a_box_of_another_name_is_not_a_fragment():
     assert len(without_fragments([found((100, 100, 200, 200), "stain"), found((120, 120, 130, 130), "hole")])) == 2
 
 
-def test_a_box_without_any_area_is_no_piece_of_what_lies_elsewhere():
+def test_a_box_without_any_area_is_not_a_fragment_of_what_lies_elsewhere():
     assert len(without_fragments([found((100, 100, 200, 200)), found((300, 300, 300, 340))])) == 2
 
 

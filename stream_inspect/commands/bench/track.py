@@ -20,6 +20,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from stream_inspect import registry
+from stream_inspect.boxes import clip
 from stream_inspect.config.models import BeltConfig, CameraConfig, FileSource, TrackConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Box, Detection
@@ -146,7 +147,8 @@ def looks(displacement_widths: float, regular: bool, seed: int) -> list[Look]:
             if rng.random() < MISS:
                 continue
             corners = (left, across, left + SIZE_PX, across + SIZE_PX)
-            boxes.append(_clipped(tuple(value + rng.gauss(0, JITTER_PX) for value in corners)))
+            left, top, right, bottom = (value + rng.gauss(0, JITTER_PX) for value in corners)
+            boxes.append(clip((left, top, right, bottom), float(WIDTH_PX), float(HEIGHT_PX)))
             shown.append(number)
         x, y = rng.uniform(0, WIDTH_PX - SIZE_PX), rng.uniform(0, HEIGHT_PX - SIZE_PX)
         boxes.append((x, y, x + SIZE_PX * rng.uniform(0.5, 1.5), y + SIZE_PX * rng.uniform(0.5, 1.5)))
@@ -227,8 +229,3 @@ def _best_total(together: Counter[tuple[int, int]]) -> int:
 def _mean(lines: Sequence[Sequence[Look]], ids: Sequence[Sequence[Sequence[int]]]) -> Score:
     scores = [score(line, found) for line, found in zip(lines, ids, strict=True)]
     return Score(sum(s.idf1 for s in scores) / len(scores), sum(s.switches for s in scores) / len(scores))
-
-
-def _clipped(corners: tuple[float, ...]) -> Box:
-    left, top, right, bottom = corners
-    return (max(left, 0.0), max(top, 0.0), min(right, float(WIDTH_PX)), min(bottom, float(HEIGHT_PX)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stream_inspect.boxes import iou
 from stream_inspect.messages import Box, Event
 from stream_inspect.rotation import Rotation, rotated_box
 from stream_inspect.sim.line import SyntheticLine
@@ -105,19 +106,9 @@ def score_events(
 
 def _overlapped(line: SyntheticLine, index: int, name: str, box: Box, rotate_deg: Rotation) -> int | None:
     candidates = [
-        (_overlap(box, rotated_box(defect.box_xyxy_px, line.width_px, line.height_px, rotate_deg)), defect.defect_id)
+        (iou(box, rotated_box(defect.box_xyxy_px, line.width_px, line.height_px, rotate_deg)), defect.defect_id)
         for defect in line.truth(index).defects
         if defect.name == name
     ]
     best = max(candidates, default=(0.0, -1))
     return best[1] if best[0] > 0.1 else None
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two (left, top, right, bottom) boxes."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
