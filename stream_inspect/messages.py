@@ -20,19 +20,21 @@ from typing import Literal
 
 import msgspec
 
-WIRE_VERSION = 1
-"""Raised when a message changes so that an old reader would misunderstand it. A reader refuses every other version."""
+WIRE_VERSION = 2
+"""Raised when a message changes so that an old reader would misunderstand it. A reader rejects every other version."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""A larger message is refused unread: headers, results and one live JPEG are all far smaller."""
+"""A larger message is rejected unread: headers, results and one live JPEG are all far smaller."""
 
 Box = tuple[float, float, float, float]
 Outline = list[list[tuple[float, float]]]
 Severity = Literal["minor", "major", "critical"]
+FrameOrder = tuple[int, int]
+"""(session, seq): compares as a camera's frames were captured."""
 
 
 class MalformedMessageError(ValueError):
-    """Bytes that are no message of this version. The receiver counts and drops them."""
+    """Not a valid message of this wire version. The receiver counts and drops it."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -45,8 +47,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknow
 class FrameId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The identity of a frame: it never changes, is never reused, and depends on no clock.
 
-    `session` counts the connections of this camera's source, for ever (0 in a replay); `seq` counts from 0 in decode
-    order within the session; `pts` is in units of `time_base_num / time_base_den` seconds.
+    `session` counts the connections of this camera's source and never starts over (0 in a replay); `seq` counts from 0
+    in decode order within the session; `pts` is in units of `time_base_num / time_base_den` seconds.
     """
 
     camera: str
@@ -61,6 +63,11 @@ class FrameId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Presentation time in seconds of the container's clock."""
         return self.pts * self.time_base_num / self.time_base_den
 
+    @property
+    def order(self) -> FrameOrder:
+        """Where this frame stands among its camera's frames."""
+        return self.session, self.seq
+
 
 class Clock(StrEnum):
     """Where a frame's UTC came from, best first."""
@@ -68,7 +75,7 @@ class Clock(StrEnum):
     RTCP = "rtcp"  # an RTCP sender report of the camera
     DEVICE = "device"  # a GigE Vision timestamp
     ARRIVAL = "arrival"  # the host's wall clock when the frame arrived
-    MEDIA = "media"  # a replay: pts counted from zero, so that a second run says the same
+    MEDIA = "media"  # a replay: pts counted from zero, so that a second run gives the same
 
 
 class RingSlot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +87,7 @@ class RingSlot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class FrameHeader(Message, frozen=True, kw_only=True):
-    """A frame without its pixels: they are in `slot` (same host) or travel as `encoded` (between hosts, later)."""
+    """A frame without its pixels: they are in `slot`."""
 
     id: FrameId
     width_px: int
@@ -92,14 +99,18 @@ class FrameHeader(Message, frozen=True, kw_only=True):
     clock: Clock
     ledger_index: int
     slot: RingSlot | None = None
-    encoded: bytes | None = None
-    encoding: Literal["", "jpeg", "h264"] = ""
+
+
+CREDIT_REPEAT_S = 1.0
+"""An inspect worker repeats a credit that was not answered for this long: the camera may have been restarted."""
+CREDIT_VALID_S = 3 * CREDIT_REPEAT_S
+"""A camera ignores a credit older than this: a worker that still ran would have repeated it twice since."""
 
 
 class Credit(Message, frozen=True, kw_only=True):
     """An inspect worker asks one camera for its freshest due frame. A newer ticket of a worker replaces its older one.
 
-    `owner` is the worker's number in the ledger: which process, and which life of it.
+    `owner` is the worker's number in the ledger: which process, and which run of it.
     """
 
     worker: str
@@ -206,18 +217,22 @@ class ConditionKind(StrEnum):
     PROCESS_DOWN = "process_down"
 
 
+CONDITION_REPEAT_S = 2.0
+"""How often each source repeats its conditions (`levels.Levels`): no level is lost for longer, whatever was killed."""
+
+
 class Condition(Message, frozen=True, kw_only=True):
     """How a condition of a camera (or, with an empty camera, of the line) stands: a level, repeated, not an edge.
 
-    Each source repeats every state it knows of, active or not, about every two seconds: nothing is lost for longer than
-    that with whoever was killed.
+    Each source sends a level when it changes, and repeats all that it knows, active or not, every
+    `CONDITION_REPEAT_S`.
     """
 
     camera: str
     kind: ConditionKind
     active: bool
     source: str = ""
-    """The process that says so (`process_down`: the one that is down). A condition lasts while any source says so."""
+    """The process that reports it (`process_down`: the one that is down). A condition lasts while any source does."""
     detail: str
     mono_ns: int
     utc_ns: int
@@ -230,7 +245,7 @@ EVENT_SCHEMA_VERSION = 1
 
 
 class EventState(StrEnum):
-    """The states an event is sent in. `suspect` is known inside `decide` only: nobody is told of it."""
+    """The states an event is sent in. `suspect` is known inside `decide` only and never sent."""
 
     CONFIRMED = "confirmed"
     CLEARED = "cleared"
@@ -248,6 +263,11 @@ class FrameRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     capture_mono_ns: int
     capture_utc_ns: int
     clock: Clock
+
+    @property
+    def order(self) -> FrameOrder:
+        """Where this frame stands among its camera's frames."""
+        return self.session, self.seq
 
 
 def event_id(camera: str, session: int, name: str, n: int) -> str:
@@ -291,6 +311,11 @@ class Event(Message, frozen=True, kw_only=True):
     reason: str = ""
 
 
+def event_json(event: Event) -> bytes:
+    """The event's versioned JSON: what is stored, and what every alert carries."""
+    return msgspec.json.encode(event)
+
+
 class LivePicture(Message, frozen=True, kw_only=True):
     """One annotated JPEG for the live page."""
 
@@ -309,8 +334,8 @@ AnyMessage = FrameHeader | Credit | DueFrame | Inspection | Tracked | Condition 
 class Delivery(StrEnum):
     """How a topic treats a slow or absent reader. There are only these two ways."""
 
-    BROADCAST = "broadcast"  # to whoever listens; a reader whose queue is full loses what comes, a writer never waits
-    MAILBOX = "mailbox"  # to one named reader, in order; when its box is full the sender is told and counts it
+    BROADCAST = "broadcast"  # to all readers; one whose queue is full loses what comes, a writer never waits
+    MAILBOX = "mailbox"  # to one named reader, in order; when its box is full, `send` returns False
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +345,6 @@ class Topic:
     name: str
     message: type[Message]
     delivery: Delivery
-    rate_hz: float
-    """Usual rate a camera at full speed: an order of magnitude for sizing, not a limit."""
     depth: int
     """Messages held for one reader before the delivery rule acts: more than one writer sends in a burst (`live` sends
     the pictures of all cameras at once)."""
@@ -332,14 +355,14 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("frames", FrameHeader, Delivery.BROADCAST, rate_hz=25, depth=256),
-        Topic("credit", Credit, Delivery.MAILBOX, rate_hz=25, depth=64, keyed=True),
-        Topic("due", DueFrame, Delivery.MAILBOX, rate_hz=10, depth=64, keyed=True),
-        Topic("inspections", Inspection, Delivery.MAILBOX, rate_hz=10, depth=1024),
-        Topic("conditions", Condition, Delivery.MAILBOX, rate_hz=2, depth=1024),
-        Topic("tracked", Tracked, Delivery.BROADCAST, rate_hz=10, depth=256),
-        Topic("events", Event, Delivery.BROADCAST, rate_hz=1, depth=1024),
-        Topic("live", LivePicture, Delivery.BROADCAST, rate_hz=10, depth=64),
+        Topic("frames", FrameHeader, Delivery.BROADCAST, depth=256),
+        Topic("credit", Credit, Delivery.MAILBOX, depth=64, keyed=True),
+        Topic("due", DueFrame, Delivery.MAILBOX, depth=64, keyed=True),
+        Topic("inspections", Inspection, Delivery.MAILBOX, depth=1024),
+        Topic("conditions", Condition, Delivery.MAILBOX, depth=1024),
+        Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),
+        Topic("events", Event, Delivery.BROADCAST, depth=1024),
+        Topic("live", LivePicture, Delivery.BROADCAST, depth=64),
     )
 }
 

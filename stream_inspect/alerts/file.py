@@ -11,9 +11,8 @@ from stream_inspect.alerts.alert import AlertError
 from stream_inspect.config.outputs.file import FileAlertConfig
 from stream_inspect.findings import Finding, fail, ok
 from stream_inspect.log import get_logger
-from stream_inspect.messages import Event
+from stream_inspect.messages import Event, event_json
 from stream_inspect.store.durable import sync_folder
-from stream_inspect.store.events import event_json
 from stream_inspect.store.writable import unwritable
 
 _CHUNK_BYTES = 64 * 1024

@@ -23,8 +23,7 @@ from stream_inspect.alerts.reach import connect_advice, error_text, reach
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.log import get_logger
-from stream_inspect.messages import Event
-from stream_inspect.store.events import event_json
+from stream_inspect.messages import Event, event_json
 
 KEEPALIVE_S = 15
 """A broker that vanished without notice is detected, and our last will published, after one and a half times this."""

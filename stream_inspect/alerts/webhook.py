@@ -20,8 +20,7 @@ from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.reach import connect_advice, error_text, reach
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
-from stream_inspect.messages import Event
-from stream_inspect.store.events import event_json
+from stream_inspect.messages import Event, event_json
 
 _RETRYABLE = {408, 425, 429}
 _ANSWER_BYTES = 64 * 1024

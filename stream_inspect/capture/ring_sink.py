@@ -1,4 +1,4 @@
-"""The ring as the place where cameras lay their pictures down."""
+"""The ring as the place that cameras write their pictures to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from stream_inspect.config.models import TransportConfig
 from stream_inspect.messages import RingSlot
 from stream_inspect.picture import UInt8Array
-from stream_inspect.transport.ring import NoRoomError, RingWriter, slot_count
+from stream_inspect.transport.ring import UNMAP_EVERY_S, NoRoomError, RingWriter, slot_count
 
 _ASSUMED_FPS = 30.0
-_ROOM_WAIT_S = 3.0
-"""Readers look once a second whether a ring they have mapped is gone: by now its memory is free, if it ever will be."""
+_ROOM_WAIT_S = 3 * UNMAP_EVERY_S
+"""Readers have unmapped a deleted ring by now: its memory is free, if it ever will be."""
 _ROOM_POLL_S = 0.1
 
 
@@ -36,14 +36,14 @@ class RingSink:
         """Set to end the wait for room at once."""
 
     def remove_left_behind(self) -> None:
-        """Remove the rings of an earlier life of this camera's process, which was killed."""
+        """Remove the rings that this camera's process left when it was killed."""
         for path in self._ring_dir.glob(f"{self._prefix}.*.ring"):
             path.unlink(missing_ok=True)
 
     def slot(self, width_px: int, height_px: int) -> UInt8Array:
         """The slot for the next picture. Raises `RingError` where a ring for it cannot be made.
 
-        It is a `NoRoomError` where readers may still let go of memory; they have been waited for then.
+        It is a `NoRoomError` where readers may still release memory; they have been waited for then.
         """
         if self._ring is None or self._size != (width_px, height_px):
             self._renew(width_px, height_px)
@@ -70,7 +70,7 @@ class RingSink:
         self._number += 1
 
     def _made(self, path: Path, slots: int, width_px: int, height_px: int) -> RingWriter:
-        """The ring, as soon as the readers of the one before have let go of it."""
+        """The ring, as soon as the readers of the one before have unmapped that."""
         give_up_s = time.monotonic() + _ROOM_WAIT_S
         while True:
             try:

@@ -15,11 +15,18 @@ from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
 from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import AnyMessage, Condition, ConditionKind, Credit, DueFrame, FrameHeader, Output
+from stream_inspect.messages import (
+    CREDIT_VALID_S,
+    AnyMessage,
+    Condition,
+    ConditionKind,
+    Credit,
+    DueFrame,
+    FrameHeader,
+    Output,
+)
 from stream_inspect.transport.ledger import CameraLedger, DropCause
 
-_TICKET_LIFE_S = 3.0
-"""A worker repeats an unanswered credit every second: an older ticket is that of a worker which is no more."""
 _HANG_LIMIT_S = 10.0
 """A call to the camera's library that lasts longer, by twice the configured time-outs, does not come back any more."""
 _REPEAT_CONDITIONS_S = 2.0
@@ -95,7 +102,7 @@ class CaptureStage:
             expect_frames=not self._lossless,
             now_s=time.monotonic(),
         )
-        self.wake_fd = self._reader.wake_fd
+        self.wake_fd = self._reader.wake.fd
         self._reader.start()
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
@@ -111,7 +118,7 @@ class CaptureStage:
         """What the reader has brought since."""
         reader = self._reader
         assert reader is not None
-        reader.clear_wake()
+        reader.wake.clear()
         ended = reader.ended  # before taking: what was handed over before the end is taken below
         emptied = False
         while not (self._lossless and self._waiting is not None):
@@ -192,7 +199,7 @@ class CaptureStage:
         while self._waiting is not None and self._tickets:
             worker = next(iter(self._tickets))
             credit, arrived_mono_ns = self._tickets.pop(worker)
-            if now_mono_ns - arrived_mono_ns > _TICKET_LIFE_S / _S:
+            if now_mono_ns - arrived_mono_ns > CREDIT_VALID_S / _S:
                 continue
             header, self._waiting = self._waiting, None
             if self._ledger.sent(header.ledger_index, credit.owner):

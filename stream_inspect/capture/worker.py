@@ -7,7 +7,6 @@ Everything that crosses over goes through one bounded queue.
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -15,15 +14,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from stream_inspect import metrics
-from stream_inspect.capture.backoff import Backoff
+from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.capture.camera import Camera, CameraError, CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.log import Logger, get_logger
 from stream_inspect.messages import Clock, RingSlot
 from stream_inspect.transport.ring import NoRoomError
+from stream_inspect.transport.wake import Wake
 
-_STEADY_S = 1.0
-"""A session that lasted this long worked: the next failure starts with the shortest wait again."""
+_WAITS_S, _JITTER = doubling_s(0.1, 1.0), 0.5
+"""Between attempts to connect. The jitter keeps the cameras of a site from connecting all at once after a power cut."""
+_STEADY_S = _WAITS_S[-1]
+"""A session that lasted as long as the longest wait worked: the next failure starts with the shortest wait again."""
 _ONLY_BAD_S = 3.0
 """A source that sends nothing but damaged frames for this long has changed its codec or is garbage: connect again."""
 _REASONS_LOGGED = 5
@@ -33,7 +35,8 @@ _SESSION_LEAST_S = 0.1
 beginnings."""
 _JOIN_S = 0.3
 """A thread that is in the middle of a call is not waited for: its process is about to end anyway."""
-_STOP_POLL_S = 0.1
+_STOP_POLL_S = _JOIN_S / 3
+"""How often a thread that waits for room in the queue looks whether it is to stop: well within `_JOIN_S`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ class ReadLoop:
         self._thread = threading.Thread(target=self._run, name=f"read-{name}", daemon=True)
         self._log = get_logger("stream_inspect.capture", stage="capture", camera=name)
         self._up = metrics.CAMERA_UP.labels(name)
-        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.wake = Wake()
+        """Set when there is something to take."""
         self.info: CameraInfo | None = None
         """Of the latest session."""
         self.ended = False
@@ -103,11 +107,6 @@ class ReadLoop:
         except queue.Empty:
             return None
 
-    def clear_wake(self) -> None:
-        """Make `wake_fd` wait for the next frame. Call before `take`."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.wake_fd)
-
     def blocked_s(self, now_s: float) -> float:
         """For how long the camera's library has not come back from a call."""
         asked_s = self._asked_s
@@ -124,7 +123,7 @@ class ReadLoop:
         if self._thread.is_alive():
             self._log.warning("the read loop is still in the camera's library and is abandoned", waited_s=_JOIN_S)
             return False  # its descriptor stays open: the thread may still write to it
-        os.close(self.wake_fd)
+        self.wake.close()
         return True
 
     # --- in the thread -----------------------------------------------------------------------------------------------
@@ -136,10 +135,10 @@ class ReadLoop:
             self.failure = error
         finally:
             self._up.set(0)
-            self._wake()
+            self.wake.set()
 
     def _read_for_ever(self) -> None:
-        backoff = Backoff()
+        backoff = Backoff(_WAITS_S, _JITTER)
         outage = _Outage(self._log)
         while not self._stop.is_set():
             began_s = time.monotonic()
@@ -217,11 +216,8 @@ class ReadLoop:
                 if self._stop.is_set():
                     return  # nobody takes any more; the frame was not captured, as if the stop had come before it
             else:
-                self._wake()
+                self.wake.set()
                 return
-
-    def _wake(self) -> None:
-        os.eventfd_write(self.wake_fd, 1)
 
 
 @dataclass(slots=True)

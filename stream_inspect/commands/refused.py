@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from stream_inspect.config.models import Config
 from stream_inspect.errors import UsageError
-from stream_inspect.store.events import EventStore, UnreadableEventError, event_json
+from stream_inspect.messages import event_json
+from stream_inspect.store.events import EventStore, UnreadableEventError
 from stream_inspect.store.files import events_database
 
 

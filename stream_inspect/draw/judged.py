@@ -5,11 +5,11 @@ from __future__ import annotations
 import bisect
 
 from stream_inspect.draw.annotate import HOLD_S, Mark, marks_at
-from stream_inspect.messages import FrameId, Tracked
+from stream_inspect.messages import FrameId, FrameOrder, Tracked
 
 
 class JudgedFrames:
-    """`Tracked` messages in order of (session, seq), those of the last `keep_s` seconds of the media clock.
+    """`Tracked` messages in the order of their frames, those of the last `keep_s` seconds of the media clock.
 
     A track that a frame does not show has the severity with which its defect was last detected: the configuration's is
     that of the inspect workers, where it may change while the service runs.
@@ -20,30 +20,28 @@ class JudgedFrames:
         self._severity: dict[str, str] = {}
         self._hold_s = hold_s
         self._frames: list[Tracked] = []
-        self._keys: list[tuple[int, int]] = []
 
     def add(self, tracked: Tracked) -> None:
-        """Take one in, usually the newest; one that is known already replaces itself."""
+        """Add one, usually the newest; one that is known already replaces itself."""
         for update in tracked.tracks:
             if update.detection is not None:
                 self._severity[update.detection.defect] = update.detection.severity
-        key = tracked.frame.id.session, tracked.frame.id.seq
-        place = bisect.bisect_left(self._keys, key)
-        if place < len(self._keys) and self._keys[place] == key:
+        order = tracked.frame.id.order
+        place = bisect.bisect_left(self._frames, order, key=_order)
+        if place < len(self._frames) and _order(self._frames[place]) == order:
             self._frames[place] = tracked
         else:
-            self._keys.insert(place, key)
             self._frames.insert(place, tracked)
         newest = self._frames[-1].frame.id
         while self._frames[0].frame.id.session < newest.session - 1 or (
             self._frames[0].frame.id.session == newest.session
             and newest.pts_s - self._frames[0].frame.id.pts_s > self._keep_s
         ):
-            del self._frames[0], self._keys[0]
+            del self._frames[0]
 
     def marks(self, frame: FrameId) -> list[Mark]:
         """What to draw on this frame: interpolated between judged frames of its session, or moved by velocity."""
-        place = bisect.bisect_right(self._keys, (frame.session, frame.seq))
+        place = bisect.bisect_right(self._frames, frame.order, key=_order)
         before = self._frames[place - 1] if place else None
         after = self._frames[place] if place < len(self._frames) else None
         if before is not None and before.frame.id.session != frame.session:
@@ -51,3 +49,7 @@ class JudgedFrames:
         if after is not None and after.frame.id.session != frame.session:
             after = None
         return marks_at(frame.pts_s, before, after, self._severity, self._hold_s)
+
+
+def _order(tracked: Tracked) -> FrameOrder:
+    return tracked.frame.id.order

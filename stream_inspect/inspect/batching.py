@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from stream_inspect.messages import Credit, DueFrame, Output
+from stream_inspect.messages import CREDIT_REPEAT_S, Credit, DueFrame, Output
 
-RESEND_NS = 1_000_000_000
+RESEND_NS = round(CREDIT_REPEAT_S * 1e9)
 """A credit that was not answered for this long is given again: the camera may have been restarted meanwhile."""
 MIN_ANSWER_TIMEOUT_NS, MAX_ANSWER_TIMEOUT_NS = 20_000_000, 250_000_000
 """How long to wait for an answer before another camera is asked in its place: half the time of judging a frame, within

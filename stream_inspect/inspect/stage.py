@@ -34,8 +34,6 @@ from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 
 CONDITIONS_NS = 2_000_000_000
 """How often the worker repeats how its conditions stand."""
-FORGET_RINGS_NS = 1_000_000_000
-"""How often rings whose files are gone are unmapped."""
 
 
 class _State:
@@ -91,7 +89,6 @@ class InspectStage:
         self._owner = owner
         self._ledger = ledger
         self._ring = RingReader(ring_dir)
-        self._forgot_mono_ns = 0
         self._cameras = {camera.name: CameraSettings.of(camera) for camera in config.cameras}
         self._credits = Credits(worker, owner, list(self._cameras))
         self._waiting = Waiting()
@@ -132,9 +129,6 @@ class InspectStage:
         self._defects.poll(now_mono_ns)
         self._model.load_if_due(now_mono_ns)
         yield from self._report_conditions(now_mono_ns)
-        if now_mono_ns - self._forgot_mono_ns >= FORGET_RINGS_NS:
-            self._forgot_mono_ns = now_mono_ns
-            self._ring.forget_gone()
         if self._model.inspector is None:
             self._drop([due.header for due in self._waiting.drain()], DropCause.INSPECT_FAILED)
             return

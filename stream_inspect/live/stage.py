@@ -15,7 +15,7 @@ from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, put_text, utc_text
 from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled, size_at_height
-from stream_inspect.messages import AnyMessage, Event, EventState, FrameHeader, LivePicture, Output, Tracked
+from stream_inspect.messages import AnyMessage, Event, EventState, FrameHeader, FrameOrder, LivePicture, Output, Tracked
 from stream_inspect.picture import UInt8Array
 from stream_inspect.transport.ring import RingError, RingReader
 
@@ -24,7 +24,6 @@ _KEEP_TRACKS_S = 5.0
 _HOLD_S = 1.2
 """The live picture runs ahead of judging, so the newest judged frame may be this old: its boxes are moved on."""
 _PANEL_EVERY_S = 1.0
-_FORGET_RINGS_EVERY_S = 1.0
 _PANEL_SIZE_PX = (960, 540)
 _BLACK_BGR = (24, 20, 18)
 _WARNING_BGR = (60, 60, 240)
@@ -39,7 +38,7 @@ class _View:
         self.silent_after_s = silent_after_s
         self.judged = judged
         self.newest: FrameHeader | None = None
-        self.shown: tuple[int, int] | None = None
+        self.shown: FrameOrder | None = None
         self.next_mono_ns = now_mono_ns
         self.next_panel_mono_ns = 0
         self.arrived_mono_ns = now_mono_ns
@@ -56,7 +55,6 @@ class LiveStage:
         self._height_px = config.web.live_height_px
         self._period_ns = int(1e9 / config.web.live_rate_hz)
         self._ring = RingReader(ring_dir)
-        self._forget_rings_mono_ns = 0
         now_ns = time.monotonic_ns()
         self._views = {
             camera.name: _View(
@@ -87,9 +85,6 @@ class LiveStage:
 
     def tick(self, now_mono_ns: int) -> Iterator[Output]:
         """A picture of each camera whose turn it is and that has a new frame; a panel of each that has none."""
-        if now_mono_ns >= self._forget_rings_mono_ns:
-            self._forget_rings_mono_ns = now_mono_ns + int(_FORGET_RINGS_EVERY_S * 1e9)
-            self._ring.forget_gone()
         for view in self._views.values():
             if now_mono_ns < view.next_mono_ns:
                 continue
@@ -120,8 +115,7 @@ class LiveStage:
         silent_s = (now_mono_ns - view.arrived_mono_ns) / 1e9
         if header is None or silent_s > view.silent_after_s:
             return self._panel(view, now_mono_ns, silent_s)
-        key = header.id.session, header.id.seq
-        if key == view.shown:
+        if header.id.order == view.shown:
             return None
         try:
             with self._ring.view(header) as picture:
@@ -129,7 +123,7 @@ class LiveStage:
                 bgr = np.ascontiguousarray(scaled(picture, width_px, height_px).to_bgr())
         except RingError:
             return None  # overwritten while we looked: the next header names a fresher one
-        view.shown = key
+        view.shown = header.id.order
         view.conditions.pop("no_signal", None)
         draw(bgr, view.judged.marks(header.id), scale=height_px / header.height_px)
         if view.conditions:

@@ -18,7 +18,7 @@ from itertools import islice
 
 from stream_inspect.config.models import RecorderConfig
 from stream_inspect.draw.scale import size_at_height
-from stream_inspect.messages import Event, FrameHeader, FrameId, Tracked, TrackUpdate
+from stream_inspect.messages import Event, FrameHeader, FrameId, FrameOrder, Tracked, TrackUpdate
 from stream_inspect.picture import Picture
 from stream_inspect.record.encoder import Encoder, Packet, clip_time_base
 from stream_inspect.transport.ring import RingError
@@ -33,14 +33,6 @@ OPEN_CLIPS_MAX = 32
 BEHIND = 0.5
 """With frames older than this part of the ring still to do, every other frame is left out: better than gaps."""
 _HISTORY_MIN_S = 10.0
-
-Key = tuple[int, int]
-"""(session, seq): the order of a camera's frames."""
-
-
-def key_of(frame: FrameId) -> Key:
-    """Where a frame stands in its camera's order."""
-    return frame.session, frame.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +62,7 @@ class Clip:
     """What is cut out of the film for one event. Times are in seconds of the media clock of `session`."""
 
     event: Event
-    judged: Key
+    judged: FrameOrder
     judged_s: float
     start_s: float
     end_s: float
@@ -82,7 +74,7 @@ class Clip:
 
     @property
     def holds_judged_frame(self) -> bool:
-        return any(key_of(encoded.frame) == self.judged for encoded in self.frames)
+        return any(encoded.frame.order == self.judged for encoded in self.frames)
 
     @property
     def time_base(self) -> Fraction:
@@ -106,22 +98,22 @@ class ClipBuilder:
         self._read = read
         self._annotate = annotate
         self._headers: list[FrameHeader] = []
-        self._keys: list[Key] = []
-        self._judged: set[Key] = set()
+        self._keys: list[FrameOrder] = []
+        self._judged: set[FrameOrder] = set()
         self._judged_until: dict[int, float] = {}
         self._tracks: dict[tuple[int, int], TrackUpdate] = {}
         self._live: set[tuple[int, int]] = set()
         self._run: EncodedRun | None = None
-        self._encoded: Key = (-1, -1)
+        self._encoded: FrameOrder = (-1, -1)
         self._clips: list[Clip] = []
-        self._pinned: dict[Key, Picture] = {}
+        self._pinned: dict[FrameOrder, Picture] = {}
         self._skip = False
 
     # --- what is known ---
 
     def see(self, header: FrameHeader) -> None:
         """A captured frame, usually the newest."""
-        key = key_of(header.id)
+        key = header.id.order
         if not self._keys or key > self._keys[-1]:
             self._keys.append(key)
             self._headers.append(header)
@@ -136,7 +128,7 @@ class ClipBuilder:
         """A judged frame: film up to it can be annotated well, and a defect still seen keeps its clip going."""
         self.see(tracked.frame)
         session, pts_s = tracked.frame.id.session, tracked.frame.id.pts_s
-        self._judged.add(key_of(tracked.frame.id))
+        self._judged.add(tracked.frame.id.order)
         self._judged_until[session] = max(pts_s, self._judged_until.get(session, pts_s))
         for update in (*tracked.tracks, *tracked.ended):
             self._tracks[session, update.track] = update
@@ -150,12 +142,12 @@ class ClipBuilder:
         wanted_s = update.last_pts_s + self._config.post_roll_s
         clip.end_s = min(max(clip.end_s, wanted_s), clip.latest_end_s)
 
-    def header(self, key: Key) -> FrameHeader | None:
+    def header(self, key: FrameOrder) -> FrameHeader | None:
         """The header of this frame, if it is still known."""
         place = bisect.bisect_left(self._keys, key)
         return self._headers[place] if place < len(self._keys) and self._keys[place] == key else None
 
-    def is_judged(self, key: Key) -> bool:
+    def is_judged(self, key: FrameOrder) -> bool:
         """Whether this frame is known to be judged, so that its boxes are exact."""
         return key in self._judged
 
@@ -179,10 +171,6 @@ class ClipBuilder:
 
     # --- clips ---
 
-    @property
-    def open_clips(self) -> int:
-        return len(self._clips)
-
     def request_clip(self, event: Event, header: FrameHeader, picture: Picture) -> bool:
         """Begin the clip of a confirmed event; `picture` is its judged frame. False: too many clips are open."""
         if len(self._clips) >= OPEN_CLIPS_MAX:
@@ -194,7 +182,7 @@ class ClipBuilder:
         latest_end_s = start_s + self._config.max_clip_s
         clip = Clip(
             event=event,
-            judged=key_of(header.id),
+            judged=header.id.order,
             judged_s=judged_s,
             start_s=start_s,
             end_s=min(judged_s + self._config.post_roll_s, latest_end_s),
@@ -260,7 +248,7 @@ class ClipBuilder:
 
     def encode(self, header: FrameHeader, now_mono_ns: int) -> bool:
         """Encode this frame, the one `next_frame` gave. False when it was gone, or left out to catch up."""
-        key = key_of(header.id)
+        key = header.id.order
         before, self._encoded = self._encoded, key
         picture = self._pinned.pop(key, None)
         if picture is None:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from stream_inspect.record.clip_builder import Clip, key_of
+from stream_inspect.record.clip_builder import Clip
 from stream_inspect.record.encoder import Packet
 from stream_inspect.record.mux import shown_for, write_mp4
 from stream_inspect.rotation import Rotation, file_metadata
@@ -51,7 +51,7 @@ def clip_list(clip: Clip) -> ClipList:
             seq=encoded.frame.seq,
             pts=encoded.frame.pts,
             time_s=round(float((encoded.packet.pts - first.packet.pts) * clip.time_base), 6),
-            judged=key_of(encoded.frame) == clip.judged,
+            judged=encoded.frame.order == clip.judged,
         )
         for encoded in clip.frames
     ]

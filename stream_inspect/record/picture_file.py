@@ -46,11 +46,3 @@ def annotated_jpeg(event: Event, picture: Picture, marks: Sequence[Mark]) -> byt
     comment = msgspec.json.encode(identity)
     data = jpeg.tobytes()
     return data[:2] + _COMMENT + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]
-
-
-def identity_in(jpeg: bytes) -> Identity:
-    """Read back what `annotated_jpeg` has put in. Raises ValueError where there is no such comment."""
-    if jpeg[2:4] != _COMMENT:
-        raise ValueError("this JPEG carries no identity of a judged frame")
-    length = int.from_bytes(jpeg[4:6], "big")
-    return msgspec.json.decode(jpeg[6 : 4 + length], type=Identity)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +35,7 @@ from stream_inspect.record.media_store import GB, Item, Limits, MediaStore
 from stream_inspect.record.picture_file import annotated_jpeg
 from stream_inspect.store.files import CLIPS, PICTURES, clip_list_name, clip_name, picture_name
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
+from stream_inspect.transport.wake import Wake
 
 _BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
@@ -44,7 +43,6 @@ _CLOSE_BUDGET_S = 0.15
 _FRAME_COMES_WITHIN_S = 1.0
 """An event may overtake the header and the tracks of its frame, which come by other sockets."""
 _REPEAT_CONDITION_S = 2.0
-_FORGET_RINGS_EVERY_S = 1.0
 _WAITING_EVENTS_MAX = 1024
 _STILLS_MAX = 64
 _DAY_S = 86400.0
@@ -74,13 +72,13 @@ class RecorderStage:
         self._waiting: list[tuple[float, Event]] = []
         self._stills: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
-        self._forget_rings_s = 0.0
         self._trouble: str | None = None
         self._trouble_since_ns = (0, 0)
         """(monotonic, UTC) time at which recording stopped or began."""
         self._condition_due_s = 0.0
         self._logger = log.get_logger("recorder")
-        self.wake_fd: int | None = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = Wake()
+        self.wake_fd = self._wake.fd
 
     def open(self) -> None:
         """Tidy up after a killed life and start the shelf. A full disk does not raise: it is a condition."""
@@ -114,10 +112,10 @@ class RecorderStage:
         for builder in self._builders.values():
             for clip in builder.take_finished(now_mono_ns):
                 self._put_clip(clip)
-        self._wake(more)
-        if now_mono_ns / 1e9 >= self._forget_rings_s:
-            self._forget_rings_s = now_mono_ns / 1e9 + _FORGET_RINGS_EVERY_S
-            self._ring.forget_gone()
+        if more:
+            self._wake.set()  # the loop is to turn at once
+        else:
+            self._wake.clear()
         return self._condition(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
@@ -132,9 +130,8 @@ class RecorderStage:
         if not self._media.close():
             self._logger.warning("stopped before everything was written")
         self._ring.close()
-        if self.wake_fd is not None:
-            os.close(self.wake_fd)
-            self.wake_fd = None
+        self._wake.close()
+        self.wake_fd = None
 
     # --- events ---
 
@@ -142,7 +139,7 @@ class RecorderStage:
         waiting, self._waiting = self._waiting, []
         for until_s, event in waiting:
             assert event.frame is not None, "only events with a frame wait"
-            builder, key = self._builders[event.camera], (event.frame.session, event.frame.seq)
+            builder, key = self._builders[event.camera], event.frame.order
             header = builder.header(key)
             late = now_s > until_s or len(self._waiting) >= _WAITING_EVENTS_MAX
             if header is not None and (late or builder.is_judged(key)):
@@ -246,15 +243,6 @@ class RecorderStage:
             bgr, f"{header.id.camera}   {utc_text(header.capture_utc_ns)}   frame {header.id.session}/{header.id.seq}"
         )
         return Picture.from_bgr(bgr)
-
-    def _wake(self, more: bool) -> None:
-        """Let the loop turn at once while there is more to encode."""
-        assert self.wake_fd is not None, "open until closed"
-        if more:
-            os.eventfd_write(self.wake_fd, 1)
-        else:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self.wake_fd)
 
     # --- conditions ---
 

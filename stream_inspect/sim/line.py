@@ -33,10 +33,10 @@ _NOISE_MARGIN_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class PassedObject:
-    """A part or defect that the belt has carried past the camera."""
+    """A defect that the belt has carried past the camera."""
 
     object_id: int
-    """`part_id` or `defect_id` as in the frames' truth."""
+    """`defect_id` as in the frames' truth."""
     part_id: int
     name: str
     first_index: int
@@ -170,14 +170,6 @@ class SyntheticLine:
             PassedObject(part.index * _DEFECTS_A_PART + number, part.index, defect.name, *self._lifetime(defect.stamp))
             for part in self._parts_until(index)
             for number, defect in enumerate(part.defects)
-        ]
-        return [passed for passed in found if passed.last_index < index]
-
-    def passed_parts(self, index: int) -> list[PassedObject]:
-        """Every part of which an earlier frame showed something and frame `index` shows nothing any more."""
-        found = [
-            PassedObject(part.index, part.index, part.kind, *self._lifetime(part.stamp))
-            for part in self._parts_until(index)
         ]
         return [passed for passed in found if passed.last_index < index]
 

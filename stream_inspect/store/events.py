@@ -20,7 +20,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import Event, EventState
+from stream_inspect.messages import Event, EventState, event_json
 from stream_inspect.store.durable import sync_folder
 from stream_inspect.store.schema import COUNTERS, DEAD_LETTERS, DELIVERIES, EVENTS, OUTPUTS, NewerSchemaError, migrate
 
@@ -63,11 +63,6 @@ class DeadLetter:
     key: str
     utc_ns: int
     reason: str
-
-
-def event_json(of: Event) -> bytes:
-    """The event's versioned JSON: what is stored, and what every alert carries."""
-    return msgspec.json.encode(of)
 
 
 class EventStore:

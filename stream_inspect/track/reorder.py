@@ -11,15 +11,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from stream_inspect.messages import Inspection
+from stream_inspect.messages import FrameOrder, Inspection
 
 LIMIT_S = 1.0
 """Longest wait for a late frame: more would cost the alert's time."""
 _MEMORY = 64
 """Arrivals that the wait is learned from."""
 _MARGIN = 1.25
-
-Order = tuple[int, int]
 
 
 class Reorder:
@@ -28,10 +26,10 @@ class Reorder:
     def __init__(self, first_wait_s: float, floor_s: float = 0.0) -> None:
         self._first_wait_s = first_wait_s
         self._floor_s = floor_s
-        self._waiting: list[tuple[Order, int, Inspection]] = []
-        self._arrivals: deque[tuple[Order, int]] = deque(maxlen=_MEMORY)
+        self._waiting: list[tuple[FrameOrder, int, Inspection]] = []
+        self._arrivals: deque[tuple[FrameOrder, int]] = deque(maxlen=_MEMORY)
         self._lateness_s: deque[float] = deque(maxlen=_MEMORY)
-        self._released: Order | None = None
+        self._released: FrameOrder | None = None
 
     @property
     def wait_s(self) -> float:
@@ -42,7 +40,7 @@ class Reorder:
 
     def put(self, inspection: Inspection, now_ns: int) -> bool:
         """Take one in. False: it is too late, a later frame has already gone on."""
-        order = (inspection.frame.id.session, inspection.frame.id.seq)
+        order = inspection.frame.id.order
         overtaken = [at_ns for other, at_ns in self._arrivals if other > order]
         self._lateness_s.append((now_ns - overtaken[0]) / 1e9 if overtaken else 0.0)
         self._arrivals.append((order, now_ns))

@@ -1,4 +1,4 @@
-"""The channel contract: how messages go from stage to stage. `zmq.py` and `memory.py` both fulfil it."""
+"""The channel contract: how messages go from stage to stage. `zmq.py` fulfils it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What surrounds a message on a channel: who sent it, and its number among that sender's messages to the topic.
 
-The number shows a reader of broadcasts how many it has lost. Both channels (`zmq.py`, `memory.py`) use this, so that
-both refuse the same messages.
+The number shows a reader of broadcasts how many it has lost.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from stream_inspect.messages import (
     encode,
 )
 
-ENVELOPE = struct.Struct("<QQ")  # the sender's life, a random number; the message's number within it, from 0
-_LIVES_REMEMBERED = 1024
+ENVELOPE = struct.Struct("<QQ")  # the sender's run, a random number; the message's number within it, from 0
+_RUNS_REMEMBERED = 1024
 
 
 class ChannelError(StreamInspectError):
@@ -51,7 +50,7 @@ class Packer:
 
     def __init__(self, topic: Topic) -> None:
         self._topic = topic
-        self._life = int.from_bytes(os.urandom(8))
+        self._run = int.from_bytes(os.urandom(8))
         self._number = 0
 
     def pack(self, message: AnyMessage) -> bytes:
@@ -63,7 +62,7 @@ class Packer:
             raise MessageTooLargeError(
                 f"a message of {len(body)} bytes to topic {self._topic.name}, the limit is {MAX_MESSAGE_BYTES}"
             )
-        envelope = ENVELOPE.pack(self._life, self._number)
+        envelope = ENVELOPE.pack(self._run, self._number)
         self._number += 1
         return envelope + body
 
@@ -84,9 +83,9 @@ class Unpacker:
         if len(data) < ENVELOPE.size:
             self._malformed.inc()
             return None
-        life, number = ENVELOPE.unpack_from(data)
+        run, number = ENVELOPE.unpack_from(data)
         if self._topic.delivery is Delivery.BROADCAST:
-            self._count_lost(life, number)
+            self._count_lost(run, number)
         else:
             self._in_hand += 1
         try:
@@ -105,10 +104,10 @@ class Unpacker:
             self._handled.inc(self._in_hand)
             self._in_hand = 0
 
-    def _count_lost(self, life: int, number: int) -> None:
-        expected = self._next.pop(life, number)  # the first message heard of a sender: what came before is not lost
+    def _count_lost(self, run: int, number: int) -> None:
+        expected = self._next.pop(run, number)  # the first message heard of a sender: what came before is not lost
         if number > expected:
             self._lost.inc(number - expected)
-        self._next[life] = number + 1
-        if len(self._next) > _LIVES_REMEMBERED:
+        self._next[run] = number + 1
+        if len(self._next) > _RUNS_REMEMBERED:
             self._next.popitem(last=False)

@@ -2,7 +2,7 @@
 
 A file holds a header, one generation number a slot, and the slots. A slot's generation is odd while it is written and
 even once it is whole; it only ever grows, also from one file of a camera to the next, because a writer starts counting
-at the monotonic clock's nanoseconds. So a `RingSlot` (path, index, generation) names one frame for ever, and a reader
+at the monotonic clock's nanoseconds. So a `RingSlot` (path, index, generation) names one frame only, and a reader
 that finds the same generation before and after its read has read that frame, and all of it: a seqlock.
 
 One writer a file, any number of readers, no locks: a writer never waits, and one that is killed in the middle of a slot
@@ -18,6 +18,7 @@ import mmap
 import os
 import stat
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,16 +42,20 @@ _PAGE = mmap.PAGESIZE
 _MB = 1024 * 1024
 
 
+UNMAP_EVERY_S = 1.0
+"""How often a reader looks for rings whose files were deleted: their memory is freed when the last reader unmaps it."""
+
+
 class RingError(StreamInspectError):
-    """The ring cannot be made, or what a header points at is no slot of a ring of ours."""
+    """The ring cannot be made, or a header does not point at a slot of our rings."""
 
 
 class NoRoomError(RingError):
-    """There is not memory enough for the ring now: there may be once readers have let go of one that was taken away."""
+    """There is not memory enough for the ring now: there may be once readers have unmapped one that was deleted."""
 
 
 class StaleFrameError(RingError):
-    """The frame is gone: its slot was written again, is being written, or its ring was taken away."""
+    """The frame is gone: its slot was written again, is being written, or its ring was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ def slot_count(ring_s: float, fps: float, width_px: int, height_px: int, max_mb:
 class RingWriter:
     """The one writer of a ring file. Used by one thread.
 
-    The file (mode 0600) appears under its name only when it is whole, and replaces one left there by an earlier life.
+    The file (mode 0600) appears under its name only when it is whole, and replaces one that a killed process has left.
     Raises `NoRoomError` where the memory for all slots cannot be had: it is taken here, not at the first write, which
     would end the process with a bus error.
     """
@@ -153,7 +158,7 @@ class RingWriter:
         return RingSlot(path=str(self.path), index=index, generation=self._generation)
 
     def close(self, unlink: bool = True) -> None:
-        """Let go of the file, and take it away unless told not to. Readers keep what they have mapped.
+        """Unmap the file, and delete it if `unlink`. Readers keep what they have mapped.
 
         The memory itself is freed when the last array handed out, here or in a reader, has gone.
         """
@@ -166,7 +171,7 @@ class RingWriter:
 def _create(path: Path, layout: _Layout) -> mmap.mmap:
     temporary = path.with_name(f"{path.name}.new")
     with suppress(FileNotFoundError):
-        temporary.unlink()  # an earlier life was killed here
+        temporary.unlink()  # a killed process left it
     try:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -209,7 +214,7 @@ class _Mapped:
         except FileNotFoundError as error:
             raise StaleFrameError(f"the ring {path} is gone") from error
         except OSError as error:
-            raise RingError(f"{path} is no frame ring: {error.strerror}") from error
+            raise RingError(f"{path} is not a frame ring: {error.strerror}") from error
         try:
             status = os.fstat(descriptor)
             self.identity = (status.st_dev, status.st_ino)
@@ -230,10 +235,10 @@ class _Mapped:
 
 def _read_layout(descriptor: int, status: os.stat_result, path: Path) -> _Layout:
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-        raise RingError(f"{path} is no frame ring: not a regular file of this user")
+        raise RingError(f"{path} is not a frame ring: not a regular file of this user")
     raw = os.pread(descriptor, _HEADER.size, 0)
     if len(raw) < _HEADER.size or not raw.startswith(_MAGIC):
-        raise RingError(f"{path} is no frame ring: wrong header")
+        raise RingError(f"{path} is not a frame ring: wrong header")
     _, version, slots, width_px, height_px, slot_bytes, slots_offset = _HEADER.unpack(raw)
     if version != FORMAT_VERSION:
         raise RingError(f"{path} is a frame ring of format {version}, this program reads {FORMAT_VERSION}")
@@ -250,13 +255,19 @@ def _read_layout(descriptor: int, status: os.stat_result, path: Path) -> _Layout
 class RingReader:
     """Reads frames by their headers, from the rings in one directory. Used by one thread.
 
+    A thread of its own unmaps the rings whose files were deleted, also while no frames come: a camera that is restarted
+    or changes its size may find room for its new ring only then.
+
     A header comes over a wire, so nothing it says is believed: a path outside the directory, a symlink, a file that is
-    no whole ring of ours, another size or a slot that is not there raise `RingError`.
+    not a whole ring of ours, another size or a slot that is not there raise `RingError`.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._mapped: dict[str, _Mapped] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._unmapper = threading.Thread(target=self._unmap_until_closed, name="unmap-rings", daemon=True)
 
     def read(self, header: FrameHeader) -> Picture:
         """A copy of the frame's picture. Raises `StaleFrameError` where the frame is gone."""
@@ -276,17 +287,11 @@ class RingReader:
         yield _picture(header, mapped.layout.slot(mapped.memory, slot.index))
         _check_generation(slot, mapped)
 
-    def forget_gone(self) -> None:
-        """Let go of the rings whose files are no more, which frees their memory. Call about once a second.
-
-        A camera that begins again, or changes its size, may find room for its new ring only then.
-        """
-        for path in [path for path, mapped in self._mapped.items() if not mapped.is_at(path)]:
-            del self._mapped[path]
-
     def close(self) -> None:
-        """Let go of all rings."""
-        self._mapped.clear()
+        """Unmap all rings."""
+        self._closed.set()
+        with self._lock:
+            self._mapped.clear()
 
     def _find(self, header: FrameHeader) -> tuple[RingSlot, _Mapped]:
         slot = header.slot
@@ -311,9 +316,22 @@ class RingReader:
         path = Path(path_text)
         if path.parent != self._directory or path.name in ("", "..") or "\0" in path_text:
             raise RingError(f"{path_text!r} is not in the ring directory {self._directory}")
-        self.forget_gone()  # a new ring is the sign that old ones may have gone
-        mapped = self._mapped[path_text] = _Mapped(path)
+        self._unmap_deleted()  # a new ring is the sign that old ones may have gone
+        mapped = _Mapped(path)
+        with self._lock:
+            self._mapped[path_text] = mapped
+        if self._unmapper.ident is None:
+            self._unmapper.start()
         return mapped
+
+    def _unmap_until_closed(self) -> None:
+        while not self._closed.wait(UNMAP_EVERY_S):
+            self._unmap_deleted()
+
+    def _unmap_deleted(self) -> None:
+        with self._lock:
+            for path in [path for path, mapped in self._mapped.items() if not mapped.is_at(path)]:
+                del self._mapped[path]
 
 
 def _picture(header: FrameHeader, i420: UInt8Array) -> Picture:

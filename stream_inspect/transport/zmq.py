@@ -4,8 +4,8 @@ The topics of a process that outlives the run have their sockets in another dire
 
 BROADCAST: each writer binds a PUB socket of its own, `<topic>.<writer>.pub`; a reader connects to all the writers that
 the plan names, whether they are there already or not. MAILBOX: the one reader binds a PULL socket, `<topic>.box` or
-`<topic>.<key>.box`, and senders connect to it. Whoever is killed binds the same name again, and the others reconnect by
-themselves within `RECONNECT_MS`.
+`<topic>.<key>.box`, and senders connect to it. A restarted process binds the same name again, and the others reconnect
+by themselves within `RECONNECT_MS`.
 
 A mailbox whose reader is away (restarting) is filled up to the topic's depth and delivered when it comes back; see
 docs/decisions/0003-credit.md for why that holds for due frames too. The limits: `Topic.depth` messages wait at the
@@ -34,10 +34,7 @@ RECEIVE_MAX = 1024
 """Messages returned by one `receive`: a fast writer must not keep a stage from its `tick`."""
 MAX_WIRE_BYTES = 2 * MAX_MESSAGE_BYTES
 """libzmq ends the connection of a peer that sends more, before it takes the memory. It does so uncounted, hence the
-room above `MAX_MESSAGE_BYTES`: what is too large in earnest is received, counted and dropped.
-
-Between hosts a header will carry its picture, encoded: then the limit of `frames` and `due` follows from the largest
-picture configured, and is set here for each socket from its topic, as the depths are."""
+room above `MAX_MESSAGE_BYTES`: a message that is only a little too large is received, counted and dropped."""
 
 
 class ZmqChannels:
@@ -81,7 +78,7 @@ class ZmqChannels:
         row = topic_of(topic, key)
         if row.delivery is Delivery.BROADCAST:
             if not self._writers.get(topic):
-                raise ChannelError(f"nobody publishes topic {topic}")
+                raise ChannelError(f"no stage publishes topic {topic}")
             socket = self._socket(zmq.SUB, row)
             socket.subscribe(b"")
             for writer in self._writers[topic]:

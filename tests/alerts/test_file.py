@@ -12,7 +12,7 @@ import pytest
 from stream_inspect.alerts.alert import AlertError
 from stream_inspect.alerts.file import FileAlert
 from stream_inspect.config.outputs.file import FileAlertConfig
-from stream_inspect.store.events import event_json
+from stream_inspect.messages import event_json
 from tests.alerts.events import an_event
 
 

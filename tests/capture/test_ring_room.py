@@ -51,37 +51,40 @@ def read_until_the_size_changes(harness: StageHarness) -> None:
     harness.on_frame = lambda header: None
 
 
-def test_another_size_is_waited_for_until_the_readers_let_go(harness: StageHarness) -> None:
+def readers_unmap_every(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr("stream_inspect.transport.ring.UNMAP_EVERY_S", seconds)
+
+
+def test_another_size_is_waited_for_until_the_readers_unmap_the_old_ring(
+    harness: StageHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers_unmap_every(monkeypatch, 1.5)
+    began_s = time.monotonic()
     read_until_the_size_changes(harness)
-    let_go_s = time.monotonic() + 1.5
-
-    def bigger() -> bool:
-        if time.monotonic() > let_go_s:
-            harness.ring.forget_gone()
-        return harness.frames[-1].width_px == 656
-
-    harness.run(bigger)
-    assert time.monotonic() > let_go_s, "the disk holds both rings: the test shows nothing"
+    harness.run(lambda: harness.frames[-1].width_px == 656)
+    assert time.monotonic() - began_s > 1.5, "the disk holds both rings: the test shows nothing"
     assert harness.frames[-1].id.session == 1, "no frame of the source was needed to wait"
     assert harness.ring.read(harness.frames[-1]).width_px == 656
 
 
-def test_a_reader_that_does_not_let_go_costs_the_session_and_never_the_process(
+def test_a_reader_that_does_not_unmap_costs_the_session_and_never_the_process(
     harness: StageHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    readers_unmap_every(monkeypatch, 60.0)
     monkeypatch.setattr("stream_inspect.capture.ring_sink._ROOM_WAIT_S", 0.3)
     read_until_the_size_changes(harness)
     until_s = time.monotonic() + 1.5
     harness.run(lambda: time.monotonic() > until_s)  # raises what would end the process
     assert harness.frames[-1].width_px == 640
-    harness.ring.forget_gone()
+    harness.ring.close()
     harness.run(lambda: harness.frames[-1].width_px == 656)
     assert harness.frames[-1].id.session > 1
 
 
-def test_a_restarted_capture_finds_room_as_soon_as_readers_let_go(
+def test_a_restarted_capture_finds_room_as_soon_as_readers_unmap_the_old_ring(
     make_disk: MakeDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    readers_unmap_every(monkeypatch, 60.0)
     disk = make_disk(DISK_KB)
     source = {"kind": "synthetic", "width_px": 640, "height_px": 480}
     config = CameraConfig.model_validate({"name": "c1", "source": source})
@@ -94,5 +97,5 @@ def test_a_restarted_capture_finds_room_as_soon_as_readers_let_go(
             until_s = time.monotonic() + 1.0
             second.run(lambda: time.monotonic() > until_s)
             assert second.frames == [], "the disk holds both rings: the test shows nothing"
-            first.ring.forget_gone()
+            first.ring.close()
             second.run(lambda: bool(second.frames))

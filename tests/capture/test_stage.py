@@ -110,7 +110,7 @@ def test_a_newer_ticket_of_a_worker_replaces_its_older_one(scripted: Scripted) -
 def test_a_ticket_of_a_worker_that_is_no_more_is_not_answered(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_inspect.capture.stage._TICKET_LIFE_S", 0.1)
+    monkeypatch.setattr("stream_inspect.capture.stage.CREDIT_VALID_S", 0.1)
     go = threading.Event()
     harness = scripted([lambda: go.wait(20) and None, 0, lambda: time.sleep(1)])
     harness.credit()

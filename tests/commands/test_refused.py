@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_inspect.cli import app
-from stream_inspect.store.events import EventStore, event_json
+from stream_inspect.messages import event_json
+from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 
 

@@ -26,9 +26,17 @@ from stream_inspect.capture.memory_sink import FreshArrays
 from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import AnyMessage, Event, FrameHeader, Tracked
 from stream_inspect.picture import UInt8Array
-from stream_inspect.record.picture_file import identity_in
+from stream_inspect.record.picture_file import Identity
 from stream_inspect.record.stage import RecorderStage
 from tests.record.filmed import Belt, config, number_in
+
+
+def identity_in(jpeg: bytes) -> Identity:
+    """What the comment of an event's picture says of it."""
+    assert jpeg[2:4] == b"\xff\xfe", "no comment right after the beginning"
+    length = int.from_bytes(jpeg[4:6], "big")
+    return msgspec.json.decode(jpeg[6 : 4 + length], type=Identity)
+
 
 _TURN_CPU_S = 0.1
 """Of this thread: the budget of a turn and one step more, and room for a machine that does other things too."""
@@ -413,7 +421,8 @@ def test_only_confirmed_defects_of_known_cameras_are_recorded(recording: Recordi
         msgspec.structs.replace(event, camera="elsewhere"),
     ]
     recording.turn(header, recording.belt.tracked(header, 0.0), *others)
-    assert recording.stage._builders["cam"].open_clips == 0
+    builder = recording.stage._builders["cam"]
+    assert builder.take_finished(time.monotonic_ns(), stopping=True) == [], "a clip was begun"
 
 
 def test_the_index_comes_first_so_that_a_browser_can_start_at_once(recording: Recording) -> None:

@@ -105,13 +105,11 @@ def test_passed_is_exactly_what_was_seen_and_is_gone(moves_right: bool) -> None:
     assert set(passed) == {identity for identity, n in last.items() if n < end}
     for identity, item in passed.items():
         assert (item.first_index, item.last_index) == (first[identity], last[identity])
-    assert [p.object_id for p in line.passed_parts(end)] == list(range(len(line.passed_parts(end))))
 
 
 def test_the_line_starts_empty() -> None:
     line = SyntheticLine(2, **SMALL)
     assert line.truth(0).parts == ()
-    assert line.passed_parts(0) == []
 
 
 def test_pictures_come_in_both_forms_and_every_shape() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +137,7 @@ def test_a_restarted_writer_on_the_same_path_never_repeats_a_generation(tmp_path
     second.close()
 
 
-def test_a_ring_taken_away_is_stale_and_its_mapping_is_let_go(tmp_path: Path, reader: RingReader) -> None:
+def test_a_deleted_ring_is_stale_and_unmapped_when_the_next_is_mapped(tmp_path: Path, reader: RingReader) -> None:
     first = RingWriter(tmp_path / "cam.0.ring", 2, W, H)
     slot = write(first, 1)
     reader.read(at(slot))
@@ -144,8 +146,15 @@ def test_a_ring_taken_away_is_stale_and_its_mapping_is_let_go(tmp_path: Path, re
     reader.read(at(write(second, 2), 32, 32))
     second.close()
     assert maps_of("cam.0.ring") == []
-    with pytest.raises(StaleFrameError, match="gone"):
-        RingReader(tmp_path).read(at(slot))
+    with closing(RingReader(tmp_path)) as late, pytest.raises(StaleFrameError, match="gone"):
+        late.read(at(slot))
+
+
+def wait_until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+    until_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until_s, f"not within {within_s} s"
+        time.sleep(0.01)
 
 
 def maps_of(name: str) -> list[str]:
@@ -153,19 +162,20 @@ def maps_of(name: str) -> list[str]:
         return [line for line in maps if name in line and " r--s " in line]
 
 
-@pytest.mark.parametrize("replaced", [False, True], ids=["taken away", "replaced"])
-def test_a_reader_without_frames_lets_go_of_a_ring_that_is_no_more(
-    tmp_path: Path, reader: RingReader, replaced: bool
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+def test_a_reader_without_frames_unmaps_a_ring_that_was_deleted(
+    tmp_path: Path, reader: RingReader, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("stream_inspect.transport.ring.UNMAP_EVERY_S", 0.02)
     gone, kept = RingWriter(tmp_path / "gone.0.ring", 2, W, H), RingWriter(tmp_path / "kept.0.ring", 2, W, H)
     for writer in (gone, kept):
         reader.read(at(write(writer, 1)))
-    reader.forget_gone()
+    time.sleep(0.1)
     assert (len(maps_of("gone.0.ring")), len(maps_of("kept.0.ring"))) == (1, 1)
     gone.close()
     successor = RingWriter(tmp_path / "gone.0.ring", 2, W, H) if replaced else None
-    reader.forget_gone()
-    assert (len(maps_of("gone.0.ring")), len(maps_of("kept.0.ring"))) == (0, 1)
+    wait_until(lambda: maps_of("gone.0.ring") == [])
+    assert len(maps_of("kept.0.ring")) == 1
     if successor:
         assert (reader.read(at(write(successor, 2))).i420 == 2).all()
         successor.close()
@@ -235,11 +245,12 @@ def test_a_damaged_file_is_refused(
     if cut is not None:
         changed = changed[:cut]
     Path(slot.path).write_bytes(changed)
-    if changed == raw:
-        assert (RingReader(directory).read(at(slot)).i420 == 1).all()
-    else:
-        with pytest.raises(RingError):
-            RingReader(directory).read(at(slot))
+    with closing(RingReader(directory)) as reader:
+        if changed == raw:
+            assert (reader.read(at(slot)).i420 == 1).all()
+        else:
+            with pytest.raises(RingError):
+                reader.read(at(slot))
 
 
 def test_a_header_that_asks_for_the_whole_memory_is_refused(tmp_path: Path, reader: RingReader) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +54,18 @@ def wait_for_frames(path: Path, above: int) -> int:
     raise AssertionError("the writer wrote no frame in 20 s")
 
 
-def test_no_torn_frame_is_ever_returned(tmp_path: Path) -> None:
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[RingReader]:
+    with closing(RingReader(tmp_path)) as ring:
+        yield ring
+
+
+def test_no_torn_frame_is_ever_returned(tmp_path: Path, reader: RingReader) -> None:
     path = tmp_path / "cam.0.ring"
     process = SPAWN.Process(target=write_for_ever, args=(str(path),))
     process.start()
     try:
         wait_for_frames(path, above=0)
-        reader = RingReader(tmp_path)
         whole = stale = 0
         chooser = random.Random(1)
         until = time.monotonic() + 4
@@ -85,9 +92,10 @@ def test_no_torn_frame_is_ever_returned(tmp_path: Path) -> None:
         process.join()
 
 
-def test_a_writer_killed_anywhere_leaves_readers_safe_and_the_next_life_goes_on(tmp_path: Path) -> None:
+def test_a_writer_killed_anywhere_leaves_readers_safe_and_the_next_one_continues(
+    tmp_path: Path, reader: RingReader
+) -> None:
     path = tmp_path / "cam.0.ring"
-    reader = RingReader(tmp_path)
     chooser = random.Random(2)
     newest = halves = 0
     for _ in range(12):

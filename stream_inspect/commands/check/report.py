@@ -19,10 +19,6 @@ class Report:
         """Nothing has failed; there may be warnings."""
         return all(finding.level is not Level.FAIL for finding in self.findings)
 
-    @property
-    def exit_code(self) -> int:
-        return 0 if self.ok else 1
-
     def to_text(self, columns: int | None = None) -> str:
         """One line a finding, advice below it, and a last line that sums up. With `columns`, wrapped to fit."""
         width = max((len(finding.item) for finding in self.findings), default=0)

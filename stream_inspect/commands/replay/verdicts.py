@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
-import msgspec
-
 from stream_inspect.commands.replay.recording import ReplayFrame
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import MemoryLog
-from stream_inspect.messages import Condition, Event, Output, Tracked
+from stream_inspect.messages import Condition, Event, Output, Tracked, event_json
 from stream_inspect.service.chain import judging_chain
 
 _AFTERWARDS_NS = 3600 * 10**9
@@ -54,7 +52,7 @@ class Verdicts:
         for output in outputs:
             if isinstance(output.message, Event):
                 self.events.append(output.message)
-                self._file.write(msgspec.json.encode(output.message) + b"\n")
+                self._file.write(event_json(output.message) + b"\n")
             elif isinstance(output.message, Tracked):
                 tracked = output.message
         return tracked

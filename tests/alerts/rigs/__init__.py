@@ -12,8 +12,7 @@ from typing import Any
 
 from stream_inspect import registry
 from stream_inspect.config.outputs import AlertConfig, alert_models
-from stream_inspect.messages import Event
-from stream_inspect.store.events import event_json
+from stream_inspect.messages import Event, event_json
 from tests.alerts.receivers import wait_until
 
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="

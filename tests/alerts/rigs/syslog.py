@@ -17,8 +17,7 @@ import msgspec
 import pytest
 
 from stream_inspect.config.outputs.syslog import SyslogAlertConfig
-from stream_inspect.messages import Event
-from stream_inspect.store.events import event_json
+from stream_inspect.messages import Event, event_json
 from tests.alerts.receivers import Certificates, free_port, wait_until
 from tests.alerts.rigs import TIMEOUT_S, Rig
 
