@@ -1,4 +1,4 @@
-"""The capture stage: one camera's frames into the ring, its headers to whoever listens, due frames to who asks."""
+"""The capture stage: one camera's frames into the ring, headers to all readers, due frames to the workers that ask."""
 
 from __future__ import annotations
 
@@ -15,27 +15,17 @@ from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
 from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import (
-    CREDIT_VALID_S,
-    AnyMessage,
-    Condition,
-    ConditionKind,
-    Credit,
-    DueFrame,
-    FrameHeader,
-    Output,
-)
+from stream_inspect.levels import Levels
+from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, Credit, DueFrame, FrameHeader, Output
 from stream_inspect.transport.ledger import CameraLedger, DropCause
 
 _HANG_LIMIT_S = 10.0
-"""A call to the camera's library that lasts longer, by twice the configured time-outs, does not come back any more."""
-_REPEAT_CONDITIONS_S = 2.0
-"""Whoever has been restarted, or did not hear it the first time, knows again how the camera stands after so long."""
+"""A call to the camera's library that lasts longer than this and twice the configured time-outs does not return."""
 _S = 1e-9
 
 
 class CameraHangsError(StreamInspectError):
-    """A camera's library holds the read loop: the process has to be started anew."""
+    """A camera's library holds the read loop: the process has to be restarted."""
 
 
 class CaptureStage:
@@ -73,9 +63,7 @@ class CaptureStage:
         self._session = -1
         self._waiting: FrameHeader | None = None
         self._tickets: dict[str, tuple[Credit, int]] = {}
-        self._levels: dict[ConditionKind, Condition] = {}
-        """How each condition stands, as far as it is known; the time in it is when its sign first showed."""
-        self._levels_due_s = 0.0
+        self._levels = Levels(f"capture.{camera.name}")
         self._latest: FrameHeader | None = None
 
     @property
@@ -84,7 +72,7 @@ class CaptureStage:
         return self._reader is not None and self._reader.ended and self._watch is None and self._waiting is None
 
     def open(self) -> None:
-        """Start reading. That the camera cannot be reached is no error here: it is tried for ever."""
+        """Start reading. A camera that cannot be reached is not an error here: connecting is retried until stopped."""
         source = self._config.source
         self._sink.remove_left_behind()
         self._reader = ReadLoop(
@@ -131,17 +119,15 @@ class CaptureStage:
             raise reader.failure
         if (blocked_s := reader.blocked_s(time.monotonic())) > self._hang_limit_s:
             # Nothing but the end of the process frees a thread that hangs in a library (a V4L2 driver, a vendor's SDK).
-            raise CameraHangsError(f"the library of camera {self._config.name} has not come back for {blocked_s:.0f} s")
+            raise CameraHangsError(f"the library of camera {self._config.name} has not returned for {blocked_s:.0f} s")
         if self._watch is not None:
             if ended and emptied:
-                yield from self._conditions(self._watch.finish())
+                yield from self._changed(self._watch.finish(), now_mono_ns)
                 self._watch = None
             else:
                 self._watch.fps = reader.info.fps if reader.info else None
-                yield from self._conditions(self._watch.tick(time.monotonic()))
-        if now_mono_ns * _S >= self._levels_due_s:
-            self._levels_due_s = now_mono_ns * _S + _REPEAT_CONDITIONS_S
-            yield from [Output("conditions", level) for level in self._levels.values()]
+                yield from self._changed(self._watch.tick(time.monotonic()), now_mono_ns)
+        yield from self._levels.due(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
         """A due frame whose worker's mailbox is full is dropped; a condition is repeated soon anyway."""
@@ -187,7 +173,8 @@ class CaptureStage:
             self._ledger.not_due(index)
         yield Output("frames", header)
         if self._watch is not None:
-            yield from self._conditions(self._watch.frame(item.frame.picture.luma, header.capture_mono_ns * _S))
+            changes = self._watch.frame(item.frame.picture.luma, header.capture_mono_ns * _S)
+            yield from self._changed(changes, now_mono_ns)
         if due:
             if self._waiting is not None:
                 self._ledger.drop(self._waiting.ledger_index, DropCause.CAPTURE_SUPERSEDED)
@@ -207,10 +194,10 @@ class CaptureStage:
             else:  # the ledger was full when the frame came: it is counted there
                 self._tickets[worker] = (credit, arrived_mono_ns)
 
-    def _conditions(self, changes: list[Change]) -> Iterable[Output]:
+    def _changed(self, changes: list[Change], now_mono_ns: int) -> Iterable[Output]:
+        """Report what has changed in the conditions: here and not once a tick, so that none is passed over."""
         utc_offset_ns = time.time_ns() - time.monotonic_ns()
         for change in changes:
-            level = self._levels[change.kind] = condition(
-                change, camera=self._config.name, frame=self._latest, utc_offset_ns=utc_offset_ns
-            )
-            yield Output("conditions", level)
+            camera = self._config.name
+            self._levels.put(condition(change, camera=camera, frame=self._latest, utc_offset_ns=utc_offset_ns))
+            yield from self._levels.due(now_mono_ns)

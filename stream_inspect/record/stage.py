@@ -17,9 +17,9 @@ from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, utc_text
 from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled
+from stream_inspect.levels import Levels
 from stream_inspect.messages import (
     AnyMessage,
-    Condition,
     ConditionKind,
     Event,
     EventState,
@@ -42,7 +42,6 @@ _BUDGET_S = 0.02
 _CLOSE_BUDGET_S = 0.15
 _FRAME_COMES_WITHIN_S = 1.0
 """An event may overtake the header and the tracks of its frame, which come by other sockets."""
-_REPEAT_CONDITION_S = 2.0
 _WAITING_EVENTS_MAX = 1024
 _STILLS_MAX = 64
 _DAY_S = 86400.0
@@ -72,16 +71,13 @@ class RecorderStage:
         self._waiting: list[tuple[float, Event]] = []
         self._stills: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
-        self._trouble: str | None = None
-        self._trouble_since_ns = (0, 0)
-        """(monotonic, UTC) time at which recording stopped or began."""
-        self._condition_due_s = 0.0
-        self._logger = log.get_logger("recorder")
+        self._levels = Levels("recorder")
+        self._log = log.get_logger("recorder")
         self._wake = Wake()
         self.wake_fd = self._wake.fd
 
     def open(self) -> None:
-        """Tidy up after a killed life and start the shelf. A full disk does not raise: it is a condition."""
+        """Remove what a killed process left half written, and start writing. A full disk is a condition, not an error."""
         self._media.open()
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
@@ -106,7 +102,7 @@ class RecorderStage:
         return ()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
-        """Encode for a short while, hand on what is complete, say when recording stops and begins again."""
+        """Encode for a short while, pass on what is complete, report when recording stops and resumes."""
         self._begin_clips(now_mono_ns / 1e9)
         more = self._work(until_s=time.monotonic() + _BUDGET_S)
         for builder in self._builders.values():
@@ -116,10 +112,12 @@ class RecorderStage:
             self._wake.set()  # the loop is to turn at once
         else:
             self._wake.clear()
-        return self._condition(now_mono_ns)
+        stopped_by = self._media.trouble
+        self._levels.set(ConditionKind.RECORDING_STOPPED, bool(stopped_by), stopped_by or "recording")
+        return self._levels.due(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
-        """The mailbox of conditions is full: it is repeated soon anyway."""
+        """The mailbox of conditions is full: each is repeated soon anyway."""
 
     def close(self) -> None:
         """End the open clips with what there is, write what is waiting, for a short while."""
@@ -128,7 +126,7 @@ class RecorderStage:
             for clip in builder.take_finished(time.monotonic_ns(), stopping=True):
                 self._put_clip(clip)
         if not self._media.close():
-            self._logger.warning("stopped before everything was written")
+            self._log.warning("stopped before everything was written")
         self._ring.close()
         self._wake.close()
         self.wake_fd = None
@@ -202,18 +200,18 @@ class RecorderStage:
         def done(outcome: str) -> None:
             (metrics.CLIPS if what == "clip" else metrics.EVENT_PICTURES).labels(outcome).inc()
             if outcome != "written":
-                self._logger.warning(f"no {what} of an event", event_id=event.id, cause=outcome)
+                self._log.warning(f"event {what} not recorded", event_id=event.id, cause=outcome)
 
         return done
 
     def _lost(self, event: Event, cause: str, detail: str = "") -> None:
         metrics.CLIPS.labels(cause).inc()
-        self._logger.warning("no clip of an event", event_id=event.id, cause=cause, detail=detail)
+        self._log.warning("event clip not recorded", event_id=event.id, cause=cause, detail=detail)
 
-    # --- film ---
+    # --- pictures and clips ---
 
     def _work(self, until_s: float) -> bool:
-        """Make pictures of events, then film, oldest frames first, until the time is up; says whether more waits."""
+        """Encode pictures of events, then clips, oldest frames first, until the time is up. True: more waits."""
         while self._stills:
             if time.monotonic() >= until_s:
                 return True
@@ -243,25 +241,3 @@ class RecorderStage:
             bgr, f"{header.id.camera}   {utc_text(header.capture_utc_ns)}   frame {header.id.session}/{header.id.seq}"
         )
         return Picture.from_bgr(bgr)
-
-    # --- conditions ---
-
-    def _condition(self, now_mono_ns: int) -> list[Output]:
-        """Whether recording is stopped: at once when it changes, and every two seconds."""
-        before, self._trouble = self._trouble, self._media.trouble
-        if before is None or bool(self._trouble) is not bool(before):
-            self._trouble_since_ns = now_mono_ns, time.time_ns()
-        if self._trouble == before and now_mono_ns / 1e9 < self._condition_due_s:
-            return []
-        self._condition_due_s = now_mono_ns / 1e9 + _REPEAT_CONDITION_S
-        since_mono_ns, since_utc_ns = self._trouble_since_ns
-        condition = Condition(
-            camera="",
-            kind=ConditionKind.RECORDING_STOPPED,
-            active=bool(self._trouble),
-            source="recorder",
-            detail=self._trouble or "recording",
-            mono_ns=since_mono_ns,
-            utc_ns=since_utc_ns,
-        )
-        return [Output("conditions", condition)]

@@ -207,7 +207,7 @@ def test_the_stage_says_when_recording_stops_and_begins_and_repeats_how_it_stand
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ring").mkdir()
-    monkeypatch.setattr("stream_inspect.record.stage._REPEAT_CONDITION_S", 0.2)
+    monkeypatch.setattr("stream_inspect.levels.CONDITION_REPEAT_S", 0.2)
     stage = RecorderStage(config(tmp_path), ring_dir=tmp_path / "ring", state_dir=tmp_path)
     stage.open()
 

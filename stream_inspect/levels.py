@@ -1,0 +1,62 @@
+"""Condition levels: how each condition of one source stands, and when it has to be sent."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from stream_inspect.messages import CONDITION_REPEAT_S, Condition, ConditionKind, Output
+
+
+@dataclass(slots=True)
+class _Level:
+    condition: Condition
+    sent: bool = False
+    """Whether it was sent since it last changed."""
+
+
+class Levels:
+    """The conditions that one source knows of. One that was never `set` is unknown and not sent."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._levels: dict[tuple[str, ConditionKind], _Level] = {}
+        self._repeat_at_mono_ns = 0
+
+    def set(self, kind: ConditionKind, active: bool, detail: str = "", *, camera: str = "") -> None:
+        """Set how a condition stands, from now on if it has changed."""
+        self.put(
+            Condition(
+                camera=camera,
+                kind=kind,
+                active=active,
+                source=self._source,
+                detail=detail,
+                mono_ns=time.monotonic_ns(),
+                utc_ns=time.time_ns(),
+            )
+        )
+
+    def put(self, level: Condition) -> None:
+        """Set a level that is known with its time and its frame.
+
+        Only a change of `active` is news. A level that stays as it is keeps its time and frame; another detail goes out
+        with the next repeat.
+        """
+        known = self._levels.get((level.camera, level.kind))
+        if known is None or known.condition.active is not level.active:
+            self._levels[level.camera, level.kind] = _Level(level)
+        elif known.condition.detail != level.detail:
+            known.condition = msgspec.structs.replace(known.condition, detail=level.detail)
+
+    def due(self, now_mono_ns: int) -> list[Output]:
+        """What to send now: the levels that have changed, and all of them every `CONDITION_REPEAT_S`."""
+        repeat = now_mono_ns >= self._repeat_at_mono_ns
+        if repeat:
+            self._repeat_at_mono_ns = now_mono_ns + round(CONDITION_REPEAT_S * 1e9)
+        due = [level for level in self._levels.values() if repeat or not level.sent]
+        for level in due:
+            level.sent = True
+        return [Output("conditions", level.condition) for level in due]
