@@ -279,8 +279,12 @@ class TrackConfig(Model):
     )
 
 
+CONFIRMED_WHEN = "seen in {n} of the last {m} judged frames that show it"
+"""The rule in words, as events and documents state it (`decide.rules.NOfM`)."""
+
+
 class DecideConfig(Model):
-    """From tracks to events: a defect is confirmed when it was seen in n of the last m judged frames that show it."""
+    __doc__ = f"From tracks to events: a defect is confirmed when it was {CONFIRMED_WHEN.format(n='n', m='m')}."
 
     confirm_hits: int = Field(2, ge=1, le=100, description="n: in how many judged frames it must be seen.")
     confirm_window: int = Field(4, ge=1, le=100, description="m: of how many of the last ones.")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from stream_inspect.config.models import CONFIRMED_WHEN
 from stream_inspect.config.outputs import alert_models
 from stream_inspect.config.schema import Schema, in_words, is_secret, json_schema, resolved, variants
 
@@ -104,7 +105,7 @@ inspect:
   segmenter: {model: facebook/sam-vit-base, precision: float16}
   workers: [{device: "cuda:0"}, {device: "cuda:1"}]
 """,
-    "decide": "decide: {confirm_hits: 3, confirm_window: 5}   # seen in 3 of the last 5 judged frames that show it\n",
+    "decide": f"decide: {{confirm_hits: 3, confirm_window: 5}}   # {CONFIRMED_WHEN.format(n=3, m=5)}\n",
     "web": "web: {host: 0.0.0.0, port: 8080, token: {file: secrets/web-token}}\n",
     "transport": "transport: {ring_dir: /dev/shm, ring_s: 6}\n",
     **{f"alerts[] ({kind})": model.example for kind, model in alert_models().items() if model.example},

@@ -21,11 +21,11 @@ class EventLog(Protocol):
         """Confirmed events that have not been cleared."""
 
     def prune(self, older_than_utc_ns: int) -> int:
-        """Remove some of the events that were appended before and that nobody is owed any more; how many."""
+        """Remove some of the events that were appended before this and that every output has had; returns how many."""
 
 
 class MemoryLog:
-    """An event log that lives as long as the process: `events` is all of it, in order."""
+    """An event log in memory, of a replay: `events` is all of it, in order."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

@@ -1,4 +1,4 @@
-"""The event's JSON Schema, for whoever receives alerts. `docs/event.schema.json` is this, committed."""
+"""The event's JSON Schema, for receivers of alerts. `docs/event.schema.json` is this, committed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The life of a defect as a pure table: suspect -> confirmed -> cleared.
+"""The states of a defect as a pure table: suspect -> confirmed -> cleared.
 
-`advance` applies the signs of one judged frame, most urgent first, and says what to tell the world. It knows no clock,
-no camera and no frame.
+`advance` applies the observations of one judged frame, most urgent first, and returns the events on the way. It knows
+no clock, no camera and no frame.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stream_inspect.messages import EventState
 
 
 class State(StrEnum):
-    """Where a defect stands. Nobody is told of a suspect; a forgotten one never was."""
+    """Where a defect stands. A suspect is not reported; a forgotten one never was."""
 
     SUSPECT = "suspect"
     CONFIRMED = "confirmed"
@@ -24,22 +24,22 @@ class State(StrEnum):
 class Observation(Enum):
     """What a judged frame says, most urgent first: a defect seen often enough counts even if it leaves at once."""
 
-    ENOUGH = auto()  # seen in n of the last m judged frames that show it
+    ENOUGH = auto()  # its rule is fulfilled
     LEFT = auto()  # it went out of the picture
     LOST = auto()  # it was not seen for too long, or the session ended
 
 
-_S, _G = State, Observation
+_S, _O = State, Observation
 TABLE: dict[State, dict[Observation, State]] = {
     _S.SUSPECT: {
-        _G.ENOUGH: _S.CONFIRMED,
-        _G.LEFT: _S.FORGOTTEN,
-        _G.LOST: _S.FORGOTTEN,
+        _O.ENOUGH: _S.CONFIRMED,
+        _O.LEFT: _S.FORGOTTEN,
+        _O.LOST: _S.FORGOTTEN,
     },
     _S.CONFIRMED: {
-        _G.ENOUGH: _S.CONFIRMED,
-        _G.LEFT: _S.CLEARED,
-        _G.LOST: _S.CLEARED,
+        _O.ENOUGH: _S.CONFIRMED,
+        _O.LEFT: _S.CLEARED,
+        _O.LOST: _S.CLEARED,
     },
     _S.CLEARED: dict.fromkeys(Observation, _S.CLEARED),
     _S.FORGOTTEN: dict.fromkeys(Observation, _S.FORGOTTEN),
@@ -50,13 +50,13 @@ EVENT_OF_STATE: dict[State, EventState] = {State.CONFIRMED: EventState.CONFIRMED
 """The states whose beginning is an event."""
 
 
-def advance(state: State, signs: Collection[Observation]) -> tuple[State, list[tuple[EventState, Observation]]]:
-    """The state after these signs, and the events on the way, each with the sign that caused it."""
-    told: list[tuple[EventState, Observation]] = []
-    for sign in Observation:
-        if sign in signs:
-            following = TABLE[state][sign]
+def advance(state: State, observations: Collection[Observation]) -> tuple[State, list[tuple[EventState, Observation]]]:
+    """The state after these observations, and the events on the way, each with the observation that caused it."""
+    events: list[tuple[EventState, Observation]] = []
+    for observation in Observation:
+        if observation in observations:
+            following = TABLE[state][observation]
             if following is not state and following in EVENT_OF_STATE:
-                told.append((EVENT_OF_STATE[following], sign))
+                events.append((EVENT_OF_STATE[following], observation))
             state = following
-    return state, told
+    return state, events

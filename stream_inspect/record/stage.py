@@ -77,7 +77,7 @@ class RecorderStage:
         self.wake_fd = self._wake.fd
 
     def open(self) -> None:
-        """Remove what a killed process left half written, and start writing. A full disk is a condition, not an error."""
+        """Remove what a killed process left half written, and start the writer. A full disk does not raise."""
         self._media.open()
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:

@@ -65,7 +65,7 @@ def test_the_confirmed_event_is_complete():
     assert (event.first_seen_utc_ns, event.last_seen_utc_ns) == (START_UTC_NS + S, START_UTC_NS + 9 * S // 8)
     assert (event.picture, event.clip) == ("pictures/top-3-scratch-1.jpg", "clips/top-3-scratch-1.mp4")
     assert (event.model_hash, event.prompts_hash) == ("models", "prompts")
-    assert event.reason == "seen in 2 of 4 judged frames"
+    assert event.reason == "seen in 2 of the last 4 judged frames that show it"
 
 
 def test_the_cleared_event_is_the_confirmed_one_with_its_end():

@@ -1,0 +1,56 @@
+"""What the events of defects and of conditions have in common: their ids, their frame, and how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stream_inspect.decide.event_log import EventLog
+from stream_inspect.messages import Event, EventState, FrameHeader, FrameRef, event_id
+
+INTERRUPTED = "interrupted"
+"""The reason of an event that ends because the service was stopped, or because nothing reports its condition."""
+
+
+class EventIds:
+    """Gives out event ids: counted from the highest that the log has ever used, so that no id is used twice."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._numbers: dict[tuple[str, int, str], int] = {}
+
+    def next(self, camera: str, session: int, name: str) -> str:
+        """The id of the next event of these three."""
+        triple = (camera, session, name)
+        if triple not in self._numbers:
+            self._numbers[triple] = self._log.last_n(*triple)
+        self._numbers[triple] += 1
+        return event_id(*triple, self._numbers[triple])
+
+
+def event_key(identity: str, state: EventState) -> str:
+    """The idempotency key of an event in this state."""
+    return f"{identity}:{state}"
+
+
+def cleared(confirmed: Event, **at_the_end: Any) -> Event:
+    """The same event at its end: frame, box and picture stay those that it was confirmed with."""
+    key = event_key(confirmed.id, EventState.CLEARED)
+    return msgspec.structs.replace(confirmed, state=EventState.CLEARED, key=key, **at_the_end)
+
+
+def reference(frame: FrameHeader) -> FrameRef:
+    """The identity and times of a frame, as events carry them."""
+    identity = frame.id
+    return FrameRef(
+        session=identity.session,
+        seq=identity.seq,
+        pts=identity.pts,
+        pts_s=identity.pts_s,
+        width_px=frame.width_px,
+        height_px=frame.height_px,
+        capture_mono_ns=frame.capture_mono_ns,
+        capture_utc_ns=frame.capture_utc_ns,
+        clock=frame.clock,
+    )
