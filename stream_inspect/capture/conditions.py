@@ -1,4 +1,4 @@
-"""Camera conditions: when a picture, or the lack of one, counts as wrong, and when it is well again. Pure functions.
+"""Camera conditions: when a picture, or the lack of one, counts as wrong, and when it is right again.
 
 - NO_SIGNAL: no frames come, or the picture is one even colour (the blue screen of a converter without input).
 - BLACK: nearly all of the picture is black: a lamp or lens cap.
@@ -7,6 +7,9 @@
 
 Each begins only after it has lasted, and ends only after it has been gone for a while. Until the first decision a
 condition is unknown; that a camera was found well is a change too.
+
+The functions are pure; `Hysteresis`, `FreezeDetector` and `ConditionWatch` remember what came before, and take the time
+as an argument.
 """
 
 from __future__ import annotations
@@ -20,21 +23,23 @@ from stream_inspect.config.models import ConditionsConfig
 from stream_inspect.messages import ConditionKind
 from stream_inspect.picture import UInt8Array
 
-_END_AFTER_S = 0.5
 _LOOK_EVERY_S = 0.1
+_EQUAL_LOOKS = 5
+"""A picture is frozen when most of this many looks in a row were equal."""
+_END_AFTER_S = _EQUAL_LOOKS * _LOOK_EVERY_S
+"""A condition ends when its sign has been gone for as long as the longest memory of one: that of FROZEN."""
 _SAMPLE_ROWS = 135
 """About this many rows of the luma plane are looked at: enough to see a part, and 50 microseconds of work."""
 _BLACK_SHARE = 0.99
-_EVEN_SHARE = 0.97
-_EVEN_LEVELS = 2
+_UNIFORM_SHARE = 0.97
+_UNIFORM_LEVELS = 2
 _MOVED_LEVELS, _MOVED_SHARE = 20, 0.001
-_LIVELY_LEVELS, _LIVELY_SHARE = 6, 0.2
+_NOISE_LEVELS, _NOISE_SHARE = 6, 0.2
 _EQUAL_LEVELS, _EQUAL_SHARE = 1, 0.002
-_EQUAL_LOOKS = 5
 _BAD_WINDOW_S = 2.0
 _BAD_SHARE_BEGIN = 0.1
 _BAD_SHARE_END = 0.05
-_BAD_LEAST = 3
+_BAD_MIN = 3
 _SILENT_INTERVALS = 3
 """A camera slower than `no_signal_after_s` is silent after this many of its frame intervals."""
 
@@ -59,7 +64,7 @@ class Hysteresis:
         self.active: bool | None = None
 
     def update(self, sign: bool, now_s: float, since_s: float | None = None) -> bool:
-        """Note the sign (present since `since_s`, else since it changed); True when the condition changed by it."""
+        """Add the sign (present since `since_s`, or since it changed). True: the condition has changed."""
         if sign is not self._sign:
             self._sign, self.since_s = sign, now_s if since_s is None else since_s
         if self.active is sign or now_s - self.since_s < self._after_s[sign]:
@@ -68,7 +73,7 @@ class Hysteresis:
         return True
 
     def forget_sign(self) -> None:
-        """The sign could not be seen for a while: its time starts anew."""
+        """The sign could not be seen for a while: its time starts again."""
         self._sign = None
 
 
@@ -86,8 +91,8 @@ def is_black(luma: UInt8Array, luma_max: int) -> bool:
 def is_uniform(luma: UInt8Array) -> bool:
     """Whether nearly all of the picture has one luma: no lens and no lamp makes such a picture of a real thing."""
     histogram = np.bincount(luma.ravel(), minlength=256)
-    window = np.convolve(histogram, np.ones(2 * _EVEN_LEVELS + 1, dtype=np.int64))
-    return bool(window.max() >= _EVEN_SHARE * luma.size)
+    window = np.convolve(histogram, np.ones(2 * _UNIFORM_LEVELS + 1, dtype=np.int64))
+    return bool(window.max() >= _UNIFORM_SHARE * luma.size)
 
 
 def _share_changed(luma: UInt8Array, before: UInt8Array, levels: int) -> float:
@@ -96,7 +101,7 @@ def _share_changed(luma: UInt8Array, before: UInt8Array, levels: int) -> float:
 
 
 class FreezeDetector:
-    """Whether a picture has stopped to change, but for what an encoder does to a picture that does not change.
+    """Whether a picture has stopped changing, but for what an encoder does to a picture that does not change.
 
     Measured on the synthetic line with x264 at CRF 20 to 40: a passing part changes 0.7 % of the picture and more by
     20 levels, sensor noise a quarter of it by 6 levels; a key frame that repeats a frozen picture at most 0.06 % and
@@ -110,8 +115,8 @@ class FreezeDetector:
         self.since_s = 0.0
         """Since when nothing has moved."""
 
-    def look(self, luma: UInt8Array, now_s: float) -> bool:
-        """Note a sample of the picture now; True when it stands still."""
+    def update(self, luma: UInt8Array, now_s: float) -> bool:
+        """Add a sample of the picture now. True: it is frozen."""
         before, self._before = self._before, luma
         reference = self._reference
         if before is None or reference is None or before.shape != luma.shape or self._moved(luma, reference):
@@ -129,7 +134,7 @@ class FreezeDetector:
     def _moved(luma: UInt8Array, reference: UInt8Array) -> bool:
         return (
             _share_changed(luma, reference, _MOVED_LEVELS) > _MOVED_SHARE
-            or _share_changed(luma, reference, _LIVELY_LEVELS) > _LIVELY_SHARE
+            or _share_changed(luma, reference, _NOISE_LEVELS) > _NOISE_SHARE
         )
 
 
@@ -151,10 +156,10 @@ class ConditionWatch:
             self._states[ConditionKind.FROZEN] = Hysteresis(config.frozen_after_s)
         self._last_frame_s = now_s
         self._last_look_s = float("-inf")
-        self._stillness = FreezeDetector()
+        self._freeze = FreezeDetector()
         self._window: deque[tuple[float, bool]] = deque()
         self.fps: float | None = None
-        """Of the source, as far as it says: a slow camera is not silent between two frames."""
+        """Of the source, where it reports one: a slow camera is not silent between two frames."""
 
     def frame(self, luma: UInt8Array, now_s: float) -> list[Change]:
         """A good frame came: its luma plane, (H, W) uint8."""
@@ -184,7 +189,7 @@ class ConditionWatch:
         return changes
 
     def finish(self) -> list[Change]:
-        """The source has come to its end: what lasted is over."""
+        """The source has ended, and what lasted with it."""
         return [
             Change(kind, False, self._last_frame_s, "end of the recording")
             for kind, state in self._states.items()
@@ -193,13 +198,13 @@ class ConditionWatch:
 
     def _look(self, luma: UInt8Array, now_s: float, changes: list[Change]) -> None:
         black = is_black(luma, self._config.black_luma_max)
-        even = not black and is_uniform(luma)
+        uniform = not black and is_uniform(luma)
         self._note(ConditionKind.BLACK, black, now_s, "the picture is black", changes)
-        self._note(ConditionKind.NO_SIGNAL, even, now_s, "the picture is one even colour", changes)
+        self._note(ConditionKind.NO_SIGNAL, uniform, now_s, "the picture is one even colour", changes)
         if ConditionKind.FROZEN in self._states:
-            still = self._stillness.look(luma, now_s) and not black and not even
-            since_s = self._stillness.since_s if still else None
-            self._note(ConditionKind.FROZEN, still, now_s, "the belt moves, the picture does not", changes, since_s)
+            frozen = self._freeze.update(luma, now_s) and not black and not uniform
+            since_s = self._freeze.since_s if frozen else None
+            self._note(ConditionKind.FROZEN, frozen, now_s, "the belt moves, the picture does not", changes, since_s)
 
     def _judge_bad(self, now_s: float, changes: list[Change]) -> None:
         while self._window and self._window[0][0] < now_s - _BAD_WINDOW_S:
@@ -208,7 +213,7 @@ class ConditionWatch:
             return
         bad = sum(was_bad for _, was_bad in self._window)
         limit = _BAD_SHARE_END if self._states[ConditionKind.BAD_FRAMES].active else _BAD_SHARE_BEGIN
-        many = bad >= _BAD_LEAST and bad > limit * len(self._window)
+        many = bad >= _BAD_MIN and bad > limit * len(self._window)
         detail = f"{bad} of {len(self._window)} frames damaged within {_BAD_WINDOW_S:g} s"
         self._note(ConditionKind.BAD_FRAMES, many, now_s, detail, changes)
 
@@ -216,8 +221,8 @@ class ConditionWatch:
         self._window.append((now_s, bad))
 
     def _forget_pictures(self) -> None:
-        """Nothing is known of the picture during silence."""
-        self._stillness.forget()
+        """Nothing is known of the picture while none come."""
+        self._freeze.forget()
         for kind in (ConditionKind.BLACK, ConditionKind.FROZEN):
             if kind in self._states:
                 self._states[kind].forget_sign()

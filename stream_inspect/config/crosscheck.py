@@ -16,7 +16,8 @@ from stream_inspect.config.tree import Path
 from stream_inspect.rotation import rotated_horizontals, rotated_size
 
 RING_MARGIN_S = 1.0
-"""A clip is begun when its event is confirmed, after judging: its first frame must still be in the ring."""
+"""The ring is longer than the pre-roll by this: a clip is begun when its event is confirmed, after judging, and its
+first frame must still be in the ring then."""
 
 Check = Callable[[Config], Iterator[ConfigFinding]]
 

@@ -1,4 +1,4 @@
-"""The live stage: one annotated JPEG after the other for each camera, fresh or saying that it is not."""
+"""The live stage: annotated JPEGs of each camera, fresh, or a panel that says that there are none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stream_inspect import log, metrics
+from stream_inspect import metrics
 from stream_inspect.config.models import Config
 from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, put_text, utc_text
@@ -20,9 +20,10 @@ from stream_inspect.picture import UInt8Array
 from stream_inspect.transport.ring import RingError, RingReader
 
 JPEG_QUALITY = 80
-_KEEP_TRACKS_S = 5.0
-_HOLD_S = 1.2
+_HIDE_UNSEEN_AFTER_S = 1.2
 """The live picture runs ahead of judging, so the newest judged frame may be this old: its boxes are moved on."""
+_KEEP_TRACKS_S = 4 * _HIDE_UNSEEN_AFTER_S
+"""Judged frames older than what is drawn are not needed; these leave room for frames that come late."""
 _PANEL_EVERY_S = 1.0
 _PANEL_SIZE_PX = (960, 540)
 _BLACK_BGR = (24, 20, 18)
@@ -60,12 +61,11 @@ class LiveStage:
             camera.name: _View(
                 camera.name,
                 camera.conditions.no_signal_after_s,
-                JudgedFrames(_KEEP_TRACKS_S, _HOLD_S),
+                JudgedFrames(_KEEP_TRACKS_S, _HIDE_UNSEEN_AFTER_S),
                 now_ns,
             )
             for camera in config.cameras
         }
-        self._logger = log.get_logger("live")
 
     def open(self) -> None:
         """Nothing to get ready: rings are mapped when their first frame comes."""
@@ -140,7 +140,7 @@ class LiveStage:
         )
 
     def _panel(self, view: _View, now_mono_ns: int, silent_s: float) -> LivePicture | None:
-        """Instead of an old picture, which somebody would take for the present."""
+        """Instead of an old picture, which would be taken for the present."""
         if silent_s <= view.silent_after_s or now_mono_ns < view.next_panel_mono_ns:
             return None
         view.next_panel_mono_ns = now_mono_ns + int(_PANEL_EVERY_S * 1e9)
@@ -172,12 +172,12 @@ def _announce(bgr: UInt8Array, words: str, since_utc_ns: int | None) -> None:
     cv2.rectangle(bgr, (0, top), (width, bottom), _WARNING_BGR, cv2.FILLED)
     left = round(width * 0.05)
     put_text(bgr, words, left, round(height * 0.50), height / 12)
-    since = f"since {utc_text(since_utc_ns)}" if since_utc_ns is not None else "since the start of this page's service"
+    since = f"since {utc_text(since_utc_ns)}" if since_utc_ns is not None else "since startup"
     put_text(bgr, since, left, round(height * 0.58), height / 26)
 
 
 def _jpeg(bgr: UInt8Array) -> bytes:
     encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not encoded:
-        raise ValueError(f"a picture of {bgr.shape} makes no JPEG")
+        raise ValueError(f"cannot encode a picture of shape {bgr.shape} as JPEG")
     return jpeg.tobytes()

@@ -12,6 +12,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from stream_inspect import log, metrics
+from stream_inspect.config.crosscheck import RING_MARGIN_S
 from stream_inspect.config.models import Config
 from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, utc_text
@@ -40,8 +41,9 @@ from stream_inspect.transport.wake import Wake
 _BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
 _CLOSE_BUDGET_S = 0.15
-_FRAME_COMES_WITHIN_S = 1.0
-"""An event may overtake the header and the tracks of its frame, which come by other sockets."""
+_FRAME_COMES_WITHIN_S = RING_MARGIN_S
+"""An event may overtake the header and the tracks of its frame, which come by other sockets. They are waited for as
+long as the ring is sure to keep the frames that the clip begins with."""
 _WAITING_EVENTS_MAX = 1024
 _STILLS_MAX = 64
 _DAY_S = 86400.0

@@ -1,4 +1,4 @@
-"""Puts the results of several inspect workers back into the order of their frames, and waits no longer than it must.
+"""Puts the results of several inspect workers back into the order of their frames, and waits no longer than needed.
 
 Two workers judge frames of one camera at the same time and may finish in the wrong order. Waiting for a frame that may
 still come costs latency on every frame, so the wait is learned: it is as long as frames have lately been late, and no
@@ -14,7 +14,7 @@ from collections import deque
 from stream_inspect.messages import FrameOrder, Inspection
 
 LIMIT_S = 1.0
-"""Longest wait for a late frame: more would cost the alert's time."""
+"""Longest wait for a late frame: more would delay the alert."""
 _MEMORY = 64
 """Arrivals that the wait is learned from."""
 _MARGIN = 1.25
@@ -33,13 +33,13 @@ class Reorder:
 
     @property
     def wait_s(self) -> float:
-        """How long a frame waits for earlier ones at present."""
+        """How long a frame waits for earlier ones now."""
         if len(self._lateness_s) < _MEMORY // 4:
             return self._first_wait_s
         return min(LIMIT_S, max(self._floor_s, _MARGIN * max(self._lateness_s)))
 
     def put(self, inspection: Inspection, now_ns: int) -> bool:
-        """Take one in. False: it is too late, a later frame has already gone on."""
+        """Add one. False: it is too late, a later frame has already been passed on."""
         order = inspection.frame.id.order
         overtaken = [at_ns for other, at_ns in self._arrivals if other > order]
         self._lateness_s.append((now_ns - overtaken[0]) / 1e9 if overtaken else 0.0)

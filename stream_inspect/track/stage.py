@@ -9,15 +9,16 @@ from stream_inspect import metrics, registry
 from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.log import get_logger
 from stream_inspect.messages import AnyMessage, FrameHeader, Inspection, Output, Tracked, TrackUpdate
-from stream_inspect.track.reorder import Reorder
+from stream_inspect.track.reorder import LIMIT_S, Reorder
 from stream_inspect.track.tracker import Tracker, TrackerFrame
 
-_SILENT_S = 5.0
-"""No judged frame for this long: what was tracked is not followed any more, so its tracks end."""
+_SILENT_S = 5 * LIMIT_S
+"""No judged frame for this long: what was tracked is not followed any more, so its tracks end. It is longer than any
+wait for a late frame, which may still join them."""
 _FIRST_WAIT_S = 0.3
 """Wait for overtaken frames, where there are several workers, until it is known how late they come."""
 _FLOOR_S = 0.1
-"""Wait for them at least so long, also when none has come late for long."""
+"""Wait for them at least this long, also when none has come late for a while."""
 
 
 class _CameraTracks:
@@ -107,7 +108,7 @@ class TrackStage:
                 yield from self._end(camera)
 
     def finish(self) -> Iterable[Output]:
-        """Nothing comes any more, the service stops: work off what waits. Tracks stay open."""
+        """The service stops and no more frames come: work off what waits. Tracks stay open."""
         yield from self._release(self._clock(), everything=True)
 
     def undelivered(self, output: Output) -> None:
