@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from stream_inspect import metrics
+from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.config.models import Config
 from stream_inspect.inspect.batching import BatchLimit
 from stream_inspect.inspect.detect.detector import ModelError
@@ -12,9 +13,8 @@ from stream_inspect.inspect.inspector import Inspector, build_inspector
 from stream_inspect.inspect.prompts import PromptsError, compile_prompts
 from stream_inspect.log import get_logger
 
-FIRST_RELOAD_NS = 1_000_000_000
-LONGEST_RELOAD_NS = 30_000_000_000
-"""A failed model is loaded again after 1 s, and after twice as long each time it fails again, up to 30 s."""
+RELOAD_WAITS_S = doubling_s(1.0, 30.0)
+"""Before a failed model is loaded again."""
 
 
 class ModelSlot:
@@ -33,7 +33,7 @@ class ModelSlot:
         self._worker = worker
         self._worker_index = worker_index
         self._failed_judging = False
-        self._reload_wait_ns = FIRST_RELOAD_NS
+        self._backoff = Backoff(RELOAD_WAITS_S)
         self._reload_at_mono_ns = 0
         self._log = get_logger(__name__, worker=worker)
 
@@ -80,7 +80,7 @@ class ModelSlot:
         self.limit.fitted(now_mono_ns)
         self.failure = ""
         self._failed_judging = False
-        self._reload_wait_ns = FIRST_RELOAD_NS
+        self._backoff.reset()
 
     def failed_judging(self, error: ModelError) -> None:
         """The model failed while judging: close it, and load it again later."""
@@ -108,7 +108,7 @@ class ModelSlot:
         self._retry_later(error)
 
     def _retry_later(self, error: ModelError | PromptsError) -> None:
-        self._log.error("model failed; retrying", error=str(error), retry_s=self._reload_wait_ns / 1e9)
+        wait_s = self._backoff.next_s()
+        self._log.error("model failed; retrying", error=str(error), retry_s=wait_s)
         self.failure = f"{self._worker}: {error}"
-        self._reload_at_mono_ns = time.monotonic_ns() + self._reload_wait_ns
-        self._reload_wait_ns = min(2 * self._reload_wait_ns, LONGEST_RELOAD_NS)
+        self._reload_at_mono_ns = time.monotonic_ns() + round(wait_s * 1e9)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from stream_inspect import metrics
@@ -18,51 +16,13 @@ from stream_inspect.inspect.inspector import CameraSettings, Inspector
 from stream_inspect.inspect.model_slot import ModelSlot
 from stream_inspect.inspect.results import Results
 from stream_inspect.inspect.wire_size import within_limit
+from stream_inspect.levels import Levels
 from stream_inspect.log import get_logger
-from stream_inspect.messages import (
-    AnyMessage,
-    Condition,
-    ConditionKind,
-    DueFrame,
-    FrameHeader,
-    Inspection,
-    Output,
-)
+from stream_inspect.messages import AnyMessage, ConditionKind, DueFrame, FrameHeader, Inspection, Output
 from stream_inspect.picture import UInt8Array
 from stream_inspect.transport.ledger import DropCause, Ledger
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
-
-CONDITIONS_NS = 2_000_000_000
-"""How often the worker repeats how its conditions stand."""
-
-
-class _State:
-    """Something that may be wrong, and since when it has been as it is."""
-
-    def __init__(self) -> None:
-        self._wrong = ""
-        self._since_mono_ns, self._since_utc_ns = time.monotonic_ns(), time.time_ns()
-
-    def change(self, wrong: str) -> bool:
-        """Set the current problem ("" for none). Returns whether it began or ended; another reason is not news."""
-        news = bool(wrong) != bool(self._wrong)
-        self._wrong = wrong
-        if news:
-            self._since_mono_ns, self._since_utc_ns = time.monotonic_ns(), time.time_ns()
-        return news
-
-    def output(self, camera: str, kind: ConditionKind, source: str) -> Output:
-        """The condition, as it stands."""
-        condition = Condition(
-            camera=camera,
-            kind=kind,
-            active=bool(self._wrong),
-            source=source,
-            detail=self._wrong,
-            mono_ns=self._since_mono_ns,
-            utc_ns=self._since_utc_ns,
-        )
-        return Output("conditions", condition)
+from stream_inspect.transport.wake import Wake
 
 
 class InspectStage:
@@ -96,17 +56,16 @@ class InspectStage:
         self._model = ModelSlot(config, worker=worker, worker_index=worker_index)
         self._defects = DefectsFollower(watcher, self._model, worker=worker)
         self._results = Results(ledger)
-        self._model_failed = _State()
-        self._prompts_refused = _State()
-        self._reported_mono_ns: int | None = None
+        self._levels = Levels(worker)
         self._log = get_logger(__name__, worker=worker)
-        self.wake_fd: int | None = None
+        self._wake = Wake()
+        """Set while frames are waiting: the loop must not wait for a message before it calls `tick` again."""
+        self.wake_fd = self._wake.fd
 
     # --- the stage contract --------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Load the model. One that cannot be loaded is a condition of the cameras, and is tried again."""
-        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._model.load()
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
@@ -124,7 +83,7 @@ class InspectStage:
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         """Send what is left over, adopt new defects, ask for frames, and judge one batch of those that are here."""
-        self._sleep()
+        self._wake.clear()
         yield from self._results.send_left_over()
         self._defects.poll(now_mono_ns)
         self._model.load_if_due(now_mono_ns)
@@ -148,9 +107,8 @@ class InspectStage:
         self._drop(self._results.drain(), DropCause.INSPECT_STOPPED)
         self._model.close()
         self._ring.close()
-        if self.wake_fd is not None:
-            os.close(self.wake_fd)
-            self.wake_fd = None
+        self._wake.close()
+        self.wake_fd = None
 
     # --- judging -------------------------------------------------------------------------------------------------
 
@@ -161,7 +119,7 @@ class InspectStage:
             yield from self._ask(now_mono_ns, self._rate.room(most))
             yield from self._judge(batch, inspector)
             if len(self._waiting):
-                self._wake()
+                self._wake.set()
             return
         yield from self._ask(now_mono_ns, most)
         if len(self._waiting) < most and self._credits.expected(now_mono_ns, self._rate.answer_timeout_ns):
@@ -169,7 +127,7 @@ class InspectStage:
         batch = self._waiting.take(most)
         yield from self._judge(batch, inspector)
         if batch:
-            self._wake()  # to take in what has arrived meanwhile, and then to ask
+            self._wake.set()  # to take in what has arrived meanwhile, and then to ask
 
     def _ask(self, now_mono_ns: int, room: int) -> Iterable[Output]:
         yield from self._credits.ask(
@@ -236,28 +194,9 @@ class InspectStage:
     # --- conditions ----------------------------------------------------------------------------------------------
 
     def _report_conditions(self, now_mono_ns: int) -> Iterable[Output]:
-        """How each condition stands: at once when it changes, and every two seconds."""
-        changed = [
-            self._model_failed.change(self._model.failure),
-            self._prompts_refused.change(self._defects.rejected),
-        ]
-        due = self._reported_mono_ns is None or now_mono_ns - self._reported_mono_ns >= CONDITIONS_NS
-        if not due and not any(changed):
-            return
-        self._reported_mono_ns = now_mono_ns
+        now, failure, rejected = time.monotonic_ns(), self._model.failure, self._defects.rejected
         for camera in self._cameras:
-            yield self._model_failed.output(camera, ConditionKind.MODEL_FAILED, self._worker)
+            self._levels.set(ConditionKind.MODEL_FAILED, bool(failure), failure, camera=camera, since_mono_ns=now)
         if self._worker_index == 0:  # all workers read the same file: the first reports what is wrong with it
-            yield self._prompts_refused.output("", ConditionKind.PROMPTS_REFUSED, self._worker)
-
-    # --- waking --------------------------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        """Frames are waiting: the loop must not wait for a message before it calls `tick` again."""
-        if self.wake_fd is not None:
-            os.eventfd_write(self.wake_fd, 1)
-
-    def _sleep(self) -> None:
-        if self.wake_fd is not None:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self.wake_fd)
+            self._levels.set(ConditionKind.PROMPTS_REFUSED, bool(rejected), rejected, since_mono_ns=now)
+        return self._levels.due(now_mono_ns)

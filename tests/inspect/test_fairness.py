@@ -167,7 +167,7 @@ class Sim:
         for camera in self.names:
             account = worker._ledger.camera(camera)
             self._monkeypatch.setattr(account, "taken", lambda index, owner: True)
-        self._monkeypatch.setattr(worker, "_wake", self._wake)
+        self._monkeypatch.setattr(worker._wake, "set", self._wake)
         return worker
 
     def _wake(self) -> None:

@@ -9,14 +9,24 @@ from pathlib import Path
 import pytest
 
 from stream_inspect.config.load import load
-from stream_inspect.inspect import batching, stage
-from stream_inspect.inspect.model_slot import FIRST_RELOAD_NS, LONGEST_RELOAD_NS
+from stream_inspect.inspect import batching
+from stream_inspect.inspect.model_slot import RELOAD_WAITS_S
 from stream_inspect.inspect.prompts import prompts_hash
-from stream_inspect.messages import MAX_MESSAGE_BYTES, Condition, ConditionKind, DueFrame, encode
+from stream_inspect.messages import (
+    CONDITION_REPEAT_S,
+    MAX_MESSAGE_BYTES,
+    Condition,
+    ConditionKind,
+    DueFrame,
+    encode,
+)
 from tests.inspect.frames import header
 from tests.inspect.scripted import black, rectangle
 from tests.inspect.test_wire_size import noise
 from tests.inspect.worker_line import OWNER, SLOTS, Line, conditions, inspections
+
+S = 1_000_000_000
+FIRST_RELOAD_NS, LONGEST_RELOAD_NS = round(RELOAD_WAITS_S[0] * S), round(RELOAD_WAITS_S[-1] * S)
 
 
 def test_a_due_frame_is_judged_and_accounted_for(running: Line) -> None:
@@ -146,8 +156,12 @@ def test_a_single_frame_that_does_not_fit_is_a_failed_model(running: Line) -> No
     assert running.totals().dropped == {("inspect", "failed"): 1}
 
 
-def test_a_failed_model_is_told_of_and_loaded_again_with_back_off(running: Line) -> None:
+def test_a_failed_model_is_reported_and_loaded_again_with_back_off(
+    running: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_inspect.levels.CONDITION_REPEAT_S", 60.0)  # what is sent is news, not a repeat
     running.set_script("fail")
+    running.tick(time.monotonic_ns() + 3 * S)
     running.stage.process([running.frame("a"), running.frame("b")])
     outputs = running.tick()
     begun = conditions(outputs, ConditionKind.MODEL_FAILED)
@@ -202,7 +216,7 @@ def test_how_things_stand_is_repeated_whether_it_changes_or_not(line: Line) -> N
     told = [
         output.message
         for turn in range(9)
-        for output in line.tick(now_ns + turn * stage.CONDITIONS_NS // 4)
+        for output in line.tick(now_ns + turn * round(CONDITION_REPEAT_S * S) // 4)
         if isinstance(output.message, Condition)
     ]
     each = [("a", "model_failed", False), ("b", "model_failed", False), ("", "prompts_refused", False)]
@@ -227,14 +241,19 @@ def test_results_nobody_takes_are_kept_in_order_and_no_more_is_asked_for(running
     assert (running.totals().judged, running.totals().residual) == (3, 0)
 
 
-def test_the_memory_of_a_ring_that_is_gone_is_given_back(running: Line) -> None:
+def test_the_memory_of_a_deleted_ring_is_freed_while_no_frames_come(
+    running: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_inspect.transport.ring.UNMAP_EVERY_S", 0.02)
     running.stage.process([running.frame("a")])
     assert len(inspections(running.tick())) == 1
     path = str(running.folder / "a.ring")
     assert path in Path("/proc/self/maps").read_text()
     running.rings.pop("a").close()
-    running.tick(time.monotonic_ns() + stage.FORGET_RINGS_NS)
-    assert path not in Path("/proc/self/maps").read_text()
+    until_s = time.monotonic() + 5
+    while path in Path("/proc/self/maps").read_text():
+        assert time.monotonic() < until_s, "the ring is still mapped"
+        time.sleep(0.01)
 
 
 def test_a_result_with_masks_of_noise_is_sent_all_the_same(running: Line, monkeypatch: pytest.MonkeyPatch) -> None:
