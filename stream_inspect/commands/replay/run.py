@@ -26,6 +26,7 @@ from stream_inspect.commands.replay.results import check_output_folder, prepare_
 from stream_inspect.commands.replay.summary import Summary
 from stream_inspect.commands.replay.verdicts import Verdicts
 from stream_inspect.config.models import Config, FileSource
+from stream_inspect.inspect.models import sha256_of
 
 _PICTURES_BYTES = 256 * 1024 * 1024
 """Pictures held at most while their frames wait for the next judged one."""
@@ -81,7 +82,7 @@ def replay(
             line=config.line_of(camera.name),
             video=summaries.Video(
                 name=video.name,
-                sha256=(video_hash := summaries.file_hash(video)),
+                sha256=(video_hash := sha256_of(video)),
                 codec=info.codec,
                 width_px=info.width_px,
                 height_px=info.height_px,
@@ -96,7 +97,7 @@ def replay(
                 config=summaries.config_hash(config, camera),
                 models=judge.model_hash,
                 prompts=judge.prompts_hash,
-                inspections=summaries.file_hash(inspections) if inspections else "",
+                inspections=sha256_of(inspections) if inspections else "",
             ),
             defects_not_configured=judge.not_configured,
         )
