@@ -7,10 +7,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from tenacity import RetryCallState, Retrying, wait_random_exponential
-
 from stream_inspect import metrics
 from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError
+from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
@@ -46,8 +45,7 @@ class Outbox:
         self._position: int | None = None  # of the last event delivered or rejected; None: not read from the store yet
         self._waiting: deque[tuple[int, Event]] = deque()
         self._unrecorded: Callable[[], None] | None = None  # writes to the store what it does not hold yet
-        self._wait = wait_random_exponential(multiplier=RETRY_FIRST_S, min=RETRY_FIRST_S, max=RETRY_LONGEST_S)
-        self._retry: RetryCallState | None = None  # since the first of the failures in a row
+        self._backoff = Backoff(doubling_s(RETRY_FIRST_S, RETRY_LONGEST_S), jitter=1.0)
         self._not_before_s = 0.0
         self._failure = ""  # the last failure logged; "" when all is well
 
@@ -141,11 +139,7 @@ class Outbox:
     def _failed(self, reason: str, retry_after_s: float) -> float:
         metrics.ALERT_FAILURES.labels(self.output).inc()
         self.close()
-        if self._retry is None:
-            self._retry = RetryCallState(Retrying(), None, (), {})
-        else:
-            self._retry.prepare_for_next_attempt()
-        pause_s = max(self._wait(self._retry), min(retry_after_s, RETRY_AFTER_LONGEST_S))
+        pause_s = max(self._backoff.next_s(), min(retry_after_s, RETRY_AFTER_LONGEST_S))
         self._not_before_s = self._clock_s() + pause_s
         if reason != self._failure:
             self._log.warning("output failing; events are queued", error=reason)
@@ -153,7 +147,7 @@ class Outbox:
         return pause_s
 
     def _recovered(self) -> None:
-        self._retry = None
+        self._backoff.reset()
         if self._failure:
             self._log.info("output recovered")
             self._failure = ""

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from stream_inspect import log
+from stream_inspect.backoff import Backoff
 from stream_inspect.config.models import Config
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.line_process import is_present, make_line_dir
@@ -31,7 +32,7 @@ KILLED_WITHIN_S = 2.0
 SOURCES_WAIT_S = 30.0
 """Sources start when the readers of their mailboxes run, or after this long: a missing model must not hide the picture.
 """
-_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_RESTART_WAITS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_AFTER_S = 20.0
 
 
@@ -72,7 +73,7 @@ class Child:
     started_mono_s: float = 0.0
     start_at_mono_s: float = 0.0
     died_mono_s: float = 0.0
-    failures_in_a_row: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(_RESTART_WAITS_S))
     restarts: int = 0
     running: bool = False
     ended: bool = False
@@ -155,7 +156,7 @@ class Supervisor:
             self._progress.setdefault(camera, CameraProgress(now_s)).note(totals, now_s)
         self._down.update(
             {
-                child.row.name: (child.failures_in_a_row, 0.0 if child.running else now_s - child.died_mono_s)
+                child.row.name: (child.backoff.failures, 0.0 if child.running else now_s - child.died_mono_s)
                 for child in self.children
             }
             | {
@@ -212,7 +213,7 @@ class Supervisor:
         spec = LaunchSpec(
             row=child.row.name,
             owner=child.owner,
-            failures_in_a_row=child.failures_in_a_row,
+            failures_in_a_row=child.backoff.failures,
             run_dir=self._run_dir.path,
             config=self._config,
             config_path=self._config_path,
@@ -248,8 +249,8 @@ class Supervisor:
             child.running = True
             if child.restarts:
                 self._log.info("process restarted", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
-        if child.failures_in_a_row and now_s - child.started_mono_s > _STEADY_AFTER_S:
-            child.failures_in_a_row = 0
+        if child.backoff.failures and now_s - child.started_mono_s > _STEADY_AFTER_S:
+            child.backoff.reset()
 
     def _note_presence(self, process: LineProcess, now_s: float) -> None:
         running = is_present(self._config.state_dir, process.row.name)
@@ -275,14 +276,14 @@ class Supervisor:
 
     def _failed(self, child: Child, now_s: float, message: str, **details: object) -> None:
         """A child has exited, or could not be started: log it, and start it again after the back-off."""
-        delay_s = _BACKOFF_S[min(child.failures_in_a_row, len(_BACKOFF_S) - 1)]
-        if child.failures_in_a_row <= FAILURES_LOGGED:
+        earlier_failures = child.backoff.failures
+        delay_s = child.backoff.next_s()
+        if earlier_failures <= FAILURES_LOGGED:
             self._log.error(message, process=child.row.name, **details, in_s=delay_s)
-        if child.failures_in_a_row == FAILURES_LOGGED:
+        if earlier_failures == FAILURES_LOGGED:
             self._log.error("still failing; retrying without further log messages", process=child.row.name)
         child.process, child.running = None, False
         child.died_mono_s = now_s
-        child.failures_in_a_row += 1
         child.restarts += 1
         child.start_at_mono_s = now_s + delay_s
         self._ledger.sweep_owner(child.owner)
