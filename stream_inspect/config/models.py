@@ -249,7 +249,7 @@ class InspectConfig(Model):
         0.3,
         ge=0,
         le=1,
-        description="Boxes of one defect that share more than this part are one.",
+        description="Boxes of one defect are one that overlap by more than this share of the smaller.",
         json_schema_extra=RELOADABLE,
     )
     max_detections: int = Field(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 FORBIDDEN = 1e6
-"""A cost at or above this is no match, whatever the alternatives."""
+"""A cost at or above this is not a match, whatever the alternatives."""
 
 
 def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -1,14 +1,14 @@
 """The ledger of frames: captured = judged + not_due + dropped{stage, cause} + in_flight, whatever is killed when.
 
 The supervisor owns a memory-mapped file; the stages attach to it. Each camera has counters and a ring of cells, one of
-8 bytes a frame: the frame's index, its state, and the owner of that state (one life of one process). Every change of
+8 bytes a frame: the frame's index, its state, and the owner of that state (one run of one process). Every change of
 state is ONE aligned 8-byte store, so a process killed between any two instructions leaves each frame in exactly one
 state; what it owned is then swept by the supervisor.
 
     PENDING (of capture)  ->  NOT_DUE | a drop | SENT (to an inspect worker)  ->  TAKEN (by it)  ->  JUDGED | a drop
 
 A frame is captured once the camera's counter says so: the cell is stored first, the counter after it, so a kill between
-the two leaves a frame that never counted, whose cell the next life overwrites.
+the two leaves a frame that never counted, whose cell the next process run overwrites.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ class Totals:
 class CameraLedger:
     """One camera's counters and cells.
 
-    `captured` is called by the camera's one capture process, in one thread. Each other change of a frame is made by
-    whoever has the frame at that time, and returns False, changing nothing, where the frame is not in the state that
-    the change starts from (its owner was swept meanwhile, or the index is `NO_CELL`).
+    `captured` is called by the camera's one capture process, in one thread. Each other change of a frame is made by the
+    process that has the frame at that time, and returns False, changing nothing, where the frame is not in the state
+    that the change starts from (its owner was swept meanwhile, or the index is `NO_CELL`).
     """
 
     def __init__(self, words: NDArray[np.int64]) -> None:
@@ -191,7 +191,7 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path, cameras: Sequence[str], cells: int = CELLS_PER_CAMERA) -> Ledger:
-        """Make the file anew (mode 0600), all counters zero. The supervisor does this before it starts a stage."""
+        """Create the file (mode 0600), all counters zero. The supervisor does this before it starts a stage."""
         encoded = [name.encode() for name in cameras]
         if not encoded or len(set(encoded)) != len(encoded) or any(not 0 < len(name) < _NAME_BYTES for name in encoded):
             raise LedgerError(f"a ledger needs cameras with different names below {_NAME_BYTES} bytes: {cameras}")
@@ -219,7 +219,7 @@ class Ledger:
             size = os.fstat(descriptor).st_size
             raw = os.pread(descriptor, _HEADER.size, 0)
             if len(raw) < _HEADER.size or not raw.startswith(_MAGIC):
-                raise LedgerError(f"{path} is no ledger of frames")
+                raise LedgerError(f"{path} is not a ledger of frames")
             _, version, count, cells = _HEADER.unpack(raw)
             if version != FORMAT_VERSION:
                 raise LedgerError(f"{path} is a ledger of format {version}, this program uses {FORMAT_VERSION}")
@@ -249,10 +249,10 @@ class LedgerKeeper:
         self._gone: dict[int, bool] = {}
 
     def sweep_owner(self, owner: int, stopped: bool = False) -> None:
-        """This life of a process has ended: drop what it still owned, as `died`, or as `stopped` if that was ordered.
+        """This run of a process has ended: drop what it still owned, as `died`, or as `stopped` if that was ordered.
 
-        Call after the process was waited for and before its next life is started. Frames that a capture process had
-        sent when it died, and that nobody has taken, are dropped too (sender_died): they may have been in its memory.
+        Call after the process was waited for and before it is started again. Frames that a capture process had sent
+        when it died, and that no worker has taken, are dropped too (sender_died): they may have been in its memory.
         The owner is remembered, because a capture process may give a frame to a worker it does not know to be dead: the
         next `collect` sweeps that one.
         """
@@ -314,7 +314,7 @@ class LedgerKeeper:
 
 
 def next_owner(last: int, taken: Collection[int]) -> int:
-    """The number of the next life of a process. After `MAX_OWNER` it begins anew, past those that are `taken`."""
+    """The number of the next process run. After `MAX_OWNER` it starts over, past those that are `taken`."""
     owner = last % MAX_OWNER + 1
     while owner in taken:
         owner = owner % MAX_OWNER + 1

@@ -9,7 +9,7 @@ by themselves within `RECONNECT_MS`.
 
 A mailbox whose reader is away (restarting) is filled up to the topic's depth and delivered when it comes back; see
 docs/decisions/0003-credit.md for why that holds for due frames too. The limits: `Topic.depth` messages wait at the
-sender and as many at the reader, besides what the socket's buffer holds; `MAX_WIRE_BYTES` a message.
+sender and as many at the reader, next to what the socket's buffer holds; `MAX_WIRE_BYTES` a message.
 """
 
 from __future__ import annotations
