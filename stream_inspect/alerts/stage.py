@@ -12,12 +12,13 @@ from stream_inspect.alerts.outbox import Outbox, OutboxThread
 from stream_inspect.config.models import Config
 from stream_inspect.log import get_logger
 from stream_inspect.messages import AnyMessage, Output
+from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.events import EventStore, StoreError
 
 DRAIN_S = 0.3
 """At a stop, an output that works may go on sending queued events this long."""
 
-CLOSE_S = 0.5
+CLOSE_S = OUTPUT_CLOSE_S - 0.1
 """A thread whose output has not returned by then is abandoned."""
 
 GAUGES_S = 1.0

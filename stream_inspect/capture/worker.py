@@ -19,6 +19,7 @@ from stream_inspect.capture.camera import Camera, CameraError, CameraInfo, Captu
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.log import Logger, get_logger
 from stream_inspect.messages import Clock, RingSlot
+from stream_inspect.stopping import CAPTURE_CLOSE_S
 from stream_inspect.transport.ring import NoRoomError
 from stream_inspect.transport.wake import Wake
 
@@ -33,7 +34,7 @@ _REASONS_LOGGED = 5
 _SESSION_LEAST_S = 0.1
 """From the beginning of one session to that of the next: a very short recording, looped, would else be nothing but
 beginnings."""
-_JOIN_S = 0.3
+_JOIN_S = CAPTURE_CLOSE_S
 """A thread that is in the middle of a call is not waited for: its process is about to end anyway."""
 _STOP_POLL_S = _JOIN_S / 3
 """How often a thread that waits for room in the queue looks whether it is to stop: well within `_JOIN_S`."""

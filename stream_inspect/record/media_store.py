@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stream_inspect import log
+from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.durable import durable_file, remove_leftovers, sync_folder
 
 GB = 1_000_000_000
@@ -29,7 +30,7 @@ _LOOK_EVERY_S = 1.0
 _TIDY_EVERY_S = 60.0
 _ROOM_AGAIN = 1.05
 """Recording begins again at this much more room than it needs, so that it does not flap."""
-_CLOSE_WITHIN_S = 0.4
+_CLOSE_WITHIN_S = OUTPUT_CLOSE_S * 2 / 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,13 +34,15 @@ from stream_inspect.record.clip_builder import Clip, ClipBuilder
 from stream_inspect.record.clip_files import write_clip, write_list
 from stream_inspect.record.media_store import GB, Item, Limits, MediaStore
 from stream_inspect.record.picture_file import annotated_jpeg
+from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.files import CLIPS, PICTURES, clip_list_name, clip_name, picture_name
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 from stream_inspect.transport.wake import Wake
 
 _BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
-_CLOSE_BUDGET_S = 0.15
+_CLOSE_BUDGET_S = OUTPUT_CLOSE_S / 4
+"""Of the time to close, for encoding; `media_store.py` takes two thirds for writing."""
 _FRAME_COMES_WITHIN_S = RING_MARGIN_S
 """An event may overtake the header and the tracks of its frame, which come by other sockets. They are waited for as
 long as the ring is sure to keep the frames that the clip begins with."""

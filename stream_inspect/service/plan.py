@@ -14,6 +14,7 @@ from typing import Literal
 
 from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS, Delivery
+from stream_inspect.stopping import CAPTURE_CLOSE_S, DRAIN_S, INSPECT_CLOSE_S, OUTPUT_CLOSE_S, TRACK_CLOSE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def plan(config: Config) -> Plan:
             reads=(("inspections", ""), ("conditions", "")),
             writes=("tracked", "events"),
             stop_group="track",
-            stop_share_s=0.4,
+            stop_share_s=DRAIN_S + TRACK_CLOSE_S,
         )
     )
     for index, worker in enumerate(config.inspect.workers):
@@ -119,7 +120,7 @@ def plan(config: Config) -> Plan:
                 reads=(("due", name),),
                 writes=("credit", "inspections", "conditions"),
                 stop_group="inspect",
-                stop_share_s=0.8,
+                stop_share_s=DRAIN_S + INSPECT_CLOSE_S,
                 unit=name,
                 index=index,
                 silent_limit_s=120.0,  # one batch of a full-size model on a CPU takes this long
@@ -134,7 +135,7 @@ def plan(config: Config) -> Plan:
             reads=(("credit", camera.name),),
             writes=("frames", "due", "conditions"),
             stop_group="capture",
-            stop_share_s=0.5,
+            stop_share_s=DRAIN_S + CAPTURE_CLOSE_S,
             source=True,
             unit=camera.name,
         )
@@ -146,4 +147,5 @@ def plan(config: Config) -> Plan:
 def _output(name: str, *, reads: tuple[str, ...], writes: tuple[str, ...] = (), nice: int = 0) -> Row:
     """A row that judging does not depend on. Outputs stop together, after the last event has been made."""
     subscriptions = tuple((topic, "") for topic in reads)
-    return Row(name, name, subscriptions, writes, stop_group="outputs", stop_share_s=0.8, nice=nice)
+    share_s = DRAIN_S + OUTPUT_CLOSE_S
+    return Row(name, name, subscriptions, writes, stop_group="outputs", stop_share_s=share_s, nice=nice)

@@ -13,14 +13,12 @@ from typing import Protocol, runtime_checkable
 from stream_inspect import metrics
 from stream_inspect.log import get_logger
 from stream_inspect.messages import AnyMessage, Output
+from stream_inspect.stopping import DRAIN_S
 from stream_inspect.transport.channel import Channels
 from stream_inspect.transport.envelope import MessageTooLargeError
 
 TICK_S = 0.05
 """A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
-
-DRAIN_S = 0.2
-"""How long a stopping stage keeps working on what is already in its mailbox."""
 
 
 class Stage(Protocol):

@@ -18,6 +18,7 @@ from stream_inspect.config.crosscheck import is_loopback
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import AnyMessage, Event, LivePicture, Output
+from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.events import EventStore
 from stream_inspect.web.app import make_app
 from stream_inspect.web.feed import EventFeed
@@ -26,7 +27,7 @@ from stream_inspect.web.hub import LiveHub
 from stream_inspect.web.status import Health
 
 _START_WITHIN_S = 15.0
-_STOP_WITHIN_S = 0.5
+_STOP_WITHIN_S = OUTPUT_CLOSE_S - 0.1
 _CONNECTIONS_MAX = 256
 _SEND_BUFFER_BYTES = 256 * 1024
 """What the kernel holds for one browser: a few pictures. Without the limit it grows to megabytes of old pictures."""

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+from stream_inspect.alerts.stage import CLOSE_S as ALERTS_CLOSE_S
 from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS
+from stream_inspect.record.media_store import _CLOSE_WITHIN_S as MEDIA_CLOSE_S
+from stream_inspect.record.stage import _CLOSE_BUDGET_S as ENCODING_CLOSE_S
 from stream_inspect.service.build import BUILDERS
 from stream_inspect.service.plan import Plan, Row, plan
+from stream_inspect.stopping import DRAIN_S, OUTPUT_CLOSE_S
+from stream_inspect.store.events import BUSY_TIMEOUT_S
+from stream_inspect.web.stage import _STOP_WITHIN_S as WEB_CLOSE_S
 
 
 def config(**changes: Any) -> Config:
@@ -120,3 +126,15 @@ def test_cameras_wait_for_those_who_judge_and_not_for_the_outputs():
 def test_the_plan_reads_as_a_table():
     assert "capture.top" in str(plan(config()))
     assert "credit[top]" in str(plan(config()))
+
+
+def test_no_process_counts_as_hung_while_it_waits_for_a_locked_event_log():
+    assert min(row.silent_limit_s for row in plan(config()).rows) > BUSY_TIMEOUT_S
+
+
+def test_every_stage_has_time_to_close_after_it_has_worked_off_its_mailbox():
+    rows = plan(config()).rows
+    assert all(row.stop_share_s > DRAIN_S for row in rows)
+    assert {row.stop_share_s for row in rows if row.stop_group == "outputs"} == {DRAIN_S + OUTPUT_CLOSE_S}
+    assert MEDIA_CLOSE_S + ENCODING_CLOSE_S < OUTPUT_CLOSE_S
+    assert max(ALERTS_CLOSE_S, WEB_CLOSE_S) < OUTPUT_CLOSE_S
