@@ -174,7 +174,6 @@ def test_the_supervisor_sees_whether_it_runs_and_healthz_shows_it(supervisor: Su
 
 def test_one_that_does_not_run_is_reported_as_down(supervisor: Supervisor, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(process_down, "DOWN_AFTER_S", 0.2)
-    monkeypatch.setattr(process_down, "REPEAT_S", 0.1)
     received: list[Condition] = []
     with closing(ZmqChannels(line_dir(tmp_path / "state"), "track", {})) as channels:
         channels.subscribe("conditions")
