@@ -194,9 +194,9 @@ class InspectStage:
     # --- conditions ----------------------------------------------------------------------------------------------
 
     def _report_conditions(self, now_mono_ns: int) -> Iterable[Output]:
-        now, failure, rejected = time.monotonic_ns(), self._model.failure, self._defects.rejected
+        failure, rejected = self._model.failure, self._defects.rejected
         for camera in self._cameras:
-            self._levels.set(ConditionKind.MODEL_FAILED, bool(failure), failure, camera=camera, since_mono_ns=now)
+            self._levels.set(ConditionKind.MODEL_FAILED, bool(failure), failure, camera=camera)
         if self._worker_index == 0:  # all workers read the same file: the first reports what is wrong with it
-            self._levels.set(ConditionKind.PROMPTS_REFUSED, bool(rejected), rejected, since_mono_ns=now)
+            self._levels.set(ConditionKind.PROMPTS_REFUSED, bool(rejected), rejected)
         return self._levels.due(now_mono_ns)
