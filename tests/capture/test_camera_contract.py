@@ -184,7 +184,9 @@ def test_a_finite_source_ends_and_a_live_one_does_not(camera: Camera, source: So
         good_frames(camera, 5)
 
 
-@pytest.mark.parametrize("kind", UNREACHABLE)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "gige" else ()) for kind in UNREACHABLE]
+)
 def test_one_that_is_not_there_says_so(kind: str) -> None:
     if kind == "gige":
         pytest.importorskip("gi")

@@ -16,7 +16,7 @@ FRAMES = 400
 
 @pytest.fixture(scope="module")
 def line() -> SyntheticLine:
-    return SyntheticLine(seed=3, width_px=640, height_px=360, fps=25)
+    return SyntheticLine(seed=3, width_px=320, height_px=180, fps=25, speed_px_s=200)
 
 
 def event(line: SyntheticLine, index: int, session: int, began_ns: int, which: int = 0) -> Event:
@@ -39,8 +39,8 @@ def event(line: SyntheticLine, index: int, session: int, began_ns: int, which: i
             seq=index,
             pts=index,
             pts_s=index / 25,
-            width_px=640,
-            height_px=360,
+            width_px=320,
+            height_px=180,
             capture_mono_ns=began_ns + index * FRAME_NS,
             capture_utc_ns=0,
             clock=Clock.ARRIVAL,

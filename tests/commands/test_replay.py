@@ -333,7 +333,7 @@ def test_a_model_that_does_not_load_costs_no_earlier_results(video, tmp_path):
     assert (tmp_path / "out" / "summary.json").read_text() == "precious"
 
 
-@pytest.mark.parametrize("room_bytes", [2_000, 15_000])
+@pytest.mark.parametrize("room_bytes", [2_000, pytest.param(15_000, marks=pytest.mark.slow)])
 def test_a_full_disk_is_said_plainly(room_bytes, video, found, tmp_path):
     """Stood in for by a limit on the size of a file."""
     program = (

@@ -53,6 +53,18 @@ def _opened(detector: Owlv2Detector) -> Owlv2Detector:
     return detector
 
 
+@pytest.fixture(scope="module")
+def both_owlv2(small_owlv2: Path) -> tuple[Owlv2Detector, ReferenceOwlv2]:
+    return _opened(Owlv2Detector(small_owlv2)), ReferenceOwlv2(small_owlv2)
+
+
+@pytest.fixture(scope="module")
+def both_sam(small_sam: Path) -> tuple[SamSegmenter, ReferenceSam]:
+    segmenter = SamSegmenter(small_sam)
+    segmenter.open()
+    return segmenter, ReferenceSam(small_sam)
+
+
 def _agree_on_boxes(
     detector: Owlv2Detector, reference: ReferenceOwlv2, picture: np.ndarray, queries: list[str]
 ) -> None:
@@ -89,14 +101,16 @@ def test_pixels_are_the_processors(size: tuple[int, int], side_px: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_detector_on_small_random_weights(small_owlv2: Path, size: tuple[int, int]) -> None:
-    _agree_on_boxes(_opened(Owlv2Detector(small_owlv2)), ReferenceOwlv2(small_owlv2), picture_of(*size), QUERIES)
+def test_detector_on_small_random_weights(
+    both_owlv2: tuple[Owlv2Detector, ReferenceOwlv2], size: tuple[int, int]
+) -> None:
+    _agree_on_boxes(*both_owlv2, picture_of(*size), QUERIES)
 
 
-def test_post_processing_keeps_the_same_boxes(small_owlv2: Path) -> None:
+def test_post_processing_keeps_the_same_boxes(both_owlv2: tuple[Owlv2Detector, ReferenceOwlv2]) -> None:
     picture, threshold = picture_of(320, 180), 0.5
-    found = ReferenceOwlv2(small_owlv2).post_processed(picture, QUERIES, threshold)
-    detector = _opened(Owlv2Detector(small_owlv2))
+    detector, reference = both_owlv2
+    found = reference.post_processed(picture, QUERIES, threshold)
     (ours,) = detector.detect([picture], detector.encode_prompts(QUERIES))
     keep = ours.scores.max(axis=1) > threshold
     assert 0 < keep.sum() < len(keep)
@@ -111,10 +125,8 @@ def test_a_model_stored_in_half_precision_is_computed_in_single(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("size", SIZES[:-1])
-def test_segmenter_on_small_random_weights(small_sam: Path, size: tuple[int, int]) -> None:
-    segmenter = SamSegmenter(small_sam)
-    segmenter.open()
-    _agree_on_masks(segmenter, ReferenceSam(small_sam), picture_of(*size), multimask=False)
+def test_segmenter_on_small_random_weights(both_sam: tuple[SamSegmenter, ReferenceSam], size: tuple[int, int]) -> None:
+    _agree_on_masks(*both_sam, picture_of(*size), multimask=False)
 
 
 def test_segmenter_that_chooses_the_best_of_three_masks(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def follow(tracker: BeltTracker, line: Line, times_s: list[float], **look) -> li
 
 @pytest.mark.parametrize("regular", [False, True], ids=["random pitch", "regular pitch"])
 @pytest.mark.parametrize("speed_error", [0.0, 0.1, -0.1])
-@pytest.mark.parametrize("widths", [0.25, 1.0, 4.0])
+@pytest.mark.parametrize("widths", [0.25, pytest.param(1.0, marks=pytest.mark.slow), 4.0])
 def test_things_are_linked_at_any_displacement_with_a_speed_ten_percent_wrong(widths, speed_error, regular):
     line = bench.looks(widths, regular, seed=7)
     speed_px_s = widths * bench.SIZE_PX * bench.RATE_HZ / (1 + speed_error)
