@@ -21,8 +21,8 @@ from tests.service import made_up
 
 
 @pytest.fixture
-def run_dir(tmp_path: Path) -> Iterator[RunDir]:
-    with RunDir(tmp_path, tmp_path / "state") as run:
+def run_dir(tmp_path: Path, short_dir: Path) -> Iterator[RunDir]:
+    with RunDir(short_dir, tmp_path / "state") as run:
         yield run
 
 
