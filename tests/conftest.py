@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from tests.properties import WHOLE_RUN
 
 MakeDisk = Callable[[int], Path]
+
+settings.register_profile("quick", max_examples=WHOLE_RUN // 4)
 
 
 def pytest_collection_finish() -> None:

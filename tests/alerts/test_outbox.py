@@ -20,6 +20,7 @@ from stream_inspect.alerts.outbox import POLL_S, RETRY_FIRST_S, RETRY_LONGEST_S,
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, StoreError
 from tests.alerts.events import an_event
+from tests.properties import examples
 
 
 class Receiver:
@@ -343,7 +344,7 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm")  # no disk to wait for
         self.clock = Clock()
         self.receiver = Receiver()
         self.appended: list[str] = []
@@ -433,5 +434,5 @@ class AnyInterleaving(RuleBasedStateMachine):
 
 TestAnyInterleaving = AnyInterleaving.TestCase
 TestAnyInterleaving.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(30), stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -22,6 +22,7 @@ from stream_inspect.commands.replay.frames import (
 from stream_inspect.inspect import masks
 from stream_inspect.messages import Clock, FrameHeader, FrameId, Rle
 from tests.commands.replays import HEIGHT_PX, WIDTH_PX, config, line, write_lines
+from tests.properties import examples
 
 BOX = (10.0, 20.0, 30.0, 50.0)
 COMMITTED = Path(__file__).parents[2] / "docs" / "frames.schema.json"
@@ -211,7 +212,7 @@ def test_a_file_that_is_not_there(tmp_path):
         RecordedFrames(tmp_path / "absent.jsonl", config().cameras[0], config().defects)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=400))
 def test_no_bytes_whatever_do_anything_but_be_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
@@ -227,7 +228,7 @@ def test_no_bytes_whatever_do_anything_but_be_refused(tmp_path_factory, data):
 # --- masks -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32))
 def test_the_check_of_masks_agrees_with_the_coco_library(height, width, seed):
     mask = np.random.default_rng(seed).random((height, width)) < 0.3

@@ -52,13 +52,13 @@ def outcome(text: str) -> str:
     return str(refused)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=200))
 def test_any_text(text: str) -> None:
     assert outcome(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_a_right_file_with_pieces_cut_out_and_put_in(data: st.DataObject) -> None:
     text = TEXT
@@ -92,7 +92,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, child in below for place in places(child, (*path, key)))]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_a_right_file_with_any_value_in_any_place(data: st.DataObject) -> None:
     from io import StringIO

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stream_inspect.config import edit
 from stream_inspect.config.tree import Place, parse
+from tests.properties import examples
 
 TEXT = """\
 # Line 3
@@ -113,7 +114,7 @@ def test_a_key_that_came_by_merging_is_overridden_where_it_is_merged() -> None:
 words = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufeff"), min_size=1, max_size=20)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(words, min_size=1, max_size=6), st.sampled_from(["\n", "\r\n"]))
 def test_any_words_can_be_set_and_nothing_else_moves(prompts: list[str], line_end: str) -> None:
     text = TEXT.replace("\n", line_end)
@@ -126,7 +127,7 @@ def test_any_words_can_be_set_and_nothing_else_moves(prompts: list[str], line_en
             assert comment in changed
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.floats(0.001, 0.999))
 def test_a_threshold_is_written_as_it_is(threshold: float) -> None:
     changed = edit.set_value(TEXT, ("defects", 0, "threshold"), threshold)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stream_inspect import registry
 from stream_inspect.config.models import TrackConfig
+from tests.properties import examples
 from tests.track.line import HEIGHT_PX, WIDTH_PX, Line, Thing, camera, found, frame
 
 KINDS = sorted(registry.BUILT_IN["tracker"])
@@ -166,7 +167,7 @@ looks = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(looks)
 def test_whatever_comes_the_account_of_tracks_is_right(kind, looks):
     tracker = make(kind)

@@ -23,6 +23,7 @@ from stream_inspect.transport.ledger import (
     Totals,
     next_owner,
 )
+from tests.properties import examples
 
 CAPTURE, WORKER, OTHER_WORKER = 1, 2, 3
 
@@ -466,4 +467,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=examples(150), stateful_step_count=60, deadline=None)
