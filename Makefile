@@ -4,7 +4,7 @@
 #   TORCH=cuda     the CUDA build
 #   PYTHON=...     the interpreter to make the environment with, 3.11 or newer
 #   ARGS="..."     options passed on, e.g. make demo ARGS="--seconds 30 --no-browser"
-#   WORKERS=3        processes that `make test-unit` shares the tests among
+#   WORKERS=3      processes that `make test-unit` shares the tests among; 0 for none but its own, as a debugger wants
 #   EXTRAS=dev,gige   also what GigE Vision cameras want (configs/gige.yaml names the system's packages)
 
 PYTHON ?= python3
