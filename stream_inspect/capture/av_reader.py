@@ -1,4 +1,4 @@
-"""From packets to frames: what all cameras have in common that FFmpeg reads (RTSP, V4L2, video files)."""
+"""From packets to frames: the common part of all cameras that FFmpeg reads (RTSP, V4L2, video files)."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ DECODER_THREADS = 2
 """Slices of one picture in parallel: no frame of delay, unlike frame threads. One core decodes 1080p in 2 to 3 ms."""
 
 _KEY_WAIT_S = 5.0
-"""After damage, inter-coded frames count as bad until the next key frame; a stream without any is believed again."""
+"""After corruption, inter-coded frames count as bad until the next key frame, or for this long in a stream without
+key frames."""
 _FIRST_FRAME_S = _KEY_WAIT_S + 10.0
-"""Packets come, but no whole picture: after a join in the middle the first key frame, or the end of a periodic intra
-refresh, may be this far away. Connecting anew would begin the same wait again. Silence is given up long before. A
+"""Packets arrive, but no intact picture: after a join in mid-stream the first key frame, or the end of a periodic intra
+refresh, may be this far away. Reconnecting would only start the same wait again. A silent camera fails much sooner. A
 recording is read to its end."""
 _MOST_FPS = 240
-"""A stream that says more (one that knows no rate says its time base's 90,000) has not said anything."""
+"""A stream that reports a higher rate (one without a rate reports its time base's 90,000) reports nothing usable."""
 _GAP_INTERVALS = 1.5
 _STEPS_KNOWN, _STEPS_NEEDED = 15, 5
-"""The frame interval is the median of the last ones: what a stream says of its rate is often wrong."""
+"""The frame interval is the median of the last ones: the rate that a stream reports is often wrong."""
 _TIMES_KEPT = 64
-"""Packets whose arrival is remembered: more than any decoder reorders."""
+"""Packets whose arrival time is kept: more than any decoder reorders."""
 _PRODUCER_TIME = struct.Struct("=q")
 """AVProducerReferenceTime begins with the wall clock in microseconds."""
 _UTC_TRUST_NS = 5_000_000_000
-"""A camera clock farther than this from the host's is not set: its sender reports tell no time."""
+"""A camera clock farther than this from the host's is not set: the times in its sender reports are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ class Decoded:
 
 
 def arrived_now() -> Arrival:
-    """Taken after the blocking read that brought the packet, never before."""
+    """The arrival time of a packet; called after the blocking read that returned it, never before."""
     return Arrival(time.monotonic_ns(), time.time_ns(), Clock.ARRIVAL)
 
 
-def say(error: BaseException, secrets: Iterable[str] = ()) -> str:
-    """What a library says of an error, without passwords."""
+def error_text(error: BaseException, secrets: Iterable[str] = ()) -> str:
+    """The message of a library's exception, without passwords."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return redact(text, secrets)
 
@@ -78,9 +79,9 @@ def say(error: BaseException, secrets: Iterable[str] = ()) -> str:
 class AvReader:
     """Reads the video stream of an open container, one frame at a time.
 
-    A live source, one with `silent_limit_s`, has failed when its stream ends or when no packet came for so long (the
-    container must have that as its read time-out); without, the end of the stream is the end of the medium. With
-    `loses_frames` (a network that does not repeat) a gap of pts is taken as lost frames. `rotation` gives the clockwise
+    A live source, one with `silent_limit_s`, fails when its stream ends or no packet arrives for that long (the
+    container must have the same read time-out); otherwise the end of the stream is the end of the medium. With
+    `loses_frames` (a network without retransmission) a gap in pts counts as lost frames. `rotation` gives the clockwise
     turn that makes a decoded frame the sensor picture. `close` closes the container.
     """
 
@@ -95,7 +96,7 @@ class AvReader:
     ) -> None:
         if not container.streams.video:
             container.close()
-            raise CameraError("there is no video stream in it")
+            raise CameraError("it has no video stream")
         self._container = container
         self._silent_limit_s = silent_limit_s
         self._live = live = silent_limit_s is not None
@@ -103,7 +104,7 @@ class AvReader:
         self._stream = container.streams.video[0]
         self._stream.codec_context.thread_count = DECODER_THREADS
         self._stream.codec_context.thread_type = "SLICE"
-        # Without it FFmpeg hands out broken H.265 and MJPEG pictures as if they were whole.
+        # Without it FFmpeg returns broken H.265 and MJPEG pictures as if they were intact.
         self._stream.codec_context.options = {"err_detect": "explode"}
         self._packets: Iterator[av.Packet[Any]] = iter(container.demux(self._stream))
         self._frames: deque[av.VideoFrame] = deque()
@@ -114,7 +115,7 @@ class AvReader:
         self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and rate <= _MOST_FPS else None
-        self._mender = PtsRepair(self.time_base, self.fps, live=live)
+        self._pts_repair = PtsRepair(self.time_base, self.fps, live=live)
         self._first: Decoded | None = None
         self._loses_frames = loses_frames
         self._rotation = rotation
@@ -123,7 +124,7 @@ class AvReader:
         self._steps: deque[int] = deque(maxlen=_STEPS_KNOWN)
 
     def open(self, clock: Clock) -> CameraInfo:
-        """Decode the first good frame, which alone tells the size for sure, and keep it for `next`."""
+        """Decode the first good frame, the only reliable source of the size, and keep it for `next`."""
         give_up_s = time.monotonic() + _FIRST_FRAME_S if self._live else None
         while self._first is None:
             self._first = self._decode(give_up_s)
@@ -140,14 +141,14 @@ class AvReader:
         )
 
     def next(self) -> Decoded | None:
-        """The next frame, or None for a damaged one. Raises `CameraError`, `EndOfMediaError`."""
+        """The next frame, or None for a corrupt one. Raises `CameraError`, `EndOfMediaError`."""
         if self._first is not None:
             first, self._first = self._first, None
             return first
         return self._decode()
 
     def read(self, sink: FrameSink, wait: Callable[[Decoded], Arrival] | None = None) -> CapturedFrame | None:
-        """The next frame, laid down in the sink; `wait` holds it until its time and says when that was."""
+        """The next frame, copied into the sink; `wait` holds it until its time and returns when that was."""
         decoded = self.next()
         if decoded is None:
             return None
@@ -177,7 +178,7 @@ class AvReader:
         while not self._frames:
             packet = self._next_packet()
             if give_up_s is not None and time.monotonic() > give_up_s:
-                raise CameraError(f"no whole picture within {_FIRST_FRAME_S:g} s")
+                raise CameraError(f"no intact picture within {_FIRST_FRAME_S:g} s")
             try:
                 self._frames.extend(packet.decode())
             except av.error.EOFError:
@@ -193,7 +194,7 @@ class AvReader:
             self._damaged()
         if self._is_damaged(frame):
             return None
-        return Decoded(frame, self._mender.repair(frame.pts), arrival)
+        return Decoded(frame, self._pts_repair.repair(frame.pts), arrival)
 
     def _next_packet(self) -> av.Packet[Any]:
         asked_s = time.monotonic()
@@ -204,20 +205,20 @@ class AvReader:
         except av.error.ExitError:
             raise self._silent() from None
         except av.error.FFmpegError as error:
-            raise CameraError(f"reading failed: {say(error, self._secrets)}") from None
-        # A read that runs out of time first flushes FFmpeg's parser, which gives the last packet; only the next read
-        # fails, after the same time again. So a packet that took so long is the sign of a source that hangs.
+            raise CameraError(f"read failed: {error_text(error, self._secrets)}") from None
+        # A read that times out first flushes FFmpeg's parser, which returns the last packet; only the next read fails,
+        # after the same time again. So a packet that took this long is the sign of a source that has stopped sending.
         if self._silent_limit_s is not None and time.monotonic() - asked_s >= self._silent_limit_s:
             raise self._silent()
         if packet.size:
             self._packets_read += 1
             self._note_arrival(packet)
-        elif self._live:  # the empty packet that flushes the decoder: the server has gone
+        elif self._live:  # the empty packet that flushes the decoder: the server closed the stream
             raise self._ended()
         return packet
 
     def _silent(self) -> CameraError:
-        return CameraError(f"nothing came for {self._silent_limit_s:g} s")
+        return CameraError(f"no data for {self._silent_limit_s:g} s")
 
     def _ended(self) -> CameraError:
         return CameraError("the stream ended") if self._live else EndOfMediaError("end of the file")
@@ -233,7 +234,7 @@ class AvReader:
             del self._times[next(iter(self._times))]
 
     def _follows_a_gap(self, pts: int | None) -> bool:
-        """Whether frames before this one were lost whole: FFmpeg's H.264 decoder goes on as if nothing were missing."""
+        """Whether whole frames before this one were lost: FFmpeg's H.264 decoder continues as if none were missing."""
         last, self._last_pts = self._last_pts, pts
         if not self._loses_frames or pts is None or last is None:
             return False
@@ -242,7 +243,7 @@ class AvReader:
         return len(self._steps) >= _STEPS_NEEDED and pts - last > _GAP_INTERVALS * usual
 
     def _now_s(self) -> float:
-        """What damage is timed by: a recording's own time, so that it reads the same on a fast and on a slow host."""
+        """The clock for corruption: a recording's own time, so that it reads the same on a fast and on a slow host."""
         if self._live:
             return time.monotonic()
         return self._packets_read / (self.fps or float(1 / DEFAULT_INTERVAL_S))
@@ -251,7 +252,7 @@ class AvReader:
         self._bad_until_key_s = self._now_s() + _KEY_WAIT_S
 
     def _is_damaged(self, frame: av.VideoFrame) -> bool:
-        """Frames after a damaged one repeat its damage until a key frame wipes it away: they look whole and are not."""
+        """Frames after a corrupt one repeat its corruption until the next key frame, though they decode cleanly."""
         if self._bad_until_key_s is None:
             return False
         if (frame.key_frame and not frame.is_corrupt) or self._now_s() > self._bad_until_key_s:

@@ -10,7 +10,7 @@ import av.error
 import cv2
 import numpy as np
 
-from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived_now, say
+from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived_now, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.display_matrix import display_rotation
 from stream_inspect.capture.pace import Pacer
@@ -43,7 +43,7 @@ class FileCamera:
         try:
             container = av.open(str(path))
         except (av.error.FFmpegError, OSError) as error:
-            raise CameraError(f"{path} cannot be opened as a video: {say(error)}") from None
+            raise CameraError(f"{path} cannot be opened as a video: {error_text(error)}") from None
         try:
             made_with_deg = rotation_of_file(container.metadata)
             self._reader = AvReader(container, rotation=lambda frame: combined(display_rotation(frame), -made_with_deg))

@@ -2,7 +2,7 @@
 
 An installation needs Aravis with its typelib, and PyGObject in the service's environment:
 `apt install gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc python3-dev` and the extra `gige`
-(`make demo EXTRAS=dev,gige`). Nothing of that is imported before a GigE camera is opened.
+(`make demo EXTRAS=dev,gige`). None of it is imported before a GigE camera is opened.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stream_inspect.picture import Picture, UInt8Array
 _TIME_BASE = Fraction(1, 1_000_000_000)
 _SILENT_LIMIT_S = 1.5
 _MOST_MISSING = 1000
-"""A larger gap in the frame numbers is a camera that counts anew."""
+"""A larger gap in the frame numbers means that the camera restarted its count."""
 _LAST_SHORT_ID = 0xFFFF
 """GigE Vision 1.x counts blocks from 1 to 65535 and begins at 1 again."""
 
@@ -35,7 +35,7 @@ LayDown = Callable[[UInt8Array, FrameSink], Picture]
 
 
 def _from(code: int) -> LayDown:
-    """A conversion by OpenCV on the way to the slot."""
+    """A copy to the slot with a conversion by OpenCV."""
 
     def copy_to_slot(raw: UInt8Array, sink: FrameSink) -> Picture:
         return lay_down_bgr(np.asarray(cv2.cvtColor(raw, code), np.uint8), sink)
@@ -57,7 +57,7 @@ _FORMATS: dict[str, tuple[str, int, LayDown]] = {
 
 
 class GigeCamera:
-    """One GigE Vision camera. Its timestamps are the frames' pts, and steady their host time."""
+    """One GigE Vision camera. Its timestamps are the pts of the frames and smooth their host time."""
 
     def __init__(self, config: CameraConfig) -> None:
         assert isinstance(config.source, GigeSource)
@@ -90,7 +90,7 @@ class GigeCamera:
             self._camera.start_acquisition()
         except self._glib_error as error:
             self.close()
-            aravis.update_device_list()  # the next attempt finds a camera that has come, or has another address now
+            aravis.update_device_list()  # so that the next attempt finds a new camera, or one with a new address
             raise CameraError(f"{name}: {error.message}") from None
         self._clock = DeviceClock()
         self._last_id, self._last_pts, self._missing = None, -1, 0
@@ -104,7 +104,7 @@ class GigeCamera:
         )
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
-        """As the contract says; a frame number that was left out counts as a bad frame of its own."""
+        """As in the contract; each frame number that the camera skipped counts as one bad frame."""
         if self._stream is None:
             raise CameraError("the camera is not open")
         if self._missing:
@@ -123,7 +123,7 @@ class GigeCamera:
             self._stream.push_buffer(buffer)
 
     def close(self) -> None:
-        """Let go of the camera. One that does not answer any more is let go of in the background.
+        """Release the camera; one that no longer answers is released in the background.
 
         Aravis repeats each command to a dead camera for seconds, eleven in all; a new connection need not wait for it.
         """
@@ -132,13 +132,13 @@ class GigeCamera:
         held = [self._held, self._stream, self._camera]
         self._held = self._stream = self._camera = None
         if self._lost:
-            threading.Thread(target=held.clear, name="gige-let-go", daemon=True).start()
+            threading.Thread(target=held.clear, name="gige-release", daemon=True).start()
             return
         with contextlib.suppress(self._glib_error):
             held[-1].stop_acquisition()
 
     def _configure(self) -> float | None:
-        """Set what the configuration asks for; returns the frame rate. Raises GLib.Error."""
+        """Apply the configured settings; returns the frame rate. Raises GLib.Error."""
         source, camera = self._source, self._camera
         camera.set_pixel_format_from_string(self._genicam_name)
         if source.width_px or source.height_px:
@@ -158,11 +158,11 @@ class GigeCamera:
         buffer = self._stream.timeout_pop_buffer(round(_SILENT_LIMIT_S * 1e6))
         if buffer is None:
             self._lost = True
-            raise CameraError(f"{self._source.device or 'the camera'}: nothing came for {_SILENT_LIMIT_S:g} s")
+            raise CameraError(f"{self._source.device or 'the camera'}: no data for {_SILENT_LIMIT_S:g} s")
         return buffer
 
     def _missing_before(self, frame_id: int) -> int:
-        """How many frame numbers were left out before this one."""
+        """How many frame numbers were skipped before this one."""
         last, self._last_id = self._last_id, frame_id
         if last is None or not frame_id:
             return 0
@@ -179,7 +179,7 @@ class GigeCamera:
             return None
         device_ns = buffer.get_timestamp() or arrival_mono_ns
         if device_ns <= self._last_pts:
-            raise CameraError("the camera's clock began anew")  # a new session gives its frames new names
+            raise CameraError("the camera's clock restarted")  # a new session gives its frames new identities
         self._last_pts = device_ns
         mono_ns = self._clock.host_mono_ns(device_ns, arrival_mono_ns)
         return CapturedFrame(
@@ -192,7 +192,7 @@ class GigeCamera:
         )
 
     def _pixels(self, buffer: Any) -> UInt8Array | None:
-        """(H, W) or (H, W, channels) uint8, or None where the buffer does not hold a whole picture."""
+        """(H, W) or (H, W, channels) uint8, or None where the buffer holds only part of a picture."""
         width, height = buffer.get_image_width(), buffer.get_image_height()
         padding = buffer.get_image_padding()[0]
         row_bytes = width * self._bytes_per_px
@@ -204,7 +204,7 @@ class GigeCamera:
 
 
 def _first_device(aravis: Any) -> str:
-    """The id of the first GigE camera that answers within Aravis' second of searching. Raises `CameraError`."""
+    """The id of the first GigE camera that answers within the second that Aravis searches. Raises `CameraError`."""
     aravis.update_device_list()
     for index in range(aravis.get_n_devices()):
         if aravis.get_device_protocol(index) == "GigEVision":

@@ -1,4 +1,4 @@
-"""Passwords out of texts that people will read: URLs, and what libraries say about them."""
+"""Removes passwords from texts that people will read: URLs, and library error messages that quote them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _PARAMETER = re.compile(r"(?i)(?P<name>[?&](?:pass|passwd|password|pwd|token|aut
 
 
 SHORTEST_HIDDEN = 4
-"""Characters of a secret that is looked for in all of a text: a shorter one would turn harmless words into stars. In
-the credentials of a URL it is hidden all the same."""
+"""Shortest secret, in characters, that is searched for in the whole text: a shorter one would turn harmless words into
+stars. In the credentials of a URL it is hidden at any length."""
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the credentials of any URL in it and without the given secrets, as they are or URL-encoded."""
+    """`text` without the credentials of any URL in it and without the given secrets, plain or URL-encoded."""
     for secret in sorted((secret for secret in secrets if len(secret) >= SHORTEST_HIDDEN), key=len, reverse=True):
         for form in {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}:
             text = text.replace(form, STARS)

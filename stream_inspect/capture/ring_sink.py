@@ -1,4 +1,4 @@
-"""The ring as the place that cameras write their pictures to."""
+"""The frame ring as the sink that cameras write their pictures to."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stream_inspect.transport.ring import UNMAP_EVERY_S, NoRoomError, RingWriter
 
 _ASSUMED_FPS = 30.0
 _ROOM_WAIT_S = 3 * UNMAP_EVERY_S
-"""Readers have unmapped a deleted ring by now: its memory is free, if it ever will be."""
+"""By now readers have unmapped a deleted ring: its memory is free, if it ever will be."""
 _ROOM_POLL_S = 0.1
 
 
 class RingSink:
-    """Gives out slots of a ring of the right size, and makes a new ring where a picture has another size.
+    """Hands out slots of a ring of the right size, and creates a new ring when the picture size changes.
 
     Ring files are `ring_dir/<prefix>.<number>.ring`; `number` is new for each size.
     """
@@ -31,19 +31,19 @@ class RingSink:
         self._size = (0, 0)
         self._number = 0
         self.fps: float | None = None
-        """Of the source, as far as it says; decides how many slots a new ring has."""
+        """Frame rate that the source reports, if any; decides how many slots a new ring has."""
         self.stopping = threading.Event()
-        """Set to end the wait for room at once."""
+        """Set to end the wait for free memory at once."""
 
     def remove_left_behind(self) -> None:
-        """Remove the rings that this camera's process left when it was killed."""
+        """Remove the rings of an earlier run of this camera's process, which was killed."""
         for path in self._ring_dir.glob(f"{self._prefix}.*.ring"):
             path.unlink(missing_ok=True)
 
     def slot(self, width_px: int, height_px: int) -> UInt8Array:
-        """The slot for the next picture. Raises `RingError` where a ring for it cannot be made.
+        """The slot for the next picture. Raises `RingError` where a ring for it cannot be created.
 
-        It is a `NoRoomError` where readers may still release memory; they have been waited for then.
+        It is a `NoRoomError` where there is no memory for the ring even after waiting for readers to unmap the old one.
         """
         if self._ring is None or self._size != (width_px, height_px):
             self._renew(width_px, height_px)
@@ -51,7 +51,7 @@ class RingSink:
         return self._ring.begin()
 
     def commit(self) -> RingSlot:
-        """The picture is whole: readers may have it."""
+        """Publish the picture in the slot to readers."""
         assert self._ring is not None
         return self._ring.commit()
 
@@ -70,7 +70,7 @@ class RingSink:
         self._number += 1
 
     def _made(self, path: Path, slots: int, width_px: int, height_px: int) -> RingWriter:
-        """The ring, as soon as the readers of the one before have unmapped that."""
+        """The ring, as soon as the readers of the previous one have unmapped it."""
         give_up_s = time.monotonic() + _ROOM_WAIT_S
         while True:
             try:

@@ -8,24 +8,24 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import av
 import av.error
 
-from stream_inspect.capture.av_reader import AvReader, say
+from stream_inspect.capture.av_reader import AvReader, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
 from stream_inspect.config.models import CameraConfig, RtspSource
 from stream_inspect.messages import Clock
 
 _QUICK_START = {"probesize": "4096", "analyzeduration": "0", "fpsprobesize": "0"}
-"""First frame after 0.1 to 0.2 s instead of 1.2 s (a slow stream, 640x360): FFmpeg would else gather 32 KB and 20
-frames to guess what the session description says."""
+"""First frame after 0.1 to 0.2 s instead of 1.2 s (a slow stream, 640x360): FFmpeg would otherwise gather 32 KB and 20
+frames to guess what the session description already states."""
 _REORDER_WAIT_US = "100000"
-"""UDP packets out of order are waited for this long; FFmpeg's default of 0.5 s is latency for nothing on a LAN."""
+"""How long to wait for reordered UDP packets; FFmpeg's default of 0.5 s only adds latency on a LAN."""
 
 
 class RtspCamera:
     """One RTSP stream.
 
-    Both time-outs are FFmpeg's interrupt callback, which ends every blocking call of its: a server that accepts and
-    says nothing, or stops in the middle, cannot hold the read loop. The end of the stream, which FFmpeg reports without
-    an error when the server dies, is a failure here.
+    Both time-outs use FFmpeg's interrupt callback, which ends each of its blocking calls: a server that accepts a
+    connection and sends nothing, or stops in the middle, cannot block the read loop. The end of the stream, which
+    FFmpeg reports without an error when the server dies, is a failure here.
     """
 
     def __init__(self, config: CameraConfig) -> None:
@@ -36,7 +36,7 @@ class RtspCamera:
     def open(self) -> CameraInfo:
         source = self._source
         secrets = self._secrets()
-        asked_s = time.monotonic()
+        began_s = time.monotonic()
         try:
             container = av.open(
                 _with_credentials(source),
@@ -48,9 +48,9 @@ class RtspCamera:
                 timeout=(source.open_timeout_s, source.read_timeout_s),
             )
         except (av.error.FFmpegError, OSError) as error:
-            # The interrupted call may be reported as anything, even as invalid data.
-            timed_out = time.monotonic() - asked_s >= source.open_timeout_s
-            reason = f"no answer within {source.open_timeout_s:g} s" if timed_out else say(error, secrets)
+            # FFmpeg may report the interrupted call as anything, even as invalid data.
+            timed_out = time.monotonic() - began_s >= source.open_timeout_s
+            reason = f"no answer within {source.open_timeout_s:g} s" if timed_out else error_text(error, secrets)
             raise CameraError(f"{self._where()}: {reason}") from None
         try:
             self._reader = AvReader(
@@ -86,7 +86,7 @@ class RtspCamera:
 
 
 def _with_credentials(source: RtspSource) -> str:
-    """The URL with user and password in it: the only way to tell FFmpeg's RTSP client."""
+    """The URL with user name and password in it: FFmpeg's RTSP client takes them no other way."""
     if source.username is None:
         return source.url
     parts = urlsplit(source.url)

@@ -12,7 +12,7 @@ _SMOOTHING = 0.1
 """Weight of the newest frame interval in the running mean."""
 _JUMP_PERIODS = 10
 _JUMP_S = 2.0
-"""A step of pts back, or ahead by more than this and this many periods, is a new beginning."""
+"""A step of pts back, or ahead by more than this and this many periods, starts the periods again."""
 
 
 class Sampler:
@@ -35,9 +35,9 @@ class Sampler:
         if previous_s is None or not 0 <= pts_s - previous_s <= self._jump_s:
             return self._begin(pts_s)
         self._interval_s += (pts_s - previous_s - self._interval_s) * (_SMOOTHING if self._interval_s else 1.0)
-        # Half a frame early is nearer to the period's beginning than the next frame: so jitter around it does no harm.
+        # Half a frame early is closer to the period's beginning than the next frame, so jitter around it does no harm.
         period = math.floor((pts_s - self._anchor_s + self._interval_s / 2) * self._rate_hz)
-        # The second test serves cameras about as fast as the rate, whose jitter may put two frames into one period.
+        # The second test is for cameras about as fast as the rate, whose jitter may put two frames into one period.
         if period > self._period or pts_s - self._last_due_s >= 1 / self._rate_hz:
             self._period, self._last_due_s = period, pts_s
             return True

@@ -1,4 +1,4 @@
-"""The number of a camera's connections, kept for ever: (camera, session, seq) must never name two frames."""
+"""The counter of a camera's connections, kept across restarts: (camera, session, seq) must never name two frames."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class SessionCounter:
     """Counts in a file of its own, `state_dir/sessions/<camera>`.
 
     The file holds the last two numbers, each with a checksum in a slot of its own, and is written in place, the older
-    number first: once it is made, counting needs no room on the disk, and a number that is half written costs nothing.
+    slot first: once the file exists, counting needs no disk space, and a half-written number does no harm.
 
-    A number once given is never given again. Where one slot is damaged it may have held the later number, which is
-    skipped. Where both are, counting goes on at the milliseconds since 1970: sessions begin at least 0.1 s apart, so no
-    count ever comes near it.
+    A number is never given twice. Where one slot is damaged it may have held the later number, which is skipped. Where
+    both are, counting continues at the milliseconds since 1970: sessions begin at least 0.1 s apart, so no count ever
+    comes near it.
     """
 
     def __init__(self, state_dir: Path, camera: str) -> None:
@@ -33,7 +33,7 @@ class SessionCounter:
         self._log = get_logger("stream_inspect.capture", stage="capture", camera=camera)
 
     def next(self) -> int:
-        """The next number, from 1; durable before it is returned. Raises OSError where that cannot be."""
+        """The next number, from 1; on disk before it is returned. Raises OSError where it cannot be written."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -57,9 +57,7 @@ class SessionCounter:
             return max(whole) + 1
         # The number in the damaged slot was at most one larger than that in the other.
         number = whole[0] + 2 if whole else max(time.time_ns(), os.stat(self._path).st_mtime_ns) // 1_000_000
-        self._log.warning(
-            "the file with the number of the last session is damaged", file=str(self._path), goes_on_with=number
-        )
+        self._log.warning("session counter file is corrupt", file=str(self._path), next_session=number)
         return number
 
     def _make(self) -> None:

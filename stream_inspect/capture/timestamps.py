@@ -1,6 +1,6 @@
-"""Presentation times as they should be: one small class for each ailment.
+"""Repairs presentation timestamps: one small class for each defect of a stream.
 
-A camera's identity of a frame holds its pts as the container gives it; only what would break a reader is mended, and
+The identity of a frame holds its pts as the container gives it; only a pts that would break a reader is changed, and
 only by as much as needed. Each class takes and returns a pts in ticks of the stream's time base.
 """
 
@@ -12,9 +12,9 @@ DEFAULT_INTERVAL_S = Fraction(1, 25)
 
 
 class MissingPts:
-    """A frame without a pts gets the last one plus one frame interval; the first one is taken to come before zero.
+    """A frame without a pts gets the previous one plus one frame interval; the first frame gets one before zero.
 
-    FFmpeg's RTSP client has none for the first packet, whose RTP time becomes the zero of those that follow; raw
+    FFmpeg's RTSP client has no pts for the first packet, whose RTP time becomes the zero of the following ones; raw
     elementary streams in files have none at all.
     """
 
@@ -30,12 +30,12 @@ class MissingPts:
 
 
 class RestartedClock:
-    """A pts that jumps (back by more than a reordering explains, or far ahead) goes on where the old clock stopped.
+    """A pts that jumps (back by more than reordering explains, or far ahead) continues where the old clock stopped.
 
-    Cameras restart their RTP clock when their own time is set or their encoder is reconfigured, without ending the
-    connection; a recorder that was stopped and started leaves the same seam in a file. A live source that jumps ahead
-    by minutes has not sent nothing for minutes: the read time-out would have ended it. A file may have such gaps for
-    good reasons (time lapse), so there only steps back are seams.
+    Cameras restart their RTP clock when their own time is set or their encoder is reconfigured, without closing the
+    connection; a recorder that was stopped and started leaves the same jump in a file. A live source that jumps ahead
+    by minutes was not silent for minutes: the read time-out would have ended it. A file may have such gaps for good
+    reasons (time lapse), so in files only steps back are repaired.
     """
 
     def __init__(self, interval: int, back_limit: int, ahead_limit: int | None) -> None:
@@ -44,21 +44,21 @@ class RestartedClock:
         self._last: int | None = None
 
     def repair(self, pts: int) -> int:
-        mended = pts + self._offset
+        repaired = pts + self._offset
         if self._last is not None:
-            step = mended - self._last
+            step = repaired - self._last
             if step < -self._back_limit or (self._ahead_limit is not None and step > self._ahead_limit):
-                mended = self._last + self._interval
-                self._offset = mended - pts
-        self._last = mended
-        return mended
+                repaired = self._last + self._interval
+                self._offset = repaired - pts
+        self._last = repaired
+        return repaired
 
 
 class RepeatedPts:
-    """A pts that does not grow becomes the last one plus one tick: no two frames of a session share one.
+    """A pts that does not increase becomes the previous one plus one tick: no two frames of a session share a pts.
 
-    Cheap cameras stamp two frames alike when their clock is coarser than their frame rate, and MJPEG cameras repeat
-    the stamp of a picture that they send twice; a frame that FFmpeg puts out late, after a damaged one, goes back.
+    Cheap cameras give two frames the same pts when their clock is coarser than their frame rate, and MJPEG cameras
+    repeat the pts of a picture that they send twice; a frame that FFmpeg outputs late, after a corrupt one, steps back.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class RepeatedPts:
 
 
 class PtsRepair:
-    """All the helpers in order, for one session of a camera."""
+    """All the repairs in order, for one session of a camera."""
 
     _BACK_LIMIT_S = 1
     _AHEAD_LIMIT_S = 10
@@ -86,5 +86,5 @@ class PtsRepair:
         self._repeated = RepeatedPts()
 
     def repair(self, pts: int | None) -> int:
-        """The pts to use for a frame that came with this one."""
+        """The pts to use for a frame that arrived with this one."""
         return self._repeated.repair(self._restarted.repair(self._missing.repair(pts)))

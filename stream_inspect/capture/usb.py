@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import av.error
 
-from stream_inspect.capture.av_reader import AvReader, say
+from stream_inspect.capture.av_reader import AvReader, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
 from stream_inspect.config.models import CameraConfig, UsbSource
 from stream_inspect.messages import Clock
@@ -42,8 +42,8 @@ class UsbCamera:
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise CameraError(
-                f"{source.device}: {say(error)}; `v4l2-ctl -d {source.device} --list-formats-ext` lists the sizes, "
-                "rates and formats it can do"
+                f"{source.device}: {error_text(error)}; `v4l2-ctl -d {source.device} --list-formats-ext` lists its "
+                "sizes, rates and formats"
             ) from None
         try:
             self._reader = AvReader(container, silent_limit_s=_READ_TIMEOUT_S)
@@ -67,15 +67,15 @@ class UsbCamera:
 
 
 def _check_device(device: str) -> None:
-    """Say plainly what FFmpeg would only give a number for. Raises `CameraError`."""
+    """Raises `CameraError` with a plain reason where FFmpeg would only give an error number."""
     try:
         status = os.stat(device)
     except FileNotFoundError:
         present = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
-        raise CameraError(f"there is no device {device}: is the camera plugged in? Present: {present}") from None
+        raise CameraError(f"no such device {device}: is the camera plugged in? Devices found: {present}") from None
     except OSError as error:
         raise CameraError(f"{device}: {error.strerror}") from None
     if not stat.S_ISCHR(status.st_mode):
-        raise CameraError(f"{device} is no device file")
+        raise CameraError(f"{device} is not a device file")
     if not os.access(device, os.R_OK | os.W_OK):
-        raise CameraError(f"no permission to use {device}: add the user to the group that owns it (often `video`)")
+        raise CameraError(f"permission denied for {device}: add the user to the group that owns it (often `video`)")

@@ -1,7 +1,7 @@
-"""The only read loop, for all cameras: open, read until it fails, wait a little, open again, for ever.
+"""The only read loop, for all cameras: open, read until it fails, wait a little, open again, until stopped.
 
-It runs in a thread of its own because devices and sockets block inside libraries; the stage beside it never waits.
-Everything that crosses over goes through one bounded queue.
+It runs in a thread of its own because devices and sockets block inside libraries; the stage never waits for it. Frames
+pass from the thread to the stage through one bounded queue.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _WAITS_S, _JITTER = doubling_s(0.1, 1.0), 0.5
 _STEADY_S = _WAITS_S[-1]
 """A session that lasted as long as the longest wait worked: the next failure starts with the shortest wait again."""
 _ONLY_BAD_S = 3.0
-"""A source that sends nothing but damaged frames for this long has changed its codec or is garbage: connect again."""
-_REASONS_LOGGED = 5
-"""Different reasons logged in one outage: a camera that is off all night says so once, not 30,000 times."""
-_SESSION_LEAST_S = 0.1
-"""From the beginning of one session to that of the next: a very short recording, looped, would else be nothing but
-beginnings."""
+"""A source that sends only corrupt frames for this long has changed its codec or is garbage: reconnect."""
+_ERRORS_LOGGED = 5
+"""Different errors logged in one outage: a camera that is off all night is logged once, not 30,000 times."""
+_MIN_SESSION_S = 0.1
+"""From the start of one session to the start of the next: a very short recording, looped, would otherwise reconnect in
+a tight loop."""
 _JOIN_S = CAPTURE_CLOSE_S
-"""A thread that is in the middle of a call is not waited for: its process is about to end anyway."""
+"""A thread that is inside a library call is not waited for any longer: its process is about to exit anyway."""
 _STOP_POLL_S = _JOIN_S / 3
-"""How often a thread that waits for room in the queue looks whether it is to stop: well within `_JOIN_S`."""
+"""How often a thread that waits for space in the queue checks for a stop: well within `_JOIN_S`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,17 @@ class QueuedFrame:
 
 @dataclass(frozen=True, slots=True)
 class CorruptFrame:
-    """A frame that the source delivered damaged: it is counted and has no picture."""
+    """A frame that the source delivered corrupt: it is counted and has no picture."""
 
     mono_ns: int
 
 
 class ReadLoop:
-    """Reads one camera in a thread and hands over what it gets.
+    """Reads one camera in a thread and queues its frames.
 
-    `loop` begins a finite source again at its end, one frame interval after its last frame where it is `paced`. `depth`
-    frames wait at most; then reading pauses until `take`. `next_session` may raise OSError: then the session is tried
-    again later, as one that failed.
+    `loop` restarts a finite source at its end, one frame interval after its last frame where it is `paced`. The queue
+    holds `depth` frames; when it is full, reading pauses until `take`. `next_session` may raise OSError: the connection
+    then counts as failed and is retried.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class ReadLoop:
         self.ended = False
         """A finite source has been read to its end; nothing more will come."""
         self.failure: Exception | None = None
-        """What ended the loop for good: no fault of the source, but of ours."""
-        self._asked_s: float | None = None
+        """The exception that ended the loop: a bug of ours, not a failure of the source."""
+        self._call_began_s: float | None = None
 
     def start(self) -> None:
         self._up.set(0)
@@ -109,12 +109,12 @@ class ReadLoop:
             return None
 
     def blocked_s(self, now_s: float) -> float:
-        """For how long the camera's library has not come back from a call."""
-        asked_s = self._asked_s
-        return 0.0 if asked_s is None else now_s - asked_s
+        """How long the thread has been inside the present call of the camera's library; 0 outside of one."""
+        began_s = self._call_began_s
+        return 0.0 if began_s is None else now_s - began_s
 
     def stop(self) -> bool:
-        """Stop reading, within 0.3 s. False: the thread is still in a call of the camera's library and left behind."""
+        """Stop reading, within 0.3 s. False: the thread is still in a call of the camera's library and is abandoned."""
         if self._stop.is_set():
             return not self._thread.is_alive()
         self._stop.set()
@@ -122,7 +122,7 @@ class ReadLoop:
         if self._thread.ident is not None:
             self._thread.join(_JOIN_S)
         if self._thread.is_alive():
-            self._log.warning("the read loop is still in the camera's library and is abandoned", waited_s=_JOIN_S)
+            self._log.warning("camera library call did not return; abandoning the reader thread", waited_s=_JOIN_S)
             return False  # its descriptor stays open: the thread may still write to it
         self.wake.close()
         return True
@@ -131,14 +131,14 @@ class ReadLoop:
 
     def _run(self) -> None:
         try:
-            self._read_for_ever()
+            self._read_until_stopped()
         except Exception as error:
             self.failure = error
         finally:
             self._up.set(0)
             self.wake.set()
 
-    def _read_for_ever(self) -> None:
+    def _read_until_stopped(self) -> None:
         backoff = Backoff(_WAITS_S, _JITTER)
         outage = _Outage(self._log)
         while not self._stop.is_set():
@@ -149,7 +149,7 @@ class ReadLoop:
             except EndOfMediaError as end:
                 if frames.good and not self._loop:
                     self.ended = True
-                    self._log.info("end of the recording", frames=frames.good)
+                    self._log.info("end of file", frames=frames.good)
                     return
                 if not frames.good:
                     self._failed(CameraError(f"{end}, without a frame"), outage)
@@ -165,7 +165,7 @@ class ReadLoop:
                 backoff.reset()
             if outage.lasts:
                 self._stop.wait(backoff.next_s())
-            self._stop.wait(max(0.0, began_s + _SESSION_LEAST_S - time.monotonic()))
+            self._stop.wait(max(0.0, began_s + _MIN_SESSION_S - time.monotonic()))
 
     def _failed(self, error: Exception, outage: _Outage) -> None:
         metrics.CAPTURE_FAILURES.labels(self._name).inc()
@@ -180,7 +180,7 @@ class ReadLoop:
         try:
             session = self._next_session()
         except OSError as error:
-            raise CameraError(f"the number of this session cannot be kept: {error}") from error
+            raise CameraError(f"cannot write the session counter: {error}") from error
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
         last_good_s = time.monotonic()
         while not self._stop.is_set():
@@ -191,7 +191,7 @@ class ReadLoop:
                 self._hand_over(CorruptFrame(time.monotonic_ns()))
                 is_live = info.clock is not Clock.MEDIA  # a recording is read to its end, also by a slow host
                 if is_live and time.monotonic() - last_good_s > _ONLY_BAD_S:
-                    raise CameraError(f"nothing but damaged frames for {_ONLY_BAD_S:g} s")
+                    raise CameraError(f"only corrupt frames for {_ONLY_BAD_S:g} s")
                 continue
             last_good_s = time.monotonic()
             if frames.good == 0:
@@ -203,11 +203,11 @@ class ReadLoop:
 
     @contextlib.contextmanager
     def _in_library_call(self) -> Iterator[None]:
-        self._asked_s = time.monotonic()
+        self._call_began_s = time.monotonic()
         try:
             yield
         finally:
-            self._asked_s = None
+            self._call_began_s = None
 
     def _hand_over(self, item: QueuedFrame | CorruptFrame) -> None:
         while True:
@@ -215,7 +215,7 @@ class ReadLoop:
                 self._items.put(item, timeout=_STOP_POLL_S)
             except queue.Full:
                 if self._stop.is_set():
-                    return  # nobody takes any more; the frame was not captured, as if the stop had come before it
+                    return  # the stage has stopped reading; the frame counts as not captured
             else:
                 self.wake.set()
                 return
@@ -227,24 +227,24 @@ class _Count:
 
 
 class _Outage:
-    """Says once that the camera is lost and why, and once that it is back."""
+    """Logs once that the camera is lost and why, and once that it has reconnected."""
 
     def __init__(self, log: Logger) -> None:
         self._log = log
         self._since_s = time.monotonic()
-        self._reasons: set[str] = set()
+        self._errors: set[str] = set()
         self._seen = False
 
     @property
     def lasts(self) -> bool:
-        return bool(self._reasons)
+        return bool(self._errors)
 
-    def failed(self, reason: str) -> None:
-        if not self._reasons:
+    def failed(self, error: str) -> None:
+        if not self._errors:
             self._since_s = time.monotonic()
-        if reason not in self._reasons and len(self._reasons) < _REASONS_LOGGED:
-            self._reasons.add(reason)
-            self._log.warning("camera lost" if self._seen else "camera not reached", reason=reason)
+        if error not in self._errors and len(self._errors) < _ERRORS_LOGGED:
+            self._errors.add(error)
+            self._log.warning("camera lost" if self._seen else "cannot connect to camera", error=error)
 
     def over(self, info: CameraInfo, session: int) -> None:
         details = {
@@ -253,10 +253,10 @@ class _Outage:
             "fps": info.fps,
             "codec": info.codec,
         }
-        if self._reasons:
+        if self._errors:
             after_s = round(time.monotonic() - self._since_s, 2)
-            self._log.info("camera back" if self._seen else "camera connected", after_s=after_s, **details)
+            self._log.info("camera reconnected" if self._seen else "camera connected", after_s=after_s, **details)
         elif not self._seen:
             self._log.info("camera connected", **details)
         self._seen = True
-        self._reasons.clear()
+        self._errors.clear()

@@ -207,7 +207,7 @@ def test_a_missing_usb_device_is_explained() -> None:
 def test_a_file_that_is_no_device_is_refused(tmp_path: Path) -> None:
     plain = tmp_path / "video0"
     plain.write_bytes(b"")
-    with pytest.raises(CameraError, match="no device file"):
+    with pytest.raises(CameraError, match="not a device file"):
         make_camera(config_of({"kind": "usb", "device": str(plain)})).open()
 
 

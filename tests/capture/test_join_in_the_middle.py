@@ -104,5 +104,5 @@ def test_the_first_whole_picture_may_be_far_away(serve: Serve) -> None:
 def test_packets_without_any_picture_are_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_inspect.capture.av_reader._FIRST_FRAME_S", 1.0)
     chunks = encoded(14, gop=1000)
-    with pytest.raises(CameraError, match="no whole picture within 1 s"):
+    with pytest.raises(CameraError, match="no intact picture within 1 s"):
         joined(serve(chunks[FPS:]))

@@ -123,7 +123,7 @@ def test_a_looped_recording_read_fast_does_not_wait_but_is_no_spin(start: Start)
     assert np.diff(times_s) == pytest.approx(0.1, abs=0.04)
 
 
-def test_a_session_that_gets_no_number_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_gets_no_number_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter([OSError(28, "No space left on device"), OSError(5, "Input/output error"), 7])
 
     def next_session() -> int:
@@ -139,9 +139,9 @@ def test_a_session_that_gets_no_number_is_tried_again(tmp_path: Path, monkeypatc
         assert places(taken(loop, 1)) == [(7, 0)]
     loop.stop()
     assert loop.failure is None
-    reasons = [entry["reason"] for entry in logs if "reason" in entry]
-    assert len(reasons) == 2
-    assert "number of this session cannot be kept: [Errno 28] No space left" in reasons[0]
+    errors = [entry["error"] for entry in logs if "error" in entry]
+    assert len(errors) == 2
+    assert "cannot write the session counter: [Errno 28] No space left" in errors[0]
 
 
 def test_an_empty_looped_recording_does_not_spin(start: Start) -> None:
@@ -151,7 +151,7 @@ def test_an_empty_looped_recording_does_not_spin(start: Start) -> None:
     assert ScriptedCamera.opened < 8
 
 
-def test_reading_waits_for_whoever_takes(start: Start, tmp_path: Path) -> None:
+def test_reading_waits_while_the_queue_is_full(start: Start, tmp_path: Path) -> None:
     loop = start(list(range(0, 4000, 40)))
     time.sleep(0.3)
     assert [item.frame.pts for item in taken(loop, 100) if isinstance(item, QueuedFrame)] == list(range(0, 4000, 40))
@@ -181,11 +181,11 @@ def test_logs_mark_transitions_only(start: Start) -> None:
         loop = start([0, CameraError("cut")], *refused, [40, *[lambda: time.sleep(0.05)] * 4])
         taken(loop, 2)
         loop.stop()
-    assert [(entry["event"], entry.get("reason")) for entry in logs] == [
+    assert [(entry["event"], entry.get("error")) for entry in logs] == [
         ("camera connected", None),
         ("camera lost", "cut"),
         ("camera lost", "refused"),
-        ("camera back", None),
+        ("camera reconnected", None),
     ]
     assert logs[-1]["after_s"] > 0.3
 
@@ -215,7 +215,7 @@ def test_stopping_leaves_no_thread_and_no_descriptor(start: Start) -> None:
     assert descriptors() <= files + 5  # each ring's file may live until its arrays are collected
 
 
-def test_a_library_that_hangs_is_left_behind_at_once(start: Start) -> None:
+def test_a_thread_inside_a_hanging_library_is_abandoned_at_once(start: Start) -> None:
     release = threading.Event()
     loop = start([0, release.wait])
     taken(loop, 1)
@@ -224,6 +224,6 @@ def test_a_library_that_hangs_is_left_behind_at_once(start: Start) -> None:
         began_s = time.monotonic()
         assert loop.stop() is False
         assert time.monotonic() - began_s < 0.5
-    assert [entry["event"] for entry in logs] == ["the read loop is still in the camera's library and is abandoned"]
+    assert [entry["event"] for entry in logs] == ["camera library call did not return; abandoning the reader thread"]
     assert loop.blocked_s(time.monotonic()) > 0.3
     release.set()

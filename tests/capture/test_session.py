@@ -68,19 +68,19 @@ def test_a_damaged_slot_may_have_held_the_last_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"17\n", b"\0" * FILE_BYTES])
-def test_a_lost_count_goes_on_far_ahead_and_says_so(tmp_path: Path, content: bytes) -> None:
+def test_a_lost_count_continues_far_ahead_with_a_warning(tmp_path: Path, content: bytes) -> None:
     file_of(tmp_path).parent.mkdir()
     file_of(tmp_path).write_bytes(content)
     now_ms = time.time_ns() // 1_000_000
     with structlog.testing.capture_logs() as logs:
         first = SessionCounter(tmp_path, "c1").next()
     assert now_ms <= first < now_ms + 10_000
-    assert logs[0]["goes_on_with"] == first
+    assert logs[0]["next_session"] == first
     with structlog.testing.capture_logs():
         assert counted(tmp_path, 3)[0] > first
 
 
-def test_a_lost_count_goes_on_ahead_even_if_the_clock_went_back(tmp_path: Path) -> None:
+def test_a_lost_count_continues_ahead_even_if_the_clock_went_back(tmp_path: Path) -> None:
     file_of(tmp_path).parent.mkdir()
     file_of(tmp_path).write_bytes(b"")
     future_s = int(time.time()) + 86_400 * 365
