@@ -1,7 +1,7 @@
 """Draws tracks on pictures: box, outline, name and score, in the colour of the severity.
 
-Shared by the live picture, by clips and pictures of events, and by replay, so that they look alike. Boxes are known at
-judged frames only; `marks_at` says where they are in the frames between.
+Shared by the live picture, by clips and pictures of events, and by replay, so that they look alike. Boxes are known in
+judged frames only; `marks_at` gives their place in the frames between.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from stream_inspect.picture import UInt8Array
 Colour = tuple[int, int, int]
 
 COLOURS_BGR: dict[str, Colour] = {"minor": (60, 220, 250), "major": (0, 145, 255), "critical": (60, 60, 240)}
-"""Yellow, orange, red: told apart by brightness as well as by hue."""
+"""Yellow, orange, red: they differ in brightness as well as in hue."""
 _INK_BGR: Colour = (16, 16, 16)
-HOLD_S = 0.4
-"""A track unseen for longer than this is not drawn: nobody knows whether it is still there."""
+HIDE_UNSEEN_AFTER_S = 0.4
+"""A track unseen for longer than this is not drawn: it may no longer be there."""
 _FIXED_BITS = 3
 """OpenCV's fixed-point coordinates: marks glide instead of jumping from pixel to pixel."""
 _FONT = cv2.FONT_HERSHEY_DUPLEX
@@ -53,12 +53,12 @@ def marks_at(
     before: Tracked | None,
     after: Tracked | None = None,
     severity: Mapping[str, str] | None = None,
-    hold_s: float = HOLD_S,
+    hide_unseen_after_s: float = HIDE_UNSEEN_AFTER_S,
 ) -> list[Mark]:
     """What to draw on the frame at this time, of the same session as the judged frames before and after it.
 
-    A track that both judged frames saw is interpolated; any other is moved by its velocity. `severity` (by name) serves
-    tracks without a detection at hand. One unseen for longer than `hold_s` is left out.
+    A track that was seen in both judged frames is interpolated; any other is moved by its velocity. `severity` (by
+    name) is used for tracks without a detection. One unseen for longer than `hide_unseen_after_s` is not drawn.
     """
     severity = severity or {}
     later = {update.track: update for update in after.tracks} if after else {}
@@ -71,7 +71,7 @@ def marks_at(
         if after is not None and following is not None and following.seen and update.seen:
             span_s = after.frame.id.pts_s - before.frame.id.pts_s
             box = _between(update.box_xyxy_px, following.box_xyxy_px, elapsed_s / span_s if span_s > 0 else 0.0)
-        elif pts_s - update.last_pts_s > hold_s:
+        elif pts_s - update.last_pts_s > hide_unseen_after_s:
             continue
         else:
             box = _moved(update, elapsed_s)
@@ -97,12 +97,12 @@ def draw(picture_bgr: UInt8Array, marks: Sequence[Mark], scale: float = 1.0) -> 
             points = _fixed([(x * scale, y * scale) for x, y in ring])
             cv2.polylines(picture_bgr, [points], True, colour, max(1, line_px // 2), cv2.LINE_AA, _FIXED_BITS)
         labels.append((f"{mark.name} {mark.score:.2f}", (left, top, right, bottom), colour))
-    for text, box, colour in labels:  # after all boxes, so that none is drawn across the letters
+    for text, box, colour in labels:  # after all boxes, so that no box crosses the letters
         _draw_label(picture_bgr, text, box, colour)
 
 
 def _draw_label(picture_bgr: UInt8Array, text: str, box: Box, colour: Colour) -> None:
-    """Dark letters on a plate of the box's colour, above the box or, where there is no room, inside it."""
+    """Dark letters on a plate of the box's colour, above the box or, at the picture's edge, inside it."""
     height, width = picture_bgr.shape[:2]
     letter_px = max(11.0, height / 54)
     size, thickness = letter_px / _FONT_PX, max(1, round(letter_px / 14))
@@ -138,5 +138,5 @@ def _between(first: Box, second: Box, share: float) -> Box:
 
 
 def _fixed(points: Sequence[tuple[float, float]]) -> NDArray[np.int32]:
-    """Fixed-point coordinates. Ours count from the picture's corner, OpenCV's from the middle of its first pixel."""
+    """Fixed-point coordinates. Ours start at the picture's corner, OpenCV's at the centre of the first pixel."""
     return np.round((np.asarray(points, dtype=np.float64) - 0.5) * (1 << _FIXED_BITS)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The line of text in a picture: which camera, and when by UTC, so that a saved or photographed picture says it too."""
+"""The caption burned into a picture: camera and UTC time, so that a saved or photographed picture shows them too."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def utc_text(utc_ns: int) -> str:
 
 
 def put_text(picture_bgr: UInt8Array, text: str, left_px: int, bottom_px: int, letter_px: float) -> None:
-    """White letters, in place."""
+    """Draw white letters, in place."""
     size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
     cv2.putText(picture_bgr, text, (left_px, bottom_px), _FONT, size, _WHITE, weight, cv2.LINE_AA)
 
 
 def caption(picture_bgr: UInt8Array, text: str) -> None:
-    """One line on a dark plate at the upper left (players put their controls over the lower edge), in place."""
+    """Draw one line on a dark plate at the upper left, in place: players cover the lower edge with their controls."""
     letter_px = max(_MIN_LETTER_PX, picture_bgr.shape[0] / 42)
     width, height, pad = _measured(text, letter_px)
     if width + 2 * pad > picture_bgr.shape[1]:  # a picture that is higher than wide

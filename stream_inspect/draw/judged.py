@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 
-from stream_inspect.draw.annotate import HOLD_S, Mark, marks_at
+from stream_inspect.draw.annotate import HIDE_UNSEEN_AFTER_S, Mark, marks_at
 from stream_inspect.messages import FrameId, FrameOrder, Tracked
 
 
@@ -15,10 +15,10 @@ class JudgedFrames:
     that of the inspect workers, where it may change while the service runs.
     """
 
-    def __init__(self, keep_s: float, hold_s: float = HOLD_S) -> None:
+    def __init__(self, keep_s: float, hide_unseen_after_s: float = HIDE_UNSEEN_AFTER_S) -> None:
         self._keep_s = keep_s
         self._severity: dict[str, str] = {}
-        self._hold_s = hold_s
+        self._hide_unseen_after_s = hide_unseen_after_s
         self._frames: list[Tracked] = []
 
     def add(self, tracked: Tracked) -> None:
@@ -48,7 +48,7 @@ class JudgedFrames:
             before = None
         if after is not None and after.frame.id.session != frame.session:
             after = None
-        return marks_at(frame.pts_s, before, after, self._severity, self._hold_s)
+        return marks_at(frame.pts_s, before, after, self._severity, self._hide_unseen_after_s)
 
 
 def _order(tracked: Tracked) -> FrameOrder:

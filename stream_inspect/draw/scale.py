@@ -1,4 +1,4 @@
-"""Pictures made smaller for people to look at, plane by plane, before any colour conversion: the cheap order."""
+"""Scales pictures down for display, plane by plane, before any colour conversion: that order is the cheap one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stream_inspect.picture import Picture, UInt8Array
 
 
 def size_at_height(width_px: int, height_px: int, max_height_px: int) -> tuple[int, int]:
-    """(width_px, height_px) at no more than `max_height_px`, the shape kept; both even, as H.264 wants them."""
+    """(width_px, height_px) of at most `max_height_px`, aspect ratio kept; both even, as H.264 requires."""
     if height_px <= max_height_px:
         return width_px + width_px % 2, height_px + height_px % 2
     factor = max_height_px / height_px
@@ -17,7 +17,7 @@ def size_at_height(width_px: int, height_px: int, max_height_px: int) -> tuple[i
 
 
 def scaled(picture: Picture, width_px: int, height_px: int) -> Picture:
-    """The picture at this (even) size. Its planes are averaged, not sampled: no aliasing of fine texture."""
+    """The picture at this (even) size. Its planes are averaged, not sampled, so that fine texture does not alias."""
     if (picture.width_px, picture.height_px) == (width_px, height_px):
         return picture
     padded_height, padded_width = picture.i420.shape[0] * 2 // 3, picture.i420.shape[1]

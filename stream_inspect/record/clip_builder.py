@@ -1,10 +1,11 @@
-"""The annotated film of one camera, made only while an event wants it, and the clips cut from it.
+"""The annotated video of one camera, encoded only while an event needs it, and the clips cut from it.
 
-Frames lie in the camera's ring for a few seconds; the reel knows their headers and the tracks judged in them. While at
-least one event is open, frames are taken from the ring in order, annotated and encoded ONCE, however many events there
-are; a clip is a run of those packets from a key packet on. So the work is bounded by the camera's frame rate.
+The ring holds the camera's frames for a few seconds; the builder knows their headers and the tracks judged in them.
+While at least one clip is open, frames are read from the ring in order, annotated and encoded ONCE, however many events
+there are; a clip is a run of those packets that starts at a key packet. So the work is bounded by the frame rate.
 
-A frame is encoded when the tracks on both sides of it are known (its boxes are then interpolated), or after `HOLD_S`.
+A frame is encoded when the tracks on both sides of it are known, so that its boxes can be interpolated, or after
+`WAIT_FOR_BOXES_S`.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from stream_inspect.picture import Picture
 from stream_inspect.record.encoder import Encoder, Packet, clip_time_base
 from stream_inspect.transport.ring import RingError
 
-HOLD_S = 1.0
-"""How long a frame waits for the next judged frame, so that its boxes can be interpolated and need not be guessed."""
+WAIT_FOR_BOXES_S = 1.0
+"""How long a frame waits for the next judged frame, so that its boxes can be interpolated instead of extrapolated."""
 KEY_EVERY_S = 0.5
-"""A clip begins at a key packet: at most this much earlier than asked for."""
+"""A clip begins at a key packet: at most this much earlier than requested."""
 SILENT_S = 3.0
-"""A camera without frames for this long: its clips end with what there is."""
+"""After this long without a frame of the camera its clips end with the frames that they have."""
 OPEN_CLIPS_MAX = 32
 BEHIND = 0.5
-"""With frames older than this part of the ring still to do, every other frame is left out: better than gaps."""
+"""When the next frame is older than this share of the ring, every other frame is skipped: better than gaps."""
 _HISTORY_MIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """One frame of the film."""
+    """One encoded frame."""
 
     frame: FrameId
     packet: Packet
@@ -45,7 +46,7 @@ class EncodedFrame:
 
 @dataclass(slots=True)
 class EncodedRun:
-    """Packets of one encoder: one session, one picture size."""
+    """The packets of one encoder: one session, one picture size."""
 
     session: int
     size_px: tuple[int, int]
@@ -59,7 +60,7 @@ class EncodedRun:
 
 @dataclass(slots=True)
 class Clip:
-    """What is cut out of the film for one event. Times are in seconds of the media clock of `session`."""
+    """The clip of one event. Times are in seconds of the media clock of its session."""
 
     event: Event
     judged: FrameOrder
@@ -78,7 +79,7 @@ class Clip:
 
     @property
     def time_base(self) -> Fraction:
-        assert self.run is not None, "a clip with shots has a film"
+        assert self.run is not None, "a clip with frames has a run"
         return self.run.encoder.time_base
 
 
@@ -87,7 +88,7 @@ Annotate = Callable[[FrameHeader, Picture, tuple[int, int]], Picture]
 
 
 class ClipBuilder:
-    """One camera's reel. `read` gives a copy of a frame's picture or raises `RingError`."""
+    """Builds the clips of one camera. `read` returns a copy of a frame's picture or raises `RingError`."""
 
     def __init__(
         self, config: RecorderConfig, ring_s: float, read: Callable[[FrameHeader], Picture], annotate: Annotate
@@ -112,7 +113,7 @@ class ClipBuilder:
     # --- what is known ---
 
     def see(self, header: FrameHeader) -> None:
-        """A captured frame, usually the newest."""
+        """Take in the header of a captured frame, usually the newest."""
         key = header.id.order
         if not self._keys or key > self._keys[-1]:
             self._keys.append(key)
@@ -125,7 +126,7 @@ class ClipBuilder:
             self._headers.insert(place, header)
 
     def track(self, tracked: Tracked) -> None:
-        """A judged frame: film up to it can be annotated well, and a defect still seen keeps its clip going."""
+        """Take in a judged frame: frames up to it get exact boxes; a defect still seen extends its clip."""
         self.see(tracked.frame)
         session, pts_s = tracked.frame.id.session, tracked.frame.id.pts_s
         self._judged.add(tracked.frame.id.order)
@@ -148,7 +149,7 @@ class ClipBuilder:
         return self._headers[place] if place < len(self._keys) and self._keys[place] == key else None
 
     def is_judged(self, key: FrameOrder) -> bool:
-        """Whether this frame is known to be judged, so that its boxes are exact."""
+        """Whether this frame was judged, so that its boxes are exact."""
         return key in self._judged
 
     def _forget(self, newest: FrameHeader) -> None:
@@ -172,7 +173,7 @@ class ClipBuilder:
     # --- clips ---
 
     def request_clip(self, event: Event, header: FrameHeader, picture: Picture) -> bool:
-        """Begin the clip of a confirmed event; `picture` is its judged frame. False: too many clips are open."""
+        """Start the clip of a confirmed event; `picture` is its judged frame. False: too many clips are open."""
         if len(self._clips) >= OPEN_CLIPS_MAX:
             return False
         session, judged_s = header.id.session, header.id.pts_s
@@ -198,7 +199,7 @@ class ClipBuilder:
         return True
 
     def _take_from_run(self, clip: Clip, run: EncodedRun) -> None:
-        """What has been encoded already, from the last key packet at or before the clip's start."""
+        """Give the clip the frames that are already encoded, from the last key packet at or before its start."""
         taken: list[EncodedFrame] = []
         for encoded in run.frames:
             if encoded.packet.key and encoded.frame.pts_s <= clip.start_s:
@@ -209,10 +210,10 @@ class ClipBuilder:
         if last_s >= clip.start_s:
             clip.frames, clip.run = taken, run
 
-    # --- film ---
+    # --- encoding ---
 
     def next_frame(self, now_mono_ns: int) -> FrameHeader | None:
-        """The next frame to encode, if there is one that can be encoded now."""
+        """The next frame to encode, or None while none is ready."""
         if not self._clips:
             return None
         wanted = self._wanted()
@@ -223,17 +224,17 @@ class ClipBuilder:
                 continue
             judged_until = self._judged_until.get(header.id.session)
             ready = judged_until is not None and header.id.pts_s <= judged_until
-            return header if ready or now_mono_ns - header.capture_mono_ns > self._hold_ns else None
+            return header if ready or now_mono_ns - header.capture_mono_ns > self._wait_ns else None
         return None
 
     @property
-    def _hold_ns(self) -> int:
-        return int(min(HOLD_S, self._ring_s / 4) * 1e9)
+    def _wait_ns(self) -> int:
+        return int(min(WAIT_FOR_BOXES_S, self._ring_s / 4) * 1e9)
 
     def _wanted(self) -> dict[int, tuple[float, float]]:
-        """For each session from when to when film is wanted, in seconds of its media clock.
+        """The stretch of each session that clips need, in seconds of its media clock.
 
-        Defects seen but not confirmed yet will want their own pre-roll from the same film, which only runs forward.
+        It includes the pre-roll of defects that are seen but not yet confirmed: encoding only runs forward.
         """
         wanted: dict[int, tuple[float, float]] = {}
         for clip in self._clips:
@@ -247,7 +248,7 @@ class ClipBuilder:
         return wanted
 
     def encode(self, header: FrameHeader, now_mono_ns: int) -> bool:
-        """Encode this frame, the one `next_frame` gave. False when it was gone, or left out to catch up."""
+        """Encode this frame, the one from `next_frame`. False when it was overwritten, or skipped to catch up."""
         key = header.id.order
         before, self._encoded = self._encoded, key
         picture = self._pinned.pop(key, None)
@@ -297,16 +298,16 @@ class ClipBuilder:
         return (len(recent) - 1) / span_s if span_s > 0 else 25.0
 
     def abort_clips(self) -> list[Clip]:
-        """End all clips without a file: the encoder has failed. A new one begins with the next event."""
+        """End all clips without a file, because the encoder failed; the next event starts a new encoder."""
         clips, self._clips, self._run = self._clips, [], None
         self._pinned.clear()
         return clips
 
     def take_finished(self, now_mono_ns: int, stopping: bool = False) -> list[Clip]:
-        """The clips that are complete, or that must do with what there is."""
+        """Remove and return the clips that are complete, or will get no more frames."""
         finished = []
         for clip in list(self._clips):
-            clip.ended_by = self._why_ended(clip, now_mono_ns) or ("stopped" if stopping else "")
+            clip.ended_by = self._end_reason(clip, now_mono_ns) or ("stopped" if stopping else "")
             if clip.ended_by:
                 self._clips.remove(clip)
                 self._pinned.pop(clip.judged, None)
@@ -314,7 +315,7 @@ class ClipBuilder:
                 finished.append(clip)
         return finished
 
-    def _why_ended(self, clip: Clip, now_mono_ns: int) -> str:
+    def _end_reason(self, clip: Clip, now_mono_ns: int) -> str:
         session = clip.judged[0]
         place = bisect.bisect_right(self._keys, max(self._encoded, (session, -1)))
         for header in islice(self._headers, place, None):

@@ -1,4 +1,4 @@
-"""A finished clip on its way to the disk: what the file is made of, and the list that proves which frames it holds."""
+"""Writes a finished clip: the MP4, and the list that proves which frames it holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream_inspect.rotation import Rotation, file_metadata
 
 
 class ClipFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One frame of the clip: its identity, and when it is shown."""
+    """One frame of the clip: its identity, and its time in the clip."""
 
     session: int
     seq: int
@@ -30,20 +30,20 @@ class ClipList(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     camera: str
     time_base: str
-    """Of `pts`: of the camera's frames."""
+    """Unit of `pts`, in seconds: that of the camera's frames."""
     width_px: int
     height_px: int
     duration_s: float
     judged_time_s: float | None
     frames_missing: int
-    """Frames captured between the first and the last, and not in the clip."""
+    """Frames captured between the first and the last one and missing in the clip."""
     ended_by: str
     frames: list[ClipFrame]
 
 
 def clip_list(clip: Clip) -> ClipList:
-    """What is in the clip. It has at least one shot."""
-    assert clip.run is not None, "a clip with shots has a film"
+    """The list of a clip, which has at least one frame."""
+    assert clip.run is not None, "a clip with frames has a run"
     first = clip.frames[0]
     frames = [
         ClipFrame(
@@ -72,11 +72,11 @@ def clip_list(clip: Clip) -> ClipList:
 
 
 def write_list(file: BinaryIO, clip: Clip) -> None:
-    """The list as JSON, a frame a line, so that people can read it."""
+    """Write the list as JSON, indented for people to read."""
     file.write(msgspec.json.format(msgspec.json.encode(clip_list(clip)), indent=1))
 
 
 def write_clip(file: BinaryIO, clip: Clip, rotate_deg: Rotation) -> None:
-    """The MP4; `rotate_deg` is how far its camera's pictures are turned."""
+    """Write the MP4. `rotate_deg` is the rotation of the camera's pictures, in degrees clockwise."""
     packets: Sequence[Packet] = [encoded.packet for encoded in clip.frames]
     write_mp4(file, packets, clip.time_base, file_metadata(rotate_deg))

@@ -1,4 +1,4 @@
-"""H.264 of one run of equally sized pictures: one packet a picture, at the picture's own time."""
+"""Encodes pictures of one size as H.264: one packet for each picture, at the picture's own time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BT601, _LIMITED, _SMPTE170M = 5, 1, 6
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One encoded picture: Annex B bytes; a key packet leads with its parameter sets, so that a clip can begin there.
+    """One encoded picture: Annex B bytes. A key packet begins with its parameter sets, so that a clip can start there.
 
     `pts` is in units of the encoder's `time_base`.
     """
@@ -34,9 +34,9 @@ def clip_time_base(num: int, den: int) -> Fraction:
 
 
 class Encoder:
-    """x264, fast and without delay: what goes in comes out at once, nothing waits inside.
+    """x264 without delay: each picture comes out as a packet at once.
 
-    The bit rate is capped, because the packets of a clip are held in memory until it is complete.
+    The bit rate is capped, because the packets of a clip stay in memory until it is complete.
     """
 
     def __init__(self, width_px: int, height_px: int, time_base: Fraction, fps: float) -> None:
@@ -56,13 +56,13 @@ class Encoder:
             "maxrate": f"{max_kbit_s}k",
             "bufsize": f"{max_kbit_s}k",
             "forced-idr": "1",
-            "g": "100000",  # key pictures come when `encode` is asked for one
+            "g": "100000",  # key pictures only where `encode` is called with key=True
             "x264-params": "scenecut=0",
         }
         self._codec = codec
 
     def encode(self, picture: Picture, pts: int, key: bool) -> Packet:
-        """Encode a picture of limited-range BT.601, of the encoder's size. `pts` grows from call to call."""
+        """Encode a limited-range BT.601 picture of the encoder's size. `pts` increases from call to call."""
         frame = VideoFrame.from_ndarray(picture.i420, format="yuv420p")
         frame.pts, frame.time_base = pts, self.time_base
         frame.pict_type = PictureType.I if key else PictureType.NONE

@@ -1,8 +1,7 @@
-"""The shelf of clips and pictures: writes them durably, keeps them within size and age, and notices a full disk.
+"""The store of clips and pictures: writes them durably, applies retention by size and age, and detects a full disk.
 
-All file work is done in one thread, so that a slow or hanging disk delays no frame. When the disk is full (or fails)
-recording stops: `trouble` says why, and what is offered meanwhile is refused. It begins again by itself when there is
-room.
+All file work is done in one thread, so that a slow or hanging disk delays no frame. When the disk is full (or fails),
+recording stops: `blocked_reason` says why, and new items are rejected. It resumes when there is enough free space.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from stream_inspect.store.durable import durable_file, remove_leftovers, sync_fo
 
 GB = 1_000_000_000
 _WAITING_MAX = 64
-"""Files offered and not yet written; more are refused, so that a slow disk cannot eat the memory."""
+"""Items queued and not yet written; more are rejected, so that a slow disk cannot use up the memory."""
 _LOOK_EVERY_S = 1.0
-_TIDY_EVERY_S = 60.0
+_RETENTION_EVERY_S = 60.0
 _ROOM_AGAIN = 1.05
-"""Recording begins again at this much more room than it needs, so that it does not flap."""
+"""Recording resumes at this much more free space than it needs, so that it does not flap."""
 _CLOSE_WITHIN_S = OUTPUT_CLOSE_S * 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be kept."""
+    """What retention keeps."""
 
     max_age_s: float
     max_bytes: int
@@ -44,13 +43,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is to be written for one event: files in order, each by a function that is given the open file."""
+    """The files to write for one event, in order, each with a function that writes into the open file."""
 
     name: str
     size_hint_bytes: int
     files: tuple[tuple[Path, Callable[[BinaryIO], object]], ...]
     done: Callable[[str], None]
-    """Told the outcome, in the shelf's thread: "written", "disk_full", "disk_failed", "not_made"."""
+    """Called with the outcome, in the store's thread: "written", "disk_full", "disk_failed", "not_made"."""
 
 
 @dataclass(slots=True)
@@ -66,34 +65,34 @@ class _Kept:
 
 
 class MediaStore:
-    """Two folders of files named <event>.<suffix>. `enqueue` and `trouble` are for the stage's thread."""
+    """Folders of files named <event>.<suffix>. `enqueue` and `blocked_reason` are for the stage's thread."""
 
     def __init__(self, folders: Iterable[Path], limits: Limits, look_every_s: float = _LOOK_EVERY_S) -> None:
         self._folders = tuple(folders)
         self._limits = limits
         self._look_every_s = look_every_s
-        self._logger = log.get_logger("recorder")
+        self._log = log.get_logger("recorder")
         self._waiting: queue.Queue[Item | None] = queue.Queue(_WAITING_MAX)
         self._kept: dict[str, _Kept] = {}
-        self._trouble = ""
+        self._blocked_reason = ""
         self._needed_bytes = 0
-        self._next_tidy_s = 0.0
+        self._next_retention_s = 0.0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="media-store", daemon=True)
 
     @property
-    def trouble(self) -> str:
-        """Why nothing is recorded at the moment, or nothing."""
-        return self._trouble
+    def blocked_reason(self) -> str:
+        """Why recording is stopped; "" while it runs."""
+        return self._blocked_reason
 
     def open(self) -> None:
-        """Make the folders and start the thread. A bad disk does not raise: it is `trouble`."""
+        """Create the folders and start the thread. A bad disk does not raise: it sets `blocked_reason`."""
         self._check_disk()
         self._thread.start()
 
     def enqueue(self, item: Item) -> str:
-        """Take an item to be written: "" when taken, else the reason it is not ("disk_full", "disk_slow")."""
-        if self._trouble:
+        """Queue an item for writing. Returns "", or why it was rejected: "disk_full", "disk_slow"."""
+        if self._blocked_reason:
             return "disk_full"
         try:
             self._waiting.put_nowait(item)
@@ -102,7 +101,7 @@ class MediaStore:
         return ""
 
     def close(self) -> bool:
-        """Write what is waiting, for a short while; says whether all of it was written."""
+        """Write what is queued, for 0.4 s at most; returns whether all of it was written."""
         self._stopping.set()
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
@@ -110,7 +109,7 @@ class MediaStore:
             self._thread.join(_CLOSE_WITHIN_S)
         return self._waiting.empty() and not self._thread.is_alive()
 
-    # --- in the shelf's own thread ---
+    # --- in the store's own thread ---
 
     def _run(self) -> None:
         self._rescan()
@@ -121,16 +120,16 @@ class MediaStore:
                 if self._stopping.is_set():
                     return
                 self._check_disk()
-                self._tidy_sometimes()
+                self._apply_retention_when_due()
                 continue
             if item is None:
                 return
             self._check_disk()
             item.done(self._write(item))
-            self._tidy_sometimes()
+            self._apply_retention_when_due()
 
     def _write(self, item: Item) -> str:
-        if self._trouble:
+        if self._blocked_reason:
             return "disk_full"
         try:
             for path, write in item.files:
@@ -140,42 +139,42 @@ class MediaStore:
         except OSError as error:
             self._stop(error, item.size_hint_bytes)
             return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "disk_failed"
-        except Exception:  # one that cannot be made (a fault of the muxer, say) must not end recording for all others
-            self._logger.exception("a file of an event cannot be made", event_id=item.name)
+        except Exception:  # one bad item (a bug of the muxer, say) must not end recording for all others
+            self._log.exception("cannot write the media of an event", event_id=item.name)
             return "not_made"
         self._keep_within_size()
         return "written"
 
     def _stop(self, error: OSError, needed_bytes: int) -> None:
         self._needed_bytes = needed_bytes
-        self._trouble = f"cannot write to {self._folders[0].parent}: {error.strerror or error}"
-        self._logger.error("recording stopped", reason=self._trouble)
+        self._blocked_reason = f"cannot write to {self._folders[0].parent}: {error.strerror or error}"
+        self._log.error("recording stopped", error=self._blocked_reason)
 
     def _check_disk(self) -> None:
-        """Stop recording when the disk has too little room; begin again when it has and a write goes through."""
+        """Stop recording when free space is too low; resume when there is enough and a test write succeeds."""
         try:
             for folder in self._folders:
                 if not folder.is_dir():
                     folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self._folders[0]).free
         except OSError as error:
-            if not self._trouble:
+            if not self._blocked_reason:
                 self._stop(error, 0)
             return
-        if not self._trouble:
+        if not self._blocked_reason:
             if free < self._limits.min_free_bytes:
-                self._trouble = (
-                    f"{free / GB:.2f} GB left in {self._folders[0].parent}, recorder.min_free_gb is "
-                    f"{self._limits.min_free_bytes / GB:g}: make room"
+                self._blocked_reason = (
+                    f"{free / GB:.2f} GB free in {self._folders[0].parent}, less than recorder.min_free_gb "
+                    f"({self._limits.min_free_bytes / GB:g}): free some space"
                 )
                 self._needed_bytes = 0
-                self._logger.error("recording stopped", reason=self._trouble)
+                self._log.error("recording stopped", error=self._blocked_reason)
             return
         if free < max(self._limits.min_free_bytes, self._needed_bytes) * _ROOM_AGAIN or not self._probe():
             return
-        self._rescan()  # somebody has made room by hand, or the disk that has come back holds other files
-        self._trouble = ""
-        self._logger.info("recording again", free_gb=round(free / GB, 2))
+        self._rescan()  # files were removed by hand, or the disk was replaced and holds other files
+        self._blocked_reason = ""
+        self._log.info("recording resumed", free_gb=round(free / GB, 2))
 
     def _probe(self) -> bool:
         path = self._folders[0] / ".probe"
@@ -203,12 +202,12 @@ class MediaStore:
             kept.newest_s = max(kept.newest_s, status.st_mtime)
             kept.sizes[path] = status.st_size
 
-    def _tidy_sometimes(self) -> None:
-        if time.monotonic() >= self._next_tidy_s:
+    def _apply_retention_when_due(self) -> None:
+        if time.monotonic() >= self._next_retention_s:
             self._apply_retention()
 
     def _apply_retention(self) -> None:
-        self._next_tidy_s = time.monotonic() + _TIDY_EVERY_S
+        self._next_retention_s = time.monotonic() + _RETENTION_EVERY_S
         oldest_s = time.time() - self._limits.max_age_s
         for name in [name for name, kept in self._kept.items() if kept.newest_s < oldest_s]:
             self._remove(name)

@@ -1,4 +1,4 @@
-"""Encoded pictures into an MP4 that plays while it loads: index first, true times, nothing encoded again."""
+"""Muxes encoded pictures into an MP4 that plays while it loads: index first, true times, no re-encoding."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _INDEX_BYTES_PER_PICTURE = 32
 
 
 def shown_for(packets: Sequence[Packet], time_base: Fraction) -> list[int]:
-    """How long each picture is shown, in units of `time_base`: until the next; the last as long as the one before."""
+    """How long each picture is shown, in units of `time_base`: until the next one; the last as long as the previous."""
     durations = [after.pts - before.pts for before, after in pairwise(packets)]
     return [*durations, durations[-1] if durations else max(1, round(Fraction(1, 25) / time_base))]
 
 
 def write_mp4(file: BinaryIO, packets: Sequence[Packet], time_base: Fraction, metadata: Mapping[str, str]) -> None:
-    """Write the packets, the first of which is a key packet, so that the first picture stands at 0.
+    """Write the packets, the first of which is a key packet; the first picture is shown at time 0.
 
-    The index goes to a place reserved at the front. Raises OSError where the disk does.
+    The index is written into space reserved at the front. Raises OSError where the disk fails.
     """
     durations = shown_for(packets, time_base)
     reserve = _INDEX_BYTES + _INDEX_BYTES_PER_PICTURE * len(packets)

@@ -1,4 +1,4 @@
-"""The picture of an event: the very frame it was judged in, annotated, with its identity inside the JPEG."""
+"""The picture of an event: its judged frame, annotated, with the frame's identity inside the JPEG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMMENT = b"\xff\xfe"
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What the JPEG's comment says of it: JSON."""
+    """The JSON in the JPEG's comment."""
 
     event: str
     camera: str
@@ -35,7 +35,7 @@ def annotated_jpeg(event: Event, picture: Picture, marks: Sequence[Mark]) -> byt
         caption(bgr, f"{event.camera}   {utc_text(event.frame.capture_utc_ns)}   {event.id}")
     encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not encoded:
-        raise ValueError(f"a picture of {picture.width_px}x{picture.height_px} px makes no JPEG")
+        raise ValueError(f"cannot encode a {picture.width_px}x{picture.height_px} px picture as JPEG")
     identity = Identity(
         event=event.id,
         camera=event.camera,

@@ -116,7 +116,7 @@ class RecorderStage:
             self._wake.set()  # the loop is to turn at once
         else:
             self._wake.clear()
-        stopped_by = self._media.trouble
+        stopped_by = self._media.blocked_reason
         self._levels.set(ConditionKind.RECORDING_STOPPED, bool(stopped_by), stopped_by or "recording")
         return self._levels.due(now_mono_ns)
 
@@ -152,7 +152,7 @@ class RecorderStage:
                 self._waiting.append((until_s, event))
 
     def _begin_clip(self, event: Event, header: FrameHeader) -> None:
-        if self._media.trouble:
+        if self._media.blocked_reason:
             self._lost(event, "disk_full")
             return
         if self._read_last is None or self._read_last[0] != header.id:

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def shelf_in(folder: Path, limits: Limits = NO_LIMITS) -> Iterator[MediaStore]:
+def store_in(folder: Path, limits: Limits = NO_LIMITS) -> Iterator[MediaStore]:
     media = MediaStore([folder], limits, look_every_s=0.02)
     media.open()
     yield media
@@ -72,7 +72,7 @@ def test_what_a_killed_life_left_half_written_is_removed(folder: Path) -> None:
     folder.mkdir()
     (folder / "old.mp4").write_bytes(b"whole")
     (folder / "torn.mp4.part").write_bytes(b"ha")
-    with shelf_in(folder):
+    with store_in(folder):
         eventually(lambda: names(folder) == ["old.mp4"], "the torn file stays")
 
 
@@ -83,7 +83,7 @@ def test_the_oldest_events_go_when_the_size_is_reached(folder: Path) -> None:
             path = folder / f"{name}.{suffix}"
             path.write_bytes(bytes(1000))
             os.utime(path, (time.time() - 100 * age - 100,) * 2)
-    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=6500, min_free_bytes=0)) as media:
+    with store_in(folder, Limits(max_age_s=1e9, max_bytes=6500, min_free_bytes=0)) as media:
         assert names(folder) == ["a.json", "a.mp4", "b.json", "b.mp4", "c.json", "c.mp4"]
         put(media, folder / "d.mp4", 1000)
         eventually(lambda: "a.mp4" not in names(folder), "nothing was removed")
@@ -95,7 +95,7 @@ def test_events_older_than_the_age_go(folder: Path) -> None:
     for name, age_s in (("old", 5000), ("young", 10)):
         (folder / f"{name}.mp4").write_bytes(b"clip")
         os.utime(folder / f"{name}.mp4", (time.time() - age_s,) * 2)
-    with shelf_in(folder, Limits(max_age_s=3600, max_bytes=10**9, min_free_bytes=0)):
+    with store_in(folder, Limits(max_age_s=3600, max_bytes=10**9, min_free_bytes=0)):
         eventually(lambda: names(folder) == ["young.mp4"], "the old one stays")
 
 
@@ -103,11 +103,11 @@ def test_a_file_that_cannot_be_made_does_not_end_recording(folder: Path) -> None
     def fail(file: object) -> None:
         raise ValueError("no such codec")
 
-    with shelf_in(folder) as media:
+    with store_in(folder) as media:
         outcomes: list[str] = []
         media.enqueue(Item("a", 1, ((folder / "a.mp4", fail),), outcomes.append))
         eventually(lambda: outcomes == ["not_made"], "no outcome")
-        assert not media.trouble, "the disk is all right"
+        assert not media.blocked_reason, "the disk is fine"
         outcomes = put(media, folder / "b.mp4", 100)
         eventually(lambda: outcomes == ["written"], "not written")
         assert names(folder) == ["b.mp4"]
@@ -119,8 +119,8 @@ def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: 
     point = tmp_path / "disk"
     point.symlink_to(tmp_path / "nothing")
     folder = point / "clips"
-    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=1000, min_free_bytes=0)) as media:
-        assert media.trouble
+    with store_in(folder, Limits(max_age_s=1e9, max_bytes=1000, min_free_bytes=0)) as media:
+        assert media.blocked_reason
         late = tmp_path / "late"
         (late / "clips").mkdir(parents=True)
         (late / "clips" / "old.mp4").write_bytes(bytes(800))
@@ -128,7 +128,7 @@ def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: 
         os.utime(late / "clips" / "old.mp4", (a_minute_ago_s, a_minute_ago_s))
         (tmp_path / "mount").symlink_to(late)
         (tmp_path / "mount").replace(point)
-        eventually(lambda: not media.trouble, "recording does not begin")
+        eventually(lambda: not media.blocked_reason, "recording does not begin")
         outcomes = put(media, folder / "new.mp4", 800)
         eventually(lambda: outcomes == ["written"], "not written")
         assert names(folder) == ["new.mp4"]
@@ -146,52 +146,52 @@ def no_file_above(size_bytes: int) -> Iterator[None]:
 
 
 def test_a_refused_write_stops_recording_until_writing_works_again(folder: Path) -> None:
-    with shelf_in(folder) as media:
+    with store_in(folder) as media:
         with no_file_above(2000):
             outcomes = put(media, folder / "a.mp4", 100_000)
             eventually(lambda: outcomes, "no outcome")
             assert outcomes == ["disk_full"]
-            assert "File too large" in media.trouble
+            assert "File too large" in media.blocked_reason
             assert names(folder) == [], "nothing half written stays"
             assert put(media, folder / "b.mp4", 100) == ["disk_full"], "and nothing is taken meanwhile"
             time.sleep(0.1)
-            assert media.trouble, "the probe is refused as well"
-        eventually(lambda: not media.trouble, "recording does not begin again")
+            assert media.blocked_reason, "the probe is refused as well"
+        eventually(lambda: not media.blocked_reason, "recording does not resume")
         outcomes = put(media, folder / "c.mp4", 100_000)
         eventually(lambda: outcomes == ["written"], "not written")
 
 
 def test_a_full_disk_stops_recording_and_room_starts_it_again(small_disk: Path) -> None:
     folder = small_disk / "clips"
-    with shelf_in(folder) as media:
+    with store_in(folder) as media:
         for number in range(5):
             outcomes = put(media, folder / f"{number}.mp4", 600_000)
             eventually(lambda outcomes=outcomes: outcomes, "no outcome")
         assert outcomes == ["disk_full"]
-        assert "No space left on device" in media.trouble
+        assert "No space left on device" in media.blocked_reason
         whole = names(folder)
         assert whole == ["0.mp4", "1.mp4", "2.mp4"]
         (folder / "0.mp4").unlink()
         (folder / "1.mp4").unlink()
-        eventually(lambda: not media.trouble, "recording does not begin again")
+        eventually(lambda: not media.blocked_reason, "recording does not resume")
         outcomes = put(media, folder / "6.mp4", 600_000)
         eventually(lambda: outcomes == ["written"], "not written")
 
 
 def test_less_room_than_configured_stops_recording_before_the_disk_is_full(small_disk: Path) -> None:
     folder = small_disk / "clips"
-    with shelf_in(folder, Limits(max_age_s=1e9, max_bytes=10**9, min_free_bytes=1_000_000)) as media:
+    with store_in(folder, Limits(max_age_s=1e9, max_bytes=10**9, min_free_bytes=1_000_000)) as media:
         outcomes = [put(media, folder / f"{number}.mp4", 600_000) for number in range(2)]
         eventually(lambda: outcomes[-1], "no outcome")
-        eventually(lambda: media.trouble, "recording goes on")
-        assert "recorder.min_free_gb" in media.trouble
+        eventually(lambda: media.blocked_reason, "recording continues")
+        assert "recorder.min_free_gb" in media.blocked_reason
         assert names(folder) == ["0.mp4", "1.mp4"]
         (folder / "0.mp4").unlink()
-        eventually(lambda: not media.trouble, "recording does not begin again")
+        eventually(lambda: not media.blocked_reason, "recording does not resume")
 
 
 def test_a_disk_that_hangs_is_never_waited_for(folder: Path) -> None:
-    with shelf_in(folder) as media:
+    with store_in(folder) as media:
         release = time.monotonic() + 0.5
         hanging = Item(
             "a", 1, ((folder / "a.mp4", lambda file: time.sleep(max(0.0, release - time.monotonic()))),), lambda _: None
@@ -211,26 +211,26 @@ def test_the_stage_says_when_recording_stops_and_begins_and_repeats_how_it_stand
     stage = RecorderStage(config(tmp_path), ring_dir=tmp_path / "ring", state_dir=tmp_path)
     stage.open()
 
-    def told() -> list[tuple[bool, int]]:
+    def emitted() -> list[tuple[bool, int]]:
         outputs: list[Output] = list(stage.tick(time.monotonic_ns()))
         conditions = [output.message for output in outputs if isinstance(output.message, Condition)]
         assert all((c.camera, c.kind, c.source) == ("", "recording_stopped", "recorder") for c in conditions)
         return [(one.active, one.mono_ns) for one in conditions]
 
-    ((active, well_since_ns),) = told()
+    ((active, well_since_ns),) = emitted()
     assert not active
-    assert told() == []
+    assert emitted() == []
     time.sleep(0.25)
-    assert told() == [(False, well_since_ns)]
-    stage._media._trouble = "no room"
-    ((active, stopped_ns),) = told()
+    assert emitted() == [(False, well_since_ns)]
+    stage._media._blocked_reason = "no room"
+    ((active, stopped_ns),) = emitted()
     assert active
     assert stopped_ns > well_since_ns
-    assert told() == []
+    assert emitted() == []
     time.sleep(0.25)
-    assert told() == [(True, stopped_ns)], "the time stays that of the beginning"
-    stage._media._trouble = ""
-    assert [active for active, _ in told()] == [False]
+    assert emitted() == [(True, stopped_ns)], "the time stays that of the beginning"
+    stage._media._blocked_reason = ""
+    assert [active for active, _ in emitted()] == [False]
     stage.close()
 
 
@@ -301,5 +301,5 @@ def test_kill_9_at_any_moment_leaves_only_whole_files(tmp_path: Path) -> None:
         with av.open(str(clip)) as container:
             frames = sum(1 for _ in container.decode(video=0))
         assert frames == clip.with_suffix(".json").read_text().count('"seq"')
-    with shelf_in(clips):
+    with store_in(clips):
         eventually(lambda: not list(clips.glob("*.part")), "half-written files stay")
