@@ -1,7 +1,7 @@
 """Changes single values in a YAML text and leaves every other byte alone: comments, order, quotes, blank lines.
 
-A round trip through a YAML library keeps most comments but moves or loses those around what is changed. So the library
-says where things stand, the text is cut there, and the result is read back: it must hold exactly what was asked for.
+A round trip through a YAML library keeps most comments but moves or loses those next to the change. So the library only
+locates the values, the text is edited there, and the result is parsed again: it must hold exactly the intended change.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _NOT_TEXT = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "
 
 
 class EditError(StreamInspectError):
-    """The text cannot be changed safely by a program; the message says to edit it by hand."""
+    """The text cannot be edited safely by a program; the message says to edit it by hand."""
 
 
 def set_value(text: str, path: Path, value: Value) -> str:
-    """The text with `value` at `path`, whose last step is a key, there or new, of a mapping that is there."""
+    """The text with `value` at `path`, whose last step is an old or a new key of an existing mapping."""
     wanted = _plain(text)
     mapping, new = _at(wanted, path[:-1]), list(value) if _is_list(value) else value
     if path[-1] in mapping and mapping[path[-1]] == new:
@@ -52,7 +52,7 @@ def set_value(text: str, path: Path, value: Value) -> str:
 
 
 def append_item(text: str, path: Path, item: dict[str, Value]) -> str:
-    """The text with a mapping more at the end of the list at `path`."""
+    """The text with `item` appended to the list at `path`."""
     wanted = _plain(text)
     _at(wanted, path).append({key: list(value) if _is_list(value) else value for key, value in item.items()})
     node = _node(text, path)
@@ -86,7 +86,7 @@ def remove_item(text: str, path: Path) -> str:
 
 
 def _block_list(text: str, node: SequenceNode, value: Sequence[str]) -> str:
-    """Lines that stay are not touched, so that their comments stay with them."""
+    """Replace the items of a block list; lines that stay the same are not touched, so they keep their comments."""
     items: list[Node] = node.value
     before = [item.value for item in items]
     indent = " " * node.start_mark.column
@@ -141,7 +141,7 @@ def _last(node: CollectionNode) -> Node:
 
 
 def _end(node: Node) -> int:
-    """Where a value ends; the library lets block collections end where the next thing begins, comments included."""
+    """Where a value ends; the library ends a block collection at the next token, so comments would be included."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         return _end(_last(node))
     return int(node.end_mark.index)
@@ -163,7 +163,7 @@ def _is_list(value: Value) -> TypeGuard[Sequence[str]]:
 
 
 def _node(text: str, path: Path) -> CollectionNode:
-    """ruamel's node of a mapping or list: own keys alone, because what comes by `<<` or an alias stands elsewhere."""
+    """ruamel's node of a mapping or list: own keys only, because the text of `<<` or an alias is elsewhere."""
     node: CollectionNode = reader().compose(text)
     for step in path:
         own = node.value if isinstance(node, MappingNode) else []
@@ -196,5 +196,5 @@ def _proven(text: str, wanted: Any, path: Path) -> str:
 
 def _by_hand(path: Path) -> EditError:
     return EditError(
-        f"{key_text(path)} is written in a way that only a person can change safely: edit the file by hand"
+        f"{key_text(path)} is written in a form that cannot be edited safely by a program: edit the file by hand"
     )

@@ -1,4 +1,4 @@
-"""pydantic's errors in plain words, with the place in the file, what is allowed, and what was probably meant."""
+"""Turns pydantic's errors into plain words: the place in the file, what is allowed, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN_CHARACTERS = 40
 
 
 def explain(tree: Tree, errors: Sequence[ErrorDetails]) -> dict[Path, Problem]:
-    """One problem a value, by the path of the value that is wrong (or missing, or unknown)."""
+    """One problem for each value that is wrong, missing or unknown, by its path."""
     problems: dict[Path, Problem] = {}
     # Of a value that may be a secret or something else, the secret's own complaint says most.
     for error in sorted(errors, key=lambda error: error["type"] != "secret_missing"):
@@ -57,9 +57,9 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
             return parent.problem(f"is missing: write {rule}{f' ({what})' if what else ''}", path)
         case "extra_forbidden":
             known = list(_properties(tree, path[:-1]))
-            meant = did_you_mean(path[-1], known, path[:-1]) or f" Known here: {', '.join(known)}."
+            meant = did_you_mean(path[-1], known, path[:-1]) or f" Known keys: {', '.join(known)}."
             place = parent.keys.get(str(path[-1]), parent.place)
-            return parent.problem(f"is no key that is known here.{meant}", path, place)
+            return parent.problem(f"unknown key.{meant}", path, place)
         case "union_tag_invalid":
             known = _kinds(tree, path)
             return (node or parent).problem(_not_one_of(node, known), path)
@@ -68,7 +68,7 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
         return node.problem(error["msg"].removeprefix("Value error, "), path)
     if node.value is None:
         key = parent.keys.get(str(path[-1]), node.place) if path else node.place
-        return node.problem(f"is empty: write {in_words(schema)}, or take it out", path, key)
+        return node.problem(f"is empty: write {in_words(schema)}, or remove it", path, key)
     words = allowed_words(schema)
     if words and not isinstance(node.value, dict | list):
         return node.problem(_not_one_of(node, words), path)
@@ -108,7 +108,7 @@ def _properties(tree: Tree, path: Path) -> Schema:
 
 
 def _shown(node: Tree, schema: Schema, error: ErrorDetails) -> str | None:
-    """What stands there, or None where it may hold a secret."""
+    """The value as the message quotes it, or None where it may hold a secret."""
     if isinstance(node.value, dict):
         return "a mapping"
     if isinstance(node.value, list):

@@ -31,21 +31,21 @@ __all__ = ["ConfigError", "Problem", "dump", "load", "load_text", "parse_dump", 
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The configuration in a file, with `key=value` overrides laid over it. Every path in it is absolute then.
+    """The configuration of a file with `key=value` overrides applied; every path in it is absolute.
 
-    Raises `ConfigError` with every problem. Secrets are fetched from where the configuration says they are.
+    Raises `ConfigError` with every problem. Secrets are read from their environment variables and files.
     """
     return load_text(_read(path), path, overrides)
 
 
 def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_secrets: bool = True) -> Config:
-    """As `load`, of a text that is, or is about to be, the content of the file `path`.
+    """As `load`, for a text that is, or is about to be, the content of the file `path`.
 
-    Without `fetch_secrets` it is no problem when the secrets are not there: they are known to the service alone.
+    Without `fetch_secrets`, missing secrets are not a problem: only the service needs them.
     """
     tree, problems = parse(text, lambda line, column: Place(str(path), line, column))
     if not isinstance(tree.value, dict):
-        what = "is empty" if tree.value is None else "is no mapping of keys to values"
+        what = "is empty" if tree.value is None else "is not a mapping of keys to values"
         raise ConfigError([tree.problem(f"{what}: begin with `version: 1`")])
     for each in overrides:
         problems += override.apply(tree, each)
@@ -60,25 +60,25 @@ def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_sec
 
 
 def dump(config: Config) -> str:
-    """The configuration as JSON WITH its secrets: for our own processes alone, never for a file or a log."""
+    """The configuration as JSON WITH its secrets: only for our own processes, never for a file or a log."""
 
     def encode(value: object) -> Any:
         if isinstance(value, Secret):
             return value.dumped()
         if isinstance(value, Path):
             return str(value)
-        raise TypeError(f"no JSON for {type(value).__name__}")
+        raise TypeError(f"cannot write a {type(value).__name__} as JSON")
 
     return json.dumps(config.model_dump(), default=encode)
 
 
 def parse_dump(text: str) -> Config:
-    """What `dump` wrote."""
+    """Read back what `dump` wrote."""
     return Config.model_validate(json.loads(text), context={"dumped": True})
 
 
 def redacted(config: Config) -> str:
-    """The whole effective configuration as YAML, fit for any eyes: secrets say where they come from, or are stars."""
+    """The whole effective configuration as YAML, safe to show: a secret is its source, or stars."""
     from io import StringIO
 
     from ruamel.yaml import YAML
@@ -89,16 +89,16 @@ def redacted(config: Config) -> str:
 
 
 def _read(path: Path) -> str:
-    def refuse(message: str) -> ConfigError:
+    def refusal(message: str) -> ConfigError:
         return ConfigError([Problem(str(path), None, None, "", message)])
 
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise refuse(f"the configuration cannot be read: {error.strerror}") from None
+        raise refusal(f"cannot read the configuration: {error.strerror}") from None
     if len(content) > MAX_BYTES:
-        raise refuse(f"is longer than {MAX_BYTES} bytes: that is no configuration")
+        raise refusal(f"is longer than {MAX_BYTES} bytes: is it the right file?")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -113,11 +113,11 @@ _STAND_IN = {
     "cameras": [{"name": "stand-in", "source": {"kind": "synthetic"}}],
     "defects": [{"name": "stand-in", "prompts": ["stand-in"]}],
 }
-"""The least that is a configuration, to judge one section by itself."""
+"""A minimal configuration, to validate one section by itself."""
 
 
 def _validated(tree: Tree, context: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
-    """The configuration if nothing is wrong with it, and what is wrong."""
+    """The configuration, or None where it is invalid, and its problems."""
     problems: dict[KeyPath, Problem] = {}
     indices: dict[str, list[int]] = {}
     config: Config
@@ -157,7 +157,10 @@ def _options_problems(entry: PluginAlertConfig, tree: Tree, path: KeyPath) -> di
 
 
 def _sound_part(tree: Tree, context: dict[str, Any]) -> tuple[Config, dict[str, list[int]]]:
-    """What is right of a wrong configuration, defaults for the rest; and where the items left in a list come from."""
+    """The valid sections of an invalid configuration, with defaults for the others.
+
+    Also returns, for each list, the original indices of the items that are left in it.
+    """
 
     def judge(key: str, value: Any) -> Any:
         try:
@@ -186,7 +189,7 @@ def _sound_part(tree: Tree, context: dict[str, Any]) -> tuple[Config, dict[str, 
 
 
 def _repeated_names(tree: Tree) -> list[Problem]:
-    """Cameras, defects and alerts have names of their own, whatever else is wrong with them."""
+    """Names used twice among cameras, defects or alerts, whatever else is wrong with them."""
     problems = []
     for key in ("cameras", "defects", "alerts"):
         section = tree.child(key)
@@ -196,14 +199,14 @@ def _repeated_names(tree: Tree) -> list[Problem]:
             if named is None or not isinstance(named.value, str):
                 continue
             if named.value in first:
-                message = f"{named.value} is the name of {key}[{first[named.value]}] already: give each its own"
+                message = f"{named.value} is already the name of {key}[{first[named.value]}]: use unique names"
                 problems.append(named.problem(message, (key, index, "name")))
             first.setdefault(named.value, index)
     return problems
 
 
 def _truth_for_numbers(model: Model, tree: Tree, root: Tree) -> dict[KeyPath, Problem]:
-    """pydantic takes true for 1, and nobody means that."""
+    """Values of true or false where a number belongs: pydantic would take true for 1."""
     problems: dict[KeyPath, Problem] = {}
     for key in type(model).model_fields:
         value, node = getattr(model, key, None), tree.child(key)
@@ -220,7 +223,7 @@ def _truth_for_numbers(model: Model, tree: Tree, root: Tree) -> dict[KeyPath, Pr
 
 
 def _place(tree: Tree, path: KeyPath) -> Place:
-    """Where the value at a path stands, or what it would stand in; a mapping stands at its key."""
+    """The place of the value at a path, or of the nearest mapping around it; the place of a mapping is its key."""
     for length in range(len(path), 0, -1):
         node, parent = tree.find(path[:length]), tree.find(path[: length - 1])
         if node is not None:
@@ -235,7 +238,7 @@ def _absolute(model: M, tree: Tree | None, folder: Path, state_dir: Path) -> M:
     for key, field in type(model).model_fields.items():
         value = getattr(model, key)
         node = tree.child(key) if tree is not None else None
-        # What was typed after --set is relative to where it was typed.
+        # A path typed after --set is relative to the current folder.
         base = Path.cwd() if node is not None and node.place.file.startswith(override.OPTION) else folder
         if isinstance(value, Path):
             base = state_dir if IN_STATE_DIR in field.metadata else base
@@ -263,7 +266,7 @@ def _absolute_options(entry: PluginAlertConfig, tree: Tree | None, folder: Path,
 
 
 def _is_folder(name: str, base: Path) -> bool:
-    """Whether a model's name is a path; `owner/name` is a hub id unless such a folder is there."""
+    """Whether a model's name is a path; `owner/name` is a hub id unless such a folder exists."""
     return name.startswith((".", "/", "~")) or (name != "tiny" and (base / name).is_dir())
 
 
@@ -276,6 +279,6 @@ def _shown(value: Any, key: str = "") -> Any:
         return [_shown(below) for below in value]
     if isinstance(value, Path):
         return str(value)
-    if key == "url" and value.startswith("http"):  # the path or the query of a webhook often is a key
+    if key == "url" and value.startswith("http"):  # the path or the query of a webhook is often a key
         return urlsplit(value)._replace(path=f"/{STARS}", query="").geturl()
     return value

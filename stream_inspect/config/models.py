@@ -1,7 +1,7 @@
-"""The whole YAML file as typed models: units in names, ranges on numbers, unknown keys refused.
+"""The whole YAML file as typed models: units in names, ranges on numbers, unknown keys rejected.
 
 The descriptions are the configuration reference: `docs/configuration.md` and the JSON Schema are generated from them.
-What needs more than one value to be judged is in `crosscheck.py`, or in the model itself.
+Checks that involve more than one value are in `crosscheck.py`, or in the model itself.
 """
 
 from __future__ import annotations
@@ -189,17 +189,21 @@ class CameraConfig(Model):
 
 
 class DefectConfig(Model):
-    """A defect, described in plain words. The PLC sees the name; engineers tune the prompts."""
+    """A defect, described in plain words. The PLC receives the name; engineers tune the prompts."""
 
-    name: DefectName = Field(description="Stands in events and topics; the PLC sees it.")
-    prompts: list[Prompt] = Field(min_length=1, max_length=32, description="Wordings; the best match counts.")
-    counter_prompts: list[Prompt] = Field(
-        [], max_length=32, description="What looks alike and is no defect: it wins where it scores higher."
+    name: DefectName = Field(description="Appears in events and topics; this is what the PLC receives.")
+    prompts: list[Prompt] = Field(
+        min_length=1, max_length=32, description="Wordings for the defect; the best match counts."
     )
-    threshold: float = Field(0.3, gt=0, lt=1, description="Lowest score that counts.")
-    min_area_mm2: float | None = Field(None, ge=0, description="Smallest area; needs the camera's scale.")
-    min_area_px: float | None = Field(None, ge=0, description="Smallest area, in square pixels of the judged picture.")
-    severity: Literal["minor", "major", "critical"] = Field("major", description="Stands in the event.")
+    counter_prompts: list[Prompt] = Field(
+        [],
+        max_length=32,
+        description="Wordings for what looks like the defect but is not one; one that scores higher wins.",
+    )
+    threshold: float = Field(0.3, gt=0, lt=1, description="Minimum score.")
+    min_area_mm2: float | None = Field(None, ge=0, description="Minimum area; needs the camera's scale.")
+    min_area_px: float | None = Field(None, ge=0, description="Minimum area, in square pixels of the judged picture.")
+    severity: Literal["minor", "major", "critical"] = Field("major", description="Included in the event.")
 
 
 class DetectorConfig(Model):
@@ -214,7 +218,7 @@ class DetectorConfig(Model):
 
 
 class SegmenterConfig(Model):
-    """The segmenter, run on hits only. `segmenter: null` does without; then an event has a box and no mask."""
+    """The segmenter, run on hits only. `segmenter: null` turns it off; events then have boxes but no masks."""
 
     kind: str = Field("sam", min_length=1, description="`sam`, or a plug-in (group `stream_inspect.segmenter`).")
     model: str = Field("tiny", min_length=1, description="`tiny` (embedded), a hub id, or a local folder.")
@@ -230,7 +234,7 @@ class WorkerConfig(Model):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        description="auto takes cuda if there is one, else cpu; cuda:1 is the second GPU.",
+        description="auto: cuda if available, otherwise cpu; cuda:1 is the second GPU.",
         json_schema_extra={"x-rule": "auto, cpu, cuda or cuda:N"},
     )
     threads: int = Field(1, ge=1, le=128, description="CPU threads of torch.")
@@ -242,18 +246,22 @@ class InspectConfig(Model):
     detector: DetectorConfig = DetectorConfig()
     segmenter: SegmenterConfig | None = Field(SegmenterConfig(), description="null: boxes only, no masks.")
     workers: list[WorkerConfig] = Field(
-        [WorkerConfig()], min_length=1, max_length=64, description="One process each; one for each GPU."
+        [WorkerConfig()], min_length=1, max_length=64, description="Inspect processes; use one for each GPU."
     )
-    batch_max_frames: int = Field(4, ge=1, le=256, description="Frames in one batch; halved when memory runs out.")
+    batch_max_frames: int = Field(4, ge=1, le=256, description="Largest batch, in frames; halved when memory runs out.")
     fuse_overlap: float = Field(
         0.3,
         ge=0,
         le=1,
-        description="Boxes of one defect are one that overlap by more than this share of the smaller.",
+        description="Boxes of one defect are merged where they overlap by more than this share of the smaller one.",
         json_schema_extra=RELOADABLE,
     )
     max_detections: int = Field(
-        50, ge=1, le=1000, description="Most detections kept a frame, best first.", json_schema_extra=RELOADABLE
+        50,
+        ge=1,
+        le=1000,
+        description="Maximum detections per frame; the best are kept.",
+        json_schema_extra=RELOADABLE,
     )
 
 
@@ -266,16 +274,17 @@ class TrackConfig(Model):
     kind: str = Field(
         "auto",
         min_length=1,
-        description="auto: belt where the camera has one, else iou; or a plug-in (group `stream_inspect.tracker`).",
+        description="auto: belt where the camera has one, otherwise iou; "
+        "or a plug-in (group `stream_inspect.tracker`).",
     )
     forget_after_s: float = Field(
         1.0,
         gt=0,
         le=60,
-        description="A track unseen for this long has ended; on a belt, one seen twice ends when it has left.",
+        description="A track ends when unseen for this long; on a belt, one seen twice ends on leaving the picture.",
     )
     match_distance_px: float | None = Field(
-        None, gt=0, description="Farthest match on the belt; from the box if absent."
+        None, gt=0, description="Maximum distance of a match on the belt; derived from the box if absent."
     )
 
 
@@ -286,8 +295,8 @@ CONFIRMED_WHEN = "seen in {n} of the last {m} judged frames that show it"
 class DecideConfig(Model):
     __doc__ = f"From tracks to events: a defect is confirmed when it was {CONFIRMED_WHEN.format(n='n', m='m')}."
 
-    confirm_hits: int = Field(2, ge=1, le=100, description="n: in how many judged frames it must be seen.")
-    confirm_window: int = Field(4, ge=1, le=100, description="m: of how many of the last ones.")
+    confirm_hits: int = Field(2, ge=1, le=100, description="n: number of judged frames in which it must be seen.")
+    confirm_window: int = Field(4, ge=1, le=100, description="m: number of last judged frames considered.")
 
     @model_validator(mode="after")
     def _n_of_m(self) -> DecideConfig:
@@ -304,14 +313,16 @@ class DecideConfig(Model):
 class RecorderConfig(Model):
     """Clips and pictures of events."""
 
-    enabled: bool = Field(True, description="Without it, events name no picture and no clip.")
-    pre_roll_s: float = Field(1.5, ge=0, le=60, description="How much a clip shows before its event.")
-    post_roll_s: float = Field(1.5, ge=0, le=60, description="How much a clip shows after it.")
-    max_clip_s: float = Field(30.0, gt=0, le=600, description="Longest clip, however long the event lasts.")
+    enabled: bool = Field(True, description="Record clips and pictures; otherwise events refer to neither.")
+    pre_roll_s: float = Field(1.5, ge=0, le=60, description="Length of a clip before its event.")
+    post_roll_s: float = Field(1.5, ge=0, le=60, description="Length of a clip after its event.")
+    max_clip_s: float = Field(30.0, gt=0, le=600, description="Maximum length of a clip, however long the event lasts.")
     height_px: int = Field(720, ge=120, le=2160, description="Clips are scaled down to this height.")
     max_age_days: float = Field(30.0, gt=0, le=36500, description="Older clips, pictures and events are removed.")
-    max_size_gb: float = Field(20.0, gt=0, description="The oldest are removed when all together take more.")
-    min_free_gb: float = Field(1.0, ge=0, description="Stop recording (never judging) when the disk has less.")
+    max_size_gb: float = Field(
+        20.0, gt=0, description="Total size of clips and pictures; beyond it the oldest are removed."
+    )
+    min_free_gb: float = Field(1.0, ge=0, description="Free disk space below which recording stops; judging continues.")
 
 
 class WebConfig(Model):
@@ -319,11 +330,13 @@ class WebConfig(Model):
 
     enabled: bool = Field(True, description="Serve the live page.")
     host: str = Field(
-        "127.0.0.1", min_length=1, description="Address to listen on; any other than this computer's own needs a token."
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on; one that other computers can reach requires a token.",
     )
     port: int = Field(8080, ge=0, le=65535, description="0: any free port.")
-    token: Secret | None = Field(None, description="Asked for on the page.")
-    live_rate_hz: float = Field(10.0, gt=0, le=60, description="Live pictures a second and camera.")
+    token: Secret | None = Field(None, description="Token that users must enter on the page.")
+    live_rate_hz: float = Field(10.0, gt=0, le=60, description="Live pictures per second, for each camera.")
     live_height_px: int = Field(540, ge=120, le=2160, description="Live pictures are scaled down to this height.")
 
 
@@ -331,38 +344,39 @@ class TransportConfig(Model):
     """The frame ring and the sockets."""
 
     ring_dir: Path = Field(
-        Path("/dev/shm"), description="Where frames lie, in memory; a container's default 64 MB are too few."
+        Path("/dev/shm"),
+        description="Folder in memory (tmpfs) for the frame rings; a container's default of 64 MB is too small.",
     )
-    ring_s: float = Field(4.0, gt=0.5, le=120, description="Seconds of frames kept a camera: pre-roll plus judging.")
-    ring_max_mb: int = Field(1024, ge=16, le=65536, description="Most memory of one camera's ring.")
+    ring_s: float = Field(
+        4.0, gt=0.5, le=120, description="Length of each camera's ring: at least the pre-roll plus the time to judge."
+    )
+    ring_max_mb: int = Field(1024, ge=16, le=65536, description="Maximum memory of one camera's ring.")
 
 
 class MetricsConfig(Model):
     """Prometheus metrics and /healthz, served by the supervisor."""
 
     enabled: bool = Field(True, description="Serve /metrics and /healthz.")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; there is no token here.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; no token is required.")
     port: int = Field(9108, ge=0, le=65535, description="0: any free port.")
 
 
 class LogConfig(Model):
-    """Logs go to stderr: they mark transitions, not frames."""
+    """Logs are written to stderr: transitions, not frames."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least that is logged.")
-    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else json.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level.")
+    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, otherwise json.")
 
 
 class Config(Model):
     """One production line or plant."""
 
-    version: Literal[1] = Field(description="Of this format.")
+    version: Literal[1] = Field(description="Version of the configuration format.")
     line: Name = Field("line1", description="The production line; a camera may name another.")
     state_dir: Path = Field(
-        Path("state"), description="Events, outbox, clips, pictures; relative to the configuration file."
+        Path("state"), description="Folder for events, clips and pictures; relative to the configuration file."
     )
-    cameras: list[CameraConfig] = Field(
-        min_length=1, max_length=256, description="The cameras, each with its own name."
-    )
+    cameras: list[CameraConfig] = Field(min_length=1, max_length=256, description="The cameras; names must be unique.")
     defects: list[DefectConfig] = Field(
         min_length=1,
         max_length=256,
@@ -372,7 +386,7 @@ class Config(Model):
     inspect: InspectConfig = InspectConfig()
     track: TrackConfig = TrackConfig()
     decide: DecideConfig = DecideConfig()
-    alerts: list[AlertConfig] = Field([], max_length=64, description="Where events are sent to; each on its own.")
+    alerts: list[AlertConfig] = Field([], max_length=64, description="Outputs for events; each has its own queue.")
     recorder: RecorderConfig = RecorderConfig()
     web: WebConfig = WebConfig()
     transport: TransportConfig = TransportConfig()
@@ -380,14 +394,12 @@ class Config(Model):
     log: LogConfig = LogConfig()
 
     def only_camera(self, name: str) -> Config:
-        """This configuration with one of its cameras. Raises `UsageError` when there is none of this name."""
+        """This configuration with only the camera `name`. Raises `UsageError` when there is no such camera."""
         chosen = [camera for camera in self.cameras if camera.name == name]
         if not chosen:
             known = [camera.name for camera in self.cameras]
             listed = ", ".join(known)
-            raise UsageError(
-                f"no camera is called {name!r}; the configuration has: {listed}.{did_you_mean(name, known)}"
-            )
+            raise UsageError(f"no camera named {name!r}; the configuration has: {listed}.{did_you_mean(name, known)}")
         return self.model_copy(update={"cameras": chosen})
 
     def line_of(self, camera: str) -> str:

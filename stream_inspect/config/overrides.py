@@ -1,7 +1,7 @@
-"""`--set key=value`: overrides of single keys, laid over the tree of a configuration file.
+"""`--set key=value`: overrides of single keys, applied to the tree of a configuration file.
 
 A key is a dotted path; list items are named by their name or index: `cameras.top.sampling.rate_hz`, `cameras[0].name`.
-What is not there yet is made. The value is YAML; a secret is not written out in it. Relative paths in a value are
+Missing mappings are created. The value is YAML and may not hold a secret in plain text. Relative paths in a value are
 relative to the current folder.
 """
 
@@ -20,7 +20,7 @@ OPTION = "--set "
 
 
 def apply(tree: Tree, override: str) -> list[Problem]:
-    """Lay one override over the tree, in place. Returns what is wrong with it, having changed nothing then."""
+    """Apply one override to the tree, in place. Returns its problems; if there are any, nothing was changed."""
     key, equals, text = override.partition("=")
     key = key.strip()
     place = Place(f"{OPTION}{key or override}")
@@ -49,7 +49,7 @@ def apply(tree: Tree, override: str) -> list[Problem]:
 
 def plain_secrets(tree: Tree) -> list[Problem]:
     """The secrets that overrides of this tree hold in plain text: every user of the computer sees them in `ps`."""
-    message = "a secret on the command line can be seen by everybody (ps, the shell's history): " + HOW
+    message = "a secret on the command line is visible to every user (ps, shell history): " + HOW
     return [
         node.problem(message)
         for node in tree.walk()
@@ -80,9 +80,9 @@ def _resolve(tree: Tree, steps: list[str | int]) -> Path | str:
                 return found
             step = found
         elif node is not None and isinstance(node.value, dict) and isinstance(step, int):
-            return f"{key_text(path)} is no list"
+            return f"{key_text(path)} is not a list"
         elif node is not None and not isinstance(node.value, dict) and node.value is not None:
-            return f"{key_text(path)} is a single value, it has no {step}"
+            return f"{key_text(path)} is a single value and has no key {step}"
         elif isinstance(step, int) and step > 0:
             return f"{key_text(path)} has no items yet: begin with index 0"
         path = (*path, step)
@@ -94,17 +94,17 @@ def _item(items: list[Tree], step: str | int, list_key: str) -> int | str:
     if isinstance(step, int):
         if step <= len(items):  # one past the end adds an item
             return step
-        return f"{list_key} has {len(items)} items: the index must be from 0 to {len(items)}"
+        return f"{list_key} has {len(items)} items: expected an index from 0 to {len(items)}"
     names = [_name(item) for item in items]
     if step in names:
         return names.index(step)
     known = [name for name in names if name is not None]
     listed = f"there are: {', '.join(known)}" if known else f"write an index, such as {list_key}[0]"
-    return f"no item of {list_key} is called {step!r}; {listed}.{did_you_mean(step, known)}"
+    return f"{list_key} has no item {step!r}; {listed}.{did_you_mean(step, known)}"
 
 
 def _name(item: Tree) -> str | None:
-    """What a list item is called: alerts without a name are called after their kind."""
+    """The name of a list item; that of an alert without a name is its kind."""
     for key in ("name", "kind"):
         named = item.child(key)
         if named is not None and isinstance(named.value, str):
@@ -132,7 +132,7 @@ def _put(tree: Tree, path: Path, value: Tree, place: Place) -> None:
 
 
 def _file_from_here(value: Tree) -> None:
-    """A secret's file named on the command line is relative to the current folder, like any other path there."""
+    """Make the path of a secret's file absolute: on the command line it is relative to the current folder."""
     for node in value.walk():
         if isinstance(node.value, dict) and set(node.value) == {"file"}:
             named = node.value["file"]

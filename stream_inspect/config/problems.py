@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: every problem at once, each with its place."""
+"""The problems of a configuration: all of them at once, each with its place."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from stream_inspect.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. No field holds a secret."""
+    """One problem. No field holds a secret."""
 
     file: str
-    """The configuration file as it was named, or the override: `--set web.port`."""
+    """The configuration file as the user named it, or the override: `--set web.port`."""
     line: int | None
-    """From 1; None where the problem is not at a line (an override, a file that cannot be read)."""
+    """From 1; None where the problem has no line (an override, an unreadable file)."""
     column: int | None
     """From 1."""
     key: str
-    """The key's path as the user writes it (`cameras[0].source.url`); empty for the whole file."""
+    """The path of the key as the user writes it (`cameras[0].source.url`); empty for the whole file."""
     message: str
-    """What is wrong, what is allowed, what to do."""
+    """What is wrong, what is allowed, and what to do."""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
-        # An override is named by its key already.
+        # The place of an override already names the key.
         key = "" if not self.key or place == f"--set {self.key}" else f"{self.key}: "
         return f"{place}: {key}{self.message}"
 
 
 class ConfigError(UsageError):
-    """The configuration is wrong. `problems` holds everything that is, in the order of the file."""
+    """The configuration is invalid. `problems` lists every problem, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(_once(sorted(problems, key=_in_file_order)))
@@ -41,7 +41,7 @@ class ConfigError(UsageError):
     def _text(self) -> str:
         if len(self.problems) == 1:
             return str(self.problems[0])
-        head = f"{len(self.problems)} things are wrong in the configuration:"
+        head = f"{len(self.problems)} problems in the configuration:"
         return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
 
 
@@ -51,22 +51,22 @@ def key_text(path: Sequence[str | int]) -> str:
 
 
 def did_you_mean(wrong: object, known: Sequence[str], below: Sequence[str | int] = ()) -> str:
-    """' Did you mean x?', or nothing where no known word is near. Of a key, `below` is the path that it stands at."""
+    """' Did you mean x?', or "" where no known word is similar. For a key, `below` is the path of its mapping."""
     text = str(wrong).strip().lower()
     by_lower = {word.lower(): word for word in known}
     near = difflib.get_close_matches(text, by_lower, n=1, cutoff=0.5)
-    # A word that is a piece of a known one (`rate` for `rate_hz`) is nearer than its letters say.
+    # A word that is contained in a known one (`rate` for `rate_hz`) is closer than difflib's ratio suggests.
     near = near or [word for word in by_lower if len(text) > 2 and (text in word or word in text)][:1]
     return f" Did you mean {key_text((*below, by_lower[near[0]]))}?" if near else ""
 
 
 def _once(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """What stands at an anchor is wrong in one place, however often an alias uses it."""
-    told = set()
+    """A value at an anchor is reported once, however many aliases use it."""
+    reported = set()
     for problem in problems:
         at = (problem.line, problem.column, problem.key.rpartition(".")[2], problem.message)
-        if problem.line is None or at not in told:
-            told.add(at)
+        if problem.line is None or at not in reported:
+            reported.add(at)
             yield problem
 
 

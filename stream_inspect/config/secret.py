@@ -1,4 +1,4 @@
-"""A value that is never printed: `{env: NAME}`, `{file: PATH}`, or, against advice, written out."""
+"""A value that is never printed: `{env: NAME}`, `{file: PATH}`, or, not recommended, plain text."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _DUMPED = "dumped secret"
 
 
 class SecretError(StreamInspectError):
-    """A secret cannot be had. The text names where it was looked for, never what was found."""
+    """A secret cannot be read. The text names its source, never its value."""
 
 
 class Secret(SecretStr):
-    """Text that prints as stars and knows where it came from.
+    """Text that prints as stars and knows its source.
 
     In a configuration: `{env: NAME}`, or `{file: PATH}` (relative to the configuration file; a line break at the end
     is dropped), or the text itself.
     """
 
     origin: dict[str, str] | None
-    """{"env": NAME} or {"file": PATH}; None where the text itself is written in the configuration."""
+    """{"env": NAME} or {"file": PATH}; None where the configuration holds the text itself."""
 
     fetched: bool
-    """False where the configuration was read without its secrets: the value is empty then."""
+    """False where the configuration was read without its secrets; the value is then empty."""
 
     def __init__(self, secret_value: str, origin: dict[str, str] | None = None, fetched: bool = True) -> None:
         super().__init__(secret_value)
@@ -40,7 +40,7 @@ class Secret(SecretStr):
         self.fetched = fetched
 
     def dumped(self) -> dict[str, Any]:
-        """What `parse_dump` takes back. It holds the secret: for our own processes alone."""
+        """The form that `parse_dump` reads. It holds the secret: only for our own processes."""
         return {_DUMPED: self.get_secret_value(), "origin": self.origin}
 
     @classmethod
@@ -51,7 +51,7 @@ class Secret(SecretStr):
         if isinstance(value, SecretStr):
             return cls(value.get_secret_value())
         if isinstance(value, str):
-            return cls._not_empty(value, "it is empty")
+            return cls._not_empty(value, "is empty")
         if isinstance(value, dict) and len(value) == 1:
             ((how, where),) = value.items()
             if how in ("env", "file") and isinstance(where, str) and where:
@@ -64,7 +64,7 @@ class Secret(SecretStr):
                 return cls._not_empty(found, f"{how} {where} is empty", {how: where})
         if isinstance(value, dict) and _DUMPED in value and context.get("dumped"):
             return cls(value[_DUMPED], value["origin"])
-        raise PydanticCustomError("secret_form", "is a secret: {how}", {"how": HOW})
+        raise PydanticCustomError("secret_form", "must be a secret: {how}", {"how": HOW})
 
     @classmethod
     def _not_empty(cls, text: str, complaint: str, origin: dict[str, str] | None = None) -> Secret:
@@ -91,8 +91,8 @@ class Secret(SecretStr):
         return {
             "x-secret": True,
             "anyOf": [
-                one_key("env", "Name of the environment variable that holds it."),
-                one_key("file", "File that holds it, relative to the configuration file."),
+                one_key("env", "Name of the environment variable that holds the secret."),
+                one_key("file", "File that holds the secret, relative to the configuration file."),
                 {"type": "string", "minLength": 1, "writeOnly": True},
             ],
         }
@@ -101,7 +101,7 @@ class Secret(SecretStr):
 def _from_env(name: str) -> str:
     value = os.environ.get(name)
     if value is None:
-        raise SecretError(f"the environment variable {name} is not set: set it where the service starts")
+        raise SecretError(f"environment variable {name} is not set: set it for the service")
     return value
 
 
@@ -111,10 +111,10 @@ def _from_file(name: str, folder: Path) -> str:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise SecretError(f"the secret's file {path} is longer than {_MAX_BYTES} bytes: is it the right one?")
+            raise SecretError(f"secret file {path} is longer than {_MAX_BYTES} bytes: is it the right file?")
         text = content.decode()
     except OSError as error:
-        raise SecretError(f"the secret's file {path} cannot be read: {error.strerror}") from None
+        raise SecretError(f"cannot read secret file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SecretError(f"the secret's file {path} is no UTF-8 text") from None
+        raise SecretError(f"secret file {path} is not UTF-8 text") from None
     return text.removesuffix("\n").removesuffix("\r")

@@ -1,4 +1,4 @@
-"""A YAML text as plain values that know their file, line and column, with every syntax problem found on the way."""
+"""Parses a YAML text into plain values that know their file, line and column, and collects every syntax problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stream_inspect.config.problems import ConfigError, Problem, key_text
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 30
 _MAX_NODES = 50_000
-"""Aliases multiply what a small file holds; more than this is no configuration."""
+"""A limit against alias bombs: a few aliases in a small file can multiply to any number of values."""
 
 Path = tuple[str | int, ...]
 """Keys and list indices from the top: ("cameras", 0, "source", "url")."""
@@ -25,7 +25,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands: at a line and column (from 1) of a file, or in an override (`--set web.port`)."""
+    """A line and column (from 1) of a file, or an override (`--set web.port`)."""
 
     file: str
     line: int | None = None
@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(slots=True)
 class Tree:
-    """A value with its place. A mapping also knows where its keys stand."""
+    """A value with its place. A mapping also knows the places of its keys."""
 
     value: Scalar | list[Tree] | dict[str, Tree]
     place: Place
@@ -42,7 +42,7 @@ class Tree:
     keys: dict[str, Place] = field(default_factory=dict)
 
     def plain(self) -> Any:
-        """The value without places, as a YAML library would give it."""
+        """The value without places, as a YAML library would return it."""
         if isinstance(self.value, dict):
             return {key: child.plain() for key, child in self.value.items()}
         if isinstance(self.value, list):
@@ -50,7 +50,7 @@ class Tree:
         return self.value
 
     def child(self, step: str | int) -> Tree | None:
-        """The value at a key or an index, if there is one."""
+        """The value at a key or an index, or None."""
         if isinstance(self.value, dict) and isinstance(step, str):
             return self.value.get(step)
         if isinstance(self.value, list) and isinstance(step, int) and step < len(self.value):
@@ -58,14 +58,14 @@ class Tree:
         return None
 
     def find(self, path: Path) -> Tree | None:
-        """The value at a path, if there is one."""
+        """The value at a path, or None."""
         node: Tree | None = self
         for step in path:
             node = node.child(step) if node is not None else None
         return node
 
     def walk(self) -> Iterator[Tree]:
-        """This value and all below it."""
+        """This value and all values below it."""
         yield self
         if isinstance(self.value, dict):
             for child in self.value.values():
@@ -75,21 +75,20 @@ class Tree:
                 yield from child.walk()
 
     def problem(self, message: str, path: Path | None = None, place: Place | None = None) -> Problem:
-        """A problem with this value, or with what is missing or wrong at `path` inside it."""
+        """A problem with this value, or with a missing or wrong one at `path` inside it."""
         place = place or self.place
         return Problem(place.file, place.line, place.column, key_text(self.path if path is None else path), message)
 
 
 def parse(text: str, place: Callable[[int, int], Place], path: Path = ()) -> tuple[Tree, list[Problem]]:
-    """The tree of a YAML 1.2 text, and what is wrong with it beside its syntax (keys written twice, tags).
+    """The tree of a YAML 1.2 text, and its problems other than syntax errors (duplicate keys, tags).
 
-    `place` says what a line and a column (from 1) of the text are called. Raises `ConfigError` where the text is not
-    YAML at all.
+    `place` makes the place of a line and a column (from 1). Raises `ConfigError` where the text is not YAML at all.
     """
     yaml = reader()
     yaml.allow_duplicate_keys = True  # found below, with both places
 
-    def refuse(message: str, line: int = 1, column: int = 1) -> ConfigError:
+    def refusal(message: str, line: int = 1, column: int = 1) -> ConfigError:
         at = place(line, column)
         return ConfigError([Problem(at.file, at.line, at.column, key_text(path), message)])
 
@@ -98,22 +97,23 @@ def parse(text: str, place: Callable[[int, int], Place], path: Path = ()) -> tup
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise refuse(_in_plain_words(error), line, column) from None
+        raise refusal(_in_plain_words(error), line, column) from None
     except RecursionError:
-        raise refuse("is nested too deeply") from None
+        raise refusal("is nested too deeply") from None
     except (YAMLError, ValueError):
-        raise refuse("is not YAML text") from None
+        raise refusal("is not YAML text") from None
     if root is None:
         return Tree(None, place(1, 1), path), []
     builder = _Builder(yaml, place)
     try:
         return builder.tree(root, path), builder.problems
     except _TooMuchError as error:
-        raise refuse(str(error)) from None
+        raise refusal(str(error)) from None
 
 
 def reader() -> YAML:
-    """The library's reader. Of an anchor given twice, which is allowed, it would warn with lines of the file."""
+    """The library's reader, without its warning for a repeated anchor: that is allowed, and the warning quotes lines
+    of the file."""
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
     return yaml
@@ -124,7 +124,7 @@ class _TooMuchError(Exception):
 
 
 class _Builder:
-    """From ruamel's nodes to a `Tree`."""
+    """Builds a `Tree` from ruamel's nodes."""
 
     def __init__(self, yaml: YAML, place: Callable[[int, int], Place]) -> None:
         self.problems: list[Problem] = []
@@ -135,7 +135,7 @@ class _Builder:
     def tree(self, node: Node, path: Path, depth: int = 0) -> Tree:
         self._nodes += 1
         if self._nodes > _MAX_NODES:
-            raise _TooMuchError(f"holds more than {_MAX_NODES} values, aliases counted as often as they are used")
+            raise _TooMuchError(f"holds more than {_MAX_NODES} values, with aliases counted at each use")
         if depth > _MAX_DEPTH:
             raise _TooMuchError(f"is nested more than {_MAX_DEPTH} levels deep")
         if isinstance(node, MappingNode):
@@ -160,12 +160,12 @@ class _Builder:
             key = str(key_node.value)
             if key in result.keys:
                 first = result.keys[key]
-                message = f"is written twice (first on line {first.line}): keep one"
+                message = f"duplicate key (first on line {first.line}): keep one"
                 self.problems.append(result.problem(message, (*path, key), self._place(key_node)))
                 continue
             result.keys[key] = self._place(key_node)
             result.value[key] = self.tree(value_node, (*path, key), depth + 1)
-        for source in merged:  # keys of its own win, then the first source
+        for source in merged:  # the mapping's own keys win, then the first source
             assert isinstance(source.value, dict)
             for key, child in source.value.items():
                 if key not in result.value:
@@ -177,7 +177,7 @@ class _Builder:
         trees = [self.tree(source, path, depth + 1) for source in sources]
         for tree in trees:
             if not isinstance(tree.value, dict):
-                self.problems.append(tree.problem("<< takes an alias of a mapping, such as `<<: *name`"))
+                self.problems.append(tree.problem("<< needs an alias of a mapping, such as `<<: *name`"))
         return [tree for tree in trees if isinstance(tree.value, dict)]
 
     def _scalar(self, node: ScalarNode, path: Path) -> Scalar:
@@ -193,7 +193,7 @@ class _Builder:
             return str(node.value).lower() == "true"
         if kind == "null":
             return None
-        if kind not in ("str", "timestamp"):  # a date is text to us
+        if kind not in ("str", "timestamp"):  # we read a date as text
             place = self._place(node)
             message = "begins with ! (a YAML tag): put the text in quotes"
             self.problems.append(Problem(place.file, place.line, place.column, key_text(path), message))
@@ -212,10 +212,10 @@ _PLAIN_WORDS = (
     ("mapping values are not allowed", "is not YAML here: text that holds ': ' needs quotes, or a line is indented"),
     ("undefined alias", "text that begins with * needs quotes (unquoted, it is a YAML alias)"),
     ("undefined tag handle", "text that begins with ! needs quotes (unquoted, it is a YAML tag)"),
-    ("expected ',' or ']'", "is not YAML here: a list that begins with [ lacks its ], or a comma"),
-    ("expected ',' or '}'", "is not YAML here: a mapping that begins with { lacks its }, or a comma"),
-    ("did not find expected node content", "is not YAML here: a value is missing, or a bracket is one too many"),
-    ("expected the node content", "is not YAML here: a value is missing, or a bracket is one too many"),
+    ("expected ',' or ']'", "is not YAML here: a list that begins with [ has no closing ], or lacks a comma"),
+    ("expected ',' or '}'", "is not YAML here: a mapping that begins with { has no closing }, or lacks a comma"),
+    ("did not find expected node content", "is not YAML here: a value is missing, or there is an extra bracket"),
+    ("expected the node content", "is not YAML here: a value is missing, or there is an extra bracket"),
     ("expected <block end>", "does not line up with the lines above: check the indentation and the quotes"),
     ("could not find expected ':'", "is not YAML here: a ':' is missing after a key, or a quote is not closed"),
     ("unexpected end of stream", "a quote is not closed before the end of the file"),
@@ -223,20 +223,20 @@ _PLAIN_WORDS = (
     ("special characters are not allowed", "holds control characters"),
     ("expected a single document", "holds a second document (after ---): one file holds one configuration"),
     ("but found another document", "holds a second document (after ---): one file holds one configuration"),
-    ("after document end marker", "holds something after the end of the document (...): take it out"),
+    ("after document end marker", "holds something after the end of the document (...): remove it"),
     ("expected alphabetic or numeric character", "text that begins with & or * needs quotes"),
 )
 
 
 _FIT_TO_SHOW = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[^\w\s'"]{1,2})')*""")
-"""Words of the library, with what it puts in quotes itself: `','` or `'<stream end>'`, no words of the file."""
+"""Words of the library, with what it quotes itself (`','` or `'<stream end>'`), and none from the file."""
 
 
 def _in_plain_words(error: MarkedYAMLError) -> str:
     # Never with the snippet or the quoted words that the library adds: the line may hold a password.
-    said = " ".join(filter(None, (error.context, error.problem)))
+    original = " ".join(filter(None, (error.context, error.problem)))
     for words, plain in _PLAIN_WORDS:
-        if words in said:
+        if words in original:
             return plain
     problem = error.problem or "wrong syntax"
     shown = _FIT_TO_SHOW.match(problem)

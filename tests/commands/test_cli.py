@@ -62,7 +62,7 @@ WRONG_USAGE = {
     "no such configuration": (["run", "no.yaml"], "no.yaml: the configuration cannot be read"),
     "no such camera": (
         ["check", "line.yaml", "--camera", "bottom"],
-        "no camera is called 'bottom'; the configuration has: top",
+        "no camera named 'bottom'; the configuration has: top",
     ),
     "no such key": (["check", "line.yaml", "--set", "web.prt=1"], "Did you mean web.port?"),
     "no such video": (["replay", "no.mp4", "--config", "line.yaml", "--out", "o"], "'no.mp4' does not exist"),

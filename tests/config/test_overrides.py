@@ -71,7 +71,7 @@ def test_the_value_is_yaml(value: str, meant: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "reported"),
     [
         ("web.port", "--set web.port: write key=value, for example web.port=0"),
         ("=5", "--set =5: the key must look like cameras.top.sampling.rate_hz"),
@@ -80,25 +80,25 @@ def test_the_value_is_yaml(value: str, meant: object) -> None:
         ("cameras[x]=5", "--set cameras[x]: the key must look like"),
         (
             "cameras.lef.sampling.rate_hz=5",
-            "no item of cameras is called 'lef'; there are: top, left. Did you mean left?",
+            "cameras has no item 'lef'; there are: top, left. Did you mean left?",
         ),
-        ("cameras[3].name=a", "--set cameras[3].name: cameras has 2 items: the index must be from 0 to 2"),
+        ("cameras[3].name=a", "--set cameras[3].name: cameras has 2 items: expected an index from 0 to 2"),
         ("inspect.workers[1].device=cpu", "inspect.workers has no items yet: begin with index 0"),
-        ("version.x=5", "--set version.x: version is a single value, it has no x"),
-        ("inspect[0]=5", "--set inspect[0]: inspect is no list"),
+        ("version.x=5", "--set version.x: version is a single value and has no key x"),
+        ("inspect[0]=5", "--set inspect[0]: inspect is not a list"),
         ("web.port=[", "--set web.port: is not YAML here"),
         ("web.port=!x 5", "--set web.port: begins with ! (a YAML tag)"),
     ],
 )
-def test_a_wrong_override_is_named_and_changes_nothing(override: str, told: str) -> None:
-    assert refused(override).startswith(told) or told in refused(override)
+def test_a_wrong_override_is_named_and_changes_nothing(override: str, reported: str) -> None:
+    assert refused(override).startswith(reported) or reported in refused(override)
 
 
-def test_a_wrong_value_is_told_as_the_overrides() -> None:
+def test_a_wrong_value_is_reported_as_the_overrides() -> None:
     with pytest.raises(ConfigError) as caught:
         load_text(TEXT, Path("/nowhere/line.yaml"), ["cameras.top.belts=5", "web.port=x"])
     assert [str(problem) for problem in caught.value.problems] == [
-        "--set cameras.top.belts: cameras[0].belts: is no key that is known here. Did you mean cameras[0].belt?",
+        "--set cameras.top.belts: cameras[0].belts: unknown key. Did you mean cameras[0].belt?",
         '--set web.port: must be a whole number from 0 to 65535, not "x"',
     ]
 
@@ -114,11 +114,11 @@ def test_a_wrong_value_is_told_as_the_overrides() -> None:
         ),
     ],
 )
-def test_a_secret_does_not_stand_on_the_command_line(override: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_is_refused_on_the_command_line(override: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as caught:
         load_text(TEXT, Path("/nowhere/line.yaml"), [override])
     (problem,) = caught.value.problems
-    assert str(problem).startswith(f"{key} a secret on the command line can be seen by everybody")
+    assert str(problem).startswith(f"{key} a secret on the command line is visible to every user")
     assert "write {env: NAME} or {file: PATH}" in str(problem)
     assert "hunter2" not in str(problem)
     monkeypatch.setenv("WHERE_IT_IS", "hunter2")
