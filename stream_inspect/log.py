@@ -1,4 +1,4 @@
-"""Structured logs on stderr: one line a transition, bound once with process and camera. Rates and drops are metrics."""
+"""Structured logs on stderr: one line for each transition, with bound fields. Rates and drops are metrics."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Logger = structlog.stdlib.BoundLogger
 
 
 def configure(level: str = "info", style: Literal["auto", "text", "json"] = "auto", **bound: str) -> None:
-    """Set up logging of this process; library logs (uvicorn, paho, transformers) go the same way.
+    """Set up the logging of this process; logs of libraries (uvicorn, paho, transformers) take the same format.
 
-    `bound` fields are added to every line, of every thread and library, that does not have them.
+    The `bound` fields are added to each line, of every thread and library, that does not have them.
     """
 
     def add_bound(_logger: object, _method: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -1,8 +1,8 @@
 """Every metric of the service, in one table.
 
 Stages run in processes of their own and may be killed: prometheus_client's multiprocess mode keeps the values in
-files that the supervisor owns (it sets PROMETHEUS_MULTIPROC_DIR before starting them) and serves at the one /metrics.
-The ledger and the restarts are the supervisor's own and are added in `service/health.py`.
+files that the supervisor owns (it sets PROMETHEUS_MULTIPROC_DIR before starting them) and serves at the only /metrics.
+The supervisor adds the ledger and the restarts itself, in `service/health.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 from prometheus_client import Counter, Gauge, Histogram, values
 
 if _process := os.environ.get("STREAM_INSPECT_PROCESS"):
-    # Files are named by the row, not by the pid: a new life of a process goes on with the counters of the last one, and
-    # a thousand restarts leave no thousand files.
+    # Files are named by the row, not by the pid: a restarted process continues the counters of its previous run, and a
+    # thousand restarts do not leave a thousand files.
     values.ValueClass = values.MultiProcessValue(lambda: _process)  # type: ignore[no-untyped-call]
 
 _LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1, 2, 5, 10, 30)
@@ -23,31 +23,31 @@ MALFORMED = Counter(
     _P + "malformed_messages", "Messages dropped as malformed, oversized or of another version.", ["topic"]
 )
 UNDELIVERED = Counter(
-    _P + "undelivered_messages", "Messages not sent because the reader's mailbox was full.", ["topic"]
+    _P + "undelivered_messages", "Messages not delivered because the reader's mailbox was full.", ["topic"]
 )
 MAILBOX_SENT = Counter(
     _P + "mailbox_sent_messages",
-    "Messages handed to a mailbox. What was sent and not handled is on its way, or was lost with a killed process.",
+    "Messages sent to a mailbox. Those sent but not handled are in flight, or were lost with a killed process.",
     ["topic"],
 )
 MAILBOX_HANDLED = Counter(
-    _P + "mailbox_handled_messages", "Messages that a mailbox's reader has received and worked off.", ["topic"]
+    _P + "mailbox_handled_messages", "Messages that the reader of a mailbox has handled.", ["topic"]
 )
-LOST_BROADCASTS = Counter(_P + "lost_broadcasts", "Broadcasts a slow reader lost.", ["topic"])
+LOST_BROADCASTS = Counter(_P + "lost_broadcasts", "Broadcasts that a slow reader missed.", ["topic"])
 QUEUE_DEPTH = Gauge(
     _P + "queue_depth",
-    "Messages taken from the inbox in one turn.",
+    "Messages read from the inbox in one turn of the loop.",
     ["stage"],
     multiprocess_mode="mostrecent",
 )
 
 CAPTURE_SESSIONS = Counter(_P + "capture_sessions", "Connections made to the camera.", ["camera"])
 CAPTURE_FAILURES = Counter(_P + "capture_failures", "Connections that failed or were lost.", ["camera"])
-BAD_FRAMES = Counter(_P + "bad_frames", "Frames the source delivered damaged; never judged.", ["camera"])
+BAD_FRAMES = Counter(_P + "bad_frames", "Frames that the source delivered corrupt; never judged.", ["camera"])
 CAMERA_UP = Gauge(_P + "camera_up", "1 while the camera delivers frames.", ["camera"], multiprocess_mode="mostrecent")
 CONDITION = Gauge(
     _P + "condition_active",
-    "1 while the condition lasts.",
+    "1 while the condition is active.",
     ["camera", "condition"],
     multiprocess_mode="mostrecent",
 )
@@ -60,7 +60,7 @@ CAPTURE_TO_INSPECT = Histogram(
 )
 INSPECT_SECONDS = Histogram(
     _P + "inspect_seconds",
-    "Time of one step: `detect` for a batch, what follows it for a picture.",
+    "Time of one step: `detect` per batch, later steps per picture.",
     ["step"],
     buckets=_LATENCY_BUCKETS_S,
 )
@@ -72,7 +72,7 @@ CAPTURE_TO_JUDGED = Histogram(
     buckets=_LATENCY_BUCKETS_S,
 )
 LATE_INSPECTIONS = Counter(
-    _P + "late_inspections", "Judged frames not tracked because later ones had already gone on.", ["camera"]
+    _P + "late_inspections", "Judged frames not tracked because later ones already were.", ["camera"]
 )
 CAPTURE_TO_EVENT = Histogram(
     _P + "capture_to_event_seconds",
@@ -86,7 +86,7 @@ CAPTURE_TO_ALERT = Histogram(
     ["output"],
     buckets=_LATENCY_BUCKETS_S,
 )
-MODEL_RELOADS = Counter(_P + "model_reloads", "Times a failed model was loaded again.", ["worker"])
+MODEL_RELOADS = Counter(_P + "model_reloads", "Reloads of a failed model.", ["worker"])
 
 EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
 ALERTS_SENT = Counter(
@@ -95,14 +95,16 @@ ALERTS_SENT = Counter(
     ["output"],
 )
 ALERT_FAILURES = Counter(_P + "alert_failures", "Attempts to send an alert that failed.", ["output"])
-ALERTS_REFUSED = Counter(_P + "alerts_refused", "Events an output will never take; kept as dead letters.", ["output"])
-OUTBOX_DEPTH = Gauge(_P + "outbox_depth", "Events waiting for this output.", ["output"], multiprocess_mode="mostrecent")
+ALERTS_REFUSED = Counter(
+    _P + "alerts_refused", "Events that an output permanently rejected; kept as dead letters.", ["output"]
+)
+OUTBOX_DEPTH = Gauge(_P + "outbox_depth", "Events queued for this output.", ["output"], multiprocess_mode="mostrecent")
 OUTBOX_OLDEST = Gauge(
     _P + "outbox_oldest_seconds",
-    "Age of the oldest event waiting for this output.",
+    "Age of the oldest event queued for this output.",
     ["output"],
     multiprocess_mode="mostrecent",
 )
 CLIPS = Counter(_P + "clips", "Clips by outcome.", ["outcome"])
 EVENT_PICTURES = Counter(_P + "event_pictures", "Pictures of events by outcome.", ["outcome"])
-LIVE_PICTURES = Counter(_P + "live_pictures", "Annotated live pictures made.", ["camera"])
+LIVE_PICTURES = Counter(_P + "live_pictures", "Annotated live pictures produced.", ["camera"])

@@ -72,6 +72,15 @@ def ours(name: str) -> bool:
     return any(any((ROOT / folder).rglob(name)) for folder in ("stream_inspect", "tests"))
 
 
+def test_the_examples_of_the_help_are_commands_with_their_options() -> None:
+    known = dict(commands())
+    examples = re.findall(r"Example: `stream-inspect (.*)`", (ROOT / "stream_inspect" / "cli.py").read_text())
+    assert len(examples) > 5
+    for example in examples:
+        name = next(name for name in sorted(known, key=len, reverse=True) if example.startswith(f"{name} "))
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", example)) <= known[name], example
+
+
 def test_every_command_that_is_named_exists_with_its_options() -> None:
     known = dict(commands())
     groups = {words.split()[0] for words in known if " " in words}

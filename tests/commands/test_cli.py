@@ -59,7 +59,7 @@ def test_the_exit_codes_are_documented_where_one_looks():
 WRONG_USAGE = {
     "no such command": (["chekc"], "No such command"),
     "no configuration named": (["check"], "Missing argument 'CONFIG'"),
-    "no such configuration": (["run", "no.yaml"], "no.yaml: the configuration cannot be read"),
+    "no such configuration": (["run", "no.yaml"], "no.yaml: cannot read the configuration"),
     "no such camera": (
         ["check", "line.yaml", "--camera", "bottom"],
         "no camera named 'bottom'; the configuration has: top",
@@ -162,14 +162,14 @@ def test_a_wrong_configuration_is_exit_code_2_with_every_error_and_no_traceback(
     assert "Traceback" not in result.stderr
 
 
-def test_an_interrupt_is_told_and_is_exit_code_130(config: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupt_is_reported_and_is_exit_code_130(config: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(path: Path, defect: str | None) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prompts, "show", interrupted)
     result = call("prompts", "show", config)
     assert result.exit_code == 130
-    assert result.stderr == "interrupted before it was done\n"
+    assert result.stderr == "interrupted\n"
 
 
 def test_prompts_are_changed_in_place_and_taken_back(config: Path):
