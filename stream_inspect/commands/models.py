@@ -1,4 +1,4 @@
-"""`stream-inspect models list|pull|verify`: which models are on this computer, whether they are whole, and fetching."""
+"""`stream-inspect models list|pull|verify`: lists the models on this computer, downloads and verifies them."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from stream_inspect.inspect.models import (
 )
 
 LICENCES = {"tiny": "Apache-2.0", "google/owlv2-*": "Apache-2.0", "facebook/sam-vit-*": "Apache-2.0"}
-"""Licences known of models, by the pattern of their names."""
+"""Known licences of models, by name pattern."""
 KINDS: tuple[ModelKind, ...] = ("detector", "segmenter")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A line of the list. `advice` says what is wrong and what to do where it is not ok."""
+    """A line of the list. Where the state is not ok, `advice` says what to do."""
 
     name: str
     kind: ModelKind
     size_bytes: int | None
     licence: str
-    state: Literal["ok", "not here", "damaged"]
+    state: Literal["ok", "not downloaded", "damaged"]
     advice: str = ""
 
 
 def list_models(console: Console) -> int:
-    """Print the models that are here, the embedded first, and the default ones that are not. Exit code 0."""
+    """Print the models on this computer, embedded ones first, and the missing defaults. Returns exit code 0."""
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "kind", "size", "licence", "state"):
         table.add_column(heading, no_wrap=True)
@@ -58,12 +58,12 @@ def list_models(console: Console) -> int:
     for row in rows:
         if row.advice:
             console.print(f"\n{row.name} is {row.state}:\n  {row.advice}", markup=False, soft_wrap=True)
-    console.print("\nA model is named in the configuration by inspect.detector.model and\ninspect.segmenter.model.")
+    console.print("\nTo use a model, set inspect.detector.model or inspect.segmenter.model.")
     return 0
 
 
 def local_models() -> Iterator[ModelRow]:
-    """The embedded models, those in the hub's cache, and the defaults that are not there."""
+    """The embedded models, those in the hub's cache, and the missing defaults."""
     for kind in KINDS:
         yield _row("tiny", kind)
     cached = list(_cached())
@@ -73,18 +73,18 @@ def local_models() -> Iterator[ModelRow]:
         default = DEFAULT_HUB_IDS[kind]
         if (default, kind) not in cached:
             how = f"stream-inspect models pull {default}"
-            yield ModelRow(default, kind, None, licence_of(default), "not here", how)
+            yield ModelRow(default, kind, None, licence_of(default), "not downloaded", how)
 
 
 def licence_of(name: str) -> str:
-    """The licence known of a model."""
+    """The licence of a model, where known."""
     return next((licence for pattern, licence in LICENCES.items() if fnmatch.fnmatch(name, pattern)), "unknown")
 
 
 def pull(console: Console, model: str, *, revision: str | None = None, to: Path | None = None) -> int:
-    """Fetch a model from the hub, with progress, into its cache or into the folder `to`.
+    """Download a model from the hub, with progress, into its cache or into the folder `to`.
 
-    Raises `UsageError` for what is no hub id, else `ModelError`.
+    Raises `UsageError` where `model` is not a hub id, `ModelError` where the download fails.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
@@ -97,38 +97,40 @@ def pull(console: Console, model: str, *, revision: str | None = None, to: Path 
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever client the hub library uses
 
     if model == "tiny":
-        raise UsageError("tiny is embedded, there is nothing to pull; `stream-inspect models list` names the others")
+        raise UsageError("tiny is embedded and needs no download; `stream-inspect models list` names the others")
     if looks_like_path(model):
-        raise UsageError(f"{model!r} is no hub id: these look like {DEFAULT_HUB_IDS['detector']}")
+        raise UsageError(f"{model!r} is not a hub id; expected a name such as {DEFAULT_HUB_IDS['detector']}")
     if constants.HF_HUB_OFFLINE:
-        raise ModelError("HF_HUB_OFFLINE is set, which forbids the network: unset it to pull a model")
+        raise ModelError("HF_HUB_OFFLINE is set, so the network is off: unset it to pull a model")
     try:
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(HUB_PATTERNS), local_dir=to))
     except HFValidationError as error:
-        raise UsageError(f"{model!r} is no hub id: these look like {DEFAULT_HUB_IDS['detector']}") from error
+        raise UsageError(f"{model!r} is not a hub id; expected a name such as {DEFAULT_HUB_IDS['detector']}") from error
     except GatedRepoError as error:
         raise ModelError(
-            f"{model} asks for its terms to be accepted on the hub: do that, then log in with `hf auth login`"
+            f"{model} requires you to accept its terms on the hub: do that, then log in with `hf auth login`"
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        asked = f"{model} at revision {revision}" if revision else model
-        raise ModelError(f"the hub has no {asked}: check the spelling; a private one needs `hf auth login`") from error
+        wanted = f"{model} at revision {revision}" if revision else model
+        raise ModelError(
+            f"{wanted} not found on the hub: check the spelling; a private model needs `hf auth login`"
+        ) from error
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise ModelError(
-            f"{model} could not be fetched ({_first_line(error)}): what has come is kept, run the command again; "
-            "without a network, pull it on another computer with --to FOLDER and copy the folder"
+            f"download of {model} failed ({_first_line(error)}): run the command again to continue it; without a "
+            "network, pull it on another computer with --to FOLDER and copy the folder"
         ) from error
     kind = kind_of(folder, model)
     found = inspect_folder(kind, model, folder)
     if to is not None:
         write_sums(folder)
     where = f"inspect.{kind}.model: {to if to is not None else model}"
-    console.print(f"{model}: {kind}, {found.size_bytes / 1e6:.0f} MB, in {folder}\nin the configuration:  {where}")
+    console.print(f"{model}: {kind}, {found.size_bytes / 1e6:.0f} MB, in {folder}\nto use it, set  {where}")
     return 0
 
 
 def verify(console: Console, models: Sequence[str]) -> int:
-    """Read every byte of these models (all that are here, if none is named). Exit code 1 if one is not whole."""
+    """Read every byte of these models (by default all on this computer). Exit code 1 if one is damaged or missing."""
     wanted = [(name, None) for name in models] or [("tiny", kind) for kind in KINDS] + list(_cached())
     bad = 0
     for name, kind in wanted:
@@ -140,7 +142,7 @@ def verify(console: Console, models: Sequence[str]) -> int:
                 bad += 1
                 console.print(f"[red]bad[/red]  {name} ({each}): {error}", soft_wrap=True)
                 continue
-            against = f"{compared} files compared with their sums" if compared else "headers sound, no sums to compare"
+            against = f"{compared} checksums match" if compared else "headers valid, no checksums to compare"
             console.print(
                 f"[green]ok[/green]   {name} ({each}): {found.size_bytes / 1e6:.1f} MB, "
                 f"hash {found.model_hash[:16]}, {against}",
@@ -156,13 +158,13 @@ def kind_of(folder: Path, name: str) -> ModelKind:
         if family == known:
             return kind
     raise ModelError(
-        f"{name} is a model of type {family!r}; usable are: "
+        f"{name} is a model of type {family!r}; supported types: "
         + ", ".join(f"{known} ({kind})" for kind, known in BUILT_IN.items())
     )
 
 
 def _kinds_of(name: str) -> tuple[ModelKind, ...]:
-    """The kinds to look for under a name: both for `tiny`, else what the folder holds."""
+    """The kinds to verify under a name: both for `tiny`, otherwise the kind that the folder holds."""
     if name == "tiny":
         return KINDS
     try:
@@ -197,7 +199,7 @@ def _cached() -> Iterator[tuple[str, ModelKind]]:
         try:
             yield repository.repo_id, kind_of(newest.snapshot_path, repository.repo_id)
         except ModelError:
-            continue  # another family of models: none of ours
+            continue  # a model family that we do not support
 
 
 def _first_line(error: BaseException) -> str:

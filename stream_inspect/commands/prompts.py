@@ -1,7 +1,7 @@
-"""Reading and changing the defects of a configuration file, also while the service runs on it.
+"""Shows and changes the defects of a configuration file, also while the service runs on it.
 
-The whole file is validated before it replaces the old one, so a wrong change is refused whole. The replacement is one
-rename: a running service sees the old file or the new one. One copy is kept beside it, `FILE.undo`.
+The whole file is validated before it replaces the old one, so an invalid change is rejected as a whole. The replacement
+is one rename: a running service reads the old file or the new one. The previous version is kept as `FILE.undo`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Severity = Literal["minor", "major", "critical"]
 
 
 class PromptEditError(StreamInspectError):
-    """The change is sound and cannot be made; the file is as it was. The text says what to do."""
+    """A valid change cannot be made; the file is unchanged. The text says what to do."""
 
 
 def show(path: Path, defect: str | None = None) -> str:
     """The defects of a configuration file (or one of them) in plain text.
 
-    Raises `UsageError`: the file is wrong, or has no such defect.
+    Raises `UsageError` when the file is invalid or has no such defect.
     """
     config = _config(_read(path), path)
     chosen = config.defects if defect is None else [config.defects[_index(config, defect)]]
@@ -48,9 +48,9 @@ def set_prompts(
     min_area_px: float | None = None,
     severity: Severity | None = None,
 ) -> str:
-    """Change what is given of a defect; returns the defect as it is now, in plain text.
+    """Change the given values of a defect; returns the changed defect in plain text.
 
-    Raises `UsageError` when there is no such defect or the file would be wrong, `PromptEditError` when the file
+    Raises `UsageError` when there is no such defect or the file would become invalid, `PromptEditError` when the file
     cannot be changed.
     """
     changes: dict[str, edit.Value] = {
@@ -63,7 +63,7 @@ def set_prompts(
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     if not changes:
-        raise UsageError("nothing to change: give prompts, counter-prompts, a threshold, a least area or a severity")
+        raise UsageError("nothing to change: give prompts, counter-prompts, a threshold, a minimum area or a severity")
 
     def changed(text: str) -> str:
         index = _index(_config(text, path), defect)
@@ -71,7 +71,7 @@ def set_prompts(
             text = edit.set_value(text, ("defects", index, key), value)
         return text
 
-    return _described(_edited(path, changed, f"defect {defect} is that already: nothing was changed"), defect)
+    return _described(_edited(path, changed, f"{defect} already has these values; nothing was changed"), defect)
 
 
 def add(
@@ -85,7 +85,7 @@ def add(
     min_area_px: float | None = None,
     severity: Severity | None = None,
 ) -> str:
-    """Add a defect at the end; returns it in plain text. Raises as `set_prompts`."""
+    """Append a defect; returns it in plain text. Raises the same errors as `set_prompts`."""
     item: dict[str, edit.Value] = {
         "name": defect,
         "prompts": list(prompts),
@@ -98,42 +98,42 @@ def add(
 
     def changed(text: str) -> str:
         if any(each.name == defect for each in _config(text, path).defects):
-            raise UsageError(f"there is a defect {defect} already: change it with `prompts set`")
+            raise UsageError(f"defect {defect} already exists: change it with `prompts set`")
         return edit.append_item(text, ("defects",), {key: value for key, value in item.items() if value is not None})
 
     return _described(_edited(path, changed), defect)
 
 
 def remove(path: Path, defect: str) -> str:
-    """Remove a defect; returns those that are left, in plain text. Raises as `set_prompts`."""
+    """Remove a defect; returns the remaining ones in plain text. Raises the same errors as `set_prompts`."""
 
     def changed(text: str) -> str:
         config = _config(text, path)
         if len(config.defects) == 1:
-            raise UsageError(f"{defect} is the only defect: a line that looks for nothing needs no service")
+            raise UsageError(f"cannot remove {defect}: at least one defect must remain")
         return edit.remove_item(text, ("defects", _index(config, defect)))
 
     return "\n\n".join(_described(each) for each in _edited(path, changed).defects)
 
 
 def undo(path: Path) -> str:
-    """Take the last change back (a second time: make it again); returns the defects, in plain text.
+    """Revert the last change (a second `undo` reapplies it); returns the defects in plain text.
 
-    Raises `PromptEditError` when there is nothing to take back.
+    Raises `PromptEditError` when there is nothing to undo.
     """
     backup = _backup(path.resolve())
     try:
         before = backup.read_bytes().decode()
     except FileNotFoundError:
-        raise PromptEditError(f"there is nothing to take back: {backup} does not exist") from None
+        raise PromptEditError(f"nothing to undo: {backup} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise PromptEditError(f"{backup} cannot be read: {error}") from None
+        raise PromptEditError(f"cannot read {backup}: {error}") from None
     return "\n\n".join(_described(each) for each in _edited(path, lambda _: before).defects)
 
 
 def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing was changed") -> Config:
-    """Change the file as a whole and return its configuration."""
-    path = path.resolve()  # a link stays a link to the file that is replaced
+    """Replace the file by the changed text and return its configuration."""
+    path = path.resolve()  # a symbolic link stays; the file it points to is replaced
     before = _read(path)
     after = change(before)
     if after == before:
@@ -142,15 +142,15 @@ def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing 
     try:
         _replace(_backup(path), before, like=path)
         if _read(path) != before:
-            raise PromptEditError(f"{path} was changed by somebody else at the same moment: try again")
+            raise PromptEditError(f"{path} was changed by another program at the same time: try again")
         _replace(path, after, like=path)
     except OSError as error:
-        raise PromptEditError(f"{path} cannot be written: {error.strerror}") from None
+        raise PromptEditError(f"cannot write {path}: {error.strerror}") from None
     return config
 
 
 def _config(text: str, path: Path) -> Config:
-    """Of a text that is, or is about to be, in the file. The secrets are the service's: they need not be there."""
+    """The configuration of a text that is, or is about to be, in the file. Its secrets need not be available here."""
     return load_text(text, path, fetch_secrets=False)
 
 
@@ -158,7 +158,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")  # not read_text: line ends stay as they are
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text") from None
 
@@ -168,7 +168,7 @@ def _backup(path: Path) -> Path:
 
 
 def _replace(path: Path, text: str, like: Path) -> None:
-    """Write a file whole or not at all, with the mode and owner of `like`, and have it on the disk on return."""
+    """Replace a file atomically, with the mode and owner of `like`; on return it is on disk."""
     status = like.stat()
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -190,7 +190,7 @@ def _replace(path: Path, text: str, like: Path) -> None:
 def _index(config: Config, defect: str) -> int:
     names = [each.name for each in config.defects]
     if defect not in names:
-        raise UsageError(f"no defect is called {defect!r}; there are: {', '.join(names)}.{did_you_mean(defect, names)}")
+        raise UsageError(f"no defect named {defect!r}; available: {', '.join(names)}.{did_you_mean(defect, names)}")
     return names.index(defect)
 
 
@@ -198,8 +198,8 @@ def _described(found: DefectConfig | Config, defect: str = "") -> str:
     if isinstance(found, Config):
         found = found.defects[_index(found, defect)]
     area = [
-        f"from {found.min_area_mm2:g} mm²" if found.min_area_mm2 else "",
-        f"from {found.min_area_px:g} px²" if found.min_area_px else "",
+        f"at least {found.min_area_mm2:g} mm²" if found.min_area_mm2 else "",
+        f"at least {found.min_area_px:g} px²" if found.min_area_px else "",
     ]
     facts = [f"threshold {found.threshold:g}", found.severity, *filter(None, area)]
     lines = [f"{found.name}: {', '.join(facts)}", f"  prompts: {', '.join(found.prompts)}"]

@@ -1,4 +1,4 @@
-"""What the outputs have refused for good: read from the event log, also while the service runs."""
+"""The dead letters of the outputs: events that were permanently rejected. Works while the service runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stream_inspect.store.files import events_database
 
 
 def refused(config: Config, *, as_json: bool) -> Iterator[str]:
-    """A line for each event that a configured output will never take, oldest first: when, which and why.
+    """One line for each event that a configured output permanently rejected, oldest first: when, which and why.
 
-    As JSON each line is the event itself, as it would have been sent. Nothing is changed. Raises `UsageError` where
-    there is no event log, `StoreError` where it cannot be read.
+    As JSON each line is the event itself, as it would have been sent. Changes nothing. Raises `UsageError` where there
+    is no event log, `StoreError` where it cannot be read.
     """
     path = events_database(config.state_dir)
     if not path.exists():
-        raise UsageError(f"there is no event log {path}: has the service run with this state_dir?")
+        raise UsageError(f"no event log at {path}: has the service run with this state_dir?")
     store = EventStore(path)
     try:
         for output in config.alerts:
@@ -35,7 +35,7 @@ def refused(config: Config, *, as_json: bool) -> Iterator[str]:
 
 
 def _event(store: EventStore, position: int) -> Iterator[str]:
-    """The event at this position; one that this version cannot read cannot be sent again either."""
+    """The event at this position; nothing where this version cannot read it."""
     try:
         for found, event in store.after(position - 1, limit=1):
             if found == position:

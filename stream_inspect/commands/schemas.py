@@ -1,4 +1,4 @@
-"""The JSON Schemas that others build on, and the generated documents of the checkout."""
+"""The JSON Schemas that other programs rely on, and the generated documents of the checkout."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
 def schema_text(name: str) -> str:
     """The schema as the committed file holds it. Raises `UsageError` for an unknown name."""
     if name not in SCHEMAS:
-        raise UsageError(f"there is no schema {name!r}; there are: {', '.join(SCHEMAS)}")
+        raise UsageError(f"no schema named {name!r}; available: {', '.join(SCHEMAS)}")
     return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
 
 
 def write(root: Path) -> list[Path]:
-    """Generate all committed schemas and references below the root of a checkout anew; returns their paths."""
+    """Regenerate all committed schemas and references of the checkout at `root`; returns their paths."""
     if not (root / "pyproject.toml").is_file():
-        raise UsageError(f"{root.resolve()} is no checkout of stream_inspect: run it in one, or name one")
+        raise UsageError(f"{root.resolve()} is not a checkout of stream_inspect: run it in one, or name one")
     written = reference.write(root)
     for name in ("event", "frames"):
         path = root / "docs" / f"{name}.schema.json"

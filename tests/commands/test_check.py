@@ -70,8 +70,8 @@ def one(report: Report, item: str) -> Finding:
 
 
 def test_where_all_is_well_each_item_has_one_line(folder: Path) -> None:
-    told: list[Finding] = []
-    report = check(config_of(folder, "alerts: [{kind: file}]"), found=told.append)
+    reported: list[Finding] = []
+    report = check(config_of(folder, "alerts: [{kind: file}]"), found=reported.append)
     assert [(finding.item, finding.level) for finding in report.findings] == [
         ("configuration", Level.OK),
         ("camera top", Level.OK),
@@ -81,13 +81,13 @@ def test_where_all_is_well_each_item_has_one_line(folder: Path) -> None:
         ("state_dir", Level.OK),
         ("ring", Level.OK),
     ], report.to_text()
-    assert told == list(report.findings)
+    assert reported == list(report.findings)
     assert report.ok
     assert one(report, "camera top").text.startswith(
         "synthetic 320x240, 25 fps (measured 25.0), every frame a key frame"
     )
-    assert one(report, "detector").text.startswith(f"{folder}/owl: owlv2, sees 96x96 px")
-    assert report.to_text().endswith("\n\nEverything is there.")
+    assert one(report, "detector").text.startswith(f"{folder}/owl: owlv2, input 96x96 px")
+    assert report.to_text().endswith("\n\nAll checks passed.")
     assert sorted(os.listdir(folder)) == ["owl"]  # nothing was made
 
 
@@ -119,7 +119,7 @@ transport: {{ring_dir: /nowhere}}
         "ring",
     }, report.to_text()
     assert not report.ok
-    assert "9 failures and 1 warning: it will not work like this." in report.to_text()
+    assert "9 failures and 1 warning: the service will not work." in report.to_text()
     assert "warn  workers" in report.to_text()
 
 
@@ -133,7 +133,7 @@ def test_on_a_narrow_terminal_findings_are_wrapped_below_each_other_and_no_word_
         "                google/owlv2-base-patch16-ensemble",
         "                -> or else",
         "",
-        "1 failure: it will not work like this.",
+        "1 failure: the service will not work.",
     ]
     assert f"fail  detector  is not here: run {command}\n" in report.to_text()
 
@@ -159,10 +159,10 @@ def test_a_turned_camera_is_measured_as_it_is_judged(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "level", "told"),
+    ("more", "level", "reported"),
     [
-        ("sampling: {rate_hz: 50}", Level.WARN, "sampling.rate_hz is 50, and 25.0 frames a second come"),
-        ("region_px: [[0, 0], [300, 0], [300, 200]]", Level.FAIL, "the corner [300, 0] of region_px lies outside"),
+        ("sampling: {rate_hz: 50}", Level.WARN, "sampling.rate_hz is 50, but the camera delivers only 25.0 fps"),
+        ("region_px: [[0, 0], [300, 0], [300, 200]]", Level.FAIL, "corner [300, 0] of region_px is outside"),
         (
             "belt: {direction: left_to_right, speed_mm_s: 400, mm_per_px: 0.5}",
             Level.WARN,
@@ -170,12 +170,12 @@ def test_a_turned_camera_is_measured_as_it_is_judged(folder: Path) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_the_camera_is_told(folder: Path, more: str, level: Level, told: str) -> None:
+def test_what_does_not_fit_the_camera_is_reported(folder: Path, more: str, level: Level, reported: str) -> None:
     write_video(folder / "a.mp4", count=30, fps=25)
     report = check(config_of(folder, source=f"{{kind: file, path: a.mp4, pace: fast}}\n    {more}"))
     complaint = of(report, "camera top")[1]
     assert complaint.level is level
-    assert complaint.text.startswith(told)
+    assert complaint.text.startswith(reported)
 
 
 @pytest.mark.slow
@@ -196,7 +196,7 @@ def test_a_real_rtsp_camera_with_rare_key_frames_and_one_with_a_wrong_password(f
     assert rare.advice == "set the camera's key-frame (I-frame, GOP) interval to 1 s"
     refused = one(bad, "camera top")
     assert refused.level is Level.FAIL
-    assert refused.advice.startswith(f"127.0.0.1:{server.port} listens: look at user, password and path")
+    assert refused.advice.startswith(f"port 127.0.0.1:{server.port} is open: check user name, password and path")
     assert HIDDEN not in good.to_text() + bad.to_text()
     assert "cameras.top.source.password is written out" in good.to_text()
 
@@ -211,12 +211,12 @@ def test_a_secret_too_short_to_hide_is_warned_of_and_not_printed(folder: Path, m
         assert "~7" not in report.to_text()
 
 
-def test_a_camera_that_is_not_there_is_told_from_one_that_refuses(folder: Path) -> None:
+def test_a_camera_that_is_not_there_differs_from_one_that_refuses(folder: Path) -> None:
     port = free_port()
     report = check(config_of(folder, source=f"{{kind: rtsp, url: 'rtsp://127.0.0.1:{port}/1'}}"))
     assert one(report, "camera top").level is Level.FAIL
     assert one(report, "camera top").advice == (
-        f"nothing listens at 127.0.0.1:{port} (Connection refused): look at the address, the cable and the network"
+        f"cannot connect to 127.0.0.1:{port} (Connection refused): check the address, the cable and the network"
     )
 
 
@@ -373,12 +373,12 @@ def test_a_containers_small_memory_is_found_and_the_advice_names_what_to_set(fol
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         pytest.skip(f"no tmpfs of our own can be mounted here: {done.stderr.strip()[:80]}")
-    assert done.stdout.startswith(f"fail the frames need 297 MB, and {small} has 64 MB")
+    assert done.stdout.startswith(f"fail the frames need 297 MB, but {small} has 64 MB")
     assert "start it with --shm-size=384m (Compose: shm_size: 384m;" in done.stdout
     assert "set transport.ring_dir" in done.stdout
 
 
-def test_a_ring_that_is_cut_short_or_lies_on_a_disk_is_told(folder: Path) -> None:
+def test_a_ring_that_is_cut_short_or_lies_on_a_disk_is_reported(folder: Path) -> None:
     source = "{kind: synthetic, width_px: 1280, height_px: 720, pace: fast, duration_s: 1}"
     report = check(config_of(folder, f"transport: {{ring_dir: {Path.cwd()}, ring_max_mb: 16}}", source=source))
     short = next(finding for finding in of(report, "ring") if "ring_max_mb" in finding.text)
@@ -398,21 +398,21 @@ def test_occupied_ports_fail_unless_they_are_the_running_services(folder: Path) 
         assert one(report, "metrics").level is Level.OK
         with RunDir(Path("/dev/shm"), config.state_dir):
             report = check(config)
-        assert one(report, "web").text == f"127.0.0.1:{port} is in use, by the running service it seems"
-        assert "a service is running with it" in one(report, "state_dir").text
-        assert "the running service has them already" in one(report, "ring").text
+        assert one(report, "web").text == f"127.0.0.1:{port} is in use, probably by the running service"
+        assert "in use by a running service" in one(report, "state_dir").text
+        assert "the running service already uses them" in one(report, "ring").text
     assert one(check(config), "web").level is Level.OK
 
 
-def test_too_little_room_for_clips_is_told(folder: Path) -> None:
+def test_too_little_room_for_clips_is_reported(folder: Path) -> None:
     report = check(config_of(folder, "recorder: {min_free_gb: 1000000000}"))
     assert one(report, "state_dir").level is Level.WARN
     assert "less than recorder.min_free_gb: nothing will be recorded" in one(report, "state_dir").text
     report = check(config_of(folder, "recorder: {max_size_gb: 1000000000}"))
-    assert of(report, "state_dir")[1].advice == "lower it, so that old clips go before the disk is full"
+    assert of(report, "state_dir")[1].advice == "lower it, so that old clips are removed before the disk is full"
 
 
-def test_words_that_the_embedded_model_does_not_know_are_told(folder: Path) -> None:
+def test_words_that_the_embedded_model_does_not_know_are_reported(folder: Path) -> None:
     more = "inspect: {detector: {model: tiny}, segmenter: null, workers: [{device: cpu}]}\n"
     more += "defects: [{name: burr, prompts: [burr, Scratch], counter_prompts: [oil film]}]"
     report = check(config_of(folder, more))

@@ -79,7 +79,7 @@ WRONG_USAGE = {
         ["demo", "--out", "line.yaml", "--no-browser"],
         "line.yaml cannot be created, read or replaced",
     ),
-    "no file to show prompts of": (["prompts", "show", "no.yaml"], "no.yaml cannot be read"),
+    "no file to show prompts of": (["prompts", "show", "no.yaml"], "cannot read no.yaml"),
     "no such defect to show": (["prompts", "show", "line.yaml", "hol"], "Did you mean hole?"),
     "no such defect to change": (["prompts", "set", "line.yaml", "hol", "--threshold", "0.4"], "Did you mean hole?"),
     "no change": (["prompts", "set", "line.yaml", "hole"], "nothing to change"),
@@ -88,12 +88,15 @@ WRONG_USAGE = {
         ["prompts", "set", "line.yaml", "hole", "--threshold", "1.5"],
         "threshold: must be a number above 0 and below 1",
     ),
-    "there already": (["prompts", "add", "line.yaml", "hole", "--prompt", "hole"], "a defect hole already"),
-    "the last defect": (["prompts", "remove", "line.yaml", "hole"], "hole is the only defect"),
+    "there already": (["prompts", "add", "line.yaml", "hole", "--prompt", "hole"], "defect hole already exists"),
+    "the last defect": (
+        ["prompts", "remove", "line.yaml", "hole"],
+        "cannot remove hole: at least one defect must remain",
+    ),
     "nothing to pull": (["models", "pull", "tiny"], "tiny is embedded"),
-    "no hub id": (["models", "pull", "owlv2"], "'owlv2' is no hub id"),
-    "no such schema": (["schema", "show", "frame"], "there are: config, event, frames"),
-    "no checkout": (["schema", "write", "full"], "full is no checkout"),
+    "not a hub id": (["models", "pull", "owlv2"], "'owlv2' is not a hub id"),
+    "no such schema": (["schema", "show", "frame"], "available: config, event, frames"),
+    "not a checkout": (["schema", "write", "full"], "full is not a checkout"),
 }
 
 
@@ -128,9 +131,9 @@ def test_a_folder_with_results_is_wrong_usage_too(config: Path, tmp_path: Path):
 CHECK_LITTLE = ["check", "line.yaml", "--camera", "top", "--set", "inspect.workers=[{device: cpu}]"]
 FAILED = {
     "no video": (["replay", "line.yaml", "--config", "line.yaml", "--out", "o"], "cannot be opened as a video"),
-    "nothing to take back": (["prompts", "undo", "line.yaml"], "there is nothing to take back"),
-    "a model that is not all right": (["models", "verify", "empty"], "empty has no config.json"),
-    "a check finds something": ([*CHECK_LITTLE, "--set", "transport.ring_dir=line.yaml"], "line.yaml: is no folder"),
+    "nothing to undo": (["prompts", "undo", "line.yaml"], "nothing to undo"),
+    "a damaged model": (["models", "verify", "empty"], "empty has no config.json"),
+    "a check finds something": ([*CHECK_LITTLE, "--set", "transport.ring_dir=line.yaml"], "line.yaml: is not a folder"),
 }
 
 

@@ -38,7 +38,7 @@ def test_where_there_is_no_event_log_none_is_looked_through(config: Path, tmp_pa
     result = CliRunner().invoke(app, ["refused", str(config)])
     assert result.exit_code == 2
     shown = "".join(result.stderr.replace("│", "").split())  # in a box that breaks a long path
-    assert f"there is no event log {tmp_path}/state/events.sqlite".replace(" ", "") in shown
+    assert f"no event log at {tmp_path}/state/events.sqlite".replace(" ", "") in shown
     assert not (tmp_path / "state").exists()
 
 

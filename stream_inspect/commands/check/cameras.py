@@ -1,4 +1,4 @@
-"""Opens a camera and looks at a few seconds of its frames: codec, size, rate, key frames, clock."""
+"""Opens a camera and measures a few seconds of its frames: codec, size, rate, key frames, clock."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.registry import UnknownPluginError
 
 MEASURE_S = 2.0
-"""Long enough for a frame rate."""
+"""Long enough to measure a frame rate."""
 KEY_FRAME_WAIT_S = 4.0
-"""How long a second key frame is waited for."""
+"""How long to wait for a second key frame."""
 _MOST_FRAMES = 300
 _LONGEST_GOP_S = 1.1
-"""A second, and a frame or two."""
+"""A second, plus a frame or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a camera was found to deliver."""
+    """What a camera delivers, as measured."""
 
     width_px: int
     height_px: int
@@ -35,7 +35,7 @@ class Seen:
 
 @dataclass(slots=True)
 class _Frames:
-    """What a few seconds of frames tell. Times are media times."""
+    """Statistics of a few seconds of frames. Times are media times."""
 
     count: int = 0
     bad: int = 0
@@ -60,29 +60,31 @@ class _Frames:
 
     @property
     def gop_s(self) -> float | None:
-        """Longest distance of two key frames; 0 where every frame is one; None where only one was seen."""
+        """Longest time between two key frames; 0 where every frame is one; None where only one was seen."""
         if len(self.keys_s) == self.count:
             return 0.0
         return max((b - a for a, b in zip(self.keys_s, self.keys_s[1:], strict=False)), default=None)
 
 
 def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen | None]:
-    """Open, look, close. `busy` says that a service with this configuration runs and may hold the camera."""
+    """Open the camera, measure, close it. `busy`: a service with this configuration runs and may hold the camera."""
     item = f"camera {config.name}"
     try:
         camera = make_camera(config)
     except (UnknownPluginError, ImportError) as error:
-        return [fail(item, f"its plug-in cannot be loaded: {error}")], None
+        return [fail(item, f"cannot load its plug-in: {error}")], None
     try:
         info = camera.open()
         frames = _look(camera.read)
     except CameraError as error:
-        advice = "a service with this state_dir is running and may hold the camera: stop it for the check"
+        advice = "a service with this state_dir is running and may hold the camera: stop it during the check"
         return [fail(item, str(error), advice if busy else _advice(config))], None
     finally:
         camera.close()
     if not frames.count:
-        return [fail(item, f"it opened, and in {MEASURE_S:g} s no whole picture came ({frames.bad} damaged)")], None
+        return [
+            fail(item, f"opened, but delivered no intact frame within {MEASURE_S:g} s ({frames.bad} corrupt)")
+        ], None
     fps = frames.fps or info.fps or 0.0
     seen = Seen(info.width_px, info.height_px, info.fps or fps)
     return [ok(item, _described(config, info, frames)), *_complaints(item, config, info, frames, fps)], seen
@@ -108,7 +110,7 @@ def _look(read: Callable[[FrameSink], CapturedFrame | None]) -> _Frames:
 
 
 def _described(config: CameraConfig, info: CameraInfo, frames: _Frames) -> str:
-    rate = f"{info.fps:g} fps" if info.fps else "frame rate not told"
+    rate = f"{info.fps:g} fps" if info.fps else "frame rate not reported"
     measured = f" (measured {frames.fps:.1f})" if frames.fps else ""
     if frames.gop_s is None:
         keys = f"no second key frame in {frames.last_s - frames.first_s:.1f} s"
@@ -126,30 +128,32 @@ def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Fram
         found.append(
             warn(
                 item,
-                "its key frames are far apart: after a broken connection there is no picture before the next one",
+                "long key-frame interval: after a reconnect there is no picture until the next key frame",
                 "set the camera's key-frame (I-frame, GOP) interval to 1 s",
             )
         )
     if frames.bad:
-        found.append(warn(item, f"{frames.bad} of {frames.bad + frames.count} frames were damaged", _NETWORK))
+        found.append(warn(item, f"{frames.bad} of {frames.bad + frames.count} frames were corrupt", _NETWORK))
     if info.fps and fps < 0.8 * info.fps:
         found.append(
             warn(
-                item, f"it promises {info.fps:g} fps and gives {fps:.1f}", "look at its light (long exposure) and link"
+                item,
+                f"reports {info.fps:g} fps but delivers {fps:.1f}",
+                "check its exposure time (too little light?) and its network link",
             )
         )
     if fps and config.sampling.rate_hz > 1.05 * fps:
         found.append(
             warn(
                 item,
-                f"sampling.rate_hz is {config.sampling.rate_hz:g}, and {fps:.1f} frames a second come: "
-                "every frame is judged, and no more",
+                f"sampling.rate_hz is {config.sampling.rate_hz:g}, but the camera delivers only {fps:.1f} fps: "
+                "every frame is judged",
             )
         )
     for x, y in config.region_px or ():
         if x > info.width_px or y > info.height_px:
             size = f"{info.width_px}x{info.height_px} px"
-            found.append(fail(item, f"the corner [{x:g}, {y:g}] of region_px lies outside of the picture of {size}"))
+            found.append(fail(item, f"corner [{x:g}, {y:g}] of region_px is outside the picture of {size}"))
     return found + _belt_complaint(item, config, info)
 
 
@@ -163,13 +167,14 @@ def _belt_complaint(item: str, config: CameraConfig, info: CameraInfo) -> list[F
     return [
         warn(
             item,
-            f"the belt moves {step_px:.0f} of {along_px} px between two judged frames: parts are seen once, or never",
-            "raise sampling.rate_hz, or look at belt.speed_mm_s and belt.mm_per_px",
+            f"the belt moves {step_px:.0f} of {along_px} px between two judged frames: parts are seen once or not at "
+            "all",
+            "raise sampling.rate_hz, or check belt.speed_mm_s and belt.mm_per_px",
         )
     ]
 
 
-_NETWORK = "look at the network: cable, switch, packet size, transport: tcp"
+_NETWORK = "check the network: cable, switch, packet size, transport: tcp"
 
 
 def _advice(config: CameraConfig) -> str:
@@ -177,14 +182,14 @@ def _advice(config: CameraConfig) -> str:
         case "rtsp":
             return _rtsp_advice(config.source)
         case "usb":
-            return "`v4l2-ctl --list-devices` lists the cameras; the service's user must be in the group video"
+            return "`v4l2-ctl --list-devices` lists the cameras; the service's user must be in the group `video`"
         case "gige":
-            return "`arv-tool-0.8` lists the cameras; host and camera must be in one network"
+            return "`arv-tool-0.8` lists the cameras; host and camera must be in the same network"
     return ""
 
 
 def _rtsp_advice(source: Source) -> str:
-    """What FFmpeg says of a camera that cannot be reached may be anything: whether it listens tells more."""
+    """FFmpeg's error for an unreachable camera may be anything; whether its port is open says more."""
     assert isinstance(source, RtspSource)
     parts = urlsplit(source.url)
     host, port = parts.hostname or "", parts.port or (322 if parts.scheme == "rtsps" else 554)
@@ -192,5 +197,8 @@ def _rtsp_advice(source: Source) -> str:
         socket.create_connection((host, port), timeout=source.open_timeout_s).close()
     except OSError as error:
         reason = "no answer" if isinstance(error, TimeoutError) else error.strerror
-        return f"nothing listens at {host}:{port} ({reason}): look at the address, the cable and the network"
-    return f"{host}:{port} listens: look at user, password and path (ffplay -rtsp_transport tcp URL shows the same)"
+        return f"cannot connect to {host}:{port} ({reason}): check the address, the cable and the network"
+    return (
+        f"port {host}:{port} is open: check user name, password and path "
+        "(`ffplay -rtsp_transport tcp URL` shows the same)"
+    )

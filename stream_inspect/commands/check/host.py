@@ -1,4 +1,4 @@
-"""What the service needs of this computer: memory for frames, room on the disk, free ports."""
+"""Checks what the service needs of this computer: memory for frames, disk space, free ports."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from stream_inspect.store.writable import existing, unwritable
 from stream_inspect.transport.ring import RingError, slot_count
 
 _ASSUMED = Seen(1920, 1080, 25.0)
-"""Of a camera that could not be opened."""
+"""Assumed for a camera that could not be opened."""
 _MB = 1024 * 1024
 _CONTAINER_SHM_BYTES = 64 * _MB
-_LEAST_STATE_GB = 0.1
-"""Events must find room whatever the recorder does."""
+_MIN_STATE_GB = 0.1
+"""Events need this much space whatever the recorder does."""
 
 
 def check_ring(config: Config, seen: Sequence[Seen | None], running: bool) -> list[Finding]:
-    """Whether the frames of all cameras fit where they shall lie. `seen` is what each camera delivers."""
+    """Whether the frame rings of all cameras fit into transport.ring_dir. `seen` is what each camera delivers."""
     folder, item = config.transport.ring_dir, "ring"
     reason = _unmappable(folder)
     if reason:
@@ -57,13 +57,13 @@ def check_ring(config: Config, seen: Sequence[Seen | None], running: bool) -> li
                 )
             )
     if running:
-        return [ok(item, f"{needed / _MB:.0f} MB in {folder}; the running service has them already"), *found]
+        return [ok(item, f"{needed / _MB:.0f} MB in {folder}; the running service already uses them"), *found]
     usage, memory = shutil.disk_usage(folder), psutil.virtual_memory()
     if usage.free < needed:
         found.append(
             fail(
                 item,
-                f"the frames need {needed / _MB:.0f} MB, and {folder} has {usage.free / _MB:.0f} MB",
+                f"the frames need {needed / _MB:.0f} MB, but {folder} has {usage.free / _MB:.0f} MB free",
                 _room(usage.total, needed),
             )
         )
@@ -71,15 +71,15 @@ def check_ring(config: Config, seen: Sequence[Seen | None], running: bool) -> li
         found.append(
             warn(
                 item,
-                f"the frames need {needed / _MB:.0f} MB of memory, and {memory.available / _MB:.0f} MB are free",
+                f"the frames need {needed / _MB:.0f} MB of memory, but {memory.available / _MB:.0f} MB are available",
                 "lower transport.ring_s",
             )
         )
     else:
-        found.append(ok(item, f"the frames need {needed / _MB:.0f} MB, {folder} has {usage.free / _MB:.0f} MB"))
+        found.append(ok(item, f"the frames need {needed / _MB:.0f} MB; {folder} has {usage.free / _MB:.0f} MB free"))
     if not in_memory(folder):
         found.append(
-            warn(item, f"{folder} is on a disk: each frame is written to it", "set transport.ring_dir to a tmpfs")
+            warn(item, f"{folder} is on a disk: every frame is written to it", "set transport.ring_dir to a tmpfs")
         )
     return found
 
@@ -90,27 +90,27 @@ def _room(total_bytes: int, needed_bytes: int) -> str:
         return (
             f"this looks like a container's default of 64 MB: start it with --shm-size={wanted_mb}m (Compose: "
             f"shm_size: {wanted_mb}m; Kubernetes: an emptyDir of medium Memory at /dev/shm), or set "
-            "transport.ring_dir to a tmpfs with room, or lower transport.ring_s"
+            "transport.ring_dir to a larger tmpfs, or lower transport.ring_s"
         )
-    return "free some of it, lower transport.ring_s, or set transport.ring_dir to a tmpfs with more room"
+    return "free some space, lower transport.ring_s, or set transport.ring_dir to a larger tmpfs"
 
 
 def check_state(config: Config, running: bool) -> list[Finding]:
-    """Whether the state folder can be written and has room."""
+    """Whether the state folder is writable and has enough space."""
     folder, item = config.state_dir, "state_dir"
     reason = unwritable(folder)
     if reason:
-        return [fail(item, f"{folder}: {reason}", "make it, and give it to the service's user")]
+        return [fail(item, f"{folder}: {reason}", "create it and make the service's user its owner")]
     free_gb = shutil.disk_usage(existing(folder)).free / 1e9
-    found = [ok(item, f"{folder} has {free_gb:.1f} GB free{', a service is running with it' if running else ''}")]
-    if free_gb < _LEAST_STATE_GB:
-        found = [fail(item, f"{folder} has {free_gb * 1000:.0f} MB free: events may find no room", "make room")]
+    found = [ok(item, f"{folder} has {free_gb:.1f} GB free{'; in use by a running service' if running else ''}")]
+    if free_gb < _MIN_STATE_GB:
+        found = [fail(item, f"{folder} has {free_gb * 1000:.0f} MB free: too little for events", "free some space")]
     elif config.recorder.enabled and free_gb < config.recorder.min_free_gb:
         text = f"{folder} has {free_gb:.1f} GB free, less than recorder.min_free_gb: nothing will be recorded"
-        found = [warn(item, text, "make room, or lower recorder.min_free_gb")]
+        found = [warn(item, text, "free some space, or lower recorder.min_free_gb")]
     elif config.recorder.enabled and free_gb < config.recorder.max_size_gb:
-        text = f"recorder.max_size_gb is {config.recorder.max_size_gb:g}, more than the {free_gb:.1f} GB that are free"
-        found.append(warn(item, text, "lower it, so that old clips go before the disk is full"))
+        text = f"recorder.max_size_gb ({config.recorder.max_size_gb:g}) exceeds the {free_gb:.1f} GB that are free"
+        found.append(warn(item, text, "lower it, so that old clips are removed before the disk is full"))
     return found
 
 
@@ -131,24 +131,24 @@ def check_ports(config: Config, running: bool) -> list[Finding]:
                 probe.listen(1)
         except OSError as error:
             if running:
-                found.append(ok(item, f"{where} is in use, by the running service it seems"))
+                found.append(ok(item, f"{where} is in use, probably by the running service"))
             else:
                 text = f"cannot listen on {where}: {error.strerror or error}"
                 found.append(
-                    fail(item, text, f"choose another {item}.port (0: any free one), or stop what listens there")
+                    fail(item, text, f"choose another {item}.port (0: any free port), or stop the program that uses it")
                 )
             continue
-        found.append(ok(item, f"http://{where} is free" if port else f"http://{host} at any free port"))
+        found.append(ok(item, f"http://{where} is free" if port else f"http://{host}, any free port"))
     return found
 
 
 def in_memory(folder: Path) -> bool:
-    """Whether a folder is a tmpfs."""
+    """Whether a folder is in memory (tmpfs)."""
     return _file_system(folder) in ("tmpfs", "ramfs", "hugetlbfs")
 
 
 def _file_system(folder: Path) -> str:
-    """Type of the file system that a folder lies on, as /proc/mounts calls it."""
+    """Type of the file system of a folder, as in /proc/mounts."""
     folder = folder.resolve()
     best, kind = "", ""
     for line in Path("/proc/mounts").read_text().splitlines():
@@ -159,16 +159,16 @@ def _file_system(folder: Path) -> str:
 
 
 def _unmappable(folder: Path) -> str:
-    """Why frames cannot be mapped from a folder, or nothing."""
+    """Why frames cannot be memory-mapped in a folder; "" where they can."""
     if not folder.is_dir():
-        return "is no folder"
+        return "is not a folder"
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, mmap.PAGESIZE)
             with mmap.mmap(file.fileno(), mmap.PAGESIZE) as memory:
                 memory[:4] = b"ring"
                 if os.pread(file.fileno(), 4, 0) != b"ring":
-                    return "what is written to mapped memory does not reach the file"
+                    return "writes to mapped memory do not reach the file"
     except OSError as error:
-        return f"files there cannot be mapped: {error.strerror}"
+        return f"cannot memory-map files there: {error.strerror}"
     return ""

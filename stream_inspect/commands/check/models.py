@@ -1,4 +1,4 @@
-"""Whether the models are on this computer, whole, and right for what is asked of them; nothing is loaded."""
+"""Checks that the models are on this computer, complete, and fit the configuration; loads none of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_model(kind: ModelKind, config: DetectorConfig | SegmenterConfig) -> li
         return [fail(kind, str(error))]
     family = found.config.get("model_type")
     side_px = found.config.get("vision_config", {}).get("image_size")
-    size = f", sees {side_px}x{side_px} px" if side_px else ""
+    size = f", input {side_px}x{side_px} px" if side_px else ""
     return [ok(kind, f"{config.model}: {family}{size}, {found.size_bytes / 1e6:.0f} MB, {found.model_hash[:12]}")]
 
 
@@ -33,25 +33,25 @@ def check_words(config: Config) -> list[Finding]:
     groups = (defaults.DEFECT_PROMPTS, defaults.PART_PROMPTS, defaults.MARKING_PROMPTS)
     known = {word for group in groups for words in group.values() for word in words}
     known |= {*defaults.ANY_DEFECT_PROMPTS, *defaults.ANY_PART_PROMPTS}
-    strange = [
+    unknown = [
         prompt
         for defect in config.defects
         for prompt in (*defect.prompts, *defect.counter_prompts)
         if prompt.lower().strip() not in known
     ]
-    if not strange:
+    if not unknown:
         return []
     return [
         warn(
             "detector",
-            f"tiny was not trained on: {', '.join(strange)}. It is for demonstration and tests",
-            "for lines of your own use a full-size model: inspect.detector.model: google/owlv2-base-patch16-ensemble",
+            f"tiny was not trained on: {', '.join(unknown)}. It is for demonstration and tests",
+            "for your own line use a full-size model: inspect.detector.model: google/owlv2-base-patch16-ensemble",
         )
     ]
 
 
 def check_devices(config: Config) -> list[Finding]:
-    """Whether the workers' GPUs are there. Imports torch where one is asked for, which takes seconds."""
+    """Whether the workers' GPUs exist. Imports torch where a worker may use one, which takes seconds."""
     found = []
     for index, worker in enumerate(config.inspect.workers):
         item, device = f"worker {index}", worker.device
@@ -63,15 +63,15 @@ def check_devices(config: Config) -> list[Finding]:
             except ModelError as error:
                 found.append(fail(item, str(error)))
                 continue
-        found.append(ok(item, f"computes on {device}, {worker.threads} CPU thread{'s'[: worker.threads != 1]}"))
+        found.append(ok(item, f"runs on {device}, {worker.threads} CPU thread{'s'[: worker.threads != 1]}"))
         if device == "cpu" and config.inspect.detector.precision != "float32":
             found.append(
-                warn(item, f"{config.inspect.detector.precision} gains nothing on a CPU", "set precision: float32")
+                warn(item, f"{config.inspect.detector.precision} is not faster on a CPU", "set precision: float32")
             )
     threads, cores = sum(worker.threads for worker in config.inspect.workers), len(os.sched_getaffinity(0))
     if threads > cores:
         found.append(
-            warn("workers", f"they ask for {threads} CPU threads, and there are {cores} cores", "lower threads")
+            warn("workers", f"configured for {threads} CPU threads, but there are {cores} cores", "lower threads")
         )
     return found
 
@@ -86,5 +86,5 @@ def _plugin(kind: registry.Kind, name: str) -> list[Finding]:
     try:
         found = registry.load(kind, name)
     except (registry.UnknownPluginError, ImportError, AttributeError) as error:
-        return [fail(kind, f"the plug-in {name} cannot be loaded: {error}")]
+        return [fail(kind, f"cannot load plug-in {name}: {error}")]
     return [ok(kind, f"plug-in {name}: {found.__module__}.{found.__qualname__}")]

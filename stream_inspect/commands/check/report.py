@@ -1,4 +1,4 @@
-"""What a check found: data first, plain text for people and logs."""
+"""The findings of a check, as data and as plain text."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing has failed; there may be warnings."""
+        """Nothing failed; there may be warnings."""
         return all(finding.level is not Level.FAIL for finding in self.findings)
 
     def to_text(self, columns: int | None = None) -> str:
-        """One line a finding, advice below it, and a last line that sums up. With `columns`, wrapped to fit."""
+        """One line for each finding, its advice below it, and a summary line. With `columns`, wrapped to fit."""
         width = max((len(finding.item) for finding in self.findings), default=0)
         lines = []
         for finding in self.findings:
@@ -33,14 +33,14 @@ class Report:
         failed = sum(finding.level is Level.FAIL for finding in self.findings)
         warned = sum(finding.level is Level.WARN for finding in self.findings)
         if not failed and not warned:
-            return "Everything is there."
+            return "All checks passed."
         counted = [_count(failed, "failure")] if failed else []
         counted += [_count(warned, "warning")] if warned else []
-        return f"{' and '.join(counted)}: {'it will not work like this' if failed else 'it will run'}."
+        return f"{' and '.join(counted)}: {'the service will not work' if failed else 'the service will run'}."
 
 
 def _wrapped(head: str, text: str, columns: int | None) -> list[str]:
-    """Lines that begin below each other; no word is cut, so that commands and paths can be copied."""
+    """Wrapped and indented lines; no word is cut, so that commands and paths can be copied."""
     if columns is None:
         return [head + text]
     parts = textwrap.wrap(text, max(20, columns - len(head)), break_long_words=False, break_on_hyphens=False)

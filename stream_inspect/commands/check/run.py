@@ -1,6 +1,6 @@
-"""`stream-inspect check`: tries everything that a configuration needs, and says what it found. Changes nothing.
+"""`stream-inspect check`: tries everything that a configuration needs and reports the findings. Changes nothing.
 
-Each item has a time limit, and none keeps the others from being tried.
+Each item has a time limit; none blocks the others.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.service.run_dir import is_running
 
 AT_ONCE = 8
-"""Items tried at the same time: cameras decode, and there are computers with two cores."""
+"""Items checked at the same time: cameras decode, and some computers have two cores."""
 LIMIT_S = 15.0
 _MODEL_LIMIT_S = 120.0
-"""Hashing the weights of a large model from a slow disk, or importing torch, may take so long."""
+"""Hashing the weights of a large model from a slow disk, or importing torch, may take this long."""
 
 
 @dataclass(slots=True)
 class _Item:
-    """One thing to try, in a thread of its own."""
+    """One thing to check, in a thread of its own."""
 
     name: str
     run: Callable[[], list[Finding]]
     limit_s: float = LIMIT_S
     findings: list[Finding] = field(default_factory=list)
-    """What came of it."""
+    """The results."""
 
 
 def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) -> Report:
-    """Try everything and report. `found` is told each finding as it comes in."""
+    """Check everything and report. `found` is called with each finding as it comes in."""
     running = is_running(config.state_dir)
     hidden = [secret.get_secret_value() for _, secret in _secrets(config, "")]
     seen: list[Seen | None] = [None] * len(config.cameras)
@@ -49,9 +49,9 @@ def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) 
     for finding in everything:
         found(finding)
 
-    def tell(findings: list[Finding]) -> None:
+    def add(findings: list[Finding]) -> None:
         for finding in findings:
-            # Whatever a library or a plug-in says of a failure, it says it without our passwords.
+            # Errors of libraries and plug-ins may quote our passwords.
             finding = replace(finding, text=redact(finding.text, hidden))
             everything.append(finding)
             found(finding)
@@ -76,13 +76,13 @@ def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) 
     items += [_Item(f"alert {each.name}", lambda each=each: check_alert(each)) for each in config.alerts]  # type: ignore[misc]
     items.append(_Item("state_dir", lambda: check_state(config, running)))
     items.append(_Item("ports", lambda: check_ports(config, running)))
-    _run(items, tell)
-    # The cameras' sizes decide what the ring needs.
-    _run([_Item("ring", lambda: check_ring(config, seen, running))], tell)
+    _run(items, add)
+    # After the cameras: their picture sizes decide how much memory the rings need.
+    _run([_Item("ring", lambda: check_ring(config, seen, running))], add)
     return Report(tuple(everything))
 
 
-def _run(items: Sequence[_Item], tell: Callable[[list[Finding]], None]) -> None:
+def _run(items: Sequence[_Item], add: Callable[[list[Finding]], None]) -> None:
     for begin in range(0, len(items), AT_ONCE):
         group = items[begin : begin + AT_ONCE]
         threads = []
@@ -93,14 +93,14 @@ def _run(items: Sequence[_Item], tell: Callable[[list[Finding]], None]) -> None:
         started_s = time.monotonic()
         for item, thread in zip(group, threads, strict=True):
             thread.join(max(0.0, started_s + item.limit_s - time.monotonic()))
-            # One that hangs is left to itself: a call into a driver cannot be ended from outside.
-            tell([fail(item.name, f"no answer within {item.limit_s:g} s")] if thread.is_alive() else item.findings)
+            # A thread that hangs is abandoned: a call into a driver cannot be ended from outside.
+            add([fail(item.name, f"no answer within {item.limit_s:g} s")] if thread.is_alive() else item.findings)
 
 
 def _try(item: _Item) -> None:
     try:
         item.findings = item.run()
-    except Exception as error:  # whatever a plug-in or a driver comes up with: the others are still tried
+    except Exception as error:  # a plug-in or a driver may raise anything; the other items must still be checked
         item.findings = [fail(item.name, f"failed: {type(error).__name__}: {error}")]
 
 
@@ -117,10 +117,10 @@ def _summary(config: Config) -> Finding:
 def _weak_secrets(config: Config) -> Iterator[Finding]:
     for key, secret in _secrets(config, ""):
         if len(secret.get_secret_value()) < SHORTEST_HIDDEN:
-            text = f"{key} has fewer than {SHORTEST_HIDDEN} characters: too short to be safe, or hidden in messages"
-            yield warn("configuration", text, "take a longer one")
+            text = f"{key} has fewer than {SHORTEST_HIDDEN} characters: too short to be safe or to be hidden in logs"
+            yield warn("configuration", text, "use a longer one")
         if secret.origin is None:
-            yield warn("configuration", f"{key} is written out in the file", f"{HOW} there, and change the secret")
+            yield warn("configuration", f"{key} is stored in plain text", f"{HOW} instead, and change the secret")
 
 
 def _secrets(value: object, key: str) -> Iterator[tuple[str, Secret]]:
