@@ -1,8 +1,8 @@
-"""Judging a picture: our path against the plain transformers path, on the same weights, pictures and core.
+"""Measures judging a picture: our path against the plain transformers path, on the same weights, pictures and core.
 
-The plain path is what the models' documentation shows: processor, model, post-processing; the texts go in with every
-picture, and a segmenter that wants crops is called once a hit. Ours encodes texts once and shares crops. The two take
-turns, and CPU time of one thread is measured, so that what else the computer does changes little. What they find is
+The plain path follows the models' documentation: processor, model, post-processing; the texts are encoded with every
+picture, and a segmenter that wants crops runs once for each hit. Ours encodes texts once and shares crops. The two take
+turns, and CPU time of one thread is measured, so that other load on the computer changes little. Their results are
 compared too: a ratio of two paths that disagree would mean nothing.
 """
 
@@ -36,17 +36,17 @@ LINE_SEED = 51_000
 FRAME_STEP = 31
 PICTURES = 8
 LARGE_BYTES = 100_000_000
-"""A larger model takes seconds a picture: one picture is enough then."""
+"""A larger model takes seconds for each picture: one picture is then enough."""
 THRESHOLD = 0.1
 
 _Boxes = NDArray[np.float32]
 _Pair = tuple[Callable[[], object], Callable[[], object]]
-"""One picture's work, done by our path and by the plain one."""
+"""The work on one picture, by our path and by the plain one."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchRow:
-    """One step: milliseconds of CPU time a picture of both paths in each round, and how far their results agree."""
+    """One step: CPU time per picture of both paths in each round, in milliseconds, and how well their results agree."""
 
     step: str
     ours_ms: list[float]
@@ -61,7 +61,7 @@ class BenchRow:
 
 @dataclass(frozen=True, slots=True)
 class InspectReport:
-    """What was measured, on what."""
+    """The measurements, and what was measured."""
 
     rows: list[BenchRow]
     about: str
@@ -105,7 +105,7 @@ def run(rounds: int = 5, detector: str = "tiny", segmenter: str = "tiny") -> Ins
 
 
 def _scenes(count: int) -> list[tuple[UInt8Array, _Boxes]]:
-    """Pictures of the synthetic line as RGB, with the true boxes of the defects that are wholly in them."""
+    """Pictures of the synthetic line as RGB, with the true boxes of the defects that are fully visible."""
     line = SyntheticLine(LINE_SEED)
     scenes: list[tuple[UInt8Array, _Boxes]] = []
     index = 0
@@ -209,7 +209,7 @@ def _segmenter_row(
         return ours.segment(ours.embed(pixels), boxes)[0]
 
     def agreement() -> str:
-        """On the same crops: sharing a crop shows a hit at another scale, and so gives another mask."""
+        """On the same crops: a shared crop shows a hit at another scale, and so yields another mask."""
         worst = 1.0
         for picture, boxes in scenes:
             pairs = zip(

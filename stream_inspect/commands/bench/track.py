@@ -1,8 +1,8 @@
-"""Linking defects on a belt: our trackers against ByteTrack, SORT and OC-SORT of the `trackers` package.
+"""Measures linking defects on a belt: our trackers against ByteTrack, SORT and OC-SORT of the `trackers` package.
 
-Every tracker gets the same detections: things on a belt, judged five times a second, moved by a quarter of their width
-to four widths between two judged frames, a tenth of them missed, and one false box a frame. Peers run in an environment
-of their own (`make bench-env`), because that package brings the GUI build of OpenCV.
+Every tracker gets the same detections: things on a belt, judged five times a second, moving by a quarter of their width
+to four widths between two judged frames, with a tenth of them missed and one false box per frame. Peers run in an
+environment of their own (`make bench-env`), because that package brings the GUI build of OpenCV.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ OURS = {
     "belt, runs 10 % slow": ("belt", -0.1),
     "iou": ("iou", 0.0),
 }
-"""Title -> (tracker, true speed over the configured one, less one)."""
+"""Title -> (tracker, relative error of the true speed against the configured one)."""
 PEERS = ("bytetrack", "sort", "ocsort")
 PEER_SCRIPT = Path(__file__).with_name("track_peers.py")
 FALSE_BOX = -1
-"""The thing that a false box shows."""
+"""The thing number of a false box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well tracks and things go together."""
+    """How well tracks match the things."""
 
     idf1: float
     switches: float
@@ -77,15 +77,15 @@ class TrackReport:
     peers_missing: str
 
     def to_text(self) -> str:
-        """Markdown tables, one for each pitch."""
+        """One Markdown table for each pitch."""
         trackers = list(dict.fromkeys(name for name, _, _ in self.scores))
         lines = [
-            f"IDF1 in percent / identity switches a run of {SAMPLES} judged frames at {RATE_HZ:g} a second:",
-            f"means of {len(SEEDS)} runs, {100 * MISS:.0f} % missed, one false box a frame.",
-            f"No tracker can reach more than {100 * ceiling():.0f}.",
+            f"IDF1 in percent / identity switches per run of {SAMPLES} judged frames at {RATE_HZ:g} per second:",
+            f"means of {len(SEEDS)} runs, {100 * MISS:.0f} % missed, one false box per frame.",
+            f"The highest possible IDF1 is {100 * ceiling():.0f}.",
         ]
         for pitch in PITCHES:
-            header = [f"parts at {pitch} pitch: widths a judged frame", *trackers]
+            header = [f"parts at {pitch} pitch: widths per judged frame", *trackers]
             lines += ["", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
             for displacement in DISPLACEMENTS:
                 cells = [str(self.scores[name, pitch, displacement]) for name in trackers]
@@ -96,7 +96,7 @@ class TrackReport:
 
 
 def run(peer_python: Path | None = None) -> TrackReport:
-    """All trackers on all lines. Peers are left out, and the report says so, where their environment is absent."""
+    """Run all trackers on all lines. Peers without their environment are skipped, and the report says so."""
     python = peer_python or Path(os.environ.get("STREAM_INSPECT_BENCH_PYTHON", ".venv-bench/bin/python"))
     peers = PEERS if python.exists() else ()
     lines = {
@@ -114,12 +114,12 @@ def run(peer_python: Path | None = None) -> TrackReport:
         answers = iter(track_peer(name, [one for runs in lines.values() for one in runs], python))
         for (pitch, displacement), runs in lines.items():
             scores[name, pitch, displacement] = _mean(runs, [next(answers) for _ in runs])
-    missing = "" if peers else f"Peers left out: no environment at {python} (`make bench-env`)."
+    missing = "" if peers else f"Peers skipped: no environment at {python} (`make bench-env`)."
     return TrackReport(scores, missing)
 
 
 def ceiling() -> float:
-    """IDF1 of a tracker that links every detection rightly: what is missed, it cannot know."""
+    """IDF1 of a tracker that links every detection correctly; it cannot recover missed ones."""
     return 2 * (1 - MISS) / (2 - MISS)
 
 
@@ -159,7 +159,7 @@ def looks(displacement_widths: float, regular: bool, seed: int) -> list[Look]:
 
 
 def track_ours(kind: str, line: Sequence[Look], speed_px_s: float) -> list[list[int]]:
-    """The track of each box, by our tracker of this kind, told this speed."""
+    """The track of each box, by our tracker of this kind, configured with this speed."""
     belt = BeltConfig(direction="left_to_right", speed_mm_s=speed_px_s, mm_per_px=1.0)
     camera = CameraConfig(name="bench", source=FileSource(kind="file", path=Path("none")), belt=belt)
     tracker = registry.load("tracker", kind)(camera, TrackConfig())
@@ -176,7 +176,7 @@ def track_ours(kind: str, line: Sequence[Look], speed_px_s: float) -> list[list[
 
 
 def track_peer(name: str, lines: Sequence[Sequence[Look]], python: Path) -> list[list[list[int]]]:
-    """For each line the track of each box, by a tracker of the `trackers` package."""
+    """The track of each box of each line, by a tracker of the `trackers` package."""
     request = {
         "tracker": name,
         "rate_hz": RATE_HZ,
@@ -193,7 +193,7 @@ def track_peer(name: str, lines: Sequence[Sequence[Look]], python: Path) -> list
 
 
 def score(line: Sequence[Look], ids: Sequence[Sequence[int]]) -> Score:
-    """IDF1 and identity switches. A track with a single box counts for no tracker: nobody would be told of it."""
+    """IDF1 and identity switches. A track with a single box does not count for any tracker: it makes no event."""
     sightings = Counter(track for frame in ids for track in frame)
     together: Counter[tuple[int, int]] = Counter()
     last: dict[int, int] = {}
@@ -214,7 +214,7 @@ def score(line: Sequence[Look], ids: Sequence[Sequence[int]]) -> Score:
 
 
 def _best_total(together: Counter[tuple[int, int]]) -> int:
-    """Most boxes that agree when every thing is given one track at most, and every track one thing."""
+    """The most boxes that can agree when each thing is assigned at most one track, and each track one thing."""
     if not together:
         return 0
     things = {thing: row for row, thing in enumerate(sorted({thing for thing, _ in together}))}

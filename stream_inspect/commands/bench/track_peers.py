@@ -1,8 +1,8 @@
 """Runs one tracker of the `trackers` package: detections as JSON on stdin, the track of each box as JSON on stdout.
 
-It runs with the interpreter of `.venv-bench`, which knows nothing of stream_inspect. The package's defaults are for
-closed-set detectors and drop everything under 0.6 to 0.7; open-vocabulary scores are 0.1 to 0.5, so thresholds are set
-to let all boxes through, and tracks may pause for a second as ours do.
+It runs with the interpreter of `.venv-bench`, without stream_inspect. The package's defaults are for closed-set
+detectors and drop everything under 0.6 to 0.7; open-vocabulary scores are 0.1 to 0.5, so the thresholds let all boxes
+pass, and tracks may pause for a second as ours do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import trackers  # type: ignore[import-not-found]
 
 
 def make(name: str, rate_hz: float) -> Any:
-    """A tracker of this name."""
+    """The tracker of this name."""
     common: dict[str, Any] = {"lost_track_buffer": 30, "frame_rate": rate_hz, "minimum_consecutive_frames": 1}
     if name == "bytetrack":
         return trackers.ByteTrackTracker(track_activation_threshold=0.1, high_conf_det_threshold=0.1, **common)

@@ -1,8 +1,8 @@
-"""Frames between two processes: the ring with a header on ZeroMQ, against raw pyzmq, imagezmq and vidgear's NetGear.
+"""Measures frames between two processes: the ring with a header on ZeroMQ, against pyzmq, imagezmq and NetGear.
 
-All lanes run as pairs of processes that stay alive, and take turns in each round, so that a busy computer slows them
-all, and a ratio is of figures measured in the same second. Peers run with the interpreter of an environment of their
-own (`make bench-env`, or the variable STREAM_INSPECT_BENCH_PYTHON); raw pyzmq runs with ours.
+All lanes run as pairs of processes throughout the benchmark and take turns in each round, so that a busy computer slows
+them all, and each ratio is of figures measured within the same second. Peers run with the interpreter of an environment
+of their own (`make bench-env`, or the variable STREAM_INSPECT_BENCH_PYTHON); pyzmq runs with ours.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ LANES = (
 
 
 class BenchError(StreamInspectError):
-    """A lane failed; the text is what its process said."""
+    """A lane failed; the text is the last line of its process's log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One lane's turn: the median time of a frame, and the processor time of both processes, a frame."""
+    """One lane's turn: median delay and processor time (of both processes) per frame, in milliseconds."""
 
     delay_ms: float
     cpu_ms: float
@@ -59,18 +59,18 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class TransportReport:
-    """For each size and lane the figures of the rounds, in their order."""
+    """The rounds of each size and lane, in order."""
 
     frames: int
     rounds: dict[tuple[int, int], dict[str, list[Round]]]
     peers_missing: str
 
     def to_text(self) -> str:
-        """A Markdown table for each size."""
+        """One Markdown table for each size."""
         explanation = (
-            "Delay: milliseconds from an array in one process until another has looked at all its pages, the median of "
-            f"{self.frames} I420 frames sent one at a time. CPU: milliseconds of processor time a frame, of both "
-            "processes. Ratios are of the lane over the first lane in the same round. min / median / max of the rounds."
+            "Delay: milliseconds from an array in one process until another has read all its pages, the median of "
+            f"{self.frames} I420 frames sent one at a time. CPU: milliseconds of processor time per frame, of both "
+            "processes. Ratios are relative to the first lane in the same round. min / median / max of the rounds."
         )
         lines = [explanation]
         titles = {lane.name: lane.title for lane in LANES}
@@ -93,8 +93,7 @@ class TransportReport:
 def run(frames: int = 300, rounds: int = 5, peer_python: Path | None = None) -> TransportReport:
     """Measure `rounds` rounds of `frames` frames of each size on each lane.
 
-    Peers are left out, and the report says so, where their environment is absent. Raises `BenchError` where a lane
-    fails.
+    Peers without their environment are skipped, and the report says so. Raises `BenchError` where a lane fails.
     """
     python = peer_python or Path(os.environ.get("STREAM_INSPECT_BENCH_PYTHON", ".venv-bench/bin/python"))
     peers_missing = "" if python.exists() else f"imagezmq and NetGear: no environment at {python} (`make bench-env`)."
@@ -112,7 +111,7 @@ def run(frames: int = 300, rounds: int = 5, peer_python: Path | None = None) -> 
             for _, process in running:
                 process.measure(size, WARM_UP_FRAMES)
             for number in range(rounds):
-                turn = number % len(running)  # nobody is always the one after the same neighbour
+                turn = number % len(running)  # no lane always follows the same neighbour
                 for lane, process in running[turn:] + running[:turn]:
                     figures[size][lane.name].append(process.measure(size, frames))
     return TransportReport(frames, figures, peers_missing)
@@ -125,8 +124,8 @@ class _RunningLane:
         self._lane = lane
         own = folder / lane.name
         own.mkdir()
-        self._log = own / "log"
-        with open(self._log, "wb") as log:
+        self._log_path = own / "log"
+        with open(self._log_path, "wb") as log:
             self._process = subprocess.Popen(
                 [python, "-I", str(LANE_SCRIPT), "send", lane.name, str(own)],
                 stdin=subprocess.PIPE,
@@ -147,8 +146,8 @@ class _RunningLane:
         else:
             answer = answers.readline()
         if not answer:
-            said = self._log.read_text(errors="replace").strip().splitlines()
-            raise BenchError(f"bench lane {self._lane.name} failed: {said[-1] if said else 'no reason given'}")
+            logged = self._log_path.read_text(errors="replace").strip().splitlines()
+            raise BenchError(f"bench lane {self._lane.name} failed: {logged[-1] if logged else 'no reason given'}")
         figures = json.loads(answer)
         return Round(statistics.median(figures["ms"]), figures["cpu_ms"])
 
@@ -159,7 +158,7 @@ class _RunningLane:
         with suppress(BrokenPipeError):
             _pipe(self._process.stdin).close()  # the end of the requests is the end of the lane
         try:
-            self._process.wait(timeout=0 if error else 5)  # after an error or Ctrl-C nobody waits for its figures
+            self._process.wait(timeout=0 if error else 5)  # after an error or Ctrl-C its figures are not needed
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -1,14 +1,14 @@
-"""One way of bringing frames from a process to another: run as a script, by our interpreter or by the peers'.
+"""One way to pass frames from one process to another: run as a script, by our interpreter or by the peers'.
 
     python transport_lane.py send LANE DIRECTORY      starts the receiving process itself
 
-Requests come as JSON lines on stdin: {"width_px", "height_px", "frames"}; the answers on stdout: {"ms": [...],
-"cpu_ms"}: for each frame the time from an array in the sender to the receiver having looked at every page of it and
-said so, and the mean processor time a frame that both processes took. Frames go one at a time: what is measured is
-delay, not how much can wait in buffers.
+Requests arrive as JSON lines on stdin: {"width_px", "height_px", "frames"}; answers go to stdout: {"ms": [...],
+"cpu_ms"}: for each frame the time from an array in the sender until the receiver has read every page and acknowledged
+it, and the mean processor time per frame of both processes. Frames are sent one at a time: this measures delay, not how
+much fits into buffers.
 """
 
-# The peers are not installed beside us.
+# The peers are not installed in our environment.
 # mypy: disable-error-code="import-not-found"
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ class Sender(Protocol):
         """Frames of this size follow."""
 
     def send(self, planes: Planes) -> int | None:
-        """Returns when the receiver has the frame; gives its first byte as seen there, where the lane can tell."""
+        """Return when the receiver has the frame: its first byte as received, where the lane can return it."""
 
 
 class Receiver(Protocol):
     def __init__(self, directory: Path) -> None: ...
 
     def run(self) -> None:
-        """Receive, `look`, answer, for ever."""
+        """Receive, `look`, answer, until killed."""
 
 
 def look(planes: Planes) -> int:
-    """Touch every page, as any use of the picture would, and tell which frame it is."""
+    """Read every page, as any use of the picture would, and return the frame's first byte."""
     flat = planes.reshape(-1)
     total = int(flat[::PAGE].sum(dtype=np.int64))
     first = int(flat[0])
@@ -208,7 +208,7 @@ class ImagezmqReceiver:
 def netgear(directory: Path, receive: bool) -> Any:
     from vidgear.gears import NetGear
 
-    # Request and reply, as imagezmq: its receiving thread answers, so the look at the pages is not in its time.
+    # Request and reply, as imagezmq: its receiving thread answers, so reading the pages is not part of its time.
     return NetGear(
         address=f"{directory}/netgear",
         port="1",
@@ -282,7 +282,7 @@ def main() -> None:
         make_receiver(directory).run()
         return
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what peers print is no answer
+    os.dup2(2, 1)  # what peers print must not mix with the answers
     receiver = subprocess.Popen([sys.executable, "-I", __file__, "receive", lane, directory], stdin=subprocess.DEVNULL)
     try:
         answer_requests(make_sender(directory), answers, receiver.pid)
