@@ -1,4 +1,4 @@
-"""The web app, assembled from its parts: the page, the live pictures, the events, clips and pictures."""
+"""The web app, assembled from its parts: the page, live pictures, events, clips and pictures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from stream_inspect.web.status import Health
 STATIC = Path(str(files("stream_inspect.web"))) / "static"
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _BEAT_S = 2.0
-"""A stream says at least this often that it is alive; the page takes three silent beats for a lost connection."""
+"""Longest silence of a stream; after three missed beats the page treats the connection as lost."""
 _BOUNDARY = "stream-inspect-picture"
 _UNBUFFERED = {"X-Accel-Buffering": "no"}
-"""For proxies: nginx would keep a stream back until its buffer is full."""
+"""For proxies: nginx would hold a stream back until its buffer is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class _PageContext:
     stopping: Callable[[], bool]
 
     def status(self) -> dict[str, Any]:
-        """The line as it is now."""
+        """The current state of the line."""
         return {
             "line": self.config.line,
             "cameras": self.hub.cameras,
             "utc_ms": time.time_ns() // 1_000_000,
             "conditions": self.feed.conditions(),
-            "event_log": self.feed.trouble,
+            "event_log": self.feed.error,
             "health": self.health.known,
             "has_login": self.token is not None,
         }
@@ -69,7 +69,7 @@ def make_app(
     token: Token | None,
     stopping: Callable[[], bool],
 ) -> ASGIApp:
-    """The whole app, guarded. `stopping` ends the streams, which otherwise run as long as their browser looks."""
+    """The whole app behind its guard. `stopping` ends the streams, which otherwise last as long as their browsers."""
     context = _PageContext(config, hub, feed, health, state_dir, token, stopping)
     app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None)
     for routes in (_page_and_login, _status_and_events, _live_pictures, _files_of_events):
@@ -109,9 +109,9 @@ def _status_and_events(context: _PageContext) -> APIRouter:
 
     @routes.get("/healthz")
     async def healthz() -> JSONResponse:
-        is_ok = not feed.trouble
+        is_ok = not feed.error
         return JSONResponse(
-            {"status": "ok" if is_ok else "degraded", "event_log": feed.trouble or "ok"}, 200 if is_ok else 503
+            {"status": "ok" if is_ok else "degraded", "event_log": feed.error or "ok"}, 200 if is_ok else 503
         )
 
     @routes.get("/api/status")
@@ -143,7 +143,7 @@ def _live_pictures(context: _PageContext) -> APIRouter:
 
     @routes.get("/api/live")
     async def live() -> StreamingResponse:
-        """All cameras in one stream: a browser has few connections to a host. Each part: length, JSON, JPEG."""
+        """All cameras in one stream: browsers limit the connections to one host. Each part: length, JSON, JPEG."""
 
         async def parts() -> AsyncIterator[bytes]:
             seen: dict[str, int] = {}
@@ -161,9 +161,9 @@ def _live_pictures(context: _PageContext) -> APIRouter:
 
     @routes.get("/live/{camera}.mjpeg")
     async def mjpeg(camera: str) -> StreamingResponse:
-        """One camera as a plain MJPEG, for other pages and programs."""
+        """One camera as plain MJPEG, for other pages and programs."""
         if camera not in hub.cameras:
-            raise HTTPException(404, f"no camera is called {camera!r}; there are: {', '.join(hub.cameras)}")
+            raise HTTPException(404, f"no camera named {camera!r}; available: {', '.join(hub.cameras)}")
 
         async def pictures() -> AsyncIterator[bytes]:
             seen: dict[str, int] = {}
@@ -184,7 +184,7 @@ def _files_of_events(context: _PageContext) -> APIRouter:
     def media(name: Callable[[str], str], event_id: str, media_type: str) -> FileResponse:
         path = context.state_dir / name(event_id)
         if not _EVENT_ID.fullmatch(event_id) or not path.is_file():
-            raise HTTPException(404, "there is no such file, or it has been cleared away")
+            raise HTTPException(404, "no such file (it may have been removed by retention)")
         return FileResponse(
             path,
             media_type=media_type,
@@ -208,7 +208,7 @@ def _files_of_events(context: _PageContext) -> APIRouter:
 
 
 class _Static(StaticFiles):
-    """Files of the page: asked for anew each time (304 if unchanged), so that an update is seen at once."""
+    """Files of the page: the browser revalidates them each time (304 if unchanged), so that an update shows at once."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         answer = super().file_response(*args, **kwargs)
@@ -222,7 +222,7 @@ def _sse(name: str, data: dict[str, Any], retry_ms: int | None = None) -> bytes:
 
 
 def _part(one: Numbered | None) -> bytes:
-    """4 bytes: length of the JSON; the JSON, with the length of the JPEG; the JPEG. None: a sign of life."""
+    """4 bytes: length of the JSON; the JSON, with the length of the JPEG; the JPEG. None: a heartbeat."""
     picture = one.picture if one else None
     head = json.dumps(
         {

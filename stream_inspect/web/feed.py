@@ -1,7 +1,7 @@
-"""What the page knows of events: the newest of the event log, each with its picture and clip once they are on the disk.
+"""The events on the page: the newest of the event log, each with its picture and clip once they are on disk.
 
-The log is the truth, so nothing is lost on the way: the `events` topic only says when to look. A browser is given all
-cards once and then those that have changed.
+The event log is the truth, so no event can be missed: the `events` topic only says when to read it. A browser receives
+all cards once and then those that changed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ CARDS_MAX = 200
 _LOOK_EVERY_S = 1.0
 _READ_MAX = 500
 _FILES_COME_WITHIN_S = 900.0
-"""A clip may last long; after this its file is looked for no more (it was never made, or has been cleared away)."""
+"""A clip may be long; after this time its file is no longer expected (it was not recorded, or retention removed it)."""
 
 
 class EventFeed:
-    """Lives in the event loop of the web server; `run` is its task, `notify` is for any thread."""
+    """Runs in the event loop of the web server; `run` is its task, `notify` may be called from any thread."""
 
     def __init__(self, store: Callable[[], EventStore], state_dir: Path) -> None:
         self._open_store = store
@@ -40,30 +40,30 @@ class EventFeed:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._look = asyncio.Event()
         self._changed = asyncio.Event()
-        self._trouble = ""
-        self._logger = log.get_logger("web")
+        self._error = ""
+        self._log = log.get_logger("web")
 
     @property
     def changes(self) -> int:
-        """Grows with each change: a browser remembers the one it has seen."""
+        """Increases with each change; a browser remembers the last one that it has seen."""
         return self._changes
 
     @property
-    def trouble(self) -> str:
-        """Why the log cannot be read at the moment, or nothing."""
-        return self._trouble
+    def error(self) -> str:
+        """Why the event log cannot be read; "" while it can."""
+        return self._error
 
     def notify(self) -> None:
-        """There is something new in the log."""
+        """Read the log now: it has a new event."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._look.set)
 
     def wake_waiters(self) -> None:
-        """Let everybody who waits look again. For any thread."""
+        """Wake every `wait`. May be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+            self._loop.call_soon_threadsafe(self._wake)
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -76,18 +76,18 @@ class EventFeed:
         return [card for card in self._cards.values() if card["change"] > change]
 
     def conditions(self) -> list[dict[str, Any]]:
-        """What is wrong with a camera or the line at present, longest first."""
+        """The active conditions of the cameras and the line, oldest first."""
         return list(self._conditions.values())
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something has changed, or after the time."""
+        """Return at the next change, or after `timeout_s`."""
         changed = self._changed
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await changed.wait()
 
     async def run(self) -> None:
-        """Follow the log until cancelled. A log that cannot be read is tried again."""
+        """Follow the event log until cancelled; retry while it cannot be read."""
         self._loop = asyncio.get_running_loop()
         store: EventStore | None = None
         has_begun = False
@@ -101,12 +101,12 @@ class EventFeed:
                         await self._begin(store)
                         has_begun = True
                     await self._follow(store)
-                    self._say("")
+                    self._set_error("")
                 except StoreError as error:
-                    self._say(str(error))
+                    self._set_error(str(error))
                 self._look_for_files()
                 if self._changes != before:
-                    self._tell()
+                    self._wake()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_EVERY_S):
                         await self._look.wait()
@@ -138,10 +138,14 @@ class EventFeed:
             if len(found) < _READ_MAX:
                 return
 
-    def _say(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._logger.warning("event log", trouble=trouble or "readable again")
+    def _set_error(self, error: str) -> None:
+        if error == self._error:
+            return
+        self._error = error
+        if error:
+            self._log.warning("cannot read the event log", error=error)
+        else:
+            self._log.info("event log readable again")
 
     def _take(self, event: Event) -> None:
         self._changes += 1

@@ -1,8 +1,8 @@
-"""Who may see the page: host names, the token, and what every answer tells the browser to refuse.
+"""Decides who may see the page: host names, the token, and the security headers of every response.
 
-On this computer's own address no token is needed, but a foreign web page must not reach us by giving its own host name
-our address (DNS rebinding): the Host header must name this computer. With a token every request carries it, as a cookie
-that the login form sets or as `Authorization: Bearer`.
+On a loopback address no token is needed, but a foreign web page must not reach us by pointing its own host name at our
+address (DNS rebinding): the Host header must name this computer. With a token every request carries it, as a cookie set
+by the login form or as `Authorization: Bearer`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stream_inspect.config.crosscheck import is_loopback
 COOKIE = "stream_inspect"
 _COOKIE_AGE_S = 30 * 86400
 _OPEN_PATHS = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
-"""What somebody without a token may see: the form, and what makes it readable and recognised."""
+"""Paths that need no token: the login form, its style and the icon."""
 _FORM_MAX_BYTES = 4096
 _WRONG_TOKEN_DELAY_S = 1.0
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -43,7 +43,7 @@ HEADERS = {
 
 
 class Token:
-    """The secret, and the cookies made from it: they survive a restart and end when the token is changed."""
+    """The secret, and the cookies derived from it: they survive a restart and expire when the token is changed."""
 
     def __init__(self, secret: str) -> None:
         self._digest = hashlib.sha256(secret.encode()).digest()
@@ -54,7 +54,7 @@ class Token:
         return "Token(***)"
 
     def matches(self, given: str) -> bool:
-        """Compared in constant time."""
+        """Whether this is the token; compares in constant time."""
         return hmac.compare_digest(hashlib.sha256(given.encode("utf-8", "replace")).digest(), self._digest)
 
     def new_cookie(self) -> str:
@@ -71,7 +71,7 @@ class Token:
         return hmac.new(self._cookie_key, issued.encode("utf-8", "replace"), "sha256").hexdigest()
 
     async def delay_failed_login(self) -> None:
-        """One wrong token a second, for everybody together: guessing does not pay."""
+        """Allow one wrong token per second, for all clients together, so that guessing is hopeless."""
         async with self._wrong:
             await asyncio.sleep(_WRONG_TOKEN_DELAY_S)
 
@@ -101,7 +101,7 @@ class Guard:
 
     async def _refusal(self, headers: Headers, scope: Scope) -> Response | None:
         if self._own_names is not None and _host_name(headers.get("host", "")) not in self._own_names:
-            return PlainTextResponse("this page answers to localhost only\n", 421)
+            return PlainTextResponse("this page is available on localhost only\n", 421)
         if self._token is None or scope["path"] in _OPEN_PATHS:
             return None
         if self._token.accepts_cookie(_cookie(headers)):
@@ -114,22 +114,22 @@ class Guard:
         if "text/html" in headers.get("accept", "") and scope["method"] == "GET":
             return RedirectResponse("/login", 303)
         return JSONResponse(
-            {"detail": "a token is needed: Authorization: Bearer ..., or log in at /login"},
+            {"detail": "token required: send Authorization: Bearer ..., or log in at /login"},
             401,
             {"WWW-Authenticate": "Bearer"},
         )
 
 
 async def log_in(request: Request, token: Token) -> Response:
-    """Take the form: a right token is answered with the cookie, a wrong one with the form again."""
+    """Process the login form: the right token is answered with the cookie, a wrong one with the form again."""
     origin = request.headers.get("origin")
     if origin not in (None, "null") and urlsplit(origin or "").netloc != request.headers.get("host"):
-        return PlainTextResponse("a login comes from this page only\n", 403)
+        return PlainTextResponse("login form sent from another site\n", 403)
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _FORM_MAX_BYTES:
-            return PlainTextResponse("too long for a token\n", 413)
+            return PlainTextResponse("token too long\n", 413)
     given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
     if not token.matches(given):
         await token.delay_failed_login()
@@ -151,7 +151,7 @@ def _cookie(headers: Headers) -> str:
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header, without the port; "" where it is none."""
+    """The name in a Host header, without the port; "" where the header is invalid."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -1,6 +1,6 @@
-"""The latest live picture of each camera, handed from the stage's thread to any number of browsers.
+"""The latest live picture of each camera, passed from the stage's thread to any number of browsers.
 
-Only the latest is kept: a browser that is slow, or stands still, costs nothing and sees the present when it comes back.
+Only the latest is kept: a slow or stalled browser costs nothing and continues with the newest picture.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from stream_inspect.messages import LivePicture
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A picture and its place in the order of arrival."""
+    """A picture and its number in the order of arrival."""
 
     number: int
     picture: LivePicture
 
 
 class LiveHub:
-    """`put` is for any thread, all else for the event loop that `attach` was called in."""
+    """`put` may be called from any thread, the other methods from the event loop that called `attach`."""
 
     def __init__(self, cameras: Iterable[str]) -> None:
         self._latest: dict[str, Numbered | None] = dict.fromkeys(cameras)
         self._lock = threading.Lock()
         self._number = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._is_woken = False
 
     @property
@@ -37,11 +37,11 @@ class LiveHub:
         return list(self._latest)
 
     def attach(self) -> None:
-        """Serve the browsers of the running event loop from now on."""
+        """Serve the browsers of the running event loop."""
         self._loop = asyncio.get_running_loop()
 
     def put(self, picture: LivePicture) -> None:
-        """This is now the latest picture of its camera."""
+        """Replace the latest picture of its camera."""
         with self._lock:
             if picture.camera not in self._latest:
                 return
@@ -50,7 +50,7 @@ class LiveHub:
         self.wake_waiters()
 
     def wake_waiters(self) -> None:
-        """Let everybody who waits look again. For any thread."""
+        """Wake every `wait`. May be called from any thread."""
         with self._lock:
             wake = not self._is_woken and self._loop is not None and not self._loop.is_closed()
             self._is_woken = self._is_woken or wake
@@ -60,11 +60,11 @@ class LiveHub:
     def _wake(self) -> None:
         with self._lock:
             self._is_woken = False
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        arrived, self._arrived = self._arrived, asyncio.Event()
+        arrived.set()
 
     def newer(self, seen: dict[str, int]) -> list[Numbered]:
-        """The latest pictures that are not in `seen` (camera -> number), oldest first; notes them there."""
+        """The latest pictures that are not in `seen` (camera -> number), oldest first; adds them to `seen`."""
         with self._lock:
             found = [one for camera, one in self._latest.items() if one and one.number > seen.get(camera, 0)]
         found.sort(key=lambda one: one.number)
@@ -72,10 +72,10 @@ class LiveHub:
         return found
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when any camera has a new picture, or after the time."""
-        news = self._news
+        """Return at the next picture of any camera, or after `timeout_s`."""
+        arrived = self._arrived
         try:
             async with asyncio.timeout(timeout_s):
-                await news.wait()
+                await arrived.wait()
         except TimeoutError:
             return

@@ -30,17 +30,17 @@ _START_WITHIN_S = 15.0
 _STOP_WITHIN_S = OUTPUT_CLOSE_S - 0.1
 _CONNECTIONS_MAX = 256
 _SEND_BUFFER_BYTES = 256 * 1024
-"""What the kernel holds for one browser: a few pictures. Without the limit it grows to megabytes of old pictures."""
+"""Send buffer of one browser: a few pictures. Without the limit the kernel queues megabytes of old pictures."""
 _GONE_AFTER_MS = 20_000
-"""A browser that has taken nothing for this long (unplugged, frozen) is disconnected by the kernel."""
+"""The kernel disconnects a browser that has received nothing for this long (unplugged, frozen)."""
 
 
 class WebError(StreamInspectError):
-    """The page cannot be served. The text says what to set."""
+    """The page cannot be served; the text says what to set."""
 
 
 class WebStage:
-    """Reads `live` and `events`; serves HTTP. `url` is where, once it is open."""
+    """Reads `live` and `events`; serves HTTP at `url`, which is known after `open`."""
 
     wake_fd: int | None = None
 
@@ -70,10 +70,10 @@ class WebStage:
         self._server: uvicorn.Server | None = None
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
-        self._logger = log.get_logger("web")
+        self._log = log.get_logger("web")
 
     def open(self) -> None:
-        """Listen. Raises `WebError` where the address cannot be had."""
+        """Start the server. Raises `WebError` where it cannot listen or start."""
         self._socket = _listen(self._config.web.host, self._config.web.port)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -93,13 +93,13 @@ class WebStage:
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline_s:
                 self.close()
-                raise WebError("the web server does not start: see the log")
+                raise WebError(f"web server did not start within {_START_WITHIN_S:g} s (see the log)")
             time.sleep(0.01)
         self.url = _url(self._config.web.host, self._socket.getsockname()[1])
-        self._logger.info("serving the live page", url=self.url, token=self._config.web.token is not None)
+        self._log.info("serving the live page", url=self.url, token=self._config.web.token is not None)
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
-        """Show the newest pictures; look at the event log where there are events."""
+        """Publish the newest pictures; read the event log when there are events."""
         for message in batch:
             if isinstance(message, LivePicture):
                 self._hub.put(message)
@@ -108,9 +108,9 @@ class WebStage:
         return ()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
-        """A server that has died is a failure of the stage: it is started again by whoever runs it."""
+        """A dead server is a failure of the stage: the supervisor restarts it."""
         if self._thread is None or not self._thread.is_alive():
-            raise WebError("the web server has ended: see the log")
+            raise WebError("web server exited (see the log)")
         return ()
 
     def undelivered(self, output: Output) -> None:
@@ -132,7 +132,7 @@ class WebStage:
         try:
             asyncio.run(self._main())
         except Exception:
-            self._logger.exception("web server failed")
+            self._log.exception("web server failed")
 
     async def _main(self) -> None:
         assert self._server is not None, "set by open"
@@ -149,10 +149,10 @@ class WebStage:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        """A page that stands still would be worse than none: the stage fails and is started again."""
+        """Fail the stage, so that it is restarted: a frozen page would be worse than none."""
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._logger.error("web server failed", exc_info=error)
+        self._log.error("web server failed", exc_info=error)
         if self._server is not None:
             self._server.should_exit = True
 
@@ -165,7 +165,7 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # The sockets of browsers inherit these two.
+        # The sockets of the browsers' connections inherit these two options.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_AFTER_MS)
         listening.bind(address)
@@ -176,10 +176,10 @@ def _listen(host: str, port: int) -> socket.socket:
             listening.close()
         if error.errno == errno.EADDRINUSE:
             raise WebError(
-                f"port {port} of {host} is taken by another program: stop it, or set web.port (0: any free port)"
+                f"port {port} of {host} is in use by another program: stop it, or set web.port (0: any free port)"
             ) from error
         if error.errno == errno.EACCES:
-            raise WebError(f"port {port} of {host} may not be used: set web.port to 1024 or above") from error
+            raise WebError(f"no permission for port {port} of {host}: set web.port to 1024 or above") from error
         raise WebError(f"cannot listen on {host}:{port} (web.host, web.port): {error.strerror}") from error
     return listening
 

@@ -1,4 +1,4 @@
-"""How the line does: frames and processes as the supervisor counts them, asked for at its /healthz."""
+"""The health of the line: frames and processes as the supervisor counts them, read from its /healthz."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 from stream_inspect.config.models import MetricsConfig
 
-_ASK_EVERY_S = 2.0
+_POLL_EVERY_S = 2.0
 _TIMEOUT_S = 1.5
 _RATE_OVER_S = 10.0
 _ANSWER_MAX_BYTES = 1 << 20
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Past any proxy that the environment names: the supervisor is on this computer."""
+"""Bypasses any proxy of the environment: the supervisor is on this computer."""
 
 
 class Health:
-    """Asks from time to time, and makes rates of the counts. Without metrics it knows nothing and says so."""
+    """Reads /healthz every 2 s and turns counts into rates. `known` is None without metrics, or while unreachable."""
 
     def __init__(self, metrics: MetricsConfig) -> None:
         host = metrics.host if metrics.host not in ("0.0.0.0", "::", "") else "127.0.0.1"
@@ -33,14 +33,14 @@ class Health:
         """{"captured_fps", "judged_fps", "dropped", "in_flight", "residual", "down": [process, ...]}"""
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Poll until cancelled."""
         while self._url is not None:
-            document = await asyncio.to_thread(_ask, self._url)
+            document = await asyncio.to_thread(_fetch, self._url)
             try:
                 self.known = self._summary(document) if document else None
             except (KeyError, TypeError, AttributeError):
-                self.known = None  # somebody else listens at that port
-            await asyncio.sleep(_ASK_EVERY_S)
+                self.known = None  # another program listens at that port
+            await asyncio.sleep(_POLL_EVERY_S)
 
     def _summary(self, document: dict[str, Any]) -> dict[str, Any]:
         cameras = list(document["frames"].values())
@@ -63,7 +63,7 @@ class Health:
         }
 
 
-def _ask(url: str) -> dict[str, Any] | None:
+def _fetch(url: str) -> dict[str, Any] | None:
     with suppress(OSError, ValueError, RecursionError, http.client.HTTPException):
         try:
             answer = _DIRECT.open(url, timeout=_TIMEOUT_S)

@@ -36,10 +36,10 @@ def test_an_impossible_part_is_refused(clip: str, asked: str) -> None:
     assert httpx.get(clip, headers={"Range": f"bytes={asked}"}).status_code in (400, 416)
 
 
-def test_what_is_not_there_is_said_to_be_cleared_away(served: Served) -> None:
+def test_a_missing_file_may_have_been_removed_by_retention(served: Served) -> None:
     for path in ("/clips/cam-1-crack-2.mp4", "/clips/cam-1-crack-2.json", "/pictures/cam-1-crack-2.jpg"):
         answer = httpx.get(served.url + path)
-        assert (answer.status_code, "cleared away" in answer.text) == (404, True)
+        assert (answer.status_code, "removed by retention" in answer.text) == (404, True)
 
 
 def test_a_half_written_file_is_not_served(served: Served) -> None:

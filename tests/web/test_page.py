@@ -211,7 +211,7 @@ def test_a_condition_is_seen_from_afar_and_goes_when_it_ends(browser: Browser, s
     expect(banner).to_contain_text("cam: NO SIGNAL")
     expect(banner).to_contain_text("no frame for 1.5 s")
     expect(watched.page.locator("#state")).to_have_text("1 PROBLEM")
-    expect(watched.page.locator(".camera.trouble")).to_have_count(1)
+    expect(watched.page.locator(".camera.problem")).to_have_count(1)
     served.happen(condition(state=EventState.CLEARED))
     expect(banner).to_have_count(0)
     expect(watched.page.locator("#state")).to_have_text("RUNNING")

@@ -71,7 +71,7 @@ def supervisor() -> Iterator[Supervisor]:
 
 @pytest.fixture
 def served(tmp_path: Path, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(status, "_ASK_EVERY_S", 0.1)
+    monkeypatch.setattr(status, "_POLL_EVERY_S", 0.1)
     served = Served(tmp_path, metrics={"port": supervisor.port})
     yield served
     served.close()
@@ -124,7 +124,7 @@ def test_a_proxy_of_the_environment_is_not_asked(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    assert status._ask(f"http://127.0.0.1:{supervisor.port}/healthz") == supervisor.document
+    assert status._fetch(f"http://127.0.0.1:{supervisor.port}/healthz") == supervisor.document
 
 
 def test_without_metrics_nothing_is_known(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// The page: connects while it is looked at, says so when it cannot, and hands what arrives to the parts.
+// The page: connects while it is visible, shows when the connection is lost, and passes what arrives to its parts.
 
 import { Cameras } from "./cameras.js";
 import { Events } from "./events.js";
@@ -7,7 +7,7 @@ import { readPictures } from "./live.js";
 import { Viewer } from "./viewer.js";
 
 const RETRY_MS = 1000;
-const SILENT_MS = 6000; // three beats of the server
+const SILENT_MS = 6000; // three missed beats of the server
 const element = (id) => document.getElementById(id);
 
 const cameras = new Cameras(element("cameras"));
@@ -90,24 +90,24 @@ function showStatus(status) {
   element("judged").textContent = health?.judged_fps?.toFixed(1) ?? "–";
   element("captured").textContent = health?.captured_fps?.toFixed(1) ?? "–";
   element("dropped").textContent = health?.dropped?.toLocaleString() ?? "–";
-  const troubles = status.conditions.map((one) => ({
+  const problems = status.conditions.map((one) => ({
     what: words(one.name),
     where: one.camera || status.line,
     detail: `since ${clockText(one.first_seen_ms)}${one.reason ? ` – ${one.reason}` : ""}`,
   }));
-  if (status.event_log) troubles.push({ what: "event log cannot be read", where: status.line, detail: status.event_log });
-  for (const name of health?.down ?? []) troubles.push({ what: `${name} is restarting`, where: status.line, detail: "" });
-  showBanners(troubles);
-  const count = troubles.length;
-  showState(count ? "trouble" : "ok", count ? (count === 1 ? "1 PROBLEM" : `${count} PROBLEMS`) : "RUNNING");
+  if (status.event_log) problems.push({ what: "cannot read the event log", where: status.line, detail: status.event_log });
+  for (const name of health?.down ?? []) problems.push({ what: `${name} is restarting`, where: status.line, detail: "" });
+  showBanners(problems);
+  const count = problems.length;
+  showState(count ? "problem" : "ok", count ? (count === 1 ? "1 PROBLEM" : `${count} PROBLEMS`) : "RUNNING");
 }
 
-function showBanners(troubles) {
-  const text = JSON.stringify(troubles);
+function showBanners(problems) {
+  const text = JSON.stringify(problems);
   if (text === showBanners.shown) return;
   showBanners.shown = text;
   element("banners").replaceChildren(
-    ...troubles.map(({ what, where, detail }) => {
+    ...problems.map(({ what, where, detail }) => {
       const banner = document.createElement("div");
       banner.className = "banner";
       const strong = document.createElement("strong");
@@ -136,7 +136,7 @@ setInterval(() => {
   cameras.age(!connection);
 }, 500);
 
-// A hidden page takes nothing: browsers allow few connections to one host, and pictures nobody sees cost the line.
+// A hidden page disconnects: browsers limit the connections to one host, and unseen pictures cost the line time.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) connection?.close();
   else connect();

@@ -1,4 +1,4 @@
-// The live pictures, one tile a camera.
+// The live pictures, one tile for each camera.
 
 const STALE_MS = 3000;
 const HIT_MS = 1500;
@@ -13,7 +13,7 @@ export class Cameras {
     new ResizeObserver(() => this.arrange()).observe(place);
   }
 
-  // As many columns as make the pictures largest.
+  // The number of columns that makes the pictures largest.
   arrange() {
     const count = this.tiles.size;
     if (!count) return;
@@ -45,7 +45,7 @@ export class Cameras {
       this.arrange();
     }
     for (const [name, tile] of this.tiles)
-      tile.figure.classList.toggle("trouble", conditions.some((one) => one.camera === name));
+      tile.figure.classList.toggle("problem", conditions.some((one) => one.camera === name));
   }
 
   make(name) {
@@ -55,7 +55,7 @@ export class Cameras {
     const canvas = document.createElement("canvas");
     const notice = document.createElement("div");
     notice.className = "notice";
-    notice.textContent = "waiting for a picture";
+    notice.textContent = "waiting for the first picture";
     const caption = document.createElement("figcaption");
     const lamp = document.createElement("span");
     lamp.className = "lamp";
@@ -103,7 +103,7 @@ export class Cameras {
       tile.arrivals = tile.arrivals.filter((ms) => nowMs - ms < 3000);
       tile.age.textContent = isStale ? "" : `${Math.round(tile.arrivals.length / 3)}/s`;
       if (isLost) tile.notice.textContent = "connection lost";
-      else if (silentMs === null) tile.notice.textContent = "waiting for a picture";
+      else if (silentMs === null) tile.notice.textContent = "waiting for the first picture";
       else if (isStale) tile.notice.textContent = `no picture for ${Math.floor(silentMs / 1000)} s`;
     }
   }

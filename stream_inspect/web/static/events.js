@@ -1,4 +1,4 @@
-// The list of events, newest first. Cards come whole; one that changes is drawn again in its place.
+// The list of events, newest first. Cards arrive complete; a changed card is redrawn in place.
 
 import { factsText, utcText, whenText, words } from "./format.js";
 
@@ -21,7 +21,7 @@ export class Events {
     for (const card of [...cards].reverse()) this.take(card, false);
   }
 
-  // True when the card is of a defect not seen before.
+  // Whether the card is a new defect.
   take(card, isFresh = true) {
     const isNew = !this.cards.has(card.id);
     const before = this.cards.get(card.id);
@@ -53,7 +53,7 @@ export class Events {
     return this.cards.get(id);
   }
 
-  // The neighbouring defect: +1 older, -1 newer.
+  // The id of the next defect: +1 older, -1 newer.
   neighbour(id, step) {
     const ids = [...this.cards.values()].filter((card) => card.kind === "defect").map((card) => card.id);
     return ids[ids.indexOf(id) - step] ?? null;
@@ -88,7 +88,7 @@ function draw(card, before, open) {
   }
   const name = text("span", "name", words(card.name));
   if (isDefect) name.append(text("span", "severity", card.severity));
-  else name.append(card.state === "cleared" ? " ended" : " began");
+  else name.append(card.state === "cleared" ? " cleared" : " raised");
   const ms = card.state === "cleared" && !isDefect ? card.last_seen_ms : card.first_seen_ms;
   const when = text("span", "when", `${whenText(ms)}${card.camera ? ` · ${card.camera}` : ""}`);
   when.title = utcText(ms);

@@ -1,4 +1,4 @@
-// Numbers and times as people read them: local time, with UTC at hand.
+// Numbers and times for people: local time, with UTC in the tooltip.
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });

@@ -1,4 +1,4 @@
-// The stream of live pictures of all cameras: length (4 bytes, big-endian), JSON, JPEG, and again.
+// The stream of live pictures of all cameras: length (4 bytes, big-endian), JSON, JPEG, repeated.
 
 export async function* readPictures(url, signal) {
   const answer = await fetch(url, { signal });
@@ -21,7 +21,7 @@ class Bytes {
     this.size = 0;
   }
 
-  // The next `count` bytes; null where the stream has ended.
+  // The next `count` bytes; null at the end of the stream.
   async take(count) {
     while (this.size < count) {
       const { done, value } = await this.reader.read();

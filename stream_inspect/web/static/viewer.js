@@ -1,9 +1,9 @@
-// One event, large: its clip with the judged frame marked, or its picture until the clip is there.
+// One event, large: its clip with the judged frame marked, or its picture until the clip is ready.
 
 import { factsText, utcText, whenText, words } from "./format.js";
 
 const element = (id) => document.getElementById(id);
-const HALF_A_FRAME_S = 0.002; // a seek to the very start of a frame may show the one before
+const HALF_A_FRAME_S = 0.002; // a seek to the exact start of a frame may show the previous one
 
 export class Viewer {
   constructor() {
@@ -18,7 +18,7 @@ export class Viewer {
     this.dialog.addEventListener("close", () => this.stop());
     this.dialog.addEventListener("click", (click) => click.target === this.dialog && this.dialog.close());
     this.dialog.addEventListener("keydown", (key) => this.key(key));
-    this.video.onerror = () => this.say("The clip is not there: it was not recorded, or has been cleared away.");
+    this.video.onerror = () => this.showMessage("No clip: it was not recorded, or retention has removed it.");
   }
 
   show(id, events) {
@@ -31,7 +31,7 @@ export class Viewer {
     const facts = element("viewer-facts");
     facts.textContent = [card.camera, whenText(card.first_seen_ms), factsText(card)].filter(Boolean).join(" · ");
     facts.title = utcText(card.first_seen_ms);
-    this.say("");
+    this.showMessage("");
     const still = element("still");
     still.hidden = Boolean(card.clip);
     this.video.hidden = !card.clip;
@@ -43,7 +43,7 @@ export class Viewer {
       this.stop();
       if (card.picture) still.src = card.picture;
       else still.hidden = true;
-      this.say(card.picture ? "The clip is not ready yet." : "No picture and no clip yet.");
+      this.showMessage(card.picture ? "The clip is not ready yet." : "Picture and clip are not ready yet.");
     }
     element("judged-frame").disabled = element("replay").disabled = !card.clip;
     element("newer").disabled = events.neighbour(id, -1) === null;
@@ -59,8 +59,8 @@ export class Viewer {
     const { judged_time_s: time } = await answer.json();
     if (time === null) return;
     this.video.currentTime = time + HALF_A_FRAME_S;
-    this.say("This is the judged frame.");
-    this.video.addEventListener("play", () => this.say(""), { once: true });
+    this.showMessage("This is the judged frame.");
+    this.video.addEventListener("play", () => this.showMessage(""), { once: true });
   }
 
   replay() {
@@ -85,8 +85,8 @@ export class Viewer {
     action();
   }
 
-  say(what) {
-    element("viewer-message").textContent = what;
+  showMessage(text) {
+    element("viewer-message").textContent = text;
   }
 
   stop() {
