@@ -88,7 +88,7 @@ function draw(card, before, open) {
   }
   const name = text("span", "name", words(card.name));
   if (isDefect) name.append(text("span", "severity", card.severity));
-  else name.append(card.state === "cleared" ? " cleared" : " raised");
+  else if (card.state === "cleared") name.append(" – cleared");
   const ms = card.state === "cleared" && !isDefect ? card.last_seen_ms : card.first_seen_ms;
   const when = text("span", "when", `${whenText(ms)}${card.camera ? ` · ${card.camera}` : ""}`);
   when.title = utcText(ms);
