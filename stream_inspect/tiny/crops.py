@@ -52,7 +52,7 @@ class TrainingCrop:
 
 
 class SpecimenBank:
-    """Objects cut from finely drawn strips; the oldest make room."""
+    """Objects cropped from finely drawn strips; new ones replace the oldest."""
 
     def __init__(self, world: World, first_seed: int, capacity: int = 3000) -> None:
         self.specimens: list[Specimen] = []

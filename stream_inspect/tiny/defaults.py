@@ -1,4 +1,4 @@
-"""What the embedded models know, in words. Prompts that are not built from these words mean nothing to them."""
+"""The vocabulary of the embedded models. Prompts that are not built from these words mean nothing to them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PART_PROMPTS: dict[str, tuple[str, ...]] = {
 """Kind of part -> its prompts."""
 
 COUNTER_PROMPTS: tuple[str, ...] = ("label", "sticker", "barcode label")
-"""Counter-prompts for every defect: where the detector sees rather a label, there is no defect."""
+"""Counter-prompts for every defect: where the detector prefers "label", there is no defect."""
 
 MARKING_PROMPTS: dict[str, tuple[str, ...]] = {"label": ("label", "sticker", "barcode label", "tag")}
-"""Things on parts that are no defect; useful as counter-prompts."""
+"""Things on parts that are not defects; useful as counter-prompts."""
 
 ANY_DEFECT_PROMPTS: tuple[str, ...] = ("defect", "damage", "flaw", "anomaly", "fault", "blemish")
 ANY_PART_PROMPTS: tuple[str, ...] = ("part", "workpiece", "product", "component")
 
 THRESHOLDS: dict[str, float] = dict.fromkeys(DEFECT_PROMPTS, 0.5)
-"""Scores from which a detection counts: a little above the middle of the plateau on validation seeds (MODEL_CARD.md):
-the demonstration would rather miss a faint defect than tell a false one."""
+"""Minimum scores, a little above the middle of the plateau on validation seeds (MODEL_CARD.md): for a demonstration, a
+missed faint defect is better than a false one."""
 
 PART_THRESHOLD = 0.45
 """The same for parts named in words."""

@@ -1,7 +1,7 @@
-"""What the detector is asked to say of each token, and how wrong it is.
+"""The detector's target for each token, and its loss.
 
-One token an object is positive: the one at its middle. Its neighbours are left out of the class loss, all others must
-be silent. With every covered token positive, several partial boxes an object survive and precision is lost.
+One token of each object is positive: the one at its middle. Its neighbours are excluded from the class loss; all others
+are negative. With every covered token positive, each object keeps several partial boxes, and precision drops.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Targets:
     positive: Tensor
     """(B, T) int64 class number, or -1"""
     ignored: Tensor
-    """(B, T, classes) bool: no opinion is asked of this token on this class"""
+    """(B, T, classes) bool: this token is excluded from the loss of this class"""
     boxes: Tensor
     """(B, T, 4) centre x, centre y, width, height as shares of the square"""
     box_weight: Tensor

@@ -152,7 +152,7 @@ def _start_heads(model: Owlv2ForObjectDetection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the detector says of each token of each window."""
+    """The detector's outputs for each token of each window."""
 
     features: Tensor
     """(B, T, hidden)"""

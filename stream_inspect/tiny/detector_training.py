@@ -49,7 +49,7 @@ class Phase:
 
 @dataclass(slots=True)
 class TrainingProgress:
-    """Where a phase stands."""
+    """Progress within a phase."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -83,7 +83,7 @@ class DetectorTraining:
         self.cell_head.load_state_dict(state["cells"])
 
     def save(self) -> None:
-        """Write a checkpoint from which `resume` goes on."""
+        """Write a checkpoint from which `resume` continues."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self.model.state_dict(),
@@ -101,7 +101,7 @@ class DetectorTraining:
         return self.folder / f"{self.phase.name}.pt"
 
     def resume(self) -> bool:
-        """Go on from the phase's checkpoint where there is one."""
+        """Continue from the phase's checkpoint, if there is one."""
         if not self.checkpoint.exists():
             return False
         state = torch.load(self.checkpoint, weights_only=True)

@@ -1,8 +1,8 @@
-"""Measure the embedded models on lines they have never seen: `python -m stream_inspect.tiny.evaluate`.
+"""Measure the embedded models on lines that training never used: `python -m stream_inspect.tiny.evaluate`.
 
-The product's own engine judges the frames, with the product's preprocessing, fusing and crops. Thresholds are chosen on
-validation seeds; the figures are of test seeds; training used neither. Exit code 0: every required figure is reached,
-1: at least one is not.
+The service's own inspector judges the frames, with its preprocessing, fusing and crops. Thresholds are chosen on
+validation seeds; the figures are those of test seeds; training used neither. Exit code 0: every required figure is
+reached, 1: at least one is not.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ WORDINGS = (
     "{}, anywhere",
     "PHOTO OF A {}!",
 )
-"""Wordings for the test of synonyms; the last six are no template of the training."""
+"""Wordings for the test of synonyms; the last six are not among the templates of the training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,21 @@ class FigureRow:
 
     @property
     def is_reached(self) -> bool:
-        """Whether the figure keeps its bound; one without a bound always does."""
+        """Whether the figure is within its bound; one without a bound always is."""
         if self.bound is None:
             return True
         return self.value <= self.bound if self.is_ceiling else self.value >= self.bound
 
     def __str__(self) -> str:
-        told, bound = "", ""
+        result, bound = "", ""
         if self.bound is not None:
-            told = "reached" if self.is_reached else "MISSED"
+            result = "reached" if self.is_reached else "MISSED"
             bound = f"{'<=' if self.is_ceiling else '>='} {self.bound:g}"
-        return f"{told:8s} {self.name:48s} {self.value:8.3f}  {bound:8s}  {self.remark}".rstrip()
+        return f"{result:8s} {self.name:48s} {self.value:8.3f}  {bound:8s}  {self.remark}".rstrip()
 
 
 def make_inspector(folder: Path, threshold: float, segment: bool) -> Inspector:
-    """The product's engine on the models in `folder`, looking for the six defects with all their prompts."""
+    """The service's inspector with the models in `folder`, looking for the six defects with all their prompts."""
     segmenter = SamSegmenter(folder / SEGMENTER_FOLDER) if segment else None
     inspector = Inspector(Owlv2Detector(folder / DETECTOR_FOLDER), segmenter, model_hash="evaluation")
     inspector.open()
@@ -130,20 +130,20 @@ def judge(inspector: Inspector, seeds: Iterable[int]) -> list[Judged]:
     return judge_with([inspector], sample(seeds))[0]
 
 
-def judge_with(engines: Sequence[Inspector], chosen: Iterable[tuple[int, int, SyntheticLine]]) -> list[list[Judged]]:
-    """Judge these frames with several engines: drawing a single frame costs more than judging it."""
-    judged: list[list[Judged]] = [[] for _ in engines]
+def judge_with(inspectors: Sequence[Inspector], chosen: Iterable[tuple[int, int, SyntheticLine]]) -> list[list[Judged]]:
+    """Judge these frames with several inspectors: drawing a frame costs more than judging it."""
+    judged: list[list[Judged]] = [[] for _ in inspectors]
     for seed, index, line in chosen:
         frame = line.frame(index)
         picture = as_rgb(frame.image_bgr)
-        for inspector, results in zip(engines, judged, strict=True):
+        for inspector, results in zip(inspectors, judged, strict=True):
             found = inspector.judge([picture], [CameraSettings()])[0]
             results.append(Judged(seed, index, frame.truth.defects, tuple(_hit(d) for d in found)))
     return judged
 
 
 def as_rgb(bgr: UInt8Array) -> UInt8Array:
-    """The engine takes red first."""
+    """The inspector takes RGB."""
     return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
@@ -159,7 +159,7 @@ def judge_line(inspector: Inspector, seed: int) -> figures.LineFigures:
     truth_box: dict[int, figures.Box] = {}
     last = _LINE_FRAMES
     passed = line.passed_defects(last)
-    alive = {p.object_id for p in passed}
+    passed_ids = {p.object_id for p in passed}
     for index in range(0, last, _JUDGED_EVERY):
         frame = line.frame(index)
         left_px = float(line.left_px(index))
@@ -169,7 +169,7 @@ def judge_line(inspector: Inspector, seed: int) -> figures.LineFigures:
                 truth_box[defect.defect_id] = (x0 + left_px, y0, x1 + left_px, y1)
         found = inspector.judge([as_rgb(frame.image_bgr)], [CameraSettings()])[0]
         hits = [_hit(d) for d in found]
-        staying = [d for d in frame.truth.defects if d.defect_id not in alive]
+        staying = [d for d in frame.truth.defects if d.defect_id not in passed_ids]
         frames.append((left_px, [hit for hit in hits if not _on_any(hit, staying)]))
     return figures.line_figures(seed, passed, truth_box, frames, _LEAST_HITS)
 
@@ -269,7 +269,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m stream_inspect.tiny.evaluate", description=__doc__)
     here = Path(__file__).parent
     parser.add_argument("--models", type=Path, default=here, help="folder with owlv2/ and sam/ (default: embedded)")
-    parser.add_argument("--quick", action="store_true", help="a quarter of the seeds and no lines: a minute")
+    parser.add_argument("--quick", action="store_true", help="use a quarter of the seeds and no lines; takes a minute")
     options = parser.parse_args()
     torch.set_num_threads(1)
     share = 4 if options.quick else 1
@@ -295,9 +295,9 @@ def report(folder: Path, share: int, lines: bool) -> Iterable[FigureRow]:
     (more_clean,) = judge_with([make_inspector(folder, threshold, segment=False)], clean_sample(CLEAN_SEEDS[::share]))
     yield from _frame_rows(frames, more_clean, threshold)
     yield from _picture_rows(frames, scored, raw, threshold)
-    part_engine = make_inspector(folder, threshold, segment=False)
-    part_engine.set_defects(parts(threshold))
-    found = figures.frame_figures(judge_with_parts(part_engine, seeds[::2]), threshold)
+    part_inspector = make_inspector(folder, threshold, segment=False)
+    part_inspector.set_defects(parts(threshold))
+    found = figures.frame_figures(judge_with_parts(part_inspector, seeds[::2]), threshold)
     yield FigureRow("parts by name: recall", found.recall, remark=f"of {found.defects}")
     yield FigureRow("parts by name: precision", found.precision, remark=f"of {found.hits}")
     yield FigureRow("parts by name: class accuracy", found.class_accuracy)

@@ -1,6 +1,6 @@
-"""Writing the trained models as ordinary transformers folders: float16 weights, processor, tokenizer, sums.
+"""Writes the trained models as ordinary transformers folders: float16 weights, processor, tokenizer, checksums.
 
-`python -m stream_inspect.tiny.export [FOLDER]...` writes the sums alone again, of the embedded models if none is named.
+`python -m stream_inspect.tiny.export [FOLDER]...` rewrites only the checksums, by default of the embedded models.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def export_detector(model: Owlv2ForObjectDetection, tokenizer: CLIPTokenizer, fo
 
 
 def export_segmenter(model: SamModel, folder: Path) -> None:
-    """Write `folder`/sam; its config tells the service that it wants crops."""
+    """Write `folder`/sam; its config says that it needs crops."""
     target = folder / SEGMENTER_FOLDER
     images = SamImageProcessorPil(
         size={"longest_edge": CROP_PX},

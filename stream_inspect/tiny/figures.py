@@ -1,4 +1,4 @@
-"""The figures by which the embedded models are judged, computed from truth and detections. No model in here.
+"""The figures by which the embedded models are evaluated, computed from truth and detections; uses no model.
 
 Boxes are in pixels of the frame. A defect counts when at least half of it is in the picture; what is less visible is
 neither a miss when it is not found nor false when it is.

@@ -74,7 +74,7 @@ class SegmenterTraining:
         return self.folder / "segmenter.pt"
 
     def save(self) -> None:
-        """Write a checkpoint from which `resume` goes on."""
+        """Write a checkpoint from which `resume` continues."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self.model.state_dict(),
@@ -86,7 +86,7 @@ class SegmenterTraining:
         partial.replace(self.checkpoint)
 
     def resume(self) -> bool:
-        """Go on from the checkpoint where there is one."""
+        """Continue from the checkpoint, if there is one."""
         if not self.checkpoint.exists():
             return False
         state = torch.load(self.checkpoint, weights_only=True)

@@ -1,4 +1,4 @@
-"""Stored pieces of belt, from which training cuts its pictures: drawing is dear, cutting is nearly free."""
+"""Strips of belt, from which training crops its pictures: rendering is expensive, cropping is nearly free."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def draw_strip(seed: int, world: World, shrink: float = 1.0) -> Strip:
 
 
 def draw_fine(seed: int, world: World, fineness: float) -> Strip:
-    """Draw a line's first parts at `fineness` times the usual scale, and leave them so."""
+    """Draw a line's first parts at `fineness` times the usual scale."""
     scene = Scene(seed, world, STRIP_PX_PER_MM * fineness)
     start_px = round(-world.pitch_mm / 2 * scene.px_per_mm)
     stop_px = start_px + round(world.pitch_mm * _PARTS * scene.px_per_mm)
@@ -80,7 +80,7 @@ def _shrunk(stamp: Stamp, shrink: float) -> Stamp:
 
 
 class StripPool:
-    """Strips that are drawn while training goes on; the oldest make room once there are `capacity`.
+    """Strips that are drawn during training; once there are `capacity`, new ones replace the oldest.
 
     Strip number n has seed `first_seed + n`, whenever it is drawn.
     """

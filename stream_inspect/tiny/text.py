@@ -1,4 +1,4 @@
-"""Teaching the text tower more wordings, without pictures: half a minute.
+"""Teaches the text tower more wordings, without pictures, in half a minute.
 
 The detector learns with a few templates. Afterwards everything but the text tower is frozen, and the tower learns to
 give any sentence around a known word the embedding that the word has in the templates. Words that mean nothing to the

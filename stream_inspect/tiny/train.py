@@ -70,23 +70,23 @@ WORDING_STEPS = 700
 STAGES = ("detector", "text", "segmenter")
 
 _HELP = """\
-Draws the synthetic line, trains the small OWLv2 and SAM on it and writes OUT/owlv2 and OUT/sam, two ordinary
-transformers folders. Everything has fixed seeds; how far it gets in its minutes depends on the processor.
+Draw the synthetic line, train the small OWLv2 and SAM on it and write OUT/owlv2 and OUT/sam, two ordinary transformers
+folders. All seeds are fixed; the time is limited, so the result depends on the speed of the processor.
 
 stages, in this order:
   detector   learns to see: windows of the belt first, whole pictures at the end of each phase
-  text       then only the text tower: any wording around a known word gives that word's embedding (under a minute)
+  text       only the text tower: any wording around a known word gets that word's embedding (under a minute)
   segmenter  SAM on crops around defects
 
-Checkpoints are written every minute to OUT/checkpoints; --resume goes on from them. One core is used.
---start begins with trained weights, by default with the embedded ones: then only the detector's later phases are run.
+Checkpoints are written every minute to OUT/checkpoints; --resume continues from them. It uses one core.
+--start begins with trained weights, by default the embedded ones; only the detector's later phases are then run.
 
 examples:
   python -m stream_inspect.tiny.train                                  the shipped recipe, about three and a half hours
-  python -m stream_inspect.tiny.train --resume                         go on after an interruption
-  python -m stream_inspect.tiny.train --out /tmp/look --minutes 10     a quick look: everything scaled down
+  python -m stream_inspect.tiny.train --resume                         continue after an interruption
+  python -m stream_inspect.tiny.train --out /tmp/look --minutes 10     a quick try: everything scaled down
   python -m stream_inspect.tiny.train --start                          train the embedded models further
-  python -m stream_inspect.tiny.evaluate --models tiny-out             what came of it
+  python -m stream_inspect.tiny.evaluate --models tiny-out             measure the result
 """
 
 
@@ -102,19 +102,21 @@ def main() -> None:
         type=Path,
         default=Path("tiny-out"),
         metavar="DIR",
-        help="for models and checkpoints (default: %(default)s)",
+        help="folder for models and checkpoints (default: %(default)s)",
     )
-    parser.add_argument("--minutes", type=float, metavar="M", help="train M minutes in all instead of the recipe's")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in DIR")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="train for M minutes in total instead of the recipe's time"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoints in DIR")
     parser.add_argument(
         "--start",
         type=Path,
         nargs="?",
         const=Path(__file__).parent,
         metavar="DIR",
-        help="begin with the models in DIR (default: the embedded ones) instead of from nothing",
+        help="start from the models in DIR (default: the embedded ones) instead of from scratch",
     )
-    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="only this stage (default: all)")
+    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="run only this stage (default: all)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

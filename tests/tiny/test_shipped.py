@@ -30,14 +30,14 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def engine() -> Inspector:
+def inspector() -> Inspector:
     return evaluate.make_inspector(FOLDER, THRESHOLDS["scratch"], segment=True)
 
 
 @pytest.fixture(scope="module")
-def judged(engine: Inspector) -> list[Judged]:
+def judged(inspector: Inspector) -> list[Judged]:
     """40 frames of 8 lines that neither training nor the choice of thresholds has seen."""
-    return [frame for seed in range(47_000, 47_008) for frame in evaluate.judge(engine, [seed])[::2]]
+    return [frame for seed in range(47_000, 47_008) for frame in evaluate.judge(inspector, [seed])[::2]]
 
 
 def test_together_they_take_at_most_12_mb() -> None:
@@ -96,9 +96,9 @@ def test_masks_fit(judged: list[Judged]) -> None:
 
 @pytest.mark.slow
 def test_parts_are_found_by_name() -> None:
-    engine = evaluate.make_inspector(FOLDER, PART_THRESHOLD, segment=False)
-    engine.set_defects(evaluate.parts(PART_THRESHOLD))
-    frames = evaluate.judge_with_parts(engine, [47_001, 47_002])
+    inspector = evaluate.make_inspector(FOLDER, PART_THRESHOLD, segment=False)
+    inspector.set_defects(evaluate.parts(PART_THRESHOLD))
+    frames = evaluate.judge_with_parts(inspector, [47_001, 47_002])
     got = figures.frame_figures(frames, PART_THRESHOLD)
     assert got.recall >= 0.95
     assert got.precision >= 0.95
@@ -115,9 +115,9 @@ def test_absent_things_stay_silent() -> None:
 
 @pytest.mark.slow
 def test_general_words_find_defects_too(judged: list[Judged]) -> None:
-    engine = evaluate.make_inspector(FOLDER, THRESHOLDS["scratch"], segment=False)
-    engine.set_defects(evaluate.any_defect(THRESHOLDS["scratch"]))
-    got = figures.frame_figures(evaluate.judge(engine, [47_000, 47_001]), THRESHOLDS["scratch"])
+    inspector = evaluate.make_inspector(FOLDER, THRESHOLDS["scratch"], segment=False)
+    inspector.set_defects(evaluate.any_defect(THRESHOLDS["scratch"]))
+    got = figures.frame_figures(evaluate.judge(inspector, [47_000, 47_001]), THRESHOLDS["scratch"])
     assert got.recall >= 0.9
 
 
@@ -155,7 +155,7 @@ def test_the_required_figures() -> None:
         (FigureRow("recall", 0.979, 0.98), False, "MISSED   recall"),
         (FigureRow("false alarms", 0.02, 0.02, is_ceiling=True), True, "reached  false alarms"),
         (FigureRow("false alarms", 0.03, 0.02, is_ceiling=True), False, "MISSED   false alarms"),
-        (FigureRow("told only", 0.0), True, "         told only"),
+        (FigureRow("reported only", 0.0), True, "         reported only"),
     ],
 )
 def test_a_row_says_whether_its_bound_is_reached(row: FigureRow, reached: bool, said: str) -> None:
@@ -167,7 +167,7 @@ def test_a_row_says_whether_its_bound_is_reached(row: FigureRow, reached: bool, 
 def test_the_command_exits_with_1_when_a_figure_is_missed(
     figures_reached: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [FigureRow("told", 0.3), FigureRow("recall", 0.9 if figures_reached else 0.7, 0.8)]
+    rows = [FigureRow("reported", 0.3), FigureRow("recall", 0.9 if figures_reached else 0.7, 0.8)]
     monkeypatch.setattr(evaluate, "report", lambda *_, **__: rows)
     monkeypatch.setattr("sys.argv", ["evaluate", "--quick"])
     assert evaluate.main() == code

@@ -213,7 +213,7 @@ def test_a_condition_is_seen_from_afar_and_goes_when_it_ends(browser: Browser, s
     expect(watched.page.locator("#state")).to_have_text("1 PROBLEM")
     expect(watched.page.locator(".camera.problem")).to_have_count(1)
     served.happen(condition(state=EventState.CLEARED))
-    expect(watched.page.locator(".event.condition .name")).to_have_text("no signal – cleared")
+    expect(watched.page.locator(".event.condition .name")).to_have_text("no signal \u2013 cleared")
     expect(banner).to_have_count(0)
     expect(watched.page.locator("#state")).to_have_text("RUNNING")
     assert watched.complaints == []
