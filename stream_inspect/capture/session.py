@@ -30,7 +30,7 @@ class SessionCounter:
     def __init__(self, state_dir: Path, camera: str) -> None:
         self._path = state_dir / "sessions" / camera
         self._given = 0
-        self._log = get_logger("stream_inspect.capture", stage="capture", camera=camera)
+        self._log = get_logger(__name__, camera=camera)
 
     def next(self) -> int:
         """The next number, from 1; on disk before it is returned. Raises OSError where it cannot be written."""

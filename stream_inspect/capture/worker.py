@@ -85,7 +85,7 @@ class ReadLoop:
         self._items: queue.Queue[QueuedFrame | CorruptFrame] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"read-{name}", daemon=True)
-        self._log = get_logger("stream_inspect.capture", stage="capture", camera=name)
+        self._log = get_logger(__name__, camera=name)
         self._up = metrics.CAMERA_UP.labels(name)
         self.wake = Wake()
         """Set when there is something to take."""

@@ -71,7 +71,7 @@ class MediaStore:
         self._folders = tuple(folders)
         self._limits = limits
         self._look_every_s = look_every_s
-        self._log = log.get_logger("recorder")
+        self._log = log.get_logger(__name__)
         self._waiting: queue.Queue[Item | None] = queue.Queue(_WAITING_MAX)
         self._kept: dict[str, _Kept] = {}
         self._blocked_reason = ""

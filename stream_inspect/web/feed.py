@@ -41,7 +41,7 @@ class EventFeed:
         self._look = asyncio.Event()
         self._changed = asyncio.Event()
         self._error = ""
-        self._log = log.get_logger("web")
+        self._log = log.get_logger(__name__)
 
     @property
     def changes(self) -> int:

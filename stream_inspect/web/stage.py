@@ -70,7 +70,7 @@ class WebStage:
         self._server: uvicorn.Server | None = None
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
-        self._log = log.get_logger("web")
+        self._log = log.get_logger(__name__)
 
     def open(self) -> None:
         """Start the server. Raises `WebError` where it cannot listen or start."""
