@@ -192,13 +192,9 @@ class DefectConfig(Model):
     """A defect, described in plain words. The PLC receives the name; engineers tune the prompts."""
 
     name: DefectName = Field(description="Appears in events and topics; this is what the PLC receives.")
-    prompts: list[Prompt] = Field(
-        min_length=1, max_length=32, description="Wordings for the defect; the best match counts."
-    )
+    prompts: list[Prompt] = Field(min_length=1, max_length=32, description="Wordings; the best match counts.")
     counter_prompts: list[Prompt] = Field(
-        [],
-        max_length=32,
-        description="Wordings for what looks like the defect but is not one; one that scores higher wins.",
+        [], max_length=32, description="Wordings for what only looks like the defect; the higher score wins."
     )
     threshold: float = Field(0.3, gt=0, lt=1, description="Minimum score.")
     min_area_mm2: float | None = Field(None, ge=0, description="Minimum area; needs the camera's scale.")
@@ -257,11 +253,7 @@ class InspectConfig(Model):
         json_schema_extra=RELOADABLE,
     )
     max_detections: int = Field(
-        50,
-        ge=1,
-        le=1000,
-        description="Maximum detections per frame; the best are kept.",
-        json_schema_extra=RELOADABLE,
+        50, ge=1, le=1000, description="Maximum per frame; the best are kept.", json_schema_extra=RELOADABLE
     )
 
 
@@ -274,8 +266,7 @@ class TrackConfig(Model):
     kind: str = Field(
         "auto",
         min_length=1,
-        description="auto: belt where the camera has one, otherwise iou; "
-        "or a plug-in (group `stream_inspect.tracker`).",
+        description="auto: belt where the camera has one, else iou; or a plug-in (group `stream_inspect.tracker`).",
     )
     forget_after_s: float = Field(
         1.0,
@@ -319,9 +310,7 @@ class RecorderConfig(Model):
     max_clip_s: float = Field(30.0, gt=0, le=600, description="Maximum length of a clip, however long the event lasts.")
     height_px: int = Field(720, ge=120, le=2160, description="Clips are scaled down to this height.")
     max_age_days: float = Field(30.0, gt=0, le=36500, description="Older clips, pictures and events are removed.")
-    max_size_gb: float = Field(
-        20.0, gt=0, description="Total size of clips and pictures; beyond it the oldest are removed."
-    )
+    max_size_gb: float = Field(20.0, gt=0, description="Total size; beyond it the oldest are removed.")
     min_free_gb: float = Field(1.0, ge=0, description="Free disk space below which recording stops; judging continues.")
 
 
@@ -330,9 +319,7 @@ class WebConfig(Model):
 
     enabled: bool = Field(True, description="Serve the live page.")
     host: str = Field(
-        "127.0.0.1",
-        min_length=1,
-        description="Address to listen on; one that other computers can reach requires a token.",
+        "127.0.0.1", min_length=1, description="Address to listen on; any but a loopback address requires a token."
     )
     port: int = Field(8080, ge=0, le=65535, description="0: any free port.")
     token: Secret | None = Field(None, description="Token that users must enter on the page.")
@@ -344,12 +331,9 @@ class TransportConfig(Model):
     """The frame ring and the sockets."""
 
     ring_dir: Path = Field(
-        Path("/dev/shm"),
-        description="Folder in memory (tmpfs) for the frame rings; a container's default of 64 MB is too small.",
+        Path("/dev/shm"), description="Folder in memory for the frames; a container's default of 64 MB is too small."
     )
-    ring_s: float = Field(
-        4.0, gt=0.5, le=120, description="Length of each camera's ring: at least the pre-roll plus the time to judge."
-    )
+    ring_s: float = Field(4.0, gt=0.5, le=120, description="Length of each ring: pre-roll plus the time to judge.")
     ring_max_mb: int = Field(1024, ge=16, le=65536, description="Maximum memory of one camera's ring.")
 
 
