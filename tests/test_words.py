@@ -191,14 +191,17 @@ def test_the_logger_of_a_class_is_its_log() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_log_message_is_short_and_fixed() -> None:
+def test_a_log_message_is_short_and_the_same_each_time() -> None:
+    """What varies is in the fields, so that a message can be searched for and counted."""
     wrong = []
     for path in python_files():
         for call in log_calls(path.read_text()):
             event = call.args[0] if call.args else None
-            choices = [event.body, event.orelse] if isinstance(event, ast.IfExp) else [event]
-            if not all(isinstance(choice, ast.Constant) and len(str(choice.value)) <= 72 for choice in choices):
-                wrong.append(f"{path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call.func)}")
+            for choice in [event.body, event.orelse] if isinstance(event, ast.IfExp) else [event]:
+                is_fixed = isinstance(choice, ast.Name) or (
+                    isinstance(choice, ast.Constant) and len(str(choice.value)) <= 72
+                )
+                wrong += [] if is_fixed else [f"{path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call.func)}"]
     assert not wrong, "\n".join(wrong)
 
 
