@@ -38,7 +38,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
 
 
 class UnknownPluginError(StreamInspectError):
-    """No plug-in of this name; the message lists those there are."""
+    """No plug-in of this name; the message lists the available ones."""
 
 
 def names(kind: Kind) -> list[str]:
@@ -55,7 +55,7 @@ def load(kind: Kind, name: str) -> type:
         return _as_class(getattr(import_module(module), attribute), target)
     for point in entry_points(group=f"stream_inspect.{kind}", name=name):
         return _as_class(point.load(), point.value)
-    raise UnknownPluginError(f"no {kind} is called {name!r}; there are: {', '.join(names(kind))}")
+    raise UnknownPluginError(f"no {kind} named {name!r}; available: {', '.join(names(kind))}")
 
 
 def _as_class(found: object, target: str) -> type:

@@ -73,7 +73,7 @@ def _without_credentials(url: str) -> str:
         raise ValueError("is not a URL; expected scheme://host:port/path")
     if parts.username is not None or parts.password is not None:
         raise ValueError(
-            "holds a user name or password: take them out of the address and write them as keys of their own, "
+            "contains a user name or password: move them to keys of their own, "
             "the password as {env: NAME} or {file: PATH}"
         )
     return url

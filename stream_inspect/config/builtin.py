@@ -17,7 +17,7 @@ def builtin_config(name: str) -> Path:
     if not path.is_file():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         raise StreamInspectError(
-            f"no example configuration is called {name!r}; there are: {', '.join(known)}.{did_you_mean(name, known)}"
+            f"no example configuration named {name!r}; available: {', '.join(known)}.{did_you_mean(name, known)}"
         )
     return path
 

@@ -50,13 +50,13 @@ class RtspSource(Model):
     url: PlainUrl = Field(
         pattern=r"^rtsps?://",
         description="rtsp://host:port/path, without user and password.",
-        json_schema_extra={"x-rule": "an address: rtsp://host:port/path"},
+        json_schema_extra={"x-rule": "a URL: rtsp://host:port/path"},
     )
     transport: Literal["tcp", "udp"] = Field("tcp", description="TCP loses no packets; UDP has less delay.")
-    username: str | None = Field(None, description="User name, for Basic or Digest, whichever the camera asks for.")
+    username: str | None = Field(None, description="User name, for Basic or Digest authentication.")
     password: Secret | None = Field(None, description="Password of that user.")
-    open_timeout_s: float = Field(2.0, ge=0.5, le=30, description="Give up an attempt to connect after this long.")
-    read_timeout_s: float = Field(1.5, ge=0.2, le=30, description="No packet for this long means the camera hangs.")
+    open_timeout_s: float = Field(2.0, ge=0.5, le=30, description="Maximum time for an attempt to connect.")
+    read_timeout_s: float = Field(1.5, ge=0.2, le=30, description="Reconnect after this long without a packet.")
 
 
 class UsbSource(Model):
@@ -76,7 +76,7 @@ class GigeSource(Model):
     kind: Literal["gige"]
     device: str | None = Field(None, description="Aravis device id or IP address; the first camera found if absent.")
     pixel_format: Literal["mono8", "rgb8", "bgr8", "bayer_rg8", "bayer_gb8", "bayer_gr8", "bayer_bg8", "yuv422_8"] = (
-        Field("mono8", description="What the camera is told to send.")
+        Field("mono8", description="Pixel format requested from the camera.")
     )
     width_px: int | None = Field(None, ge=16, le=16384, description="Picture width; the camera's own if absent.")
     height_px: int | None = Field(None, ge=16, le=16384, description="Picture height; the camera's own if absent.")
@@ -84,9 +84,9 @@ class GigeSource(Model):
     exposure_us: float | None = Field(None, gt=0, le=10_000_000, description="Exposure; the camera's own if absent.")
     gain_db: float | None = Field(None, ge=0, le=60, description="Gain; the camera's own if absent.")
     packet_size_bytes: int | None = Field(
-        None, ge=576, le=16000, description="Network packet size; 8000 where every switch passes jumbo frames."
+        None, ge=576, le=16000, description="Network packet size; 8000 where every switch supports jumbo frames."
     )
-    buffers: int = Field(10, ge=3, le=100, description="Frames that may wait in the driver.")
+    buffers: int = Field(10, ge=3, le=100, description="Number of frame buffers in the driver.")
 
 
 class FileSource(Model):
@@ -94,30 +94,30 @@ class FileSource(Model):
 
     kind: Literal["file"]
     path: Path = Field(description="The video, relative to the configuration file.")
-    pace: Literal["real_time", "fast"] = Field("real_time", description="As recorded, or as fast as frames are taken.")
-    loop: bool = Field(False, description="Begin again at the end, as a new session.")
+    pace: Literal["real_time", "fast"] = Field("real_time", description="As recorded, or as fast as frames are read.")
+    loop: bool = Field(False, description="Start again at the end, as a new session.")
 
 
 class ImagesSource(Model):
-    """A folder of pictures, in order of name."""
+    """A folder of pictures, sorted by name."""
 
     kind: Literal["images"]
     path: Path = Field(description="The folder, relative to the configuration file.")
-    fps: float = Field(5.0, gt=0, le=1000, description="Pictures a second; gives each its time.")
-    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are taken.")
-    loop: bool = Field(False, description="Begin again at the end, as a new session.")
+    fps: float = Field(5.0, gt=0, le=1000, description="Pictures per second; defines the time of each.")
+    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are read.")
+    loop: bool = Field(False, description="Start again at the end, as a new session.")
 
 
 class SyntheticSource(Model):
     """The synthetic line: a belt with parts, defects and distractors, and exact truth."""
 
     kind: Literal["synthetic"]
-    seed: int = Field(1, ge=0, lt=2**63, description="Another seed shows another belt, parts and defects.")
+    seed: int = Field(1, ge=0, lt=2**63, description="Seed of the belt, its parts and their defects.")
     width_px: int = Field(1280, ge=128, le=4096, multiple_of=4, description="Picture width.")
     height_px: int = Field(720, ge=128, le=4096, multiple_of=4, description="Picture height: 360 mm of the belt.")
     fps: float = Field(25.0, gt=0, le=240, description="Frame rate.")
-    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are taken.")
-    duration_s: float | None = Field(None, gt=0, description="End after this long; never if absent.")
+    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are read.")
+    duration_s: float | None = Field(None, gt=0, description="End after this long; endless if absent.")
 
 
 class PluginSource(Model):
@@ -125,7 +125,7 @@ class PluginSource(Model):
 
     kind: Literal["plugin"]
     plugin: str = Field(min_length=1, description="Name of the entry point.")
-    options: dict[str, OptionValue] = Field({}, description="Given to the plug-in as they are; secrets are allowed.")
+    options: dict[str, OptionValue] = Field({}, description="Passed to the plug-in unchanged; secrets are allowed.")
 
 
 Source = Annotated[
@@ -135,36 +135,36 @@ Source = Annotated[
 
 
 class BeltConfig(Model):
-    """A conveyor under the camera. With it, tracks live in belt coordinates and sizes are in mm."""
+    """A conveyor under the camera. With it, tracks use belt coordinates and sizes are in mm."""
 
-    direction: Direction = Field(description="Which way parts move through the judged picture.")
-    speed_mm_s: float = Field(gt=0, le=20000, description="Belt speed; 10 % off is near enough for tracking.")
+    direction: Direction = Field(description="Direction in which parts move through the judged picture.")
+    speed_mm_s: float = Field(gt=0, le=20000, description="Belt speed; within 10 % is good enough for tracking.")
     mm_per_px: float = Field(gt=0, le=100, description="Scale on the belt, in the judged picture.")
 
 
 class SamplingConfig(Model):
     """Which frames are due for judging; the others are counted as not_due."""
 
-    rate_hz: float = Field(8.0, gt=0, le=240, description="Judged frames a second, by the media clock.")
+    rate_hz: float = Field(8.0, gt=0, le=240, description="Judged frames per second of the media clock.")
 
 
 class ConditionsConfig(Model):
-    """When a camera's picture counts as wrong. The event comes within half a second of these times."""
+    """When a camera condition is raised. Its event follows within half a second of these times."""
 
-    no_signal_after_s: float = Field(1.5, ge=0.2, le=600, description="No frame for this long is no signal.")
-    black_after_s: float = Field(1.0, ge=0.1, le=600, description="A black picture for this long is an event.")
-    black_luma_max: int = Field(24, ge=0, le=255, description="99 % of the picture at or below this luma is black.")
+    no_signal_after_s: float = Field(1.5, ge=0.2, le=600, description="Raise no_signal after this long without frames.")
+    black_after_s: float = Field(1.0, ge=0.1, le=600, description="Raise black after this long with a black picture.")
+    black_luma_max: int = Field(24, ge=0, le=255, description="A picture is black with 99 % at or below this luma.")
     frozen_after_s: float = Field(
-        1.5, ge=0.1, le=600, description="A picture that does not change while the belt is known to move."
+        1.5, ge=0.1, le=600, description="Raise frozen when the picture does not change for this long on a moving belt."
     )
 
 
 class CameraConfig(Model):
     """One camera."""
 
-    name: Name = Field(description="Stands in events, topics and file names.")
-    source: Source = Field(description="Where its frames come from.")
-    line: Name | None = Field(None, description="Production line this camera watches; the file's `line` if absent.")
+    name: Name = Field(description="Appears in events, topics and file names.")
+    source: Source = Field(description="Source of its frames.")
+    line: Name | None = Field(None, description="Production line of this camera; the file's `line` if absent.")
     rotate_deg: Rotation = Field(
         0, description="Clockwise turn of the sensor picture into the judged one: 90 turns its top edge to the right."
     )
@@ -175,7 +175,7 @@ class CameraConfig(Model):
         description="Polygon of interest, [x, y] corners in the judged picture; all of it if absent.",
     )
     mm_per_px: float | None = Field(None, gt=0, le=100, description="Scale, for a camera without a belt.")
-    belt: BeltConfig | None = Field(None, description="The conveyor under the camera, if there is one.")
+    belt: BeltConfig | None = Field(None, description="The conveyor under the camera, if any.")
     sampling: SamplingConfig = SamplingConfig()
     conditions: ConditionsConfig = ConditionsConfig()
 

@@ -99,7 +99,7 @@ def _item(items: list[Tree], step: str | int, list_key: str) -> int | str:
     if step in names:
         return names.index(step)
     known = [name for name in names if name is not None]
-    listed = f"there are: {', '.join(known)}" if known else f"write an index, such as {list_key}[0]"
+    listed = f"available: {', '.join(known)}" if known else f"write an index, such as {list_key}[0]"
     return f"{list_key} has no item {step!r}; {listed}.{did_you_mean(step, known)}"
 
 

@@ -31,7 +31,7 @@ def unknown_plugin(kind: registry.Kind, name: str, more: Sequence[str] = ()) -> 
     known = [*more, *registry.names(kind)]
     if name in known:
         return ""
-    return f'no {kind} is called "{name}"; there are: {", ".join(known)}.{did_you_mean(name, known)}'
+    return f'no {kind} named "{name}"; available: {", ".join(known)}.{did_you_mean(name, known)}'
 
 
 @cache

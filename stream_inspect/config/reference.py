@@ -40,7 +40,7 @@ letter or a digit.
 **Units** are part of the names: `_s` seconds, `_hz` times a second, `_px` pixels of the judged picture, `_mm`
 millimetres. Unknown keys are errors. A key that is absent has its default.
 
-**Two pictures** are told apart. The sensor picture is the one that the camera sends; a file's is upright as its Exif
+**Two pictures** are distinguished. The sensor picture is the one that the camera sends; a file's is upright as its Exif
 or display matrix says (one that mirrors a video is ignored). The judged picture is the sensor picture turned clockwise
 by the camera's `rotate_deg`: a camera mounted a quarter turn clockwise, seen from behind, needs 90. Everything but the
 source means the judged picture: regions, the belt's direction and scale, boxes in events, the live picture, pictures

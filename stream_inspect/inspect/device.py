@@ -21,12 +21,12 @@ def choose_device(wanted: str) -> str:
     if wanted.startswith("cuda"):
         if not torch.cuda.is_available():
             raise ModelError(
-                f"device {wanted} was asked for, but torch {torch.__version__} finds no CUDA device: "
+                f"device {wanted} is configured, but torch {torch.__version__} finds no CUDA device: "
                 "check the driver and that torch's CUDA build is installed, or set `device: cpu`"
             )
         number = int(wanted.partition(":")[2] or 0)
         if number >= torch.cuda.device_count():
-            raise ModelError(f"device {wanted} was asked for, but there are {torch.cuda.device_count()} CUDA devices")
+            raise ModelError(f"device {wanted} is configured, but there are {torch.cuda.device_count()} CUDA devices")
     return wanted
 
 

@@ -327,13 +327,13 @@ class EventStore:
 
 
 _ADVICE = {
-    "disk is full": "Free some space; nothing has been lost, and writing goes on when there is room.",
-    "not a database": "Keep that file for repair (sqlite3 FILE .recover), move it away, and start again.",
-    "malformed": "Keep that file for repair (sqlite3 FILE .recover), move it away, and start again.",
+    "disk is full": "Free some space; nothing has been lost, and writing resumes when there is enough.",
+    "not a database": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
+    "malformed": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
     "readonly": "The service's user must own state_dir and the files in it.",
     "unable to open": "The folder must exist and the service's user must be able to write to it.",
     "Permission denied": "The service's user must own state_dir and the files in it.",
-    "locked": f"Another process has held it for more than {BUSY_TIMEOUT_S:.0f} s; is a tool open on it?",
+    "locked": f"Another process has locked it for more than {BUSY_TIMEOUT_S:.0f} s; is it open in another program?",
 }
 
 
@@ -341,7 +341,7 @@ def _advice(cause: str) -> str:
     for part, advice in _ADVICE.items():
         if part in cause:
             return advice
-    return "Look at the disk that holds state_dir (dmesg, smartctl)."
+    return "Check the disk that holds state_dir (dmesg, smartctl)."
 
 
 def _engine(path: Path) -> Engine:

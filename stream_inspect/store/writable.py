@@ -1,4 +1,4 @@
-"""Whether a folder, there already or not, can be written to."""
+"""Whether a folder, existing or not, is writable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def unwritable(folder: Path) -> str:
-    """Why nothing can be written to a folder (or to where it will be made), or nothing. Leaves nothing behind."""
+    """Why a folder (or where it will be created) is not writable; "" where it is. Leaves no file there."""
     there = existing(folder)
     if not there.is_dir():
         return f"{there} is not a folder"
@@ -16,10 +16,10 @@ def unwritable(folder: Path) -> str:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return f"cannot be written: {error.strerror}"
+        return f"not writable: {error.strerror}"
     return ""
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """The folder, or its nearest parent that exists."""
     return next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))

@@ -101,14 +101,14 @@ def bell(install: Install) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ("{path: a, tims: 2}", ".tims: is no key that is known here. Did you mean alerts[1].options.times?"),
+        ("{path: a, tims: 2}", ".tims: unknown key. Did you mean alerts[1].options.times?"),
         ("{path: a, times: 12}", ".times: must be a whole number from 1 to 9, not 12"),
         ("{path: a, times: true}", ".times: must be a whole number from 1 to 9, not true"),
         ("{path: a, tone: hihg}", '.tone: must be low or high, not "hihg". Did you mean high?'),
         ("{path: a, lines: line1}", '.lines: must be a list, not "line1"'),
         ("{path: a, lines: [1]}", ".lines[0]: must be text, not 1: put it in quotes"),
         ("{path: a, times: {b: 1}}", ".times: must be a whole number from 1 to 9, not a mapping"),
-        ("{path: a, code: {env: NOT_SET_ANYWHERE}}", ".code: the environment variable NOT_SET_ANYWHERE is not set"),
+        ("{path: a, code: {env: NOT_SET_ANYWHERE}}", ".code: environment variable NOT_SET_ANYWHERE is not set"),
         ("{path: a, loud: true, times: 4}", ".times: more than 3 are too loud"),
         ("{path: a, name: b}", ".name: belongs one level up, next to `plugin`"),
         ("{times: 2}", ".path: is missing: write a path (Where it rings)"),
@@ -155,7 +155,7 @@ def test_options_are_typed_paths_absolute_and_secrets_hidden(tmp_path: Path) -> 
         assert own.code.get_secret_value() == HIDDEN
         assert HIDDEN not in redacted(reached) + repr(reached)
     (found,) = problems(tmp_path, ", options: {path: a}", overrides=(f"alerts.door.options.code={HIDDEN}",))
-    assert "a secret on the command line can be seen by everybody" in found
+    assert "a secret on the command line is visible to every user" in found
 
 
 @pytest.mark.usefixtures("bell")

@@ -155,7 +155,7 @@ def test_a_turned_camera_is_measured_as_it_is_judged(folder: Path) -> None:
     (measured,) = of(report, "camera top")
     assert measured.text.startswith("h264 120x160 (turned by 90 degrees), 25 fps")
     report = check(config_of(folder, source=f"{turned}[[0, 0], [160, 0], [160, 120]]"))
-    assert of(report, "camera top")[1].text.endswith("lies outside of the picture of 120x160 px")
+    assert of(report, "camera top")[1].text.endswith("is outside the picture of 120x160 px")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_real_rtsp_camera_with_rare_key_frames_and_one_with_a_wrong_password(f
     assert refused.level is Level.FAIL
     assert refused.advice.startswith(f"port 127.0.0.1:{server.port} is open: check user name, password and path")
     assert HIDDEN not in good.to_text() + bad.to_text()
-    assert "cameras.top.source.password is written out" in good.to_text()
+    assert "cameras.top.source.password is stored in plain text" in good.to_text()
 
 
 def test_a_secret_too_short_to_hide_is_warned_of_and_not_printed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_the_demo_speaks_the_words_of_the_embedded_models() -> None:
 
 
 def test_an_unknown_example_is_named_with_those_there_are() -> None:
-    with pytest.raises(StreamInspectError, match=r"there are: demo, .* Did you mean one-rtsp-camera\?"):
+    with pytest.raises(StreamInspectError, match=r"available: demo, .* Did you mean one-rtsp-camera\?"):
         builtin_config("rtsp-camera")
 
 

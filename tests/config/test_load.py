@@ -65,10 +65,10 @@ def test_the_least_configuration_has_all_defaults() -> None:
         ),
         (
             "inspect:\n  detector: {kind: owl}",
-            '9:20: inspect.detector.kind: no detector is called "owl"; there are: owlv2. Did you mean owlv2?',
+            '9:20: inspect.detector.kind: no detector named "owl"; available: owlv2. Did you mean owlv2?',
         ),
-        ("inspect: {segmenter: {kind: sam3}}", '8:29: inspect.segmenter.kind: no segmenter is called "sam3"'),
-        ("track: {kind: kalman}", '8:15: track.kind: no tracker is called "kalman"; there are: auto, belt, iou.'),
+        ("inspect: {segmenter: {kind: sam3}}", '8:29: inspect.segmenter.kind: no segmenter named "sam3"'),
+        ("track: {kind: kalman}", '8:15: track.kind: no tracker named "kalman"; available: auto, belt, iou.'),
         ("track: {kind: belt}", "8:15: track.kind: belt needs a belt on every camera, and top has none: use auto"),
         ("alerts:\n  - {kind: mtqq}", "9:12: alerts[0].kind: must be mqtt, webhook, file"),
         ("alerts:\n  - {kind: mtqq}", 'not "mtqq". Did you mean mqtt?'),
@@ -80,7 +80,7 @@ def test_the_least_configuration_has_all_defaults() -> None:
         ("alerts: [{kind: mqtt, host: a, password: x}]", "alerts[0].password: needs a username next to it"),
         ("alerts: [{kind: mqtt, host: a, ca_file: x}]", "alerts[0].ca_file: has no effect unless tls: true"),
         ("alerts: [{kind: file}, {kind: file}]", "8:31: alerts[1].name: file is already the name of alerts[0]"),
-        ("alerts: [{kind: plugin, name: x, plugin: nope}]", 'alerts[0].plugin: no alert is called "nope"; there are:'),
+        ("alerts: [{kind: plugin, name: x, plugin: nope}]", 'alerts[0].plugin: no alert named "nope"; available:'),
         ("recorder: {pre_roll_s: 5}", "8:24: recorder.pre_roll_s: needs a longer ring than transport.ring_s, 4 s"),
         (
             "recorder: {pre_roll_s: 5}\ntransport: {ring_s: 5}",
@@ -108,8 +108,8 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
     ("wrong", "reported"),
     [
         ("source: {kind: rstp}", "5:20: cameras[0].source.kind: must be rtsp, usb, gige, file, images, synthetic or p"),
-        ("source: {kind: rtsp}", "5:13: cameras[0].source.url: is missing: write an address: rtsp://host:port/path"),
-        ("source: {kind: rtsp, url: cam1}", "5:31: cameras[0].source.url: must be an address: rtsp://host:port/path"),
+        ("source: {kind: rtsp}", "5:13: cameras[0].source.url: is missing: write a URL: rtsp://host:port/path"),
+        ("source: {kind: rtsp, url: cam1}", "5:31: cameras[0].source.url: must be a URL: rtsp://host:port/path"),
         (
             "source: {kind: rtsp, url: 'rtsp://'}",
             "cameras[0].source.url: is not a URL; expected scheme://host:port/path",
@@ -119,7 +119,7 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
         ("source: {kind: rtsp, url: 'rtsp://a/', password: x}", "cameras[0].source.password: needs a username next to"),
         ("source: {kind: file, path: 3}", "5:32: cameras[0].source.path: must be a path, not 3"),
         ("source: {kind: synthetic, width_px: 1282}", "must be a whole number from 128 to 4096, a multiple of 4, not"),
-        ("source: {kind: plugin, plugin: nope}", 'cameras[0].source.plugin: no camera is called "nope"; there are: '),
+        ("source: {kind: plugin, plugin: nope}", 'cameras[0].source.plugin: no camera named "nope"; available: '),
         ("source: {kind: plugin, plugin: file, options: {a: [1]}}", "cameras[0].source.options.a: must be text, a num"),
         (
             "region_px: [[0, 0], [9, 9]]\n    source: {kind: synthetic}",

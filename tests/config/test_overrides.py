@@ -80,7 +80,7 @@ def test_the_value_is_yaml(value: str, meant: object) -> None:
         ("cameras[x]=5", "--set cameras[x]: the key must look like"),
         (
             "cameras.lef.sampling.rate_hz=5",
-            "cameras has no item 'lef'; there are: top, left. Did you mean left?",
+            "cameras has no item 'lef'; available: top, left. Did you mean left?",
         ),
         ("cameras[3].name=a", "--set cameras[3].name: cameras has 2 items: expected an index from 0 to 2"),
         ("inspect.workers[1].device=cpu", "inspect.workers has no items yet: begin with index 0"),

@@ -309,7 +309,7 @@ class TestBadFiles:
     def test_a_file_that_is_no_database_is_left_alone(self, path, content):
         path.parent.mkdir()
         path.write_bytes(content)
-        with pytest.raises(StoreError, match=r"not a database.*move it away"):
+        with pytest.raises(StoreError, match=r"not a database.*Move that file away"):
             EventStore(path)
         assert path.read_bytes() == content
 

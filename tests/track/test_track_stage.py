@@ -147,7 +147,7 @@ def test_an_unknown_camera_is_passed_over(stage):
 
 def test_a_tracker_that_does_not_exist_is_named():
     stage = TrackStage(cameras("cam1"), TrackConfig(kind="magic"))
-    with pytest.raises(UnknownPluginError, match="no tracker is called 'magic'"):
+    with pytest.raises(UnknownPluginError, match="no tracker named 'magic'"):
         stage.open()
 
 

@@ -39,7 +39,7 @@ class MqttAlertConfig(Model):
         "stream_inspect/{line}/status",
         description="Retained: online, offline (also as last will). {line} is filled in.",
     )
-    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer for this long means try again.")
+    timeout_s: float = Field(5.0, gt=0, le=120, description="Retry after this long without an answer.")
 
     example: ClassVar[str] = """\
 alerts:

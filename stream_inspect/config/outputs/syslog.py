@@ -47,7 +47,7 @@ class SyslogAlertConfig(Model):
     sd_id: str = Field(
         "stream_inspect@32473",
         pattern=r"^[A-Za-z0-9_.-]{1,20}@[0-9.]{1,11}$",
-        description="SD-ID of the structured data; 32473 is reserved for examples: put your own enterprise number.",
+        description="SD-ID of the structured data; 32473 is reserved for examples: use your own enterprise number.",
         json_schema_extra={"x-rule": "name@number, such as stream_inspect@32473"},
     )
     max_bytes: int = Field(
@@ -56,7 +56,7 @@ class SyslogAlertConfig(Model):
         le=65000,
         description="Longest message. What does not fit is left out, and the field `omitted` names it.",
     )
-    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer of the network for this long means try again.")
+    timeout_s: float = Field(5.0, gt=0, le=120, description="Retry after this long without progress.")
 
     example: ClassVar[str] = """\
 alerts:

@@ -21,12 +21,12 @@ class WebhookAlertConfig(Model):
     name: Name = Field("webhook", description="Names this output in logs, metrics and the outbox.")
     url: PlainUrl = Field(
         pattern=r"^https?://",
-        description="Where events are posted to, without user and password.",
+        description="URL that events are posted to, without user and password.",
         repr=False,  # paths of webhooks often hold a token
-        json_schema_extra={"x-rule": "an address: https://host/path"},
+        json_schema_extra={"x-rule": "a URL: https://host/path"},
     )
     secret: Secret | None = Field(None, description="whsec_... (base64): signs each message; unsigned if absent.")
-    timeout_s: float = Field(5.0, gt=0, le=120, description="No answer for this long means try again.")
+    timeout_s: float = Field(5.0, gt=0, le=120, description="Retry after this long without an answer.")
     ca_file: Path | None = Field(
         None, description="Certificate authority of the receiver (PEM); the system's if absent."
     )
