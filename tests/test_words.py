@@ -1,4 +1,4 @@
-"""The words that people read: no banned phrase in a log message, an error, a help text, a description or on the page.
+"""The words that people read: no banned phrase in a log message, an error, a help text, on the page or in the code.
 
 The phrases and what to write instead are the table in docs/words.md.
 """
@@ -6,7 +6,9 @@ The phrases and what to write instead are the table in docs/words.md.
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -82,6 +84,19 @@ def texts_of_code(source: str, name: str = "") -> Iterator[Text]:
             yield Text(f"{name}:{getattr(node, 'lineno', 0)}", text)
 
 
+def texts_for_readers_of_the_code(source: str, name: str = "") -> Iterator[Text]:
+    """Docstrings and comments; a comment of several lines is one text."""
+    comment: list[str] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            comment.append(token.string.lstrip("# "))
+        elif token.type != tokenize.NL and comment:
+            yield Text(f"{name}:{token.start[0]}", " ".join(comment))
+            comment = []
+        if token.type == tokenize.STRING and token.string.startswith('"""'):
+            yield Text(f"{name}:{token.start[0]}", token.string.strip('"'))
+
+
 def log_calls(source: str) -> Iterator[ast.Call]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOG_METHODS:
@@ -144,6 +159,11 @@ SOURCES = {
     "code": lambda: [
         t for path in python_files() for t in texts_of_code(path.read_text(), str(path.relative_to(ROOT)))
     ],
+    "docstrings and comments": lambda: [
+        text
+        for path in python_files()
+        for text in texts_for_readers_of_the_code(path.read_text(), str(path.relative_to(ROOT)))
+    ],
     "help": lambda: list(help_texts()),
     "descriptions": lambda: list(descriptions()),
     "page": lambda: list(page_texts()),
@@ -156,7 +176,9 @@ SOURCES = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_no_banned_phrase_is_read_by_anybody(kind: str) -> None:
     found = SOURCES[kind]()
-    assert len(found) > {"code": 800, "help": 60, "descriptions": 150, "page": 30}[kind]
+    assert (
+        len(found) > {"code": 800, "docstrings and comments": 2000, "help": 60, "descriptions": 150, "page": 30}[kind]
+    )
     wrong = [
         f"{text.where}: {text.text!r} holds one of {phrase.words}: write {phrase.instead}"
         for text in found
@@ -226,6 +248,12 @@ def test_the_table_is_read_whole() -> None:
 )
 def test_a_banned_phrase_is_found_wherever_a_message_is_made(line: str) -> None:
     assert any(phrase.stands_in(text.text) for text in texts_of_code(line) for phrase in BANNED)
+
+
+def test_docstrings_and_comments_are_read_too() -> None:
+    source = 'def f() -> None:\n    """It runs for ever."""\n    # it goes\n    # on\n    pass  # like this\n'
+    read = [text.text for text in texts_for_readers_of_the_code(source)]
+    assert read == ["It runs for ever.", "it goes on", "like this"]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class AlertError(StreamInspectError):
 
 
 class AlertRejectedError(StreamInspectError):
-    """The receiver will never take this event (HTTP 4xx but 408, 425, 429): it becomes a dead letter; the next goes."""
+    """The receiver permanently rejects this event (HTTP 4xx but 408, 425, 429): it becomes a dead letter."""
 
 
 class Alert(Protocol):
@@ -45,7 +45,7 @@ class Alert(Protocol):
         """Connect. Raises `AlertError`; then it is closed and opened again later."""
 
     def send(self, event: Event) -> None:
-        """Deliver one event; `acknowledges` tells what that means.
+        """Deliver one event; see `acknowledges` for what that means.
 
         Raises `AlertError` (then it is closed and opened again before the next try) or `AlertRejectedError`.
         """

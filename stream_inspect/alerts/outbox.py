@@ -47,10 +47,10 @@ class Outbox:
         self._unrecorded: Callable[[], None] | None = None  # writes to the store what it does not hold yet
         self._backoff = Backoff(doubling_s(RETRY_FIRST_S, RETRY_LONGEST_S), jitter=1.0)
         self._not_before_s = 0.0
-        self._failure = ""  # the last failure logged; "" when all is well
+        self._failure = ""  # the last failure logged; "" while deliveries succeed
 
     def step(self) -> float:
-        """Send the next event, if there is one and its time has come; returns how long the next step can wait (s)."""
+        """Send the next event, if one is due; returns how long the next step can wait, in seconds."""
         pause_s = self._not_before_s - self._clock_s()
         if pause_s > 0:
             return pause_s
@@ -78,7 +78,7 @@ class Outbox:
         self._is_open = False
         try:
             self._alert.close()
-        except Exception:  # the contract forbids it, but a plug-in is somebody else's code
+        except Exception:  # the contract forbids it, but a plug-in is foreign code
             self._log.exception("closing the output failed")
 
     def _fill(self) -> bool:

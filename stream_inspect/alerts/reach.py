@@ -25,7 +25,7 @@ def error_text(error: Exception) -> str:
 
 
 def connect_advice(*, tls: bool, ca_file: Path | None) -> str:
-    """What to look at when connecting failed."""
+    """What to check after a failed connection."""
     if tls and ca_file is None:
         return "check host and port; for a plant's own certificate authority set ca_file"
     return f"check host and port{' and ca_file' if tls else ''}"

@@ -16,7 +16,7 @@ from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.events import EventStore, StoreError
 
 DRAIN_S = 0.3
-"""At a stop, an output that works may go on sending queued events this long."""
+"""At a stop, a working output may continue to send queued events for this long."""
 
 CLOSE_S = OUTPUT_CLOSE_S - 0.1
 """A thread whose output has not returned by then is abandoned."""
@@ -78,7 +78,7 @@ class AlertsStage:
         for thread in hung:
             self._log.warning("output did not stop in time; abandoned", output=thread.outbox.output)
         self._threads = []
-        # An abandoned thread may yet record its delivery: the database engine goes on serving it after `close`.
+        # An abandoned thread may yet record its delivery: the database engine still serves it after `close`.
         if self._store is not None:
             self._store.close()
             self._store = None

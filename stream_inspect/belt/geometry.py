@@ -19,7 +19,7 @@ from stream_inspect.messages import Box
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A stretch in mm. A side is `cut` where the picture's edge hides what lies beyond: the thing may go on there."""
+    """A stretch in mm. A side is `cut` where the picture's edge hides the rest of the thing."""
 
     low: float
     high: float

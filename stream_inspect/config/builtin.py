@@ -23,6 +23,6 @@ def builtin_config(name: str) -> Path:
 
 
 def _folder() -> Path:
-    """`stream_inspect/configs` in an installed wheel, `configs` beside the package in a checkout."""
+    """`stream_inspect/configs` in an installed wheel, `configs` next to the package in a checkout."""
     installed = _PACKAGE / "configs"
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"

@@ -38,7 +38,7 @@ def unknown_plugin(kind: registry.Kind, name: str, more: Sequence[str] = ()) -> 
 def options_model(kind: registry.Kind, name: str) -> type[PluginOptions] | None:
     """The model that an installed plug-in's class names for its options.
 
-    None where the plug-in cannot be imported or names none. That is no mistake in the configuration, and the rest of
+    None where the plug-in cannot be imported or names none. The configuration is then not wrong, and the rest of
     the line must run without it: `check` and the process that is to use it report it.
     """
     if name in registry.BUILT_IN[kind]:

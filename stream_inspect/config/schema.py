@@ -29,13 +29,13 @@ def json_schema() -> Schema:
 
 
 def resolved(schema: Schema) -> Schema:
-    """The schema that a $ref or an optional value stands for; what stands beside a $ref (a description) wins."""
+    """The schema behind a $ref or an optional value; a description next to the $ref wins."""
     while True:
         options = schema.get("anyOf", [])
         if "$ref" in schema:
             target = json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
-            beside = {key: value for key, value in schema.items() if key != "$ref"}
-            schema = {**target, "x-about": target.get("description", ""), **beside}
+            siblings = {key: value for key, value in schema.items() if key != "$ref"}
+            schema = {**target, "x-about": target.get("description", ""), **siblings}
         elif len(options) == 2 and {"type": "null"} in options and not schema.get("x-secret"):
             option = options[0] if options[1] == {"type": "null"} else options[1]
             schema = {**option, **{key: value for key, value in schema.items() if key != "anyOf"}, "x-nullable": True}
@@ -87,7 +87,7 @@ def is_secret(schema: Schema) -> bool:
 
 
 def allowed_words(schema: Schema) -> list[str]:
-    """The words that this value is one of, or nothing where it is no choice."""
+    """The words that this value can be, or [] where it is not a choice."""
     if "const" in schema:
         return [str(schema["const"])]
     return [str(word) for word in schema.get("enum", [])]

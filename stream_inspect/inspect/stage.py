@@ -28,9 +28,9 @@ from stream_inspect.transport.wake import Wake
 class InspectStage:
     """One worker: a model, the frames sent to it, and nothing else that others would have to know.
 
-    Frames grow old at their camera, where fresher ones replace them, and not here: no more are asked for than are
-    judged next. A worker that keeps up with the cameras asks before it judges a batch, so that the next one is here
-    when it ends; one that does not, asks afterwards.
+    Frames wait at their camera, where newer ones replace them, and never here: a worker requests only what it judges
+    next. One that keeps up with the cameras requests before it judges a batch, so that the next one has arrived by the
+    end; one that does not requests afterwards.
     """
 
     def __init__(

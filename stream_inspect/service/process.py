@@ -86,7 +86,7 @@ class StopSignal:
     def _on_signal(self, *_: object) -> None:
         self._received = True
         if not self.stage_is_open:
-            os._exit(0)  # the loading of a model does not look at a flag
+            os._exit(0)  # loading a model does not check a flag
 
     def is_set(self) -> bool:
         """Whether one of them has been received."""

@@ -1,6 +1,6 @@
 """The folder of one run: sockets, frame rings, ledger, heartbeats and metric files. In memory, removed at the end.
 
-A run holds a lock on its folder until it ends. A folder that nobody has locked was left behind by a killed run, and the
+A run holds a lock on its folder until it ends. An unlocked folder is left over from a killed run, and the
 next start removes it. A second lock, in the state folder, keeps two services from writing the same events.
 """
 

@@ -1,4 +1,4 @@
-"""The empty belt: a texture that repeats along the belt without a seam, and the rails beside it."""
+"""The empty belt: a texture that repeats along the belt without a seam, and the rails next to it."""
 
 from __future__ import annotations
 

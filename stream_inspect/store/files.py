@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 LOCK = ".lock"
-"""Held by whoever writes in the folder."""
+"""Locked by the process that writes in the folder."""
 PICTURES, CLIPS = "pictures", "clips"
 
 

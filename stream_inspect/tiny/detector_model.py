@@ -102,7 +102,7 @@ def _place_code() -> Tensor:
 
 
 def _start_as_neighbour_readers(attention: Any, layer_number: int) -> None:
-    """Let each head look at the token at a fixed offset, as a convolution would.
+    """Let each head attend to the token at a fixed offset, as a convolution would.
 
     Keys read a token's place; queries read their own place turned by the offset, so that their product is largest
     where key place = query place + offset.

@@ -230,7 +230,7 @@ def _prepare_output_folder(out: Path) -> None:
 
 
 def _empty(out: Path) -> None:
-    with lock_state_dir(out):  # nobody runs there: also a demo does not take another one's files away
+    with lock_state_dir(out):  # no service runs there, so no files of a running demo are removed
         (out / _MARKER).touch()
         for path in out.iterdir():
             if path.name in (LOCK, _MARKER):

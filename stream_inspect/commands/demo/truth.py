@@ -46,8 +46,8 @@ class _CaptureRun:
 class CaptureRuns:
     """What each run of a synthetic camera's process captured: after a restart the line begins again, at frame 0.
 
-    A run is known by the process's `owner` number in the ledger. Time tells which run an event belongs to: the frame it
-    rests on was captured before that run ended and after the one before did.
+    A run is known by the process's `owner` number in the ledger. Its events are found by time: the frame of an event
+    was captured before that run ended and after the previous one did.
     """
 
     def __init__(self) -> None:

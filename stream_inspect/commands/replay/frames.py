@@ -251,10 +251,10 @@ def _are_near(points: Sequence[tuple[float, float]], record: JudgedFrame) -> boo
 
 
 def _covered_px(counts: str) -> int:
-    """Sum of the runs of a compressed COCO mask, or -1 where it is none: the C decoder trusts what it is given.
+    """Sum of the runs of a compressed COCO mask, or -1 where it is invalid: the C decoder does not validate its input.
 
-    Each run is a number in groups of five bits, least first, in characters from "0" on; the sixth bit says that the
-    number goes on, the fifth of the last group is its sign. From the third run on it is the difference to the run two
+    Each run is a number in groups of five bits, lowest first, in characters from "0" on; the sixth bit says that the
+    number continues, the fifth of the last group is its sign. From the third run on it is the difference to the run two
     before.
     """
     runs: list[int] = []

@@ -35,7 +35,7 @@ _PROGRESS_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ReplayProgress:
-    """How far a replay has come."""
+    """Progress of a replay."""
 
     frames: int
     frame_count: int | None

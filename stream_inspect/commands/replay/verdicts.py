@@ -12,7 +12,7 @@ from stream_inspect.messages import Condition, Event, Output, Tracked, event_jso
 from stream_inspect.service.chain import judging_chain
 
 _AFTERWARDS_NS = 3600 * 10**9
-"""How far the clock goes on after the last frame: longer than the chain waits for anything, so that all tracks end."""
+"""How far the clock runs past the last frame: longer than the chain waits for anything, so that all tracks end."""
 
 
 class Verdicts:
