@@ -162,7 +162,7 @@ class RecorderStage:
                 self._lost(event, "frame_overwritten")
                 return
             except RingError as error:
-                self._lost(event, "frame_unreadable", str(error))
+                self._lost(event, "frame_unreadable", error)
                 return
         picture = self._read_last[1]
         if len(self._stills) < _STILLS_MAX:
@@ -204,13 +204,15 @@ class RecorderStage:
         def done(outcome: str) -> None:
             (metrics.CLIPS if what == "clip" else metrics.EVENT_PICTURES).labels(outcome).inc()
             if outcome != "written":
-                self._log.warning(f"event {what} not recorded", event_id=event.id, cause=outcome)
+                message = "event clip not recorded" if what == "clip" else "event picture not recorded"
+                self._log.warning(message, event_id=event.id, cause=outcome)
 
         return done
 
-    def _lost(self, event: Event, cause: str, detail: str = "") -> None:
+    def _lost(self, event: Event, cause: str, error: Exception | None = None) -> None:
         metrics.CLIPS.labels(cause).inc()
-        self._log.warning("event clip not recorded", event_id=event.id, cause=cause, detail=detail)
+        details = {"error": str(error)} if error else {}
+        self._log.warning("event clip not recorded", event_id=event.id, cause=cause, **details)
 
     # --- pictures and clips ---
 
@@ -235,7 +237,7 @@ class RecorderStage:
                 self._builders[name].encode(header, now_ns)
             except FFmpegError as error:
                 for clip in self._builders[name].abort_clips():
-                    self._lost(clip.event, "encoder_failed", str(error))
+                    self._lost(clip.event, "encoder_failed", error)
 
     def _annotate(self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]) -> Picture:
         width_px, height_px = size_px

@@ -11,7 +11,7 @@ FORBIDDEN = 1e6
 
 
 def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """(row, column) pairs of the cheapest matching of a (rows, columns) matrix: most pairs first, then least cost."""
+    """(row, column) pairs of the cheapest matching of a (rows, columns) matrix: most pairs first, then lowest cost."""
     if not cost.size:
         return []
     rows, columns = linear_sum_assignment(cost)

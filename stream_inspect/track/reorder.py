@@ -50,7 +50,7 @@ class Reorder:
         return True
 
     def take(self, now_ns: int, *, everything: bool = False) -> list[Inspection]:
-        """Those whose turn has come, in order: a frame that has waited long enough takes all earlier ones along."""
+        """The inspections that are due, in order: a frame that has waited long enough takes all earlier ones along."""
         waited = [order for order, at_ns, _ in self._waiting if everything or now_ns - at_ns >= self.wait_s * 1e9]
         ready: list[Inspection] = []
         while waited and self._waiting and self._waiting[0][0] <= max(waited):

@@ -18,7 +18,7 @@ wait for a late frame, which may still join them."""
 _FIRST_WAIT_S = 0.3
 """Wait for overtaken frames, where there are several workers, until it is known how late they come."""
 _FLOOR_S = 0.1
-"""Wait for them at least this long, also when none has come late for a while."""
+"""Wait for them at least this long, even when none was late for a while."""
 
 
 class _CameraTracks:
@@ -130,7 +130,7 @@ class TrackStage:
 
 
 def _continues(last: FrameHeader, frame: FrameHeader) -> bool:
-    """Whether tracks can go on from one frame to the other: same session and size, and time has not run back."""
+    """Whether tracks continue from one frame to the other: same session and size, and time has not run back."""
     return (
         frame.id.session == last.id.session
         and (frame.width_px, frame.height_px) == (last.width_px, last.height_px)

@@ -35,4 +35,4 @@ class Tracker(Protocol):
         """
 
     def reset(self) -> list[TrackUpdate]:
-        """End all tracks (a new session, a changed picture size) and return them; ids go on counting."""
+        """End all tracks (a new session, a changed picture size) and return them; ids keep counting."""

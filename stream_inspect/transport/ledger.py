@@ -150,7 +150,7 @@ class CameraLedger:
     def taken(self, index: int, owner: int) -> bool:
         """The inspect worker `owner` has received the frame that was sent to it.
 
-        This tells it from one that was still in its sender's memory when that died. False: do not judge it.
+        It then differs from a frame that was still in its sender's memory when that died. False: do not judge it.
         """
         return self._change(index, (_SENT,), _TAKEN, owner)
 
@@ -251,7 +251,7 @@ class LedgerKeeper:
     def sweep_owner(self, owner: int, stopped: bool = False) -> None:
         """This run of a process has ended: drop what it still owned, as `died`, or as `stopped` if that was ordered.
 
-        Call after the process was waited for and before it is started again. Frames that a capture process had sent
+        Call after the process was waited for and before it is restarted. Frames that a capture process had sent
         when it died, and that no worker has taken, are dropped too (sender_died): they may have been in its memory.
         The owner is remembered, because a capture process may give a frame to a worker it does not know to be dead: the
         next `collect` sweeps that one.
