@@ -17,7 +17,7 @@ from av.container import InputContainer
 
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.memory_sink import ScratchArray
-from stream_inspect.capture.planes import copy_to_slot, lay_down_rotated
+from stream_inspect.capture.planes import copy_rotated_to_slot, copy_to_slot
 from stream_inspect.capture.redact import redact
 from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsRepair
 from stream_inspect.messages import Clock
@@ -154,7 +154,7 @@ class AvReader:
             return None
         arrival = wait(decoded) if wait else decoded.arrival
         return CapturedFrame(
-            picture=self._lay_down(decoded.frame, sink),
+            picture=self._copy_to_slot(decoded.frame, sink),
             pts=decoded.pts,
             time_base=self.time_base,
             capture_mono_ns=arrival.mono_ns,
@@ -163,11 +163,11 @@ class AvReader:
             is_key=decoded.frame.key_frame,
         )
 
-    def _lay_down(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
+    def _copy_to_slot(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
         rotate_deg = self._rotation(frame)
         if rotate_deg == 0:
             return copy_to_slot(frame, sink)
-        return lay_down_rotated(copy_to_slot(frame, self._scratch), rotate_deg, sink)
+        return copy_rotated_to_slot(copy_to_slot(frame, self._scratch), rotate_deg, sink)
 
     def close(self) -> None:
         self._first = None

@@ -14,7 +14,7 @@ from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.display_matrix import display_rotation
 from stream_inspect.capture.pace import Pacer
-from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray
+from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot
 from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import UInt8Array
@@ -121,7 +121,7 @@ class ImageFolderCamera:
         if picture is None:
             return None
         arrival = arrived_now()
-        lay = lay_down_gray if picture.ndim == 2 else lay_down_bgr
+        lay = copy_gray_to_slot if picture.ndim == 2 else copy_bgr_to_slot
         return CapturedFrame(
             picture=lay(picture, sink),
             pts=pts,

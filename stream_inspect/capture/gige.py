@@ -19,7 +19,7 @@ import numpy as np
 
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
 from stream_inspect.capture.device_clock import DeviceClock
-from stream_inspect.capture.planes import lay_down_bgr, lay_down_gray, lay_down_yuyv
+from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot, copy_yuyv_to_slot
 from stream_inspect.config.models import CameraConfig, GigeSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture, UInt8Array
@@ -31,28 +31,28 @@ _MOST_MISSING = 1000
 _LAST_SHORT_ID = 0xFFFF
 """GigE Vision 1.x counts blocks from 1 to 65535 and begins at 1 again."""
 
-LayDown = Callable[[UInt8Array, FrameSink], Picture]
+CopyToSlot = Callable[[UInt8Array, FrameSink], Picture]
 
 
-def _from(code: int) -> LayDown:
+def _from(code: int) -> CopyToSlot:
     """A copy to the slot with a conversion by OpenCV."""
 
     def copy_to_slot(raw: UInt8Array, sink: FrameSink) -> Picture:
-        return lay_down_bgr(np.asarray(cv2.cvtColor(raw, code), np.uint8), sink)
+        return copy_bgr_to_slot(np.asarray(cv2.cvtColor(raw, code), np.uint8), sink)
 
     return copy_to_slot
 
 
 # Pixel format: GenICam name, bytes a pixel, how it gets into the slot.
-_FORMATS: dict[str, tuple[str, int, LayDown]] = {
-    "mono8": ("Mono8", 1, lay_down_gray),
+_FORMATS: dict[str, tuple[str, int, CopyToSlot]] = {
+    "mono8": ("Mono8", 1, copy_gray_to_slot),
     "rgb8": ("RGB8", 3, _from(cv2.COLOR_RGB2BGR)),
-    "bgr8": ("BGR8", 3, lay_down_bgr),
+    "bgr8": ("BGR8", 3, copy_bgr_to_slot),
     "bayer_rg8": ("BayerRG8", 1, _from(cv2.COLOR_BayerRGGB2BGR)),
     "bayer_gb8": ("BayerGB8", 1, _from(cv2.COLOR_BayerGBRG2BGR)),
     "bayer_gr8": ("BayerGR8", 1, _from(cv2.COLOR_BayerGRBG2BGR)),
     "bayer_bg8": ("BayerBG8", 1, _from(cv2.COLOR_BayerBGGR2BGR)),
-    "yuv422_8": ("YUV422_8", 2, lay_down_yuyv),
+    "yuv422_8": ("YUV422_8", 2, copy_yuyv_to_slot),
 }
 
 
@@ -62,7 +62,7 @@ class GigeCamera:
     def __init__(self, config: CameraConfig) -> None:
         assert isinstance(config.source, GigeSource)
         self._source = config.source
-        self._genicam_name, self._bytes_per_px, self._lay_down = _FORMATS[config.source.pixel_format]
+        self._genicam_name, self._bytes_per_px, self._copy_to_slot = _FORMATS[config.source.pixel_format]
         self._aravis: Any = None
         self._glib_error: Any = RuntimeError
         self._camera: Any = None
@@ -183,7 +183,7 @@ class GigeCamera:
         self._last_pts = device_ns
         mono_ns = self._clock.host_mono_ns(device_ns, arrival_mono_ns)
         return CapturedFrame(
-            picture=self._lay_down(raw, sink),
+            picture=self._copy_to_slot(raw, sink),
             pts=device_ns,
             time_base=_TIME_BASE,
             capture_mono_ns=mono_ns,

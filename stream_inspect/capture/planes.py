@@ -84,7 +84,7 @@ def copy_to_slot(frame: av.VideoFrame, sink: FrameSink) -> Picture:
     return Picture(slot, width, height, matrix, full_range)
 
 
-def lay_down_bgr(bgr: UInt8Array, sink: FrameSink) -> Picture:
+def copy_bgr_to_slot(bgr: UInt8Array, sink: FrameSink) -> Picture:
     """Write an (H, W, 3) uint8 BGR picture into the sink's slot, as limited-range BT.601."""
     height, width = bgr.shape[:2]
     slot = sink.slot(width, height)
@@ -95,7 +95,7 @@ def lay_down_bgr(bgr: UInt8Array, sink: FrameSink) -> Picture:
     return Picture(slot, width, height)
 
 
-def lay_down_gray(gray: UInt8Array, sink: FrameSink) -> Picture:
+def copy_gray_to_slot(gray: UInt8Array, sink: FrameSink) -> Picture:
     """Write an (H, W) uint8 picture of full range into the sink's slot."""
     height, width = gray.shape
     slot = sink.slot(width, height)
@@ -106,7 +106,7 @@ def lay_down_gray(gray: UInt8Array, sink: FrameSink) -> Picture:
     return Picture(slot, width, height, full_range=True)
 
 
-def lay_down_yuyv(yuyv: UInt8Array, sink: FrameSink) -> Picture:
+def copy_yuyv_to_slot(yuyv: UInt8Array, sink: FrameSink) -> Picture:
     """Write an (H, W, 2) uint8 picture of Y0 U Y1 V (4:2:2, W even) into the sink's slot."""
     height, width = yuyv.shape[:2]
     slot = sink.slot(width, height)
@@ -114,7 +114,7 @@ def lay_down_yuyv(yuyv: UInt8Array, sink: FrameSink) -> Picture:
     return Picture(slot, width, height)
 
 
-def lay_down_rotated(picture: Picture, rotate_deg: Rotation, sink: FrameSink) -> Picture:
+def copy_rotated_to_slot(picture: Picture, rotate_deg: Rotation, sink: FrameSink) -> Picture:
     """Write a picture into the sink's slot, turned clockwise by 90, 180 or 270.
 
     Samples are moved and never mixed, so four quarter turns give the same picture again. Where a side is odd, that

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from stream_inspect.capture.camera import Camera, CameraInfo, CapturedFrame, FrameSink
 from stream_inspect.capture.memory_sink import ScratchArray
-from stream_inspect.capture.planes import lay_down_rotated
+from stream_inspect.capture.planes import copy_rotated_to_slot
 from stream_inspect.rotation import Rotation, rotated_size
 
 
@@ -31,7 +31,7 @@ class RotatedCamera:
         frame = self._camera.read(self._scratch)
         if frame is None:
             return None
-        return replace(frame, picture=lay_down_rotated(frame.picture, self._rotate_deg, sink))
+        return replace(frame, picture=copy_rotated_to_slot(frame.picture, self._rotate_deg, sink))
 
     def close(self) -> None:
         self._camera.close()

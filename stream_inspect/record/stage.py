@@ -47,7 +47,7 @@ _FRAME_COMES_WITHIN_S = RING_MARGIN_S
 """An event may overtake the header and the tracks of its frame, which come by other sockets. They are waited for as
 long as the ring is sure to keep the frames that the clip begins with."""
 _WAITING_EVENTS_MAX = 1024
-_STILLS_MAX = 64
+_PICTURES_MAX = 64
 _DAY_S = 86400.0
 
 
@@ -73,7 +73,7 @@ class RecorderStage:
         )
         self._media = MediaStore([state_dir / CLIPS, state_dir / PICTURES], limits)
         self._waiting: list[tuple[float, Event]] = []
-        self._stills: deque[tuple[Event, FrameHeader, Picture]] = deque()
+        self._pictures: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
         self._levels = Levels("recorder")
         self._log = log.get_logger("recorder")
@@ -165,14 +165,14 @@ class RecorderStage:
                 self._lost(event, "frame_unreadable", error)
                 return
         picture = self._read_last[1]
-        if len(self._stills) < _STILLS_MAX:
-            self._stills.append((event, header, picture))
+        if len(self._pictures) < _PICTURES_MAX:
+            self._pictures.append((event, header, picture))
         else:
             self._done("picture", event)("too_many")
         if not self._builders[event.camera].request_clip(event, header, picture):
             self._lost(event, "too_many")
 
-    def _put_still(self, event: Event, header: FrameHeader, picture: Picture) -> None:
+    def _put_picture(self, event: Event, header: FrameHeader, picture: Picture) -> None:
         jpeg = annotated_jpeg(event, picture, self._judged[event.camera].marks(header.id))
         path = self._state_dir / picture_name(event.id)
         done = self._done("picture", event)
@@ -218,10 +218,10 @@ class RecorderStage:
 
     def _work(self, until_s: float) -> bool:
         """Encode pictures of events, then clips, oldest frames first, until the time is up. True: more waits."""
-        while self._stills:
+        while self._pictures:
             if time.monotonic() >= until_s:
                 return True
-            self._put_still(*self._stills.popleft())
+            self._put_picture(*self._pictures.popleft())
         self._read_last = None
         while True:
             now_ns = time.monotonic_ns()

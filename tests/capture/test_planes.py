@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_inspect.capture.planes import (
+    copy_bgr_to_slot,
+    copy_gray_to_slot,
+    copy_rotated_to_slot,
     copy_to_slot,
-    lay_down_bgr,
-    lay_down_gray,
-    lay_down_rotated,
-    lay_down_yuyv,
+    copy_yuyv_to_slot,
     planes_of,
 )
 from stream_inspect.picture import ColorMatrix, Picture, UInt8Array
@@ -76,7 +76,7 @@ def test_the_colour_matrix_is_kept_and_bt601_where_none_is_stated(code: int, nam
 
 
 def test_odd_sizes_repeat_the_last_row_and_column() -> None:
-    picture = lay_down_gray(np.arange(15, dtype=np.uint8).reshape(3, 5), ArraySink())
+    picture = copy_gray_to_slot(np.arange(15, dtype=np.uint8).reshape(3, 5), ArraySink())
     luma = planes_of(picture.i420).y
     assert luma.shape == (4, 6)
     assert np.array_equal(luma[:, 5], luma[:, 4])
@@ -86,19 +86,19 @@ def test_odd_sizes_repeat_the_last_row_and_column() -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_bgr_survives(size: tuple[int, int]) -> None:
     bgr = smooth_bgr(*size)
-    assert np.abs(lay_down_bgr(bgr, ArraySink()).to_bgr().astype(int) - bgr).mean() <= 3
+    assert np.abs(copy_bgr_to_slot(bgr, ArraySink()).to_bgr().astype(int) - bgr).mean() <= 3
 
 
 def test_yuyv_is_taken_apart() -> None:
     frame = av.VideoFrame.from_ndarray(smooth_bgr(64, 48), format="bgr24").reformat(format="yuyv422")
-    picture = lay_down_yuyv(frame.to_ndarray(), ArraySink())
+    picture = copy_yuyv_to_slot(frame.to_ndarray(), ArraySink())
     assert np.abs(picture.to_bgr().astype(int) - smooth_bgr(64, 48)).mean() <= 4
 
 
 def noise(width: int, height: int, seed: int, **more: object) -> Picture:
     """A picture of random planes, padded as a picture is."""
     rng = np.random.default_rng(seed)
-    picture = lay_down_gray(rng.integers(0, 256, (height, width), np.uint8), ArraySink())
+    picture = copy_gray_to_slot(rng.integers(0, 256, (height, width), np.uint8), ArraySink())
     for plane in planes_of(picture.i420)[1:]:
         plane[:] = rng.integers(0, 256, plane.shape, np.uint8)
     return replace(picture, **more)  # type: ignore[arg-type]
@@ -114,7 +114,7 @@ def test_turning_moves_each_sample_to_where_numpy_moves_it(
     width: int, height: int, rotate_deg: Rotation, seed: int
 ) -> None:
     picture = noise(width, height, seed)
-    turned = lay_down_rotated(picture, rotate_deg, ArraySink())
+    turned = copy_rotated_to_slot(picture, rotate_deg, ArraySink())
     quarters = -rotate_deg // 90
     assert np.array_equal(turned.luma, np.rot90(picture.luma, quarters))
     before, after = planes_of(picture.i420), planes_of(turned.i420)
@@ -128,9 +128,9 @@ def test_turning_moves_each_sample_to_where_numpy_moves_it(
 def test_turning_four_times_changes_nothing(width: int, height: int, rotate_deg: Rotation, seed: int) -> None:
     picture = turned = noise(width, height, seed)
     for _ in range(4):
-        turned = lay_down_rotated(turned, rotate_deg, ArraySink())
+        turned = copy_rotated_to_slot(turned, rotate_deg, ArraySink())
     assert np.array_equal(turned.i420, picture.i420)
-    back = lay_down_rotated(lay_down_rotated(picture, 90, ArraySink()), 270, ArraySink())
+    back = copy_rotated_to_slot(copy_rotated_to_slot(picture, 90, ArraySink()), 270, ArraySink())
     assert np.array_equal(back.i420, picture.i420)
 
 
@@ -140,8 +140,8 @@ def test_turning_four_times_changes_nothing(width: int, height: int, rotate_deg:
 def test_turning_changes_no_colour(
     size: tuple[int, int], rotate_deg: Rotation, matrix: ColorMatrix, full_range: bool
 ) -> None:
-    picture = replace(lay_down_bgr(smooth_bgr(*size), ArraySink()), matrix=matrix, full_range=full_range)
-    turned = lay_down_rotated(picture, rotate_deg, ArraySink()).to_rgb().astype(int)
+    picture = replace(copy_bgr_to_slot(smooth_bgr(*size), ArraySink()), matrix=matrix, full_range=full_range)
+    turned = copy_rotated_to_slot(picture, rotate_deg, ArraySink()).to_rgb().astype(int)
     expected = np.rot90(picture.to_rgb(), -rotate_deg // 90)
     assert turned.shape == expected.shape
     difference = np.abs(turned - expected)

@@ -16,7 +16,7 @@ from stream_inspect import registry
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.memory_sink import FreshArrays, ScratchArray
-from stream_inspect.capture.planes import lay_down_rotated, planes_of
+from stream_inspect.capture.planes import copy_rotated_to_slot, planes_of
 from stream_inspect.capture.synthetic import make_line
 from stream_inspect.config.models import CameraConfig, SyntheticSource
 from stream_inspect.picture import Picture, UInt8Array, i420_shape
@@ -119,7 +119,7 @@ def test_turning_a_1080p_frame_takes_about_a_millisecond(rotate_deg: Rotation) -
     times_s = []
     for _ in range(50):
         began_s = time.perf_counter()
-        lay_down_rotated(picture, rotate_deg, sink)
+        copy_rotated_to_slot(picture, rotate_deg, sink)
         times_s.append(time.perf_counter() - began_s)
     print(f"\nturned by {rotate_deg}: {median(times_s) * 1e3:.2f} ms a 1080p frame (median of {len(times_s)})")
     assert min(times_s) < 0.01

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from stream_inspect.capture.memory_sink import FreshArrays
-from stream_inspect.capture.planes import copy_to_slot, lay_down_rotated
+from stream_inspect.capture.planes import copy_rotated_to_slot, copy_to_slot
 from stream_inspect.config.models import Config
 from stream_inspect.rotation import Rotation, rotated_size
 
@@ -69,7 +69,7 @@ def turn_video(upright: Path, path: Path, rotate_deg: Rotation) -> Path:
         back: Any = (360 - rotate_deg) % 360
         for frame in source.decode(before):
             picture = copy_to_slot(frame, FreshArrays())
-            turned = lay_down_rotated(picture, back, FreshArrays()) if back else picture
+            turned = copy_rotated_to_slot(picture, back, FreshArrays()) if back else picture
             lying = av.VideoFrame.from_ndarray(turned.i420, format="yuv420p")
             lying.pts, lying.time_base = frame.pts, frame.time_base
             container.mux(stream.encode(lying))
