@@ -76,7 +76,7 @@ class RecorderStage:
         self._pictures: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
         self._levels = Levels("recorder")
-        self._log = log.get_logger("recorder")
+        self._log = log.get_logger(__name__)
         self._wake = Wake()
         self.wake_fd = self._wake.fd
 
