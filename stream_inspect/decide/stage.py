@@ -149,7 +149,7 @@ class DecideStage:
             elif event.state is EventState.CONFIRMED and event.frame and event.frame.clock is not Clock.MEDIA:
                 latency_s = (time.monotonic_ns() - event.frame.capture_mono_ns) / 1e9
                 metrics.CAPTURE_TO_EVENT.labels(event.camera).observe(latency_s)
-            self._log.info(_LOGGED[event.kind, event.state], id=event.id, reason=event.reason)
+            self._log.info(_LOGGED[event.kind, event.state], **_summary(event))
         return [Output("events", event) for event in events]
 
     def _prune(self) -> None:
@@ -231,3 +231,11 @@ class DecideStage:
             prompts_hash=tracked.prompts_hash,
             reason=defect.rule.sentence(),
         )
+
+
+def _summary(event: Event) -> dict[str, object]:
+    """What a log line says of an event: enough to know at night whether to get up."""
+    fields: dict[str, object] = {"camera": event.camera, "name": event.name, "severity": event.severity}
+    if event.score is not None:
+        fields["score"] = round(event.score, 2)
+    return {**fields, "reason": event.reason, "id": event.id}
