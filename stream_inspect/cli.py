@@ -460,11 +460,17 @@ def bench_inspect(
 
 @bench_app.command("track")
 def bench_track() -> None:
-    """Measure linking defects on a belt: our trackers against ByteTrack, SORT and OC-SORT of `trackers`."""
-    from stream_inspect.commands.bench.track import run as run_bench
+    """Measure linking defects on a belt: against ByteTrack, SORT and OC-SORT, and where the belt is disturbed."""
+    from stream_inspect import log
+    from stream_inspect.commands.bench import belt, track
 
+    log.configure("warning")
     with _plain_errors():
-        _print_text(run_bench().to_text())
+        _print_text(track.run().to_text())
+        disturbed = belt.run_all()
+        _print_text(disturbed.to_text())
+    if not disturbed.reached:
+        raise typer.Exit(EXIT_FAILED)
 
 
 # --- schemas -----------------------------------------------------------------------------------------------------

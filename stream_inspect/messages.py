@@ -176,7 +176,8 @@ class TrackUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A track as it stands after a judged frame. `track` is unique within (camera, session).
 
     `box_xyxy_px` is where the defect is believed to be in this frame (predicted when `seen` is false); `velocity_px_s`
-    moves it to any frame near by. `left` says that it has gone out of the picture.
+    moves it to any frame near by. `left` says that it has gone out of the picture. `doubtful` says that it is not known
+    yet whether the belt carries it: it may be dirt on the lens, and is not a sight of a defect so far.
     """
 
     track: int
@@ -188,6 +189,7 @@ class TrackUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     velocity_px_s: tuple[float, float]
     first_pts_s: float
     last_pts_s: float
+    doubtful: bool = False
     detection: Detection | None = None
 
 
@@ -211,6 +213,7 @@ class ConditionKind(StrEnum):
     BLACK = "black"
     FROZEN = "frozen"
     BAD_FRAMES = "bad_frames"
+    STATIC_FIND = "static_find"
     MODEL_FAILED = "model_failed"
     PROMPTS_REFUSED = "prompts_refused"
     RECORDING_STOPPED = "recording_stopped"

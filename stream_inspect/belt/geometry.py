@@ -39,6 +39,14 @@ class Interval:
         """Neither side is cut."""
         return not (self.low_cut or self.high_cut)
 
+    def shifted(self, by: float) -> Interval:
+        """The same stretch, farther along."""
+        return Interval(self.low + by, self.high + by, self.low_cut, self.high_cut)
+
+    def comparable(self, other: Interval) -> bool:
+        """Whether both show the same end, so that `offset_to` measures and does not merely allow."""
+        return not (self.low_cut or other.low_cut) or not (self.high_cut or other.high_cut)
+
     def shared(self, other: Interval) -> float:
         """Length that both cover."""
         return max(0.0, min(self.high, other.high) - max(self.low, other.low))
@@ -81,6 +89,10 @@ class BeltBox:
     @property
     def area_mm2(self) -> float:
         return self.along.length * self.across.length
+
+    def shifted(self, by_mm: float) -> BeltBox:
+        """The same box, farther along the belt."""
+        return BeltBox(self.along.shifted(by_mm), self.across)
 
     def shared_mm2(self, other: BeltBox) -> float:
         """Area that both cover."""

@@ -1,4 +1,4 @@
-"""How far the belt has run, in millimetres."""
+"""How far the belt should have run, in millimetres, by whatever drives or measures it."""
 
 from __future__ import annotations
 
@@ -6,35 +6,25 @@ from typing import Protocol
 
 
 class Odometer(Protocol):
-    """How far the belt has run. A fixed speed today; an encoder will be another class."""
+    """The reading that the belt is known by. A configured speed today; an encoder will be another class.
 
-    correction: float
-    """True speed over the speed it goes by, as the tracker has observed it: 1.04 for a belt that runs 4 % fast. To be
-    set from outside; a change moves nothing that has been read."""
+    What the pictures show of the belt's true way is not its business: see `track/belt_motion.py`.
+    """
 
     def advance_to(self, pts_s: float) -> float:
         """The reading in mm at this time, which is not before the last one."""
 
-    @property
-    def speed_mm_s(self) -> float:
-        """The present speed, as well as it is known."""
-
 
 class FixedSpeedOdometer:
-    """Integrates a configured speed times the correction."""
+    """Integrates a configured speed."""
 
-    def __init__(self, nominal_mm_s: float) -> None:
-        self._nominal_mm_s = nominal_mm_s
+    def __init__(self, speed_mm_s: float) -> None:
+        self._speed_mm_s = speed_mm_s
         self._last_pts_s: float | None = None
         self._position_mm = 0.0
-        self.correction = 1.0
-
-    @property
-    def speed_mm_s(self) -> float:
-        return self._nominal_mm_s * self.correction
 
     def advance_to(self, pts_s: float) -> float:
         if self._last_pts_s is not None:
-            self._position_mm += (pts_s - self._last_pts_s) * self.speed_mm_s
+            self._position_mm += (pts_s - self._last_pts_s) * self._speed_mm_s
         self._last_pts_s = pts_s
         return self._position_mm

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stream_inspect.decide.events import INTERRUPTED, EventIds, cleared, event_key, reference
-from stream_inspect.messages import CONDITION_REPEAT_S, Condition, Event, EventState
+from stream_inspect.messages import CONDITION_REPEAT_S, Condition, ConditionKind, Event, EventState, Severity
 
-SEVERITY = "critical"
-"""A camera that sees nothing lets every defect pass."""
+SEVERITY: dict[ConditionKind, Severity] = {
+    kind: "major" if kind is ConditionKind.STATIC_FIND else "critical" for kind in ConditionKind
+}
+"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few."""
 _SETTLED_AFTER_S = 2.5 * CONDITION_REPEAT_S
 """By now each source that still knows of an inherited condition has reported it, twice. Until then one source's
 "inactive" does not end what another one's "active" is on its way for."""
@@ -89,7 +91,7 @@ class Conditions:
             line=self._line_of(level.camera),
             camera=level.camera,
             name=name,
-            severity=SEVERITY,
+            severity=SEVERITY[level.kind],
             first_seen_utc_ns=level.utc_ns,
             last_seen_utc_ns=level.utc_ns,
             frame=reference(frame) if frame else None,

@@ -57,6 +57,8 @@ class _TrackedDefect:
 
     def look(self, update: TrackUpdate, frame: FrameHeader) -> set[Observation]:
         """Take note of what this judged frame shows of the defect."""
+        if update.doubtful:
+            return set()
         if update.seen:
             self.views += 1
             self.score = max(self.score, update.score)

@@ -20,19 +20,20 @@ def judging_chain(config: Config, log: EventLog, *, clock: Callable[[], int] = t
     the frames' `capture_mono_ns` and the ticks are in: the host's, or a recording's own.
     """
     track = TrackStage(config.cameras, config.track, workers=len(config.inspect.workers), clock=clock)
-    return Chain(track, DecideStage(config, log), hand_over="tracked")
+    return Chain(track, DecideStage(config, log), hand_over="tracked", within="conditions")
 
 
 class Chain:
     """Stages run one after the other in one process: what one sends on `hand_over` reaches the next one at once.
 
-    The message is also sent to its topic, for every other reader.
+    The message is also sent to its topic, for every other reader. What it sends `within` goes to the next one alone: it
+    is the reader of that topic.
     """
 
     wake_fd: int | None = None
 
-    def __init__(self, first: Stage, then: Stage, hand_over: str) -> None:
-        self._first, self._then, self._hand_over = first, then, hand_over
+    def __init__(self, first: Stage, then: Stage, hand_over: str, within: str = "") -> None:
+        self._first, self._then, self._hand_over, self._within = first, then, hand_over, within
 
     def open(self) -> None:
         self._first.open()
@@ -53,9 +54,10 @@ class Chain:
 
     def _pass_on(self, outputs: Iterable[Output]) -> Iterable[Output]:
         for output in outputs:
-            if output.topic == self._hand_over:
+            if output.topic in (self._hand_over, self._within):
                 yield from self._then.process([output.message])
-            yield output
+            if output.topic != self._within:
+                yield output
 
     def undelivered(self, output: Output) -> None:
         self._first.undelivered(output)

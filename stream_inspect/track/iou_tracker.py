@@ -47,6 +47,8 @@ class _IouTrack:
 class IouTracker:
     """IoU and centre distance under a Kalman filter, solved as one assignment a frame."""
 
+    static_finds: Sequence[Box] = ()
+
     def __init__(self, camera: CameraConfig, track: TrackConfig) -> None:
         self._forget_after_s = track.forget_after_s
         self._tracks: list[_IouTrack] = []

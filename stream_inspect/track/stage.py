@@ -7,8 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 from stream_inspect import metrics, registry
 from stream_inspect.config.models import CameraConfig, TrackConfig
+from stream_inspect.levels import Levels
 from stream_inspect.log import get_logger
-from stream_inspect.messages import AnyMessage, FrameHeader, Inspection, Output, Tracked, TrackUpdate
+from stream_inspect.messages import (
+    AnyMessage,
+    Box,
+    Condition,
+    ConditionKind,
+    FrameHeader,
+    Inspection,
+    Output,
+    Tracked,
+    TrackUpdate,
+)
 from stream_inspect.track.reorder import LIMIT_S, Reorder
 from stream_inspect.track.tracker import Tracker, TrackerFrame
 
@@ -28,6 +39,7 @@ class _CameraTracks:
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
         self.tracker: Tracker = registry.load("tracker", kind)(camera, track)
         self.reorder = Reorder(_FIRST_WAIT_S, _FLOOR_S) if workers > 1 else Reorder(0.0)
+        self.has_belt = camera.belt is not None
         self.last: FrameHeader | None = None
         self.arrived_ns = 0
         self.busy = False
@@ -80,6 +92,7 @@ class TrackStage:
         self._workers = workers
         self._clock = clock
         self._cameras: dict[str, _CameraTracks] = {}
+        self._levels = Levels("track")
         self._log = get_logger(__name__, stage="track")
 
     def open(self) -> None:
@@ -103,6 +116,7 @@ class TrackStage:
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         yield from self._release(now_mono_ns)
+        yield from self._levels.due(now_mono_ns)
         for camera in self._cameras.values():
             if camera.busy and now_mono_ns - camera.arrived_ns > _SILENT_S * 1e9:
                 yield from self._end(camera)
@@ -121,12 +135,31 @@ class TrackStage:
         for camera in self._cameras.values():
             for inspection in camera.reorder.take(now_ns, everything=everything):
                 yield Output("tracked", camera.follow(inspection))
+                if camera.has_belt:
+                    self._levels.put(_static_level(inspection.frame, camera.tracker.static_finds))
 
     @staticmethod
     def _end(camera: _CameraTracks) -> Iterable[Output]:
         tracked = camera.end()
         if tracked is not None and tracked.ended:
             yield Output("tracked", tracked)
+
+
+def _static_level(frame: FrameHeader, finds: Sequence[Box]) -> Condition:
+    """Whether something in the picture does not move with the belt, where, and in which frame it was seen."""
+    places = ", ".join(
+        f"{right - left:.0f}x{bottom - top:.0f} at {left:.0f},{top:.0f}" for left, top, right, bottom in finds
+    )
+    return Condition(
+        camera=frame.id.camera,
+        kind=ConditionKind.STATIC_FIND,
+        active=bool(finds),
+        source="track",
+        detail=f"does not move with the belt: {places} px (dirt on the lens, glare, or a stuck part)" if finds else "",
+        mono_ns=frame.capture_mono_ns,
+        utc_ns=frame.capture_utc_ns,
+        frame=frame,
+    )
 
 
 def _continues(last: FrameHeader, frame: FrameHeader) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stream_inspect.messages import Detection, TrackUpdate
+from stream_inspect.messages import Box, Detection, TrackUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,11 @@ class Tracker(Protocol):
 
     A constructor takes the camera's config and the `track` section, and does no work.
     """
+
+    @property
+    def static_finds(self) -> Sequence[Box]:
+        """Where in the picture the last frames showed something that does not move with the belt: dirt on the lens,
+        glare, a stuck part. It takes no part in tracking. Empty without a belt."""
 
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]

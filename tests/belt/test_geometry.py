@@ -97,11 +97,8 @@ def test_another_look_completes_what_was_cut():
     assert (leaving.low, leaving.high, leaving.whole) == (102, 142, True)
 
 
-def test_a_changed_correction_moves_nothing_that_was_read():
+def test_the_odometer_integrates_the_configured_speed():
     odometer = FixedSpeedOdometer(100)
-    odometer.advance_to(10.0)
+    assert odometer.advance_to(10.0) == 0.0
     assert odometer.advance_to(12.0) == pytest.approx(200)
-    odometer.correction = 1.1
-    assert odometer.speed_mm_s == pytest.approx(110)
-    assert odometer.advance_to(12.0) == pytest.approx(200)
-    assert odometer.advance_to(13.0) == pytest.approx(310)
+    assert odometer.advance_to(13.5) == pytest.approx(350)
