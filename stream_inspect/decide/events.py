@@ -14,19 +14,23 @@ INTERRUPTED = "interrupted"
 
 
 class EventIds:
-    """Gives out event ids: counted from the highest that the log has ever used, so that no id is used twice."""
+    """Gives out event ids: counted from the highest that the log has ever used, so that no id is used twice.
+
+    Held in memory is the latest session of each camera and name alone: an earlier one never comes back.
+    """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._numbers: dict[tuple[str, int, str], int] = {}
+        self._numbers: dict[tuple[str, str], tuple[int, int]] = {}
+        """By (camera, name): (session, n of its last event)."""
 
     def next(self, camera: str, session: int, name: str) -> str:
         """The id of the next event of these three."""
-        triple = (camera, session, name)
-        if triple not in self._numbers:
-            self._numbers[triple] = self._log.last_n(*triple)
-        self._numbers[triple] += 1
-        return event_id(*triple, self._numbers[triple])
+        known_session, n = self._numbers.get((camera, name), (None, 0))
+        if known_session != session:
+            n = self._log.last_n(camera, session, name)
+        self._numbers[camera, name] = session, n + 1
+        return event_id(camera, session, name, n + 1)
 
 
 def event_key(identity: str, state: EventState) -> str:
