@@ -218,6 +218,7 @@ class ConditionKind(StrEnum):
     PROMPTS_REFUSED = "prompts_refused"
     RECORDING_STOPPED = "recording_stopped"
     PROCESS_DOWN = "process_down"
+    NOT_JUDGED = "not_judged"
 
 
 CONDITION_REPEAT_S = 2.0
@@ -235,7 +236,7 @@ class Condition(Message, frozen=True, kw_only=True):
     kind: ConditionKind
     active: bool
     source: str = ""
-    """The process that reports it (`process_down`: the one that is down). A condition lasts while any source does."""
+    """The process that reports it (`process_down`: the one that is down). Each has a condition of its own."""
     detail: str
     mono_ns: int
     utc_ns: int
@@ -286,7 +287,8 @@ class Event(Message, frozen=True, kw_only=True):
     """A confirmed defect, or a condition of a camera or the line: what an alert carries and the store keeps.
 
     `id` is derived from (camera, session, defect or condition, n), never from a clock or a random number; `key` is the
-    idempotency key: id + state. Times are nanoseconds since 1970, UTC.
+    idempotency key: id + state. `source` is the process that reports a condition (`process_down`: the one that is
+    down); each has an event of its own. Times are nanoseconds since 1970, UTC.
     """
 
     version: int = EVENT_SCHEMA_VERSION
@@ -297,6 +299,7 @@ class Event(Message, frozen=True, kw_only=True):
     line: str
     camera: str
     name: str
+    source: str = ""
     severity: str
     first_seen_utc_ns: int
     last_seen_utc_ns: int

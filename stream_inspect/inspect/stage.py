@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from stream_inspect.picture import UInt8Array
 from stream_inspect.transport.ledger import DropCause, Ledger
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 from stream_inspect.transport.wake import Wake
+
+_BATCHES_REMEMBERED = 64
 
 
 class InspectStage:
@@ -56,11 +59,21 @@ class InspectStage:
         self._model = ModelSlot(config, worker=worker, worker_index=worker_index)
         self._defects = DefectsFollower(watcher, self._model, worker=worker)
         self._results = Results(ledger)
+        self._batches_ns: deque[int] = deque(maxlen=_BATCHES_REMEMBERED)
         self._levels = Levels(worker)
         self._log = get_logger(__name__, worker=worker)
         self._wake = Wake()
         """Set while frames are waiting: the loop must not wait for a message before it calls `tick` again."""
         self.wake_fd = self._wake.fd
+
+    @property
+    def longest_batch_ns(self) -> int:
+        """Of the recent batches, each with the work around it; 0 where the next turn may take longer than any of them.
+
+        The supervisor derives from it when this process no longer responds. A model that has to be loaded again takes
+        as long as it did at the start.
+        """
+        return max(self._batches_ns, default=0) if self._model.inspector is not None else 0
 
     # --- the stage contract --------------------------------------------------------------------------------------
 
@@ -135,6 +148,12 @@ class InspectStage:
         )
 
     def _judge(self, batch: Sequence[DueFrame], inspector: Inspector) -> Iterable[Output]:
+        began_mono_ns = time.monotonic_ns()
+        yield from self._judge_chunks(batch, inspector)
+        if batch:
+            self._batches_ns.append(time.monotonic_ns() - began_mono_ns)
+
+    def _judge_chunks(self, batch: Sequence[DueFrame], inspector: Inspector) -> Iterable[Output]:
         frames = self._read(batch)
         if frames:
             metrics.BATCH_FRAMES.observe(len(frames))

@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -87,7 +88,10 @@ def totals_as_dict(totals: Totals) -> dict[str, Any]:
 
 
 def health(supervisor: Supervisor) -> dict[str, Any]:
-    """The document of /healthz: `ok` if every process runs, every camera is judged, and the ledger closes."""
+    """The document of /healthz: `ok` if every process runs, due frames are judged, and the ledger closes.
+
+    `conditions` are those that the supervisor knows of: while `track` is down, they are nowhere else.
+    """
     processes: dict[str, dict[str, Any]] = {
         child.row.name: {
             "running": child.running,
@@ -111,8 +115,15 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
             "ended": camera in ended,
         }
     closes = all(totals.residual == 0 for totals in supervisor.totals.values())
-    ok = supervisor.all_running and closes and not stuck
-    return {"status": "ok" if ok else "degraded", "stuck": stuck, "processes": processes, "frames": frames}
+    conditions = [asdict(one) for one in supervisor.conditions]
+    ok = supervisor.all_running and closes and not stuck and not conditions
+    return {
+        "status": "ok" if ok else "degraded",
+        "conditions": conditions,
+        "stuck": stuck,
+        "processes": processes,
+        "frames": frames,
+    }
 
 
 class HealthServer:

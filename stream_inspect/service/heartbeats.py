@@ -23,7 +23,7 @@ class ProcessState(IntEnum):
     ENDED = 3  # a finite source has been read to its end; the process keeps running
 
 
-_OWNER, _STATE, _BEAT_MONO_NS = range(3)
+_OWNER, _STATE, _BEAT_MONO_NS, _BATCH_NS = range(4)
 _COLUMNS = 4
 
 
@@ -41,6 +41,7 @@ class HeartbeatTable:
         """The supervisor is about to start this row's process."""
         self._cells[row, _STATE] = ProcessState.STARTING
         self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
+        self._cells[row, _BATCH_NS] = 0
         self._cells[row, _OWNER] = owner
 
     def set_state(self, row: int, state: ProcessState) -> None:
@@ -50,6 +51,14 @@ class HeartbeatTable:
     def beat(self, row: int) -> None:
         """The process reports that it is not stuck."""
         self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
+
+    def set_longest_batch(self, row: int, batch_ns: int) -> None:
+        """The process reports how long its longest recent batch took; 0 where it does not know."""
+        self._cells[row, _BATCH_NS] = batch_ns
+
+    def longest_batch_s(self, row: int) -> float:
+        """Seconds of the longest recent batch of this row's process; 0 where none has been measured."""
+        return int(self._cells[row, _BATCH_NS]) / 1e9
 
     def state(self, row: int) -> ProcessState:
         """The state that the process last reported."""

@@ -43,7 +43,7 @@ class Row:
     index: int = 0
     nice: int = 0
     silent_limit_s: float = 10.0
-    """Without a heartbeat for this long, the process hangs."""
+    """Without a heartbeat for this long, the process hangs. Of an inspect worker: until its first batch is measured."""
     start_limit_s: float = 20.0
     """Opening may take this long."""
     environment: dict[str, str] = field(default_factory=dict)
@@ -123,7 +123,7 @@ def plan(config: Config) -> Plan:
                 stop_share_s=DRAIN_S + INSPECT_CLOSE_S,
                 unit=name,
                 index=index,
-                silent_limit_s=120.0,  # one batch of a full-size model on a CPU takes this long
+                silent_limit_s=120.0,  # the first batch of a full-size model on a CPU takes this long
                 start_limit_s=600.0,  # so may the loading of its weights from a slow disk
                 environment={"OMP_NUM_THREADS": str(worker.threads)},
             )

@@ -131,6 +131,7 @@ def main() -> int:
 
     def beat() -> None:
         heartbeats.beat(row_index)
+        heartbeats.set_longest_batch(row_index, getattr(stage, "longest_batch_ns", 0))
         if getattr(stage, "ended", False):
             heartbeats.set_state(row_index, ProcessState.ENDED)
 

@@ -16,11 +16,14 @@ import psutil
 from stream_inspect import log
 from stream_inspect.backoff import Backoff
 from stream_inspect.config.models import Config
+from stream_inspect.messages import ConditionKind
+from stream_inspect.service.conditions import ActiveCondition, SupervisorConditions
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
+from stream_inspect.service.judging import WITHIN_S, JudgingWatch
 from stream_inspect.service.line_process import is_present, make_line_dir
 from stream_inspect.service.plan import Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, LaunchSpec
-from stream_inspect.service.process_down import DownReport
+from stream_inspect.service.process_down import down_detail, unresponsive_detail
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, ledger_path, metrics_path
 from stream_inspect.store.files import line_dir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
@@ -34,6 +37,8 @@ SOURCES_WAIT_S = 30.0
 """
 _RESTART_WAITS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_AFTER_S = 20.0
+_HANGS_AFTER_BATCHES, _HANGS_AFTER_S = 10, 10.0
+"""A worker whose batches have been measured hangs without a heartbeat for this many of the longest, and this long."""
 
 
 @dataclass(slots=True)
@@ -102,7 +107,13 @@ class Supervisor:
         if self.line_processes:
             make_line_dir(config.state_dir)
         line_sockets = dict.fromkeys(self.plan.line_topics(), line_dir(config.state_dir))
-        self._down = DownReport(ZmqChannels(run_dir.path, "supervisor", {}, line_sockets))
+        self._conditions = SupervisorConditions(ZmqChannels(run_dir.path, "supervisor", {}, line_sockets))
+        self._judging = {
+            camera.name: JudgingWatch(
+                camera.sampling.rate_hz, lossless=getattr(camera.source, "pace", "real_time") == "fast"
+            )
+            for camera in config.cameras
+        }
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
         self._sources_start_mono_s = 0.0
@@ -117,6 +128,11 @@ class Supervisor:
         """Every source is finite and has been read to its end, and nothing is in flight."""
         sources = [child for child in self.children if child.row.source]
         return all(child.ended for child in sources) and not any(one.in_flight for one in self.totals.values())
+
+    @property
+    def conditions(self) -> list[ActiveCondition]:
+        """The conditions that the supervisor knows of, oldest first."""
+        return self._conditions.active
 
     def ages_s(self, camera: str) -> tuple[float, float]:
         """Seconds since this camera's last captured frame, and since its last judged one."""
@@ -154,16 +170,7 @@ class Supervisor:
         self.totals = self._ledger.collect()
         for camera, totals in self.totals.items():
             self._progress.setdefault(camera, CameraProgress(now_s)).note(totals, now_s)
-        self._down.update(
-            {
-                child.row.name: (child.backoff.failures, 0.0 if child.running else now_s - child.died_mono_s)
-                for child in self.children
-            }
-            | {
-                process.row.name: (0, 0.0) if process.running else (1, now_s - process.seen_mono_s)
-                for process in self.line_processes
-            }
-        )
+        self._report_conditions(now_s)
 
     def stop(self) -> None:
         """Stop the groups of the plan one after the other, and kill what takes longer than its group's share."""
@@ -177,7 +184,7 @@ class Supervisor:
                 self._log.warning("process did not stop in time; killing it", process=child.row.name)
             self._end(late)
             self._swept(group)
-        self._down.close()
+        self._conditions.close()
         self.totals = self._ledger.collect()
 
     def kill(self) -> None:
@@ -185,7 +192,7 @@ class Supervisor:
         running = [child for child in self.children if child.process is not None]
         self._end(running)
         self._swept(running)
-        self._down.close()
+        self._conditions.close()
         self.totals = self._ledger.collect()
 
     def memory_pss_bytes(self) -> int:
@@ -198,6 +205,33 @@ class Supervisor:
             except psutil.Error:
                 continue  # it has just exited
         return total
+
+    def _report_conditions(self, now_s: float) -> None:
+        for child in self.children:
+            name = child.row.name
+            if child.running:
+                detail = unresponsive_detail(name, self.silence_s(child), self._silent_limit_s(child))
+            else:
+                detail = down_detail(name, child.backoff.failures, now_s - child.died_mono_s)
+            self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name)
+        for process in self.line_processes:
+            failures = 0 if process.running else 1
+            detail = down_detail(process.row.name, failures, now_s - process.seen_mono_s)
+            self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=process.row.name)
+        longest_batch_s = max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
+        for camera, totals in self.totals.items():
+            detail = self._judging[camera].update(totals, now_s, longest_batch_s)
+            self._conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera=camera)
+        track_works = all(
+            child.running and self.silence_s(child) < WITHIN_S for child in self.children if child.row.stage == "track"
+        )
+        self._conditions.send(track_works=track_works)
+
+    def _silent_limit_s(self, child: Child) -> float:
+        """Without a heartbeat for this long, the process hangs."""
+        if batch_s := self._heartbeats.longest_batch_s(child.index):
+            return max(_HANGS_AFTER_S, _HANGS_AFTER_BATCHES * batch_s)
+        return child.row.silent_limit_s
 
     def _may_start(self, child: Child, now_s: float) -> bool:
         if child.row.source and child.owner == 0 and now_s < self._sources_start_mono_s:
@@ -264,7 +298,7 @@ class Supervisor:
 
     def _hangs(self, child: Child, now_s: float) -> bool:
         if child.running:
-            return self.silence_s(child) > child.row.silent_limit_s
+            return self.silence_s(child) > self._silent_limit_s(child)
         return now_s - child.started_mono_s > child.row.start_limit_s
 
     def _kill_hung(self, child: Child) -> None:

@@ -99,6 +99,8 @@ class Totals:
     dropped: dict[tuple[str, str], int] = field(default_factory=dict)
     in_flight: int = 0
     residual: int = 0
+    oldest_in_flight: int | None = field(default=None, compare=False)
+    """No figure of the account: the ledger's index of the frame that has been in flight longest."""
 
 
 class CameraLedger:
@@ -309,6 +311,8 @@ class LedgerKeeper:
             dropped=dropped,
             in_flight=int(counts[list(_IN_FLIGHT)].sum()),
         )
+        in_flight = np.flatnonzero(np.isin(states, _IN_FLIGHT))
+        totals.oldest_in_flight = first + int(in_flight[0]) if len(in_flight) else None
         totals.residual = totals.captured - totals.judged - totals.not_due - sum(dropped.values()) - totals.in_flight
         return totals
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from stream_inspect import log
 from stream_inspect.messages import AnyMessage, Condition, ConditionKind
-from stream_inspect.service.process_down import DOWN_AFTER_FAILURES, DOWN_AFTER_S, DownReport
+from stream_inspect.service.conditions import SupervisorConditions
+from stream_inspect.service.process_down import DOWN_AFTER_FAILURES, DOWN_AFTER_S, down_detail, unresponsive_detail
 
 
 class Sent:
@@ -41,18 +43,36 @@ class Sent:
     ],
 )
 def test_a_process_is_down_after_failing_twice_or_not_running_for_long(failures, not_running_s, down):
-    sent = Sent()
-    DownReport(sent).update({"inspect.0": (failures, not_running_s)})
-    (condition,) = sent.conditions
-    assert (condition.kind, condition.active, condition.camera) == (ConditionKind.PROCESS_DOWN, down, "")
-    assert bool(condition.detail) is down
+    assert bool(down_detail("inspect.0", failures, not_running_s)) is down
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "limit_s", "down"), [(0.1, 10, False), (4.9, 10, False), (5.1, 10, True), (59, 120, False)]
+)
+def test_a_process_that_gives_no_heartbeat_is_down_before_it_is_killed_for_it(silence_s, limit_s, down):
+    assert bool(unresponsive_detail("track", silence_s, limit_s)) is down
 
 
 def test_each_process_is_a_source_of_its_own_and_a_change_is_reported_at_once():
     sent = Sent()
-    report = DownReport(sent)
-    report.update({"track": (0, 0.0), "live": (0, 0.0)})
-    report.update({"track": (0, 0.0), "live": (2, 0.3)})
-    report.update({"track": (0, 0.0), "live": (2, 0.4)})
+    conditions = SupervisorConditions(sent)
+    for live in ("", "live has failed 2 times in a row", "live has failed 2 times in a row"):
+        conditions.set(ConditionKind.PROCESS_DOWN, "", source="track")
+        conditions.set(ConditionKind.PROCESS_DOWN, live, source="live")
+        conditions.send(track_works=True)
     assert [(one.source, one.active) for one in sent.conditions] == [("track", False), ("live", False), ("live", True)]
     assert sent.conditions[-1].detail == "live has failed 2 times in a row"
+    assert [(one.source, one.detail) for one in conditions.active] == [("live", "live has failed 2 times in a row")]
+
+
+def test_while_track_is_down_the_log_has_what_would_be_an_event(capfd):
+    log.configure("info", "json", process="supervisor")
+    conditions = SupervisorConditions(Sent())
+    for track_works, detail in ((True, "a"), (False, "a"), (False, "a"), (True, ""), (True, "")):
+        conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera="top")
+        conditions.send(track_works=track_works)
+    lines = [line for line in capfd.readouterr().err.splitlines() if "condition" in line]
+    assert len(lines) == 2, lines
+    assert "condition raised" in lines[0]
+    assert "not_judged" in lines[0]
+    assert "condition cleared" in lines[1]

@@ -1,0 +1,72 @@
+"""The conditions that only the supervisor knows: which processes are down, and which cameras are not judged."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from stream_inspect.levels import Levels
+from stream_inspect.log import get_logger
+from stream_inspect.messages import ConditionKind
+from stream_inspect.transport.channel import Channels
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveCondition:
+    """One condition as /healthz shows it; `camera` is empty for one of the line."""
+
+    kind: ConditionKind
+    camera: str
+    source: str
+    detail: str
+
+
+class SupervisorConditions:
+    """Sends the levels to `track`, which makes events of them, and knows the active ones.
+
+    While `track` itself does not work they are no events yet: then the log has them at once.
+    """
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+        self._levels: dict[str, Levels] = {}
+        self._active: dict[tuple[ConditionKind, str, str], ActiveCondition] = {}
+        self._logged: set[tuple[ConditionKind, str, str]] = set()
+        self._log = get_logger("supervisor")
+
+    @property
+    def active(self) -> list[ActiveCondition]:
+        """The active conditions, oldest first. May be called from any thread."""
+        return list(self._active.copy().values())
+
+    def set(self, kind: ConditionKind, detail: str, *, source: str, camera: str = "") -> None:
+        """Set one condition: active where there is a detail to report."""
+        levels = self._levels.setdefault(source, Levels(source))
+        levels.set(kind, bool(detail), detail, camera=camera)
+        if detail:
+            self._active[kind, camera, source] = ActiveCondition(kind, camera, source, detail)
+        else:
+            self._active.pop((kind, camera, source), None)
+
+    def send(self, *, track_works: bool) -> None:
+        """Send what has changed or is due again; log what `track` cannot make an event of."""
+        now_mono_ns = time.monotonic_ns()
+        for levels in self._levels.values():
+            for output in levels.due(now_mono_ns):
+                self._channels.send(output.topic, output.message)  # repeated, if the mailbox is full
+        for key, one in self._active.items():
+            if not track_works and key not in self._logged:
+                self._logged.add(key)
+                self._log.error("condition raised", **_fields(one), reason=one.detail)
+        for key in self._logged - self._active.keys():
+            self._logged.discard(key)
+            kind, camera, source = key
+            self._log.info("condition cleared", **_fields(ActiveCondition(kind, camera, source, "")))
+
+    def close(self) -> None:
+        """Close the channels."""
+        self._channels.close()
+
+
+def _fields(one: ActiveCondition) -> dict[str, str]:
+    return {"camera": one.camera, "name": str(one.kind), "source": one.source}
