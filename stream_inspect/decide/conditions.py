@@ -1,4 +1,4 @@
-"""From condition levels to events: a condition lasts while any of its sources reports it, whatever is restarted."""
+"""From condition levels to events: each source has conditions of its own, which last whatever is restarted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SEVERITY: dict[ConditionKind, Severity] = {
 }
 """A camera that sees nothing lets every defect pass; dirt on its lens hides a few."""
 _SETTLED_AFTER_S = 2.5 * CONDITION_REPEAT_S
-"""By now each source that still knows of an inherited condition has reported it, twice. Until then one source's
-"inactive" does not end what another one's "active" is on its way for."""
+"""By now a source that still knows of an inherited condition has reported it, twice. Until then its "inactive" may be
+that of a process that has just started and not yet looked."""
 _SILENT_AFTER_S = 2 * _SETTLED_AFTER_S
 """No source has reported it, active or not: the one that did has gone (a camera or a rule taken out of the config)."""
 
-_Key = tuple[str, str]
-"""(camera, kind)"""
+_Key = tuple[str, str, str]
+"""(camera, kind, source): one process that is down must not hide the next."""
 
 
 class Conditions:
@@ -28,7 +28,6 @@ class Conditions:
         self._ids = ids
         self._line_of = line_of
         self._open: dict[_Key, Event] = {}
-        self._active_sources: dict[_Key, set[str]] = {}
         self._inherited: dict[_Key, Condition | None] = {}
         """Of the open ones those of the previous run that no source has confirmed yet, each with the last level that
         says that it is inactive."""
@@ -36,25 +35,26 @@ class Conditions:
 
     def inherit(self, event: Event) -> None:
         """Take over an event that the previous run left open: its sources' next levels confirm or end it."""
-        self._open[event.camera, event.name] = event
-        self._inherited[event.camera, event.name] = None
+        self._open[_key(event)] = event
+        self._inherited[_key(event)] = None
+
+    def is_open(self, camera: str, name: str) -> bool:
+        """Whether at least one source reports this condition of this camera."""
+        return any(key[:2] == (camera, name) for key in self._open)
 
     def update(self, level: Condition) -> list[Event]:
         """The events that a level begins or ends; a level that is repeated changes nothing."""
-        key = (level.camera, str(level.kind))
-        sources = self._active_sources.setdefault(key, set())
+        key = (level.camera, str(level.kind), level.source)
         event = self._open.get(key)
         if level.active:
-            sources.add(level.source)
             self._inherited.pop(key, None)
             if event is not None:
                 return []
             event = self._open[key] = self._raised(level)
             return [event]
-        sources.discard(level.source)
         if key in self._inherited:
             self._inherited[key] = level
-        elif event is not None and not sources:
+        elif event is not None:
             return [self._ended(event, level)]
         return []
 
@@ -73,7 +73,7 @@ class Conditions:
         return events
 
     def _ended(self, event: Event, last_inactive: Condition | None) -> Event:
-        del self._open[event.camera, event.name]
+        del self._open[_key(event)]
         if last_inactive is None:
             return cleared(event, reason=INTERRUPTED)
         ended_utc_ns = max(event.first_seen_utc_ns, last_inactive.utc_ns)
@@ -91,9 +91,14 @@ class Conditions:
             line=self._line_of(level.camera),
             camera=level.camera,
             name=name,
+            source=level.source,
             severity=SEVERITY[level.kind],
             first_seen_utc_ns=level.utc_ns,
             last_seen_utc_ns=level.utc_ns,
             frame=reference(frame) if frame else None,
             reason=level.detail,
         )
+
+
+def _key(event: Event) -> _Key:
+    return event.camera, event.name, event.source

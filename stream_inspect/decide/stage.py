@@ -147,7 +147,8 @@ class DecideStage:
         for event in events:
             metrics.EVENTS.labels(event.camera, event.name, event.state).inc()
             if event.kind == "condition":
-                metrics.CONDITION.labels(event.camera, event.name).set(event.state is EventState.CONFIRMED)
+                still_open = self._conditions.is_open(event.camera, event.name)
+                metrics.CONDITION.labels(event.camera, event.name).set(still_open)
             elif event.state is EventState.CONFIRMED and event.frame and event.frame.clock is not Clock.MEDIA:
                 latency_s = (time.monotonic_ns() - event.frame.capture_mono_ns) / 1e9
                 metrics.CAPTURE_TO_EVENT.labels(event.camera).observe(latency_s)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_inspect import metrics
 from stream_inspect.decide.event_log import MemoryLog
 from stream_inspect.decide.stage import DecideStage
 from stream_inspect.errors import StreamInspectError
@@ -212,22 +213,48 @@ def model_failed(active: bool, source: str):
     return condition(active, kind=ConditionKind.MODEL_FAILED, camera="", source=source)
 
 
-def test_a_condition_lasts_while_any_source_says_so():
+def test_each_source_has_a_condition_of_its_own():
+    stage, log = started()
+    (first,) = told(stage, model_failed(True, "inspect.0"))
+    (second,) = told(stage, model_failed(False, "inspect.1"), model_failed(True, "inspect.2"))
+    assert [(event.id, event.source) for event in (first, second)] == [
+        ("-0-model_failed-1", "inspect.0"),
+        ("-0-model_failed-2", "inspect.2"),
+    ]
+    assert [(e.id, e.state) for e in told(stage, model_failed(False, "inspect.0"))] == [(first.id, "cleared")]
+    assert [event.id for event in log.open_events()] == [second.id]
+    assert [(e.id, e.state) for e in told(stage, model_failed(False, "inspect.2"))] == [(second.id, "cleared")]
+
+
+def test_a_page_that_is_down_hides_neither_a_worker_nor_a_camera_that_is_down():
     stage, _ = started()
-    assert len(told(stage, model_failed(True, "inspect.0"))) == 1
-    assert told(stage, model_failed(False, "inspect.1"), model_failed(True, "inspect.2")) == []
-    assert told(stage, model_failed(False, "inspect.0")) == []
-    assert [event.state for event in told(stage, model_failed(False, "inspect.2"))] == ["cleared"]
+    for source in ("web", "inspect.0", "capture.top"):
+        (event,) = told(stage, condition(True, kind=ConditionKind.PROCESS_DOWN, camera="", source=source))
+        assert (event.name, event.state, event.source) == ("process_down", "confirmed", source)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["inspect.0", "inspect.1", "inspect.2"]), st.booleans()), max_size=30))
-def test_whatever_the_sources_say_the_event_is_open_while_one_of_them_says_active(said: list[tuple[str, bool]]):
+def test_whatever_the_sources_say_an_event_is_open_for_each_that_says_active(said: list[tuple[str, bool]]):
     stage, log = started()
     levels: dict[str, bool] = {}
     for source, active in said:
         told(stage, model_failed(active, source))
         levels[source] = active
-        assert len(log.open_events()) == any(levels.values())
+        assert sorted(e.source for e in log.open_events()) == sorted(source for source in levels if levels[source])
+    ids = [event.id for event in log.events if event.state == "confirmed"]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_metric_of_a_condition_is_1_while_any_source_reports_it():
+    def shown() -> float:
+        return metrics.CONDITION.labels("", "model_failed")._value.get()
+
+    stage, _ = started()
+    told(stage, model_failed(True, "inspect.0"), model_failed(True, "inspect.1"))
+    told(stage, model_failed(False, "inspect.0"))
+    assert shown() == 1
+    told(stage, model_failed(False, "inspect.1"))
+    assert shown() == 0
 
 
 def test_a_condition_outlives_a_restart_of_decide_and_ends_with_its_end():
@@ -241,12 +268,12 @@ def test_a_condition_outlives_a_restart_of_decide_and_ends_with_its_end():
     assert (ended.id, ended.state) == (begun.id, "cleared")
 
 
-def test_an_adopted_condition_that_is_over_ends_once_every_source_has_had_its_say():
+def test_an_adopted_condition_that_is_over_ends_once_its_source_has_had_time_to_see_it():
     first, log = started()
     (begun,) = told(first, model_failed(True, "inspect.0"))
     second, _ = started(log)
     assert events(second.tick(100 * S)) == []
-    assert told(second, model_failed(False, "inspect.1")) == []
+    assert told(second, model_failed(False, "inspect.0")) == []
     assert events(second.tick(104 * S)) == []
     (ended,) = events(second.tick(105 * S))
     assert (ended.id, ended.state, ended.reason) == (begun.id, "cleared", "")
