@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from stream_inspect import metrics, registry
@@ -24,8 +26,11 @@ from stream_inspect.track.reorder import LIMIT_S, Reorder
 from stream_inspect.track.tracker import Tracker, TrackerFrame
 
 _SILENT_S = 5 * LIMIT_S
-"""No judged frame for this long: what was tracked is not followed any more, so its tracks end. It is longer than any
-wait for a late frame, which may still join them."""
+"""No judged frame for at least this long: what was tracked is not followed any more, so its tracks end. It is longer
+than any wait for a late frame, which may still join them."""
+_SILENT_INTERVALS = 3
+"""And for this many intervals between judged frames: a slow model or a low rate is not silence."""
+_INTERVALS_KNOWN = 5
 _FIRST_WAIT_S = 0.3
 """Wait for overtaken frames, where there are several workers, until it is known how late they come."""
 _FLOOR_S = 0.1
@@ -36,14 +41,31 @@ class _CameraTracks:
     """The tracker of one camera, and the session and picture size that it works in."""
 
     def __init__(self, camera: CameraConfig, track: TrackConfig, workers: int) -> None:
+        self._sampled_ns = 1e9 / camera.sampling.rate_hz
+        self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS_KNOWN)
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
         self.tracker: Tracker = registry.load("tracker", kind)(camera, track)
         self.reorder = Reorder(_FIRST_WAIT_S, _FLOOR_S) if workers > 1 else Reorder(0.0)
         self.has_belt = camera.belt is not None
         self.last: FrameHeader | None = None
-        self.arrived_ns = 0
+        self.arrived_ns: int | None = None
         self.busy = False
         """Whether tracks may be live."""
+
+    def arrived(self, now_ns: int) -> None:
+        """A judged frame has arrived."""
+        if self.arrived_ns is not None:
+            self._intervals_ns.append(now_ns - self.arrived_ns)
+        self.arrived_ns = now_ns
+
+    def is_silent(self, now_ns: int) -> bool:
+        """Whether frames have been missing for so much longer than usual that tracks cannot be continued."""
+        if self.arrived_ns is None:
+            return False
+        # The median: one outage does not make the next one look like a slow rate.
+        usual_ns = statistics.median(self._intervals_ns) if self._intervals_ns else 0.0
+        limit_ns = max(_SILENT_S * 1e9, _SILENT_INTERVALS * max(self._sampled_ns, usual_ns))
+        return now_ns - self.arrived_ns > limit_ns
 
     def follow(self, inspection: Inspection) -> Tracked:
         """Update the tracker with the next judged frame."""
@@ -109,7 +131,7 @@ class TrackStage:
                 if camera is None:
                     self._log.warning("inspection of an unknown camera", camera=message.frame.id.camera)
                     continue
-                camera.arrived_ns = now_ns
+                camera.arrived(now_ns)
                 if not camera.reorder.put(message, now_ns):
                     metrics.LATE_INSPECTIONS.labels(message.frame.id.camera).inc()
         yield from self._release(now_ns)
@@ -118,7 +140,7 @@ class TrackStage:
         yield from self._release(now_mono_ns)
         yield from self._levels.due(now_mono_ns)
         for camera in self._cameras.values():
-            if camera.busy and now_mono_ns - camera.arrived_ns > _SILENT_S * 1e9:
+            if camera.busy and camera.is_silent(now_mono_ns):
                 yield from self._end(camera)
 
     def finish(self) -> Iterable[Output]:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from stream_inspect import metrics
-from stream_inspect.config.models import TrackConfig
+from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Clock, Detection, FrameHeader, FrameId, Inspection, Output, Tracked
 from stream_inspect.registry import UnknownPluginError
 from stream_inspect.track.stage import TrackStage
@@ -141,8 +141,8 @@ def test_time_is_what_the_clock_says():
     assert tracked_at(stage, 4 * S) == []
     now_ns = 4 * S
     run(stage, inspection(1, box_at(1)))
-    assert tracked_at(stage, 8 * S) == []
-    (output,) = tracked_at(stage, 10 * S)
+    assert tracked_at(stage, 16 * S) == []
+    (output,) = tracked_at(stage, 17 * S)
     assert [t.track for t in output.message.ended] == [1]
 
 
@@ -162,3 +162,36 @@ def test_auto_takes_the_belt_where_there_is_one(kind, expected):
     stage.open()
     (tracked,) = run(stage, inspection(0, box_at(0)))
     assert tracked.tracks[0].velocity_px_s[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("interval_s", [4.9, 5.2, 6, 10])
+def test_a_defect_in_view_for_half_an_hour_is_one_track_however_far_apart_its_frames_are_judged(interval_s):
+    """A slow model, ticked 20 times a second: 8 due frames a second, one judged every few seconds."""
+    now_ns = 0
+    stage = TrackStage([standing()], TrackConfig(), clock=lambda: now_ns)
+    stage.open()
+    numbers = []
+    for frame in range(round(1800 / interval_s)):
+        now_ns = round(frame * interval_s * S)
+        (tracked,) = run(stage, inspection(frame, box_at(0), pts=round(frame * interval_s * 8)))
+        numbers += [update.track for update in tracked.tracks]
+        for tick_ns in range(now_ns, round((frame + 1) * interval_s * S), S // 20):
+            tracked_at(stage, tick_ns)
+    assert len(set(numbers[1:])) == 1, "the first interval is not known until the second frame"
+
+
+def test_an_outage_does_not_make_the_next_one_look_like_a_slow_rate():
+    now_ns = 0
+    stage = TrackStage([standing()], TrackConfig(), clock=lambda: now_ns)
+    stage.open()
+    for frame in range(10):
+        now_ns += S // 8
+        run(stage, inspection(frame, box_at(0)))
+    now_ns += 3600 * S
+    run(stage, inspection(10, box_at(0)))
+    assert tracked_at(stage, now_ns + 4 * S) == []
+    assert len(tracked_at(stage, now_ns + 6 * S)) == 1
+
+
+def standing() -> CameraConfig:
+    return camera(speed_mm_s=80.0).model_copy(update={"name": "cam1", "belt": None})
