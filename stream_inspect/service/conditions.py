@@ -24,7 +24,7 @@ class ActiveCondition:
 class SupervisorConditions:
     """Sends the levels to `track`, which makes events of them, and knows the active ones.
 
-    While `track` itself does not work they are no events yet: then the log has them at once.
+    While `track` itself does not work, no event is made of them: then the log has them at once.
     """
 
     def __init__(self, channels: Channels) -> None:
@@ -57,7 +57,7 @@ class SupervisorConditions:
         for key, one in self._active.items():
             if not track_works and key not in self._logged:
                 self._logged.add(key)
-                self._log.error("condition raised", **_fields(one), reason=one.detail)
+                self._log.error("condition raised", **_fields(one), detail=one.detail)
         for key in self._logged - self._active.keys():
             self._logged.discard(key)
             kind, camera, source = key
