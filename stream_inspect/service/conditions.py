@@ -57,7 +57,7 @@ class SupervisorConditions:
         for key, one in self._active.items():
             if not track_works and key not in self._logged:
                 self._logged.add(key)
-                self._log.error("condition raised", **_fields(one), detail=one.detail)
+                self._log.error("condition raised", **_fields(one))
         for key in self._logged - self._active.keys():
             self._logged.discard(key)
             kind, camera, source = key
@@ -69,4 +69,4 @@ class SupervisorConditions:
 
 
 def _fields(one: ActiveCondition) -> dict[str, str]:
-    return {"camera": one.camera, "name": str(one.kind), "source": one.source}
+    return {"camera": one.camera, "name": str(one.kind), "reason": one.detail, "source": one.source}
