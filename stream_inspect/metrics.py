@@ -89,6 +89,14 @@ CAPTURE_TO_ALERT = Histogram(
 MODEL_RELOADS = Counter(_P + "model_reloads", "Reloads of a failed model.", ["worker"])
 
 EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
+EVENTS_WAITING = Gauge(
+    _P + "events_waiting",
+    "Events not in the event log yet: they wait in its journal or in memory. Above 0 for seconds: the log is stuck.",
+    multiprocess_mode="mostrecent",
+)
+EVENTS_LOST = Counter(
+    _P + "events_lost", "Events lost because neither the event log, nor its journal, nor memory could hold them."
+)
 ALERTS_SENT = Counter(
     _P + "alerts_sent",
     "Alerts acknowledged by the output, or handed over to one that acknowledges nothing.",

@@ -1,54 +1,74 @@
-"""What `decide` needs of the event log; `store/events.py` is the one of the service, `MemoryLog` that of a replay."""
+"""What `decide` needs of the event log; `store/event_writer.py` of the service, `MemoryLog` of a replay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from stream_inspect.messages import Event, EventState
 
 
 class EventLog(Protocol):
-    """The durable record of events, which is also the outbox of all alerts."""
-
-    def append(self, events: Sequence[Event]) -> None:
-        """Keep these; they are safe when this returns. An event whose key is already there is not kept twice."""
-
-    def last_n(self, camera: str, session: int, name: str) -> int:
-        """The highest n ever used for these three, 0 if none."""
+    """The durable record of events, which is also the outbox of all alerts. Once open, it never waits for a disk."""
 
     def open_events(self) -> list[Event]:
-        """Confirmed events that have not been cleared."""
+        """Confirmed events that have not been cleared. Call it before `open`."""
 
-    def prune(self, older_than_utc_ns: int) -> int:
-        """Remove some of the events that were appended before this and that every output has had; returns how many."""
+    def last_numbers(self) -> dict[tuple[str, int, str], int]:
+        """The highest n ever used for each (camera, session, name). Call it before `open`."""
+
+    def open(self, on_written: Callable[[], None]) -> None:
+        """Start writing. `on_written` is called, by any thread, when `written` has something."""
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Take these, to be written in order. An event whose key is already there is not kept twice."""
+
+    def written(self) -> list[Event]:
+        """What has been written since the last call, in order: these events are safe."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is written; False when it is not within that time."""
+
+    def close(self, timeout_s: float) -> None:
+        """Stop writing, within that time. Never raises."""
 
 
 class MemoryLog:
-    """An event log in memory, of a replay: `events` is all of it, in order."""
+    """An event log in memory, of a replay: `events` is all of it, in order. What is appended is written at once."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._keys: set[str] = set()
         self._last: dict[tuple[str, int, str], int] = {}
+        self._written: list[Event] = []
+
+    def open_events(self) -> list[Event]:
+        cleared = {event.id for event in self.events if event.state is EventState.CLEARED}
+        return [e for e in self.events if e.state is EventState.CONFIRMED and e.id not in cleared]
+
+    def last_numbers(self) -> dict[tuple[str, int, str], int]:
+        return dict(self._last)
+
+    def open(self, on_written: Callable[[], None]) -> None:
+        """Wakes no one: `written` has the events as soon as `append` returns."""
 
     def append(self, events: Sequence[Event]) -> None:
         for event in events:
             if event.key not in self._keys:
                 self._keys.add(event.key)
                 self.events.append(event)
+                self._written.append(event)
                 prefix, _, n = event.id.rpartition("-")
                 session = int(prefix.removesuffix(f"-{event.name}").rpartition("-")[2])
                 triple = (event.camera, session, event.name)
                 self._last[triple] = max(self._last.get(triple, 0), int(n))
 
-    def last_n(self, camera: str, session: int, name: str) -> int:
-        return self._last.get((camera, session, name), 0)
+    def written(self) -> list[Event]:
+        events, self._written = self._written, []
+        return events
 
-    def open_events(self) -> list[Event]:
-        cleared = {event.id for event in self.events if event.state is EventState.CLEARED}
-        return [e for e in self.events if e.state is EventState.CONFIRMED and e.id not in cleared]
+    def flush(self, timeout_s: float) -> bool:
+        return True
 
-    def prune(self, older_than_utc_ns: int) -> int:
-        """Nothing is old here."""
-        return 0
+    def close(self, timeout_s: float) -> None:
+        """Nothing to close."""

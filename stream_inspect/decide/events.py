@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from stream_inspect.decide.event_log import EventLog
 from stream_inspect.messages import Event, EventState, FrameHeader, FrameRef, event_id
 
 INTERRUPTED = "interrupted"
@@ -19,16 +19,21 @@ class EventIds:
     Held in memory is the latest session of each camera and name alone: an earlier one never comes back.
     """
 
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self._numbers: dict[tuple[str, str], tuple[int, int]] = {}
         """By (camera, name): (session, n of its last event)."""
 
+    def restore(self, last: Mapping[tuple[str, int, str], int]) -> None:
+        """Continue after these, the highest n of each (camera, session, name)."""
+        self._numbers = {}
+        for (camera, session, name), n in sorted(last.items()):
+            self._numbers[camera, name] = session, n
+
     def next(self, camera: str, session: int, name: str) -> str:
         """The id of the next event of these three."""
-        known_session, n = self._numbers.get((camera, name), (None, 0))
+        known_session, n = self._numbers.get((camera, name), (session, 0))
         if known_session != session:
-            n = self._log.last_n(camera, session, name)
+            n = 0
         self._numbers[camera, name] = session, n + 1
         return event_id(camera, session, name, n + 1)
 

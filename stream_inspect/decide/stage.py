@@ -15,7 +15,6 @@ from stream_inspect.decide.event_log import EventLog
 from stream_inspect.decide.events import INTERRUPTED, EventIds, cleared, event_key, reference
 from stream_inspect.decide.rules import Rule, Sighting, make_rule
 from stream_inspect.decide.states import Observation, State, advance
-from stream_inspect.errors import StreamInspectError
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     AnyMessage,
@@ -28,11 +27,12 @@ from stream_inspect.messages import (
     Tracked,
     TrackUpdate,
 )
+from stream_inspect.stopping import TRACK_CLOSE_S
 from stream_inspect.store.files import clip_name, picture_name
+from stream_inspect.transport.wake import Wake
 
 _REASONS = {Observation.LEFT: "left", Observation.LOST: "lost"}
-_PRUNE_EVERY_S = 60.0
-_DAY_NS = 86_400 * 10**9
+_FLUSH_S, _LOG_CLOSE_S = 0.5 * TRACK_CLOSE_S, 0.25 * TRACK_CLOSE_S
 _LOGGED = {
     ("defect", EventState.CONFIRMED): "defect confirmed",
     ("defect", EventState.CLEARED): "defect cleared",
@@ -69,20 +69,19 @@ class _TrackedDefect:
 
 
 class DecideStage:
-    """Turns `Tracked` and `Condition` into `Event`."""
+    """Turns `Tracked` and `Condition` into `Event`. Hands events to the log and sends them once they are in it."""
 
     wake_fd: int | None = None
 
     def __init__(self, config: Config, log: EventLog) -> None:
         self._config = config
         self._events = log
-        self._ids = EventIds(log)
+        self._ids = EventIds()
         self._defects: dict[tuple[str, int], _TrackedDefect] = {}
         """By (camera, track): a tracker never uses a number twice."""
         self._conditions = Conditions(self._ids, config.line_of)
-        self._unwritten: list[Event] = []
-        self._log_unavailable = False
-        self._prune_at_ns = 0
+        self._wake = Wake()
+        self.wake_fd = self._wake.fd
         self._log = get_logger(__name__, stage="decide")
 
     def open(self) -> None:
@@ -91,29 +90,31 @@ class DecideStage:
         Defects were followed by tracks that are gone: they are cleared, at the first tick. Conditions are inherited:
         their sources repeat how they stand, which confirms or ends them.
         """
+        self._ids.restore(self._events.last_numbers())
+        interrupted = []
         for event in self._events.open_events():
             if event.kind == "condition":
                 self._conditions.inherit(event)
                 metrics.CONDITION.labels(event.camera, event.name).set(1)
             else:
-                self._unwritten.append(cleared(event, reason=INTERRUPTED))
-        if self._unwritten:
-            self._log.info("closed events left open by the previous run", events=len(self._unwritten))
+                interrupted.append(cleared(event, reason=INTERRUPTED))
+        if interrupted:
+            self._log.info("closed events left open by the previous run", events=len(interrupted))
+        self._events.open(self._wake.set)
+        self._events.append(interrupted)
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         for message in batch:
             if isinstance(message, Tracked):
-                self._unwritten += self._decide(message)
+                self._events.append(self._decide(message))
             elif isinstance(message, Condition):
-                self._unwritten += self._conditions.update(message)
-        return self._write()
+                self._events.append(self._conditions.update(message))
+        return self._announce()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
-        self._unwritten += self._conditions.expire_inherited(now_mono_ns)
-        yield from self._write()  # sent before the log is locked for housekeeping
-        if now_mono_ns >= self._prune_at_ns:
-            self._prune_at_ns = now_mono_ns + int(_PRUNE_EVERY_S * 1e9)
-            self._prune()
+        self._wake.clear()
+        self._events.append(self._conditions.expire_inherited(now_mono_ns))
+        return self._announce()
 
     def undelivered(self, output: Output) -> None:
         """`events` is a broadcast: it is never refused. Alerts read the log."""
@@ -121,29 +122,19 @@ class DecideStage:
     def finish(self) -> Iterable[Output]:
         """Clear the defects that are still open when the line is stopped: their tracks end here."""
         open_ones = [defect.event for defect in self._defects.values() if defect.event is not None]
-        self._unwritten += [cleared(event, reason=INTERRUPTED) for event in open_ones]
+        self._events.append([cleared(event, reason=INTERRUPTED) for event in open_ones])
         self._defects.clear()
-        return self._write()
+        self._events.flush(_FLUSH_S)  # nothing is judged any more: what a healthy disk takes is announced too
+        return self._announce()
 
     def close(self) -> None:
-        self._write()
+        self._events.close(_LOG_CLOSE_S)
+        self._wake.close()
         self._defects.clear()
 
-    def _write(self) -> list[Output]:
-        """Append new events to the log, then send them. While the log cannot be written they wait, in order."""
-        if not self._unwritten:
-            return []
-        try:
-            self._events.append(self._unwritten)
-        except StreamInspectError as error:
-            if not self._log_unavailable:
-                self._log.error("cannot write the event log; holding events in memory", error=str(error))
-            self._log_unavailable = True
-            return []
-        if self._log_unavailable:
-            self._log.info("event log writable again", events=len(self._unwritten))
-        self._log_unavailable = False
-        events, self._unwritten = self._unwritten, []
+    def _announce(self) -> list[Output]:
+        """Send the events that are in the log by now."""
+        events = self._events.written()
         for event in events:
             metrics.EVENTS.labels(event.camera, event.name, event.state).inc()
             if event.kind == "condition":
@@ -154,17 +145,6 @@ class DecideStage:
                 metrics.CAPTURE_TO_EVENT.labels(event.camera).observe(latency_s)
             self._log.info(_LOGGED[event.kind, event.state], **_summary(event))
         return [Output("events", event) for event in events]
-
-    def _prune(self) -> None:
-        """Remove events when their clips and pictures go: a bounded number at a time, with or without outputs."""
-        max_age_ns = round(self._config.recorder.max_age_days * _DAY_NS)
-        try:
-            pruned = self._events.prune(time.time_ns() - max_age_ns)
-        except StreamInspectError as error:
-            self._log.warning("cannot prune old events", error=str(error))
-        else:
-            if pruned:
-                self._log.info("pruned old events", events=pruned)
 
     def _decide(self, tracked: Tracked) -> list[Event]:
         events: list[Event] = []

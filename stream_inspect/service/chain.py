@@ -30,10 +30,10 @@ class Chain:
     is the reader of that topic.
     """
 
-    wake_fd: int | None = None
-
     def __init__(self, first: Stage, then: Stage, hand_over: str, within: str = "") -> None:
         self._first, self._then, self._hand_over, self._within = first, then, hand_over, within
+        self.wake_fd: int | None = then.wake_fd
+        """What wakes an earlier stage arrives as a message."""
 
     def open(self) -> None:
         self._first.open()

@@ -1,6 +1,6 @@
 """The event log: one SQLite file that is both the record of events and the outbox of every output.
 
-`decide` appends an event before anything is sent; each output has a cursor in the same file. Several processes read;
+An event is appended before anything is sent; each output has a cursor in the same file. Several processes read;
 writers take turns (WAL, so that readers never wait). When `append` returns, the events are on disk.
 """
 
@@ -22,7 +22,16 @@ from sqlalchemy.exc import DBAPIError
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Event, EventState, event_json
 from stream_inspect.store.durable import sync_folder
-from stream_inspect.store.schema import COUNTERS, DEAD_LETTERS, DELIVERIES, EVENTS, OUTPUTS, NewerSchemaError, migrate
+from stream_inspect.store.schema import (
+    COUNTERS,
+    DEAD_LETTERS,
+    DELIVERIES,
+    EVENTS,
+    OUTPUTS,
+    NewerSchemaError,
+    is_current,
+    migrate,
+)
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for its turn. Transactions here take milliseconds."""
@@ -90,6 +99,10 @@ class EventStore:
         reraise=True,
     )
     def _migrate(self) -> None:
+        # Opening a file that is up to date must not wait for its lock: a restart would wait with it.
+        with self._engine.connect() as connection:
+            if is_current(connection):
+                return
         with self._writer.begin() as connection:
             migrate(connection)
 
@@ -99,20 +112,22 @@ class EventStore:
         """Write all these events, or none. They are on disk when this returns; a key that is there is skipped."""
         if not events:
             return
-        numbers = [_id_parts(one) for one in events]
+        numbers = [id_parts(one) for one in events]
         now_utc_ns = time.time_ns()
         with self._explained("append to"), self._writer.begin() as connection:
             for one, (session, n) in zip(events, numbers, strict=True):
                 self._append_one(connection, one, session, n, now_utc_ns)
 
     def _append_one(self, connection: Connection, one: Event, session: int, n: int, now_utc_ns: int) -> None:
+        # Looked up first: an insert that a conflict prevents would use up a position, and a backlog would count it.
+        if connection.execute(select(EVENTS.c.position).where(EVENTS.c.key == one.key)).first() is not None:
+            return
         if one.state is EventState.CLEARED:
             connection.execute(
                 update(EVENTS).where(EVENTS.c.event_id == one.id, EVENTS.c.is_open).values(is_open=False)
             )
         connection.execute(
-            insert(EVENTS)
-            .values(
+            insert(EVENTS).values(
                 key=one.key,
                 event_id=one.id,
                 line=one.line,
@@ -126,7 +141,6 @@ class EventStore:
                 is_open=one.state is EventState.CONFIRMED,
                 body=event_json(one),
             )
-            .on_conflict_do_nothing(index_elements=["key"])
         )
         counter = insert(COUNTERS).values(camera=one.camera, session=session, name=one.name, last_n=n)
         connection.execute(
@@ -136,13 +150,11 @@ class EventStore:
             )
         )
 
-    def last_n(self, camera: str, session: int, name: str) -> int:
-        """The highest n given to an event of this defect or condition in this session; 0 before the first."""
-        query = select(COUNTERS.c.last_n).where(
-            COUNTERS.c.camera == camera, COUNTERS.c.session == session, COUNTERS.c.name == name
-        )
+    def last_numbers(self) -> dict[tuple[str, int, str], int]:
+        """The highest n given to an event of each (camera, session, name of defect or condition)."""
+        query = select(COUNTERS.c.camera, COUNTERS.c.session, COUNTERS.c.name, COUNTERS.c.last_n)
         with self._reading() as connection:
-            return connection.execute(query).scalar_one_or_none() or 0
+            return {(row.camera, row.session, row.name): row.last_n for row in connection.execute(query)}
 
     def open_events(self) -> list[Event]:
         """The confirmed events that have not been cleared, oldest first.
@@ -252,11 +264,12 @@ class EventStore:
 
     def backlog(self, output: str) -> Backlog:
         """What waits for this output."""
-        waiting = EVENTS.c.position > self.cursor(output)
-        oldest = select(EVENTS.c.appended_utc_ns).where(waiting).order_by(EVENTS.c.position).limit(1)
+        cursor = self.cursor(output)
+        oldest = select(EVENTS.c.appended_utc_ns).where(EVENTS.c.position > cursor).order_by(EVENTS.c.position).limit(1)
         with self._reading() as connection:
-            depth = connection.execute(select(func.count()).where(waiting)).scalar_one()
-            return Backlog(depth, connection.execute(oldest).scalar_one_or_none())
+            # Positions have no gaps behind a cursor: only what is delivered is pruned. Counting rows would read them.
+            last = connection.execute(select(func.max(EVENTS.c.position))).scalar_one() or 0
+            return Backlog(max(0, last - cursor), connection.execute(oldest).scalar_one_or_none())
 
     def latencies_s(self, output: str) -> list[float]:
         """Seconds from the capture of each confirming frame to its alert's acknowledgement, in order of sending."""
@@ -327,7 +340,7 @@ class EventStore:
 
 
 _ADVICE = {
-    "disk is full": "Free some space; nothing has been lost, and writing resumes when there is enough.",
+    "disk is full": "Free some space; writing resumes when there is enough.",
     "not a database": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
     "malformed": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
     "readonly": "The service's user must own state_dir and the files in it.",
@@ -376,8 +389,11 @@ def _advance(connection: Connection, output: str, position: int) -> None:
     )
 
 
-def _id_parts(of: Event) -> tuple[int, int]:
-    """(session, n) of an event's id `camera-session-name-n`, where camera and name may hold dashes themselves."""
+def id_parts(of: Event) -> tuple[int, int]:
+    """(session, n) of an event's id `camera-session-name-n`, where camera and name may hold dashes themselves.
+
+    Raises ValueError where its id or key is not made of its fields.
+    """
     head, tail = f"{of.camera}-", f"-{of.name}-"
     session, found, n = of.id.removeprefix(head).partition(tail)
     if not (of.id.startswith(head) and found and session.isdecimal() and n.isdecimal()):

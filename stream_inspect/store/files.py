@@ -19,6 +19,11 @@ def events_database(state_dir: Path) -> Path:
     return state_dir / "events.sqlite"
 
 
+def events_journal(state_dir: Path) -> Path:
+    """What is on its way into the event log, see `store/journal.py`."""
+    return state_dir / "events.journal"
+
+
 def picture_name(event_id: str) -> str:
     """The annotated picture of an event's judged frame."""
     return f"{PICTURES}/{event_id}.jpg"

@@ -155,6 +155,11 @@ class NewerSchemaError(Exception):
     """The file was written by a newer version of this program; nothing has been touched."""
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether the file needs no migration."""
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one()) == len(MIGRATIONS)
+
+
 def migrate(connection: Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
     """Bring the file up to the newest version, inside the caller's transaction. Raises `NewerSchemaError`."""
     version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())

@@ -12,7 +12,9 @@ from stream_inspect import registry
 from stream_inspect.capture.camera import CameraError
 from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import Condition, ConditionKind, Event
+from stream_inspect.store.event_writer import EventWriter
 from stream_inspect.store.events import EventStore
+from stream_inspect.store.journal import Journal
 from tests.capture.harness import StageHarness
 from tests.capture.scripted_camera import ScriptedCamera, Step
 from tests.decide.scenes import config
@@ -51,8 +53,8 @@ def capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         yield harness
 
 
-def opened(log: EventStore) -> DecideStage:
-    stage = DecideStage(config(), log)
+def opened(log: EventStore, journal: Path) -> DecideStage:
+    stage = DecideStage(config(), EventWriter(log, Journal(journal), max_age_ns=10**18))
     stage.open()
     return stage
 
@@ -69,6 +71,7 @@ def hand_over(conditions: list[Condition], decide: DecideStage) -> None:
     said, conditions[:] = conditions[:], []
     list(decide.process(said))
     list(decide.tick(time.monotonic_ns()))
+    assert decide._events.flush(5)
 
 
 @pytest.mark.slow
@@ -76,7 +79,7 @@ def test_what_was_sent_to_a_process_that_was_killed_is_known_to_the_next_one(
     capture: StageHarness, tmp_path: Path
 ) -> None:
     log = EventStore(tmp_path / "events.sqlite")
-    first = opened(log)
+    first = opened(log, tmp_path / "events.journal")
     capture.run(lambda: any(said.kind is ConditionKind.BLACK for said in capture.conditions))
     hand_over(capture.conditions, first)
     # The process hangs: it takes nothing any more. The picture goes black, capture says so, the process is killed.
@@ -85,7 +88,7 @@ def test_what_was_sent_to_a_process_that_was_killed_is_known_to_the_next_one(
     begun = next(said for said in capture.conditions if said.kind is ConditionKind.BLACK and said.active)
     capture.conditions.clear()
     assert black(all_events(log)) == []
-    second = opened(log)
+    second = opened(log, tmp_path / "events.journal")
     capture.run(lambda: any(said.kind is ConditionKind.BLACK for said in capture.conditions), limit_s=3)
     hand_over(capture.conditions, second)
     (event,) = [event for event in all_events(log) if event.name == ConditionKind.BLACK]
@@ -95,7 +98,7 @@ def test_what_was_sent_to_a_process_that_was_killed_is_known_to_the_next_one(
     DarkCamera.dark = False
     capture.run(lambda: any(said.kind is ConditionKind.BLACK and not said.active for said in capture.conditions))
     capture.conditions.clear()
-    third = opened(log)
+    third = opened(log, tmp_path / "events.journal")
     began_s = time.monotonic()
     while len(black(all_events(log))) < 2:
         assert time.monotonic() - began_s < 8

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
-import time
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_inspect import metrics
 from stream_inspect.decide.event_log import MemoryLog
 from stream_inspect.decide.stage import DecideStage
-from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import ConditionKind, EventState, TrackUpdate
-from stream_inspect.store.events import EventStore
 from tests.decide.scenes import START_UTC_NS, S, condition, config, events, tracked, update
 
 
@@ -113,10 +108,8 @@ def test_a_last_look_is_enough_even_if_it_ends_the_track():
     assert [event.state for event in told(stage, first)] == ["confirmed", "cleared"]
 
 
-@pytest.mark.parametrize("durable", [False, True], ids=["memory", "sqlite"])
-def test_a_new_life_clears_what_was_open_and_uses_no_number_twice(durable, tmp_path):
-    log = EventStore(tmp_path / "events.sqlite") if durable else MemoryLog()
-    first, _ = started(log)
+def test_a_new_life_clears_what_was_open_and_uses_no_number_twice():
+    first, log = started()
     told(first, tracked(0, update(seq=0)))
     (open_event,) = told(first, tracked(1, update(seq=1)))
     second, _ = started(log)
@@ -135,33 +128,6 @@ def test_an_event_is_in_the_log_before_it_is_told():
     told(stage, tracked(0, update(seq=0)))
     assert told(stage, tracked(1, update(seq=1))) == log.events
     assert len(log.events) == 1
-
-
-class FullDisk(MemoryLog):
-    """A log that cannot be written for a while."""
-
-    full = True
-
-    def append(self, events):
-        if self.full:
-            raise StreamInspectError("disk full")
-        super().append(events)
-
-
-def test_while_the_log_cannot_be_written_events_wait_and_none_is_lost():
-    stage, log = started(FullDisk())
-    for seq in range(4):
-        assert told(stage, tracked(seq, update(track=1, seq=seq), update(track=2, seq=seq, x=500))) == []
-    assert told(stage, tracked(4, ended=[update(track=1, seq=4, seen=False, left=True)])) == []
-    log.full = False
-    waited = events(stage.tick(0))
-    assert [(event.id, event.state) for event in waited] == [
-        ("top-3-scratch-1", "confirmed"),
-        ("top-3-scratch-2", "confirmed"),
-        ("top-3-scratch-1", "cleared"),
-    ]
-    assert log.events == waited
-    assert events(stage.tick(0)) == []
 
 
 # --- conditions --------------------------------------------------------------------------------------------------
@@ -317,31 +283,6 @@ def test_every_history_of_a_track_tells_at_most_a_beginning_and_an_end():
         assert states == ["confirmed", "cleared"][: enough + (enough and "e" in history)]
 
 
-def test_events_are_kept_as_long_as_their_clips(tmp_path):
-    """Also where no output is configured: nobody else would remove them."""
-    path = tmp_path / "events.sqlite"
-    log = EventStore(path)
-    stage, _ = started(log)
-    for seq in range(6):
-        told(stage, tracked(seq, update(track=1 + seq // 3, seq=seq)))
-    told(stage, tracked(6, ended=[update(track=number, seen=False) for number in (1, 2)]))
-    too_old_ns = time.time_ns() - 31 * 86_400 * S  # recorder.max_age_days is 30
-    with sqlite3.connect(path) as file:
-        file.execute("UPDATE events SET appended_utc_ns = ? WHERE position < 4", (too_old_ns,))
-    file.close()
-    now_ns = time.monotonic_ns()
-    list(stage.tick(now_ns))
-    assert [position for position, _ in log.recent(10)] == [4]
-    with sqlite3.connect(path) as file:
-        file.execute("UPDATE events SET appended_utc_ns = ?", (too_old_ns,))
-    file.close()
-    list(stage.tick(now_ns + 59 * S))
-    assert len(log.recent(10)) == 1
-    list(stage.tick(now_ns + 60 * S))
-    assert log.recent(10) == []
-    log.close()
-
-
 def test_the_severity_is_that_of_the_name_told_not_of_the_last_look():
     """The confirming frame called a critical scratch a minor crack; the track is a scratch by its votes."""
     stage, _ = started()
@@ -351,14 +292,3 @@ def test_the_severity_is_that_of_the_name_told_not_of_the_last_look():
     other_name = msgspec.structs.replace(odd.detection, defect="crack", severity="minor")
     (event,) = told(stage, tracked(1, msgspec.structs.replace(odd, detection=other_name)))
     assert (event.name, event.severity) == ("scratch", "critical")
-
-
-def test_a_log_that_cannot_be_pruned_holds_nothing_up():
-    class Unprunable(MemoryLog):
-        def prune(self, older_than_utc_ns):
-            raise StreamInspectError("the disk is gone")
-
-    stage, log = started(Unprunable())
-    list(stage.tick(time.monotonic_ns()))
-    told(stage, tracked(0, update(seq=0)), tracked(1, update(seq=1)))
-    assert len(log.events) == 1

@@ -45,6 +45,23 @@ def listening(moment: str, listener: Callable[..., None]) -> Iterator[None]:
         sqlalchemy.event.remove(Engine, moment, listener)
 
 
+def steps(store: EventStore, call: Callable[[], object]) -> int:
+    """How many steps SQLite's machine takes for it."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with store._engine.connect() as connection:
+        raw = connection.connection.driver_connection
+    raw.set_progress_handler(step, 1)
+    call()
+    raw.set_progress_handler(None, 0)
+    return count
+
+
 def keys(found: list) -> list[str]:
     return [event.key for _, event in found]
 
@@ -80,18 +97,18 @@ class TestAppend:
         assert keys(first) == [an_event(n).key for n in (7, 6, 5)]
         assert keys(store.recent(3, before=first[-1][0])) == [an_event(n).key for n in (4, 3, 2)]
 
-    def test_last_n_counts_per_camera_session_and_name(self, store):
-        assert store.last_n("cam1", 1, "scratch") == 0
+    def test_the_last_number_counts_per_camera_session_and_name(self, store):
+        assert store.last_numbers() == {}
         store.append([an_event(3), an_event(2), an_event(9, session=2), an_event(5, name="dent")])
-        assert store.last_n("cam1", 1, "scratch") == 3
-        assert store.last_n("cam1", 2, "scratch") == 9
-        assert store.last_n("cam1", 1, "dent") == 5
-        assert store.last_n("cam2", 1, "scratch") == 0
+        assert store.last_numbers() == {
+            ("cam1", 1, "scratch"): 3,
+            ("cam1", 2, "scratch"): 9,
+            ("cam1", 1, "dent"): 5,
+        }
 
     def test_names_with_dashes_and_digits_do_not_confuse_the_count(self, store):
         store.append([an_event(4, camera="cam-1-2", name="dent-1-dent"), an_event(1, camera="", name="no-1-signal")])
-        assert store.last_n("cam-1-2", 1, "dent-1-dent") == 4
-        assert store.last_n("", 1, "no-1-signal") == 1
+        assert store.last_numbers() == {("cam-1-2", 1, "dent-1-dent"): 4, ("", 1, "no-1-signal"): 1}
 
     def test_open_events_are_confirmed_and_not_cleared(self, store):
         store.append([an_event(1), an_event(2), an_event(3)])
@@ -150,6 +167,24 @@ class TestOutputs:
         assert store.backlog("mqtt").depth == 2
         assert before_ns <= store.backlog("mqtt").oldest_utc_ns <= time.time_ns()
 
+    def test_the_cost_of_a_backlog_does_not_grow_with_it(self, store):
+        """Counted in steps of SQLite's machine, not in time."""
+        store.register_outputs(["mqtt"])
+        store.append([an_event(n) for n in range(1, 101)])
+        few = steps(store, lambda: store.backlog("mqtt"))
+        store.append([an_event(n) for n in range(101, 2101)])
+        assert steps(store, lambda: store.backlog("mqtt")) < 1.1 * few
+        assert store.backlog("mqtt").depth == 2100
+
+    def test_a_backlog_counts_what_waits_after_a_key_that_was_there_and_after_pruning(self, store):
+        store.register_outputs(["mqtt"])
+        for n in (1, 2, 3):
+            store.append([an_event(n), an_event(n, state=EventState.CLEARED)])
+            store.append([an_event(n)])
+        store.delivered("mqtt", 4, 1, None)
+        assert store.prune(time.time_ns()) == 4
+        assert store.backlog("mqtt").depth == len(store.after(store.cursor("mqtt"), 100)) == 2
+
     def test_dead_letters_keep_their_reason(self, store):
         store.register_outputs(["hook"])
         store.append([an_event(1), an_event(2)])
@@ -191,7 +226,7 @@ class TestPrune:
     def test_ids_and_positions_are_never_given_twice(self, store):
         store.append([an_event(7), an_event(7, state=EventState.CLEARED)])
         store.prune(time.time_ns())
-        assert store.last_n("cam1", 1, "scratch") == 7
+        assert store.last_numbers()["cam1", 1, "scratch"] == 7
         store.append([an_event(8)])
         assert [position for position, _ in store.after(0, 10)] == [3]
 
@@ -203,19 +238,7 @@ class TestPrune:
         """Counted in steps of SQLite's machine, not in time."""
 
         def steps_of_a_look() -> int:
-            count = 0
-
-            def step() -> int:
-                nonlocal count
-                count += 1
-                return 0
-
-            with store._engine.connect() as connection:
-                raw = connection.connection.driver_connection
-            raw.set_progress_handler(step, 1)
-            assert store.prune(time.time_ns() - 10**12) == 0
-            raw.set_progress_handler(None, 0)
-            return count
+            return steps(store, lambda: store.prune(time.time_ns() - 10**12))
 
         store.append([an_event(n, state=EventState.CLEARED) for n in range(1, 601)])
         few = steps_of_a_look()
@@ -285,6 +308,16 @@ class TestSharing:
         with listening("checkout", ask):
             EventStore(path).close()
         assert settings == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 5000}
+
+    def test_a_log_that_another_program_has_locked_is_opened_at_once(self, store, path):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        again = EventStore(path)
+        assert again.last_numbers() == {}
+        assert time.monotonic() - start < 1
+        again.close()
+        other.close()
 
 
 class TestBadFiles:
@@ -406,6 +439,7 @@ class TestMigrations:
         store.close()
         broken = (*schema.MIGRATIONS, ("ALTER TABLE events ADD COLUMN more INTEGER", "this is no SQL"))
         with monkeypatch.context() as patch:
+            patch.setattr("stream_inspect.store.events.is_current", lambda c: False)
             patch.setattr("stream_inspect.store.events.migrate", lambda c: schema.migrate(c, broken))
             with pytest.raises(StoreError, match="syntax error"):
                 EventStore(path)

@@ -1,0 +1,287 @@
+"""The judging loop never waits for a disk, and no event is lost to one that is locked, full or hung, nor to a kill."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stream_inspect.decide.stage import DecideStage
+from stream_inspect.messages import Event, EventState
+from stream_inspect.service.chain import judging_chain
+from stream_inspect.store.event_writer import MEMORY_EVENTS, EventWriter
+from stream_inspect.store.events import EventStore
+from stream_inspect.store.journal import Journal
+from tests.alerts import events as made
+from tests.conftest import MakeDisk
+from tests.decide.scenes import condition, config, events, tracked, update
+from tests.e2e.test_outage_log import fill
+
+S = 1_000_000_000
+
+an_event = functools.cache(made.an_event)  # the same one for the same arguments
+
+
+def a_writer(folder: Path, **changes) -> EventWriter:
+    return EventWriter(
+        EventStore(folder / "events.sqlite"), Journal(folder / "events.journal"), **{"max_age_ns": 10**18, **changes}
+    )
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[EventWriter]:
+    writer = a_writer(tmp_path)
+    writer.open(lambda: None)
+    yield writer
+    writer.close(5)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """What a backup tool does, or a shell in a transaction."""
+    other = sqlite3.connect(folder / "events.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def in_log(folder: Path) -> list[Event]:
+    store = EventStore(folder / "events.sqlite")
+    found = [event for _, event in store.after(0, 100_000)]
+    store.close()
+    return found
+
+
+def until(condition: Callable[[], object], within_s: float) -> bool:
+    deadline_s = time.monotonic() + within_s
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    return bool(condition())
+
+
+def test_what_is_written_is_in_the_log_and_announced_in_order(writer, tmp_path):
+    said = [an_event(n) for n in range(1, 501)]
+    announced: list[Event] = []
+    for event in said:
+        writer.append([event])
+        announced += writer.written()
+    assert writer.flush(5)
+    announced += writer.written()
+    assert announced == said == in_log(tmp_path)
+    assert (tmp_path / "events.journal").read_bytes() == b""
+
+
+def test_the_loop_is_woken_when_an_event_is_in_the_log(tmp_path):
+    woken = threading.Event()
+    writer = a_writer(tmp_path)
+    writer.open(woken.set)
+    writer.append([an_event(1)])
+    assert woken.wait(2)
+    assert writer.written() == [an_event(1)]
+    writer.close(5)
+
+
+def test_judging_goes_on_while_another_program_locks_the_log(tmp_path):
+    """Eight seconds: longer than SQLite's own waiting."""
+    chain = judging_chain(config(), a_writer(tmp_path))
+    chain.open()
+    turns_s: list[float] = []
+    announced: list[Event] = []
+
+    def turn(call: Callable[[], object]) -> None:
+        start_s = time.monotonic()
+        announced.extend(events(call()))
+        turns_s.append(time.monotonic() - start_s)
+
+    with locked(tmp_path):
+        start_s = time.monotonic()
+        n = 0
+        while time.monotonic() - start_s < 8:
+            n += 1
+            turn(lambda: chain.process([condition(n % 2 == 1, n)]))  # noqa: B023
+            turn(lambda: chain.tick(time.monotonic_ns()))
+            time.sleep(0.02)
+        assert announced == []
+    assert max(turns_s) < 0.05
+    assert until(lambda: turn(lambda: chain.tick(time.monotonic_ns())) or len(announced) >= n, 5)
+    assert announced == in_log(tmp_path)
+    assert len({event.key for event in announced}) == n
+    chain.close()
+
+
+def test_what_waits_when_the_process_is_killed_is_in_the_log_after_the_next_open(tmp_path):
+    script = (
+        "import os, signal, sys, time; from pathlib import Path\n"
+        "from tests.store.test_event_writer import a_writer; from tests.alerts.events import an_event\n"
+        "writer = a_writer(Path(sys.argv[1])); writer.open(lambda: None)\n"
+        "for n in range(1, 301): writer.append([an_event(n)])\n"
+        "time.sleep(0.5); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    EventStore(tmp_path / "events.sqlite").close()
+    with locked(tmp_path):
+        subprocess.run([sys.executable, "-c", script, tmp_path], cwd=Path(__file__).parents[2], check=False)
+        assert in_log(tmp_path) == []
+        # The next process starts although the log is locked, and knows what waits.
+        writer = a_writer(tmp_path)
+        assert writer.last_numbers() == {("cam1", 1, "scratch"): 300}
+        assert len(writer.open_events()) == 300
+        writer.open(lambda: None)
+    writer.append([an_event(301)])
+    assert writer.flush(10)
+    assert [event.key for event in in_log(tmp_path)] == [an_event(n).key for n in range(1, 302)]
+    assert writer.written() == [an_event(301)], "outputs read the others from the log"
+    writer.close(5)
+
+
+def test_what_the_log_has_already_is_not_written_twice(tmp_path):
+    """A kill between the append and the emptying of the journal."""
+    store = EventStore(tmp_path / "events.sqlite")
+    store.append([an_event(1), an_event(1, state=EventState.CLEARED)])
+    Journal(tmp_path / "events.journal").append([an_event(1), an_event(1, state=EventState.CLEARED), an_event(2)])
+    writer = a_writer(tmp_path)
+    assert [event.id for event in writer.open_events()] == [an_event(2).id]
+    writer.open(lambda: None)
+    assert writer.flush(5)
+    assert [event.key for event in in_log(tmp_path)] == [
+        an_event(1).key,
+        an_event(1, state=EventState.CLEARED).key,
+        an_event(2).key,
+    ]
+    assert [event.id for event in store.open_events()] == [an_event(2).id]
+    writer.close(5)
+    store.close()
+
+
+def test_on_a_full_disk_events_wait_in_memory_and_none_is_lost(make_disk: MakeDisk, capfd):
+    disk = make_disk(8 * 1024)
+    writer = a_writer(disk)
+    writer.open(lambda: None)
+    writer.append([an_event(1)])
+    assert writer.flush(5)
+    ballast = fill(disk)
+    slowest_s = 0.0
+    for n in range(2, 1502):
+        start_s = time.monotonic()
+        writer.append([an_event(n)])
+        writer.written()
+        slowest_s = max(slowest_s, time.monotonic() - start_s)
+    assert not writer.flush(1)
+    assert slowest_s < 0.05
+    ballast.unlink()
+    assert writer.flush(10)
+    assert in_log(disk) == [an_event(n) for n in range(1, 1502)]
+    writer.close(5)
+    log = capfd.readouterr().out
+    assert "holding events in memory" in log
+    assert "event log writable again" in log
+    assert "events lost" not in log
+
+
+def test_a_stop_on_a_full_disk_says_how_many_events_are_lost(make_disk: MakeDisk, capfd):
+    disk = make_disk(8 * 1024)
+    writer = a_writer(disk)
+    writer.open(lambda: None)
+    fill(disk)
+    writer.append([an_event(n) for n in range(1, 201)])
+    time.sleep(0.5)
+    in_journal = len(Journal(disk / "events.journal").waiting())
+    writer.close(2)
+    log = capfd.readouterr().out
+    kept = len(in_log(disk)) + in_journal
+    assert kept < 200
+    assert f"events={200 - kept}" in next(line for line in log.splitlines() if "events lost" in line)
+    assert "nothing has been lost" not in log
+
+
+def test_a_stop_while_the_log_is_locked_leaves_the_events_in_the_journal(tmp_path, capfd):
+    writer = a_writer(tmp_path)
+    writer.open(lambda: None)
+    with locked(tmp_path):
+        writer.append([an_event(n) for n in range(1, 21)])
+        start_s = time.monotonic()
+        writer.close(0.3)
+        assert time.monotonic() - start_s < 0.5
+        (line,) = [line for line in capfd.readouterr().out.splitlines() if "wait in the journal" in line]
+        assert "events=20" in line
+    writer = a_writer(tmp_path)
+    writer.open(lambda: None)
+    assert writer.flush(10)
+    assert in_log(tmp_path) == [an_event(n) for n in range(1, 21)]
+    writer.close(5)
+
+
+def test_a_journal_that_cannot_be_written_stops_no_event(tmp_path):
+    writer = EventWriter(
+        EventStore(tmp_path / "events.sqlite"), Journal(tmp_path / "nowhere" / "events.journal"), max_age_ns=10**18
+    )
+    writer.open(lambda: None)
+    writer.append([an_event(1), an_event(2)])
+    assert writer.flush(5)
+    assert writer.written() == in_log(tmp_path) == [an_event(1), an_event(2)]
+    writer.close(5)
+
+
+def test_memory_is_bounded(tmp_path):
+    writer = a_writer(tmp_path)  # not open: nothing is taken out
+    one = an_event(1)
+    writer.append([one] * (MEMORY_EVENTS - 1))
+    writer.append([one] * 5)
+    assert writer._lost == 4
+
+
+def test_an_id_that_the_log_would_refuse_never_gets_into_its_way(writer):
+    wrong = an_event(2, camera="cam2")
+    wrong = type(wrong)(**{f: getattr(wrong, f) for f in wrong.__struct_fields__} | {"id": "cam2-x"})
+    with pytest.raises(ValueError, match="cam2-x"):
+        writer.append([wrong])
+
+
+def test_events_are_kept_as_long_as_their_clips(tmp_path):
+    """Also where no output is configured: nobody else would remove them."""
+    store = EventStore(tmp_path / "events.sqlite")
+    store.append([an_event(n, state=EventState.CLEARED) for n in (1, 2, 3)] + [an_event(4)])
+    with sqlite3.connect(tmp_path / "events.sqlite") as file:
+        file.execute("UPDATE events SET appended_utc_ns = ? WHERE position < 3", (time.time_ns() - 31 * 86_400 * S,))
+    file.close()
+    writer = a_writer(tmp_path, max_age_ns=30 * 86_400 * S, prune_every_s=0.2)
+    writer.open(lambda: None)
+    assert until(lambda: len(store.recent(10)) == 2, 5)
+    with sqlite3.connect(tmp_path / "events.sqlite") as file:
+        file.execute("UPDATE events SET appended_utc_ns = ?", (time.time_ns() - 31 * 86_400 * S,))
+    file.close()
+    assert until(lambda: len(store.recent(10)) == 1, 5), "the open one stays"
+    writer.close(5)
+    store.close()
+
+
+def test_a_new_life_clears_what_was_open_and_uses_no_number_twice(tmp_path):
+    def life() -> tuple[DecideStage, EventWriter]:
+        writer = a_writer(tmp_path)
+        stage = DecideStage(config(), writer)
+        stage.open()
+        return stage, writer
+
+    first, log = life()
+    list(first.process([tracked(0, update(seq=0)), tracked(1, update(seq=1))]))
+    assert log.flush(5)
+    (open_event,) = events(first.tick(0))
+    second, log = life()
+    assert log.flush(5)
+    (cleared,) = events(second.tick(0))
+    assert (cleared.id, cleared.state, cleared.reason) == (open_event.id, "cleared", "interrupted")
+    list(second.process([tracked(2, update(seq=2)), tracked(3, update(seq=3))]))
+    (again,) = events(second.finish())[:1]
+    assert again.id == "top-3-scratch-2"
+    first.close()
+    second.close()
