@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from stream_inspect.config.base import Name
 from stream_inspect.config.models import DefectName
-from stream_inspect.decide.event_log import MemoryLog
 from stream_inspect.decide.events import EventIds
 from stream_inspect.messages import ConditionKind, event_id
 
@@ -65,7 +64,7 @@ def test_names_that_could_be_read_in_two_ways_are_not(name):
 
 
 def test_a_camera_that_reconnects_all_day_leaves_no_counters_behind():
-    ids = EventIds(MemoryLog())
+    ids = EventIds()
     given = [ids.next("top", session, "no_signal") for session in range(1, 10_000) for _ in range(2)]
     assert given[-2:] == ["top-9999-no_signal-1", "top-9999-no_signal-2"]
     assert len(given) == len(set(given))
