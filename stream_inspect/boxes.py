@@ -98,6 +98,12 @@ def centre_distances(one: NDArray[_Float], other: NDArray[_Float]) -> NDArray[_F
     return np.asarray(np.hypot(offsets[..., 0], offsets[..., 1]))
 
 
+def gaps(one: NDArray[_Float], other: NDArray[_Float]) -> NDArray[_Float]:
+    """Widest of the horizontal and the vertical gap between boxes, broadcast; 0 or less where they meet."""
+    between = np.maximum(one[..., :2], other[..., :2]) - np.minimum(one[..., 2:], other[..., 2:])
+    return np.asarray(between.max(axis=-1))
+
+
 def _divided(shared: NDArray[_Float], by: NDArray[_Float]) -> NDArray[_Float]:
     return np.asarray(np.divide(shared, by, out=np.zeros_like(shared), where=by > 0))
 

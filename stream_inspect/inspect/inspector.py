@@ -29,7 +29,7 @@ MERGE_OVERLAP = 0.3
 MERGE_SCORE_RATIO = 0.5
 """A fragment has at least this share of the best fragment's score."""
 DUPLICATE_MASK_IOU = 0.5
-"""Two hits of different defects whose masks have a higher IoU than this are one thing: the better name wins."""
+"""Two hits of one severity whose masks have a higher IoU than this are one thing: the better name wins."""
 
 SMALLEST_SIDE_PX = 0.5
 """A box with less than this inside the picture does not count."""
@@ -154,7 +154,8 @@ class Inspector:
             cut[seen],
             found.scores[seen],
             found.defects[seen],
-            longer_side_px=max(height, width),
+            severities=prompts.severities,
+            patch_px=self._detector.patch_px(width, height),
             overlap=self._fuse_overlap,
         )
         if camera.region_px is not None:
@@ -188,7 +189,7 @@ class Inspector:
         """Boxes become the masks' tight boxes; then what is double, too small or outside the region goes."""
         height, width = picture.shape[:2]
         detections = []
-        for index, mask in _merge_by_mask(hits, placed):
+        for index, mask in _merge_by_mask(hits, placed, prompts.severities):
             box = mask.box_xyxy_px if mask else _as_box(hits.boxes_xyxy[index].round(2))
             defect = prompts.defects[hits.classes[index]]
             extent = (
@@ -216,7 +217,7 @@ _Hit = tuple[int, masks.CroppedMask | None]
 """A hit's index, and its mask."""
 
 
-def _merge_by_mask(hits: Boxes, placed: Sequence[masks.CroppedMask | None]) -> list[_Hit]:
+def _merge_by_mask(hits: Boxes, placed: Sequence[masks.CroppedMask | None], severities: Sequence[str]) -> list[_Hit]:
     """Merge hits whose masks show one defect: the best hit's index, and its mask or the union of the fragments'.
 
     Partial boxes too far apart to be fused often grow into masks that overlap: pixels are better evidence than boxes.
@@ -226,12 +227,12 @@ def _merge_by_mask(hits: Boxes, placed: Sequence[masks.CroppedMask | None]) -> l
     merged = list(enumerate(placed))
     while True:
         before = len(merged)
-        merged = _merged_once(hits, merged)
+        merged = _merged_once(hits, merged, severities)
         if len(merged) == before:
             return merged
 
 
-def _merged_once(hits: Boxes, candidates: Sequence[_Hit]) -> list[_Hit]:
+def _merged_once(hits: Boxes, candidates: Sequence[_Hit], severities: Sequence[str]) -> list[_Hit]:
     merged: list[_Hit] = []
     for candidate, new in candidates:
         for place, (index, mask) in enumerate(merged):
@@ -243,6 +244,8 @@ def _merged_once(hits: Boxes, candidates: Sequence[_Hit]) -> list[_Hit]:
                     if hits.scores[candidate] >= MERGE_SCORE_RATIO * hits.scores[index]:
                         merged[place] = (index, masks.union(mask, new))
                     break
+            elif severities[hits.classes[index]] != severities[hits.classes[candidate]]:
+                continue  # the better name must not take a critical defect's place
             elif shared_px > DUPLICATE_MASK_IOU * (mask.area_px + new.area_px - shared_px):
                 break
         else:

@@ -49,6 +49,11 @@ class CompiledPrompts:
     counter_columns: tuple[tuple[int, ...], ...]
     prompts_hash: str
 
+    @property
+    def severities(self) -> tuple[str, ...]:
+        """The severity of each defect."""
+        return tuple(defect.severity for defect in self.defects)
+
     def candidates(self, raw: RawDetections) -> Candidates:
         """The boxes that count, for each defect apart.
 

@@ -75,6 +75,9 @@ class ScriptedDetector:
             np.asarray(scores, dtype=np.float32).reshape(-1, len(queries)),
         )
 
+    def patch_px(self, width_px: int, height_px: int) -> float:
+        return max(width_px, height_px) / 16
+
     def close(self) -> None:
         self.is_open = False
 

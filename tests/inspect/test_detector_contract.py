@@ -94,6 +94,11 @@ def test_a_batch_pays_off_up_to_a_known_size(detector: Detector) -> None:
     assert detector.useful_batch >= 1
 
 
+def test_its_patches_are_measured_in_pixels_of_the_picture(detector: Detector) -> None:
+    assert detector.patch_px(320, 180) == detector.patch_px(180, 320) == 2 * detector.patch_px(160, 90)
+    assert 0 < detector.patch_px(320, 180) < 320
+
+
 def test_it_can_be_closed_twice_and_opened_again(detector: Detector) -> None:
     picture = picture_of(64, 64)
     (before,) = detector.detect([picture], detector.encode_prompts(QUERIES))

@@ -240,10 +240,19 @@ def test_defects_whose_masks_hardly_touch_stay_two() -> None:
     assert len(found) == 2
 
 
+def test_two_names_of_different_severity_for_one_mask_are_both_reported() -> None:
+    """The higher score of a minor defect must not hide a critical one."""
+    detector = _Boxes(((20, 30, 45, 40), [0.9, 0.1]), ((36, 30, 60, 40), [0.1, 0.8]))  # columns: green, red
+    segmenter = _Masks((20, 30, 60, 40), (22, 30, 60, 40))
+    (found,) = _inspector([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    assert [(hit.defect, hit.severity) for hit in found] == [("green-spot", "major"), ("red-spot", "critical")]
+
+
 def test_two_names_for_one_mask_leave_the_better_name_and_its_mask() -> None:
     detector = _Boxes(((20, 30, 45, 40), [0.1, 0.9]), ((36, 30, 60, 40), [0.8, 0.1]))  # columns: green, red
     segmenter = _Masks((20, 30, 60, 40), (22, 30, 60, 40))
-    (found,) = _inspector([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
+    red = RED.model_copy(update={"severity": "major"})
+    (found,) = _inspector([red, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [(hit.defect, hit.box_xyxy_px) for hit in found] == [("red-spot", (20, 30, 60, 40))]
 
 

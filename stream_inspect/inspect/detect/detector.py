@@ -68,5 +68,11 @@ class Detector(Protocol):
         Raises `OutOfMemoryError` when a smaller batch may pass, `ModelError` when the model has failed.
         """
 
+    def patch_px(self, width_px: int, height_px: int) -> float:
+        """Pitch of the detector's patches, in pixels of a picture of this size. Known after `open`.
+
+        Each patch gives a box, so two boxes of one defect lie about as far apart as that.
+        """
+
     def close(self) -> None:
         """Release the model's memory. Never raises."""

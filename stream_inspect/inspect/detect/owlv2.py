@@ -30,6 +30,7 @@ class Owlv2Detector:
         self._model: Any = None
         self._tokenizer: Any = None
         self._settings = PixelSettings(0, (0, 0, 0), (1, 1, 1))
+        self._patches_a_side = 1
         self.useful_batch = 1
 
     def open(self) -> None:
@@ -41,6 +42,7 @@ class Owlv2Detector:
         self._model.box_head.float()
         grid = self._model.num_patches_height, self._model.num_patches_width
         self._model.box_bias = self._model.compute_box_bias(*grid).to(self._device)
+        self._patches_a_side = max(grid)
         self._tokenizer = load_tokenizer(self._folder)
         self._settings = PixelSettings(
             side_px=int(self._model.config.vision_config.image_size),
@@ -93,6 +95,10 @@ class Owlv2Detector:
         if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
             raise ModelError("the detector gave boxes or scores that are not finite: the model is corrupt or overflows")
         return results
+
+    def patch_px(self, width_px: int, height_px: int) -> float:
+        # The grid covers the square that the picture is padded to.
+        return max(width_px, height_px) / self._patches_a_side
 
     def close(self) -> None:
         self._model = self._tokenizer = None
