@@ -253,7 +253,11 @@ class InspectConfig(Model):
         json_schema_extra=RELOADABLE,
     )
     max_detections: int = Field(
-        50, ge=1, le=1000, description="Maximum per frame; the best are kept.", json_schema_extra=RELOADABLE
+        50,
+        ge=1,
+        le=1000,
+        description="Maximum per frame; the best are kept, of the best 200 boxes (or four times this).",
+        json_schema_extra=RELOADABLE,
     )
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from stream_inspect import metrics, registry
 from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
 from stream_inspect.inspect import masks, regions
+from stream_inspect.inspect.crowding import Crowding
 from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections
 from stream_inspect.inspect.fuse import Boxes, fuse
 from stream_inspect.inspect.models import ModelFiles, resolve
-from stream_inspect.inspect.prompts import CompiledPrompts, compile_prompts
+from stream_inspect.inspect.prompts import MAX_CANDIDATES, CompiledPrompts, compile_prompts
 from stream_inspect.inspect.segment.crops import Crop, plan_crops
 from stream_inspect.inspect.segment.segmenter import Segmenter
 from stream_inspect.messages import Box, Detection
@@ -70,6 +71,7 @@ class Inspector:
         self._segmenter = segmenter
         self._fuse_overlap = fuse_overlap
         self._max_detections = max_detections
+        self._crowding = Crowding()
         self._prompts: CompiledPrompts | None = None
         self._encoded: PromptSet | None = None
 
@@ -145,7 +147,8 @@ class Inspector:
 
     def _hits(self, picture: UInt8Array, camera: CameraSettings, raw: RawDetections, prompts: CompiledPrompts) -> Boxes:
         """Fused boxes above threshold, inside the picture and not outside the region, at most `max_detections`."""
-        found = prompts.candidates(raw)
+        found = prompts.candidates(raw, max(MAX_CANDIDATES, 4 * self._max_detections))
+        self._crowding.judged(None if found.crowding is None else prompts.defects[found.crowding].name)
         height, width = picture.shape[:2]
         # Cut first: a box in the padding must not pull one in the picture towards itself.
         cut = np.clip(found.boxes_xyxy_px, 0, np.array((width, height, width, height), dtype=np.float32))

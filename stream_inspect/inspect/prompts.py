@@ -16,8 +16,8 @@ from stream_inspect.config.models import DefectConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect.detect.detector import RawDetections
 
-MAX_CANDIDATES = 1000
-"""Boxes above threshold that one picture may hand to fusion: a threshold set far too low must not stop the line."""
+MAX_CANDIDATES = 200
+"""Boxes above threshold that one picture may hand to fusion: comparing 1000 took a second, and stopped the line."""
 SAME_BOX_IOU = 0.5
 """Two raw boxes that share this much are the same box for a counter-prompt."""
 
@@ -28,11 +28,15 @@ class PromptsError(StreamInspectError):
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Raw boxes that count for a defect: `boxes_xyxy_px` (N, 4) float32, `scores` (N,), `defects` (N,) their index."""
+    """Raw boxes that count for a defect: `boxes_xyxy_px` (N, 4) float32, `scores` (N,), `defects` (N,) their index.
+
+    `crowding` is the defect with most boxes above its threshold where some were left out; None where none were.
+    """
 
     boxes_xyxy_px: NDArray[np.float32]
     scores: NDArray[np.float32]
     defects: NDArray[np.int64]
+    crowding: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +58,26 @@ class CompiledPrompts:
         """The severity of each defect."""
         return tuple(defect.severity for defect in self.defects)
 
-    def candidates(self, raw: RawDetections) -> Candidates:
+    def candidates(self, raw: RawDetections, limit: int = MAX_CANDIDATES) -> Candidates:
         """The boxes that count, for each defect apart.
 
         A box's score for a defect is the best of the defect's prompts. It counts when it reaches the threshold and no
         counter-prompt suppresses it: the box is suppressed when a counter-prompt of this defect scores strictly higher
         on the same box, that is on it or on any raw box that shares an IoU of `SAME_BOX_IOU` with it.
+
+        More than `limit` boxes are cut to the best: for each defect before counter-prompts are compared, and then over
+        all, where each defect keeps its share, so that one with a threshold far too low crowds out no other.
         """
+        above: list[int] = []
         boxes: list[NDArray[np.float32]] = []
         scores: list[NDArray[np.float32]] = []
         indices: list[NDArray[np.int64]] = []
         for index, defect in enumerate(self.defects):
             best = raw.scores[:, self.prompt_columns[index]].max(axis=1)
             counting = np.flatnonzero(best >= defect.threshold)
-            if len(counting) > MAX_CANDIDATES:
-                counting = np.sort(np.argsort(-best, kind="stable")[:MAX_CANDIDATES])
+            above.append(len(counting))
+            if len(counting) > limit:
+                counting = np.sort(np.argsort(-best, kind="stable")[:limit])
             if len(counting) and self.counter_columns[index]:
                 counter = raw.scores[:, self.counter_columns[index]].max(axis=1)
                 counting = _not_countered(raw.boxes_xyxy_px, best, counter, counting)
@@ -76,10 +85,11 @@ class CompiledPrompts:
             scores.append(best[counting])
             indices.append(np.full(len(counting), index, dtype=np.int64))
         found = Candidates(np.concatenate(boxes), np.concatenate(scores), np.concatenate(indices))
-        if len(found.scores) <= MAX_CANDIDATES:
+        if len(found.scores) <= limit and max(above) <= limit:
             return found
-        keep = np.argsort(-found.scores, kind="stable")[:MAX_CANDIDATES]
-        return Candidates(found.boxes_xyxy_px[keep], found.scores[keep], found.defects[keep])
+        keep = _best_of_each(found, limit)
+        crowding = int(np.argmax(above))
+        return Candidates(found.boxes_xyxy_px[keep], found.scores[keep], found.defects[keep], crowding)
 
 
 def compile_prompts(defects: Sequence[DefectConfig]) -> CompiledPrompts:
@@ -133,6 +143,18 @@ def _not_countered(
     same_box = (shared > 0) & (shared >= SAME_BOX_IOU * union)
     by_others: NDArray[np.bool_] = np.asarray((same_box & (counter[strong] > best[counting, None])).any(axis=1))
     return counting[~by_others & (counter[counting] <= best[counting])]
+
+
+def _best_of_each(found: Candidates, limit: int) -> NDArray[np.intp]:
+    """The best `limit` boxes, of which each defect has at least its equal share if it has as many."""
+    order = np.argsort(-found.scores, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    for index in np.unique(found.defects):
+        own = order[found.defects[order] == index]
+        rank[own] = np.arange(len(own))
+    share = limit // max(1, len(np.unique(found.defects)))
+    first = order[np.argsort(rank[order] >= share, kind="stable")]
+    return first[:limit]
 
 
 def _tidy(text: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
+import structlog
 
 from stream_inspect.config.models import BeltConfig, CameraConfig, DefectConfig, FileSource
+from stream_inspect.inspect.crowding import WINDOW_PICTURES, Crowding
 from stream_inspect.inspect.detect.detector import Detector, RawDetections
 from stream_inspect.inspect.inspector import CameraSettings, Inspector
 from stream_inspect.inspect.masks import from_rle
@@ -261,6 +265,41 @@ def test_a_small_defect_on_a_large_one_stays() -> None:
     segmenter = _Masks((20, 30, 60, 60), (30, 40, 36, 46))
     (found,) = _inspector([RED, GREEN], detector=detector, segmenter=segmenter).judge([black()], [ANYWHERE])
     assert [hit.defect for hit in found] == ["red-spot", "green-spot"]
+
+
+def _seconds_for(above: int) -> float:
+    """Seconds for a picture of 3600 boxes of which this many are above the threshold of each of six defects."""
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 900, (3600, 2))
+    boxes = np.hstack((corners, corners + rng.uniform(5, 60, (3600, 2)))).astype(np.float32)
+    scores = rng.uniform(0.5, 0.9, (3600, 7)).astype(np.float32)
+    scores[above:] = 0.01
+    defects = [
+        DefectConfig(name=f"defect{n}x", prompts=[f"p{n}"], counter_prompts=["q"], threshold=0.3) for n in range(6)
+    ]
+    detector = _Boxes(((0, 0, 1, 1), [0.0]))
+    detector._raw = RawDetections(boxes, scores)
+    inspector = _inspector(defects, detector=detector)
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        inspector.judge([black(1000, 1000)], [ANYWHERE])
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def test_thresholds_far_too_low_cost_little_more_than_two_hundred_boxes_in_all() -> None:
+    assert _seconds_for(3600) < 20 * _seconds_for(200 // 6)
+
+
+def test_a_threshold_too_low_for_most_pictures_is_warned_of_once() -> None:
+    crowding = Crowding()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3 * WINDOW_PICTURES):
+            crowding.judged("rust")
+        for _ in range(2 * WINDOW_PICTURES):
+            crowding.judged(None)
+    assert [(line["log_level"], line["defect"]) for line in logs] == [("warning", "rust"), ("info", "rust")]
 
 
 def test_a_detector_that_loses_a_picture_is_not_believed() -> None:

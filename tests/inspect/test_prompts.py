@@ -7,7 +7,6 @@ import pytest
 
 from stream_inspect.boxes import ious
 from stream_inspect.config.models import DefectConfig
-from stream_inspect.inspect import prompts
 from stream_inspect.inspect.detect.detector import RawDetections
 from stream_inspect.inspect.prompts import CompiledPrompts, PromptsError, compile_prompts, prompts_hash
 
@@ -81,19 +80,26 @@ def test_a_counter_prompt_of_one_defect_leaves_others_alone() -> None:
     assert [compiled.defects[index].name for index in compiled.candidates(raw).defects] == ["rust"]
 
 
-def test_candidates_are_limited_to_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "MAX_CANDIDATES", 2)
+def test_candidates_are_limited_to_the_best() -> None:
     compiled = compile_prompts([RUST])
     raw = _raw(compiled, [((x, 0, x + 5, 5), {"rust": 0.3 + x / 1000}) for x in (0, 30, 10, 20)])
-    np.testing.assert_allclose(compiled.candidates(raw).scores, [0.33, 0.32])
+    np.testing.assert_allclose(compiled.candidates(raw, limit=2).scores, [0.33, 0.32])
 
 
-def test_the_limit_counts_for_each_defect_before_counter_prompts_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_counts_for_each_defect_before_counter_prompts_are_compared() -> None:
     """Comparing thousands of boxes, each with all, would take seconds a frame."""
-    monkeypatch.setattr(prompts, "MAX_CANDIDATES", 2)
     compiled = compile_prompts([HOLE])
     rows = [((x, 0, x + 5, 5), {"a hole": 0.5 + x / 1000, "a screw hole": 0.9 * (x == 30)}) for x in (0, 30, 10, 20)]
-    np.testing.assert_allclose(compiled.candidates(_raw(compiled, rows)).scores, [0.52])
+    np.testing.assert_allclose(compiled.candidates(_raw(compiled, rows), limit=2).scores, [0.52])
+
+
+def test_a_defect_whose_threshold_is_far_too_low_is_named_and_crowds_out_no_other() -> None:
+    compiled = compile_prompts([HOLE, RUST])
+    rows = [((x, 0, x + 5, 5), {"rust": 0.9}) for x in range(0, 100, 10)]
+    found = compiled.candidates(_raw(compiled, [*rows, ((200, 0, 210, 10), {"a hole": 0.5})]), limit=4)
+    assert found.defects.tolist().count(0) == 1
+    assert len(found.scores) == 4
+    assert found.crowding == 1, "rust"
 
 
 @pytest.mark.parametrize("seed", range(5))
