@@ -173,7 +173,7 @@ class Inspection(Message, frozen=True, kw_only=True):
 
 
 class TrackUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A track as it stands after a judged frame. `track` is unique within (camera, session).
+    """A track as it stands after a judged frame. `track` is unique within (camera, session), over restarts too.
 
     `box_xyxy_px` is where the defect is believed to be in this frame (predicted when `seen` is false); `velocity_px_s`
     moves it to any frame near by. `left` says that it has gone out of the picture. `doubtful` says that it is not known
@@ -286,9 +286,12 @@ def event_id(camera: str, session: int, name: str, n: int) -> str:
 class Event(Message, frozen=True, kw_only=True):
     """A confirmed defect, or a condition of a camera or the line: what an alert carries and the store keeps.
 
-    `id` is derived from (camera, session, defect or condition, n), never from a clock or a random number; `key` is the
-    idempotency key: id + state. `source` is the process that reports a condition (`process_down`: the one that is
-    down); each has an event of its own. Times are nanoseconds since 1970, UTC.
+    `id` is derived from (camera, session, defect or condition, n), never from a clock or a random number: it is unique
+    within one event log. `key` is the idempotency key: id + state in the log and in a replay, and the log's identity +
+    id + state in every alert (`as_sent`). The identity is a random number made with the log and kept in it, so that no
+    two lines, hosts or state folders send the same key. `source` is the process that reports a condition
+    (`process_down`: the one that is down); each has an event of its own. `track` is unique within (camera, session).
+    Times are nanoseconds since 1970, UTC.
     """
 
     version: int = EVENT_SCHEMA_VERSION
@@ -315,6 +318,11 @@ class Event(Message, frozen=True, kw_only=True):
     model_hash: str = ""
     prompts_hash: str = ""
     reason: str = ""
+
+
+def as_sent(event: Event, log_identity: str) -> Event:
+    """The event of the log with this identity as its alerts carry it: under a key that no other log sends."""
+    return msgspec.structs.replace(event, key=f"{log_identity}:{event.key}")
 
 
 def event_json(event: Event) -> bytes:

@@ -11,7 +11,7 @@ from stream_inspect import metrics
 from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
-from stream_inspect.messages import Event, EventState
+from stream_inspect.messages import Event, EventState, as_sent
 from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
 
 POLL_S = 1.0
@@ -91,7 +91,7 @@ class Outbox:
 
     def _send(self, position: int, event: Event) -> None:
         try:
-            self._alert.send(event)
+            self._alert.send(as_sent(event, self._store.identity))
         except AlertRejectedError as error:
             self._waiting.popleft()
             self._log.error(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from stream_inspect.config.models import Config
 from stream_inspect.errors import UsageError
-from stream_inspect.messages import event_json
+from stream_inspect.messages import as_sent, event_json
 from stream_inspect.store.events import EventStore, UnreadableEventError
 from stream_inspect.store.files import events_database
 
@@ -39,6 +39,6 @@ def _event(store: EventStore, position: int) -> Iterator[str]:
     try:
         for found, event in store.after(position - 1, limit=1):
             if found == position:
-                yield event_json(event).decode()
+                yield event_json(as_sent(event, store.identity)).decode()
     except UnreadableEventError:
         return

@@ -27,6 +27,7 @@ from stream_inspect.store.schema import (
     DEAD_LETTERS,
     DELIVERIES,
     EVENTS,
+    LOG,
     OUTPUTS,
     NewerSchemaError,
     is_current,
@@ -86,7 +87,8 @@ class EventStore:
         with self._explained("open"):
             path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not path.exists()
-            self._migrate()
+            self.identity = self._migrate()
+            """The log's own, made once with it and kept by a copy: distinguishes its keys from those of every other."""
             if is_new:
                 sync_folder(path.parent)
 
@@ -98,13 +100,14 @@ class EventStore:
         stop=tenacity.stop_after_delay(BUSY_TIMEOUT_S),
         reraise=True,
     )
-    def _migrate(self) -> None:
+    def _migrate(self) -> str:
         # Opening a file that is up to date must not wait for its lock: a restart would wait with it.
         with self._engine.connect() as connection:
             if is_current(connection):
-                return
+                return str(connection.execute(select(LOG.c.identity)).scalar_one())
         with self._writer.begin() as connection:
             migrate(connection)
+            return str(connection.execute(select(LOG.c.identity)).scalar_one())
 
     # --- decide ------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,13 @@ EVENTS = Table(
     sqlite_autoincrement=True,
 )
 
+LOG = Table(
+    "log",  # one row
+    METADATA,
+    Column("identity", String, primary_key=True),  # random, made with this table: part of every key that is sent
+    sqlite_with_rowid=False,
+)
+
 COUNTERS = Table(
     "counters",  # the n of event ids: outlives the events, so that pruning never makes an id twice
     METADATA,
@@ -147,6 +154,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (output, position)
         ) WITHOUT ROWID
         """,
+    ),
+    (
+        "CREATE TABLE log (identity VARCHAR NOT NULL PRIMARY KEY) WITHOUT ROWID",
+        "INSERT INTO log VALUES (lower(hex(randomblob(8))))",
     ),
 )
 

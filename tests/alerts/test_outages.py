@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_inspect.messages import Event
+from stream_inspect.messages import Event, as_sent
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 from tests.alerts.receivers import Mosquitto, Subscriber, wait_until
@@ -100,7 +100,8 @@ def go_through(folder: Path, events: int, outages: int, seed: int) -> Result:
     store.register_outputs(["mqtt"])
     alerts = AlertsProcess(folder, folder / "events.db", broker.port)
     all_events = [an_event(n, camera=f"cam{n % 3}", line=f"line{n % 2}") for n in range(1, events + 1)]
-    result = Result(events=[event.key for event in all_events], received=[])
+    identity = store.identity
+    result = Result(events=[as_sent(event, identity).key for event in all_events], received=[])
     # Appending lasts longer than the outages do: each of them strikes while events are made.
     pace_s = outages * 1.0 / events
     appending = threading.Thread(target=append_all, args=(store, all_events, pace_s, dice.randrange(2**32)))
@@ -140,7 +141,7 @@ def go_through(folder: Path, events: int, outages: int, seed: int) -> Result:
         store.close()
     result.repeated_by_broker = subscriber.repeated_by_broker
     got = [msgspec.json.decode(payload, type=Event) for _, payload, _ in subscriber.messages]
-    by_key = {event.key: event for event in all_events}
+    by_key = {event.key: event for event in (as_sent(event, identity) for event in all_events)}
     assert all(event == by_key[event.key] for event in got), "a duplicate differs from its original"
     result.received = [event.key for event in got]
     return result

@@ -23,6 +23,11 @@ from tests.alerts.events import an_event
 from tests.properties import examples
 
 
+def key_in_the_log(sent: Event) -> str:
+    """The key without the log's identity, which every sent key begins with."""
+    return sent.key.partition(":")[2]
+
+
 class Receiver:
     """What an output has acknowledged, or taken without the acknowledgement coming through."""
 
@@ -48,11 +53,11 @@ class ScriptedAlert:
     def send(self, event: Event) -> None:
         assert self.is_open
         if self.mood == "refuses":
-            self._receiver.rejected.append(event.key)
+            self._receiver.rejected.append(key_in_the_log(event))
             raise AlertRejectedError("HTTP 410")
         if self.mood == "fails":
             raise self.error
-        self._receiver.got.append(event.key)
+        self._receiver.got.append(key_in_the_log(event))
         if self.mood == "acknowledgement lost":
             raise self.error
         if self.mood == "process dies":
@@ -131,6 +136,36 @@ def all_steps(outbox: Outbox) -> float:
 
 def keys(*numbers: int) -> list[str]:
     return [an_event(n).key for n in numbers]
+
+
+class KeepingAlert(ScriptedAlert):
+    """Keeps whole what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(Receiver())
+        self.sent: list[Event] = []
+
+    def send(self, event: Event) -> None:
+        self.sent.append(event)
+
+
+def test_the_same_event_of_two_logs_is_sent_under_two_keys_and_again_under_its_own(tmp_path: Path):
+    """Two lines with a camera of the same name, or one line whose state folder was lost: no receiver may drop one."""
+    event, alert = an_event(1), KeepingAlert()
+    for name in ("one", "two", "one"):
+        store = EventStore(tmp_path / f"{name}.db")
+        store.append([event])
+        store.register_outputs([f"out{len(alert.sent)}"])
+        with sqlite3.connect(tmp_path / f"{name}.db") as file:
+            file.execute("UPDATE outputs SET position = 0")
+        file.close()
+        all_steps(Outbox(f"out{len(alert.sent)}", alert, store))
+        assert store.after(0, 10) == [(1, event)], "the log itself holds no random number"
+        store.close()
+    first, other, again = (sent.key for sent in alert.sent)
+    assert first != other
+    assert first == again
+    assert all(sent.id == event.id and sent.key.endswith(f":{event.key}") for sent in alert.sent)
 
 
 def test_what_is_in_the_log_goes_out_in_order_and_once(outbox, store, receiver):

@@ -167,7 +167,7 @@ def test_it_gets_events_as_ours_do(tmp_path: Path) -> None:
     store.append([an_event(1), an_event(2)])
     stage.close()
     store.close()
-    wanted = [f"door {an_event(n).key}" for n in (1, 1, 2, 2)]
+    wanted = [f"door {store.identity}:{an_event(n).key}" for n in (1, 1, 2, 2)]
     assert (tmp_path / "bell").read_text().splitlines() == wanted
 
 

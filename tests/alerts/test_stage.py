@@ -36,7 +36,10 @@ def black_hole():
 
 
 def keys_in(file: Path) -> list[str]:
-    return [json.loads(line)["key"] for line in file.read_text().splitlines()] if file.exists() else []
+    """The keys of the events in this file, without the log's identity which each begins with."""
+    if not file.exists():
+        return []
+    return [json.loads(line)["key"].partition(":")[2] for line in file.read_text().splitlines()]
 
 
 def hanging_outputs(hole: BlackHole) -> list[dict[str, object]]:

@@ -167,7 +167,7 @@ def test_a_message_is_never_longer_than_its_limit_and_says_what_it_leaves_out(
         **names,
         **long,
         id=event_id,
-        key=f"{event_id}:confirmed",
+        key=f"{'0' * 16}:{event_id}:confirmed",
         model_hash="f" * 64,
         prompts_hash="e" * 64,
     )

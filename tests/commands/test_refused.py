@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_inspect.cli import app
-from stream_inspect.messages import event_json
+from stream_inspect.messages import as_sent, event_json
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 
@@ -60,7 +60,7 @@ def test_each_dead_letter_is_listed_with_its_reason_and_whole(config: Path, tmp_
         f"file  {an_event(4).key}  not that one",
     ]
     assert [json.loads(line) for line in told(config, "--json")] == [
-        json.loads(event_json(event)) for event in (events[1], events[3])
+        json.loads(event_json(as_sent(event, store.identity))) for event in (events[1], events[3])
     ]
     assert len(store.dead_letters("hook")) == 2, "looking changes nothing"
     store.close()

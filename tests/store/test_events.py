@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -320,6 +322,36 @@ class TestSharing:
         other.close()
 
 
+class TestIdentity:
+    def test_each_log_has_an_identity_of_its_own(self, tmp_path):
+        logs = [EventStore(tmp_path / name) for name in ("one.db", "two.db")]
+        assert len({log.identity for log in logs}) == 2
+        assert all(re.fullmatch("[0-9a-f]{16}", log.identity) for log in logs)
+        for log in logs:
+            log.close()
+
+    def test_it_is_kept_by_the_next_start_and_by_a_copy(self, store, path, tmp_path):
+        again = EventStore(path)
+        again.close()
+        store.close()
+        shutil.copy(path, tmp_path / "copy.db")
+        copy = EventStore(tmp_path / "copy.db")
+        copy.close()
+        assert again.identity == copy.identity == store.identity
+
+    def test_a_log_from_before_identities_gets_one_and_keeps_it(self, path):
+        path.parent.mkdir()
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.begin() as connection:
+            schema.migrate(connection, schema.MIGRATIONS[:1])
+        engine.dispose()
+        migrated, again = EventStore(path), EventStore(path)
+        assert re.fullmatch("[0-9a-f]{16}", migrated.identity)
+        assert again.identity == migrated.identity
+        migrated.close()
+        again.close()
+
+
 class TestBadFiles:
     def test_full_disk_says_so_and_loses_nothing(self, store, path):
         def small(connection: sqlite3.Connection, _record: object) -> None:
@@ -353,10 +385,8 @@ class TestBadFiles:
         content = bytearray(path.read_bytes())
         content[4096 * 2 :] = os.urandom(len(content) - 4096 * 2)
         path.write_bytes(bytes(content))
-        store = EventStore(path)
         with pytest.raises(StoreError, match=r"malformed.*recover"):
-            store.after(0, 1000)
-        store.close()
+            EventStore(path).after(0, 1000)
 
     def test_a_newer_file_is_refused_and_left_alone(self, path):
         EventStore(path).close()
