@@ -77,7 +77,7 @@ def track(context: ProcessContext, row: Row) -> Stage:
 
     max_age_ns = round(context.config.recorder.max_age_days * 86_400 * 10**9)
     writer = EventWriter(EventStore(context.store), Journal(events_journal(context.state_dir)), max_age_ns=max_age_ns)
-    return judging_chain(context.config, writer)
+    return judging_chain(context.config, writer, process_run=context.owner)
 
 
 def alerts(context: ProcessContext, row: Row) -> Stage:

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from stream_inspect import metrics, registry
 from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.levels import Levels
@@ -36,11 +38,17 @@ _FIRST_WAIT_S = 0.3
 _FLOOR_S = 0.1
 """Wait for them at least this long, even when none was late for a while."""
 
+_TRACKS_BITS = 32
+"""Track numbers of one process run. Above them stands the number of the run, of at most 20 bits: JavaScript, which
+reads events too, keeps whole numbers of up to 53 bits exact."""
+
 
 class _CameraTracks:
     """The tracker of one camera, and the session and picture size that it works in."""
 
-    def __init__(self, camera: CameraConfig, track: TrackConfig, workers: int) -> None:
+    def __init__(self, camera: CameraConfig, track: TrackConfig, workers: int, first: int) -> None:
+        """`first` is added to every number that the tracker, which counts from 1, gives to a track."""
+        self._first = first
         self._sampled_ns = 1e9 / camera.sampling.rate_hz
         self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS_KNOWN)
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
@@ -72,10 +80,10 @@ class _CameraTracks:
         frame = inspection.frame
         ended: list[TrackUpdate] = []
         if self.last is not None and not _continues(self.last, frame):
-            ended = self.tracker.reset()
+            ended = self._numbered(self.tracker.reset())
         self.last = frame
         size = TrackerFrame(frame.id.pts_s, frame.width_px, frame.height_px)
-        live, now_ended = self.tracker.update(size, inspection.detections)
+        live, now_ended = map(self._numbered, self.tracker.update(size, inspection.detections))
         self.busy = bool(live)
         return Tracked(
             frame=frame,
@@ -90,13 +98,19 @@ class _CameraTracks:
         if self.last is None or not self.busy:
             return None
         self.busy = False
-        return Tracked(frame=self.last, tracks=[], ended=self.tracker.reset())
+        return Tracked(frame=self.last, tracks=[], ended=self._numbered(self.tracker.reset()))
+
+    def _numbered(self, updates: list[TrackUpdate]) -> list[TrackUpdate]:
+        if not self._first:
+            return updates
+        return [msgspec.structs.replace(update, track=self._first + update.track) for update in updates]
 
 
 class TrackStage:
     """Inspections in, `Tracked` out.
 
     `workers` is how many inspect workers may overtake each other; `clock` gives the nanoseconds that ticks are in.
+    `process_run` is the number of this process run, 0 where there is only one: no two give a track the same number.
     """
 
     wake_fd: int | None = None
@@ -107,11 +121,13 @@ class TrackStage:
         track: TrackConfig,
         *,
         workers: int = 1,
+        process_run: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._configured = {camera.name: camera for camera in cameras}
         self._track = track
         self._workers = workers
+        self._first = process_run << _TRACKS_BITS
         self._clock = clock
         self._cameras: dict[str, _CameraTracks] = {}
         self._levels = Levels("track")
@@ -120,7 +136,8 @@ class TrackStage:
     def open(self) -> None:
         """Make the trackers. Raises `UnknownPluginError` for a tracker that does not exist."""
         self._cameras = {
-            name: _CameraTracks(camera, self._track, self._workers) for name, camera in self._configured.items()
+            name: _CameraTracks(camera, self._track, self._workers, self._first)
+            for name, camera in self._configured.items()
         }
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:

@@ -11,6 +11,7 @@ from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Clock, Detection, FrameHeader, FrameId, Inspection, Output, Tracked
 from stream_inspect.registry import UnknownPluginError
 from stream_inspect.track.stage import TrackStage
+from stream_inspect.transport.ledger import MAX_OWNER
 from tests.track.line import camera
 
 S = 1_000_000_000
@@ -195,3 +196,23 @@ def test_an_outage_does_not_make_the_next_one_look_like_a_slow_rate():
 
 def standing() -> CameraConfig:
     return camera(speed_mm_s=80.0).model_copy(update={"name": "cam1", "belt": None})
+
+
+def test_a_restarted_process_gives_no_track_a_number_that_was_used_before():
+    """The camera's session lasts over the restart, and the recorder and the page still show the tracks before it."""
+    numbers = []
+    for process_run in (5, 9, MAX_OWNER):
+        stage = TrackStage(cameras("cam1"), TrackConfig(), process_run=process_run)
+        stage.open()
+        tracked = run(stage, *(inspection(seq, box_at(seq)) for seq in range(3)), inspection(0, session=2))
+        (number,) = {update.track for message in tracked for update in (*message.tracks, *message.ended)}
+        assert any(message.ended for message in tracked), "its end has the same number"
+        numbers.append(number)
+        stage.close()
+    assert len(set(numbers)) == 3
+    assert max(numbers) < 2**53, "JavaScript reads events too"
+
+
+def test_a_replay_which_has_one_process_run_numbers_from_one(stage):
+    (tracked,) = run(stage, inspection(0, box_at(0)))
+    assert [update.track for update in tracked.tracks] == [1]
