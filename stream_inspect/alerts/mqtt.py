@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import socket
@@ -34,6 +35,7 @@ GOODBYE_S = 0.5
 _ONLINE, _OFFLINE = b"online", b"offline"
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _FAILURE = 0x80
+_SESSION_TAKEN_OVER = 0x8E
 _REJECTED = {0x90, 0x99}
 """Topic name invalid, payload format invalid: retrying would not help."""
 
@@ -42,16 +44,19 @@ class MqttAlert:
     """One connection to the broker at a time.
 
     A connection that fails is discarded with everything in it: if a client resent its own old messages, a late copy
-    could overtake. The steady client id makes the broker drop the old connection when the new one comes.
+    could overtake. The steady client id makes the broker drop the old connection when the new one comes; it is of this
+    host and state folder, so that two services never drop each other's.
     """
 
     acknowledges: ClassVar[bool] = True
 
     def __init__(self, config: MqttAlertConfig, *, line: str, state_dir: Path) -> None:
-        """`state_dir` is not used."""
+        """`state_dir` is part of the client id."""
+        host = socket.gethostname()
+        folder = hashlib.blake2s(str(state_dir.absolute()).encode(), digest_size=4).hexdigest()
         self._config = config
-        self._status_topic = _filled(config.status_topic, line=line)
-        self._client_id = config.client_id or f"stream_inspect-{line}-{config.name}"
+        self._status_topic = _filled(config.status_topic, line=line, host=host)
+        self._client_id = config.client_id or f"stream_inspect-{line}-{config.name}-{host}-{folder}"
         self._connection: _Connection | None = None
         self._has_subscriber = True
         self._log = get_logger(__name__, output=config.name)
@@ -168,6 +173,7 @@ class _Connection:
 
     def __init__(self, config: MqttAlertConfig, client_id: str, status_topic: str) -> None:
         self._config = config
+        self._client_id = client_id
         self._is_mqtt5 = config.protocol == "mqtt5"
         self._changed = threading.Condition()
         self._connected: ReasonCode | None = None
@@ -275,7 +281,10 @@ class _Connection:
         self, _client: Client, _data: object, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         with self._changed:
-            self._lost = f"connection lost: {reason}"
+            if reason.value == _SESSION_TAKEN_OVER:
+                self._lost = f"session taken over: another client uses the client id {self._client_id!r}"
+            else:
+                self._lost = f"connection lost: {reason}"
             self._changed.notify_all()
 
     def _on_publish(self, _client: Client, _data: object, mid: int, reason: ReasonCode, _properties: object) -> None:

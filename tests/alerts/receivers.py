@@ -298,10 +298,12 @@ class BlackHole:
 class ScriptedBroker:
     """Just enough of an MQTT 5 broker to say what a real one says only in trouble.
 
-    `connack` answers every CONNECT; a PUBLISH gets the reason code that `pubacks` holds for a part of its topic, or 0.
+    `connack` answers every CONNECT; a PUBLISH gets the reason code that `pubacks` holds for a part of its topic, or 0;
+    with `disconnect` one of an event gets a DISCONNECT with that reason instead.
     """
 
-    def __init__(self, connack: int = 0, pubacks: dict[str, int] | None = None) -> None:
+    def __init__(self, connack: int = 0, pubacks: dict[str, int] | None = None, disconnect: int = 0) -> None:
+        self._disconnect = disconnect
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._connack = connack
@@ -339,6 +341,8 @@ class ScriptedBroker:
             return bytes([0x20, 3, 0, self._connack, 0])
         if kind == 3:  # PUBLISH
             end = 2 + int.from_bytes(body[:2])
+            if self._disconnect and b"/events" in body[2:end]:
+                return bytes([0xE0, 1, self._disconnect])
             reason = next((code for part, code in self._pubacks.items() if part.encode() in body[2:end]), 0)
             return bytes([0x40, 4, *body[end : end + 2], reason, 0])
         return b""

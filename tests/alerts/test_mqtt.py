@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,9 +31,9 @@ from tests.alerts.receivers import (
 pytestmark = pytest.mark.slow
 
 
-def make_alert(port: int, **more: object) -> MqttAlert:
+def make_alert(port: int, *, state_dir: Path = Path(), **more: object) -> MqttAlert:
     config = {"kind": "mqtt", "host": "127.0.0.1", "port": port, "timeout_s": 1.0, **more}
-    return MqttAlert(MqttAlertConfig.model_validate(config), line="line1", state_dir=Path())
+    return MqttAlert(MqttAlertConfig.model_validate(config), line="line1", state_dir=state_dir)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def scripted():
 
 
 class TestStatus:
-    TOPIC = "stream_inspect/line1/status"
+    TOPIC = f"stream_inspect/line1/status/{socket.gethostname()}"
 
     def statuses(self, subscriber: Subscriber) -> list[bytes]:
         return [payload for _, payload, _ in subscriber.messages]
@@ -113,6 +114,44 @@ class TestStatus:
             child.kill()
             child.wait()
         assert wait_until(lambda: self.statuses(subscriber) == [b"online", b"offline"])
+
+
+class TestTwoServices:
+    def test_two_services_of_one_line_do_not_disconnect_each_other(self, start, tmp_path):
+        """Two hosts differ by their names, two services on one host by their state folders."""
+        broker = start()
+        one, two = (make_alert(broker.port, state_dir=tmp_path / name) for name in ("one", "two"))
+        one.open()
+        two.open()
+        two.send(an_event(1))
+        time.sleep(0.2)  # a broker that drops the older connection does so at once
+        one.check()
+        one.send(an_event(1))
+        one.close()
+        two.close()
+
+    def test_two_hosts_have_statuses_and_client_ids_of_their_own(self, start, listen, monkeypatch):
+        broker = start()
+        subscriber = listen(broker, "stream_inspect/line1/status/+")
+        alerts = []
+        for host in ("press-1", "press-2"):
+            monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+            alerts.append(make_alert(broker.port))
+            alerts[-1].open()
+        alerts[0].check()
+        alerts[0].close()
+        wanted = [("press-1", b"online"), ("press-2", b"online"), ("press-1", b"offline")]
+        assert wait_until(
+            lambda: [(topic.rpartition("/")[2], payload) for topic, payload, _ in subscriber.messages] == wanted
+        )
+        alerts[1].close()
+
+    def test_a_session_taken_over_is_reported_as_that(self, scripted):
+        alert = make_alert(scripted(disconnect=0x8E).port, client_id="same")
+        alert.open()
+        with pytest.raises(AlertError, match="session taken over: another client uses the client id 'same'"):
+            alert.send(an_event(1))
+        alert.close()
 
 
 class TestTopics:
@@ -188,7 +227,7 @@ class TestNotTaken:
     def test_a_topic_we_may_not_write_to_is_noticed_and_may_be_mended(self, start, listen, tmp_path):
         """Some versions of mosquitto say "not authorized", some break the connection: either way the event waits."""
         acl = tmp_path / "acl"
-        acl.write_text("topic write stream_inspect/line1/status\n")
+        acl.write_text("topic write stream_inspect/line1/status/#\n")
         broker = start(extra=f"acl_file {acl}")
         alert = make_alert(broker.port)
         alert.open()
@@ -222,7 +261,7 @@ class TestNotTaken:
 
     def test_a_status_we_may_not_write_does_not_stop_the_events(self, scripted):
         with capture_logs() as logs:
-            alert = make_alert(scripted(pubacks={"/status": 0x87}).port)
+            alert = make_alert(scripted(pubacks={f"/status/{socket.gethostname()}": 0x87}).port)
             alert.open()
             alert.send(an_event(1))
             alert.close()

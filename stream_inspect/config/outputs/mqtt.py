@@ -30,14 +30,16 @@ class MqttAlertConfig(Model):
     ca_file: Path | None = Field(None, description="Certificate authority of the broker (PEM); the system's if absent.")
     username: str | None = Field(None, description="User name at the broker.")
     password: Secret | None = Field(None, description="Password of that user.")
-    client_id: str | None = Field(None, description="Client id at the broker; made from line and name if absent.")
+    client_id: str | None = Field(
+        None, description="Client id at the broker; made from line, name, host and state_dir if absent."
+    )
     protocol: Literal["mqtt5", "mqtt311"] = Field(
         "mqtt5", description="mqtt311 for old brokers, which cannot say that they rejected an event."
     )
     topic: Topic = Field("stream_inspect/{line}/{camera}/events", description="{line} and {camera} are filled in.")
     status_topic: Topic = Field(
-        "stream_inspect/{line}/status",
-        description="Retained: online, offline (also as last will). {line} is filled in.",
+        "stream_inspect/{line}/status/{host}",
+        description="Retained: online, offline (also as last will). {line} and {host} (computer's name) are filled in.",
     )
     timeout_s: float = Field(5.0, gt=0, le=120, description="Retry after this long without an answer.")
 
@@ -58,7 +60,7 @@ alerts:
         if self.ca_file and not self.tls:
             yield ConfigFinding(("ca_file",), "has no effect unless tls: true")
         yield from _placeholders("topic", self.topic, ("line", "camera"))
-        yield from _placeholders("status_topic", self.status_topic, ("line",))
+        yield from _placeholders("status_topic", self.status_topic, ("line", "host"))
 
 
 def _placeholders(key: str, topic: str, known: tuple[str, ...]) -> Iterator[ConfigFinding]:
