@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import ssl
-from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -23,8 +22,6 @@ from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event, event_json
 
 _RETRYABLE = {408, 425, 429}
-_ANSWER_BYTES = 64 * 1024
-"""How much of an answer is read, only so that its connection can be reused; its content does not matter."""
 
 
 class WebhookAlert:
@@ -68,9 +65,9 @@ class WebhookAlert:
         body = event_json(event)
         try:
             with self._client.stream("POST", self._config.url, content=body, headers=self._headers(event, body)) as got:
+                # The status is all that matters. A body is left unread, which closes the connection: one that trickles
+                # would hold up the events behind this one, for each byte of it has a time-out of its own.
                 status, retry_after = got.status_code, got.headers.get("retry-after", "")
-                with suppress(httpx.HTTPError):  # the status is known: what follows it changes nothing
-                    _read_some(got)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error).replace(self._config.url, self._where) or type(error).__name__
             raise AlertError(f"webhook {self._where}: {reason}") from None
@@ -114,14 +111,6 @@ class WebhookAlert:
         if config.secret is None:
             found.append(warn(item, "events are not signed", "set secret, so that the receiver knows who sent them"))
         return found
-
-
-def _read_some(answer: httpx.Response) -> None:
-    size = 0
-    for chunk in answer.iter_raw():
-        size += len(chunk)
-        if size > _ANSWER_BYTES:
-            break
 
 
 def _seconds(retry_after: str) -> float:

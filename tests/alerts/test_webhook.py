@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -73,6 +74,39 @@ class TestSignature:
     def test_a_wrong_secret_says_so_without_showing_it(self, secret):
         with pytest.raises(AlertError, match="not whsec_ and base64"):
             make_alert("http://127.0.0.1:1/", secret=secret).open()
+
+
+class TestTrickle:
+    def test_a_body_that_trickles_holds_up_no_event(self):
+        """One byte every 0.3 s is within each read's time-out of 1 s."""
+        stop = threading.Event()
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def answer(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
+                while not stop.wait(0.3):
+                    connection.sendall(b".")
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        alert = make_alert(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        alert.open()
+        start_s = time.monotonic()
+        try:
+            for n in (1, 2, 3):
+                alert.send(an_event(n))
+            assert time.monotonic() - start_s < 2
+        finally:
+            stop.set()  # which ends the connections, and so a `send` that still reads
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            alert.close()
 
 
 @pytest.mark.slow
