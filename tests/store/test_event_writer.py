@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import Event, EventState
@@ -163,57 +164,59 @@ def test_what_the_log_has_already_is_not_written_twice(tmp_path):
     store.close()
 
 
-def test_on_a_full_disk_events_wait_in_memory_and_none_is_lost(make_disk: MakeDisk, capfd):
-    disk = make_disk(8 * 1024)
-    writer = a_writer(disk)
-    writer.open(lambda: None)
-    writer.append([an_event(1)])
-    assert writer.flush(5)
-    ballast = fill(disk)
-    slowest_s = 0.0
-    for n in range(2, 1502):
-        start_s = time.monotonic()
-        writer.append([an_event(n)])
-        writer.written()
-        slowest_s = max(slowest_s, time.monotonic() - start_s)
-    assert not writer.flush(1)
-    assert slowest_s < 0.05
-    ballast.unlink()
-    assert writer.flush(10)
-    assert in_log(disk) == [an_event(n) for n in range(1, 1502)]
-    writer.close(5)
-    log = capfd.readouterr().out
+def test_on_a_full_disk_events_wait_in_memory_and_none_is_lost(make_disk: MakeDisk):
+    with capture_logs() as logs:
+        disk = make_disk(8 * 1024)
+        writer = a_writer(disk)
+        writer.open(lambda: None)
+        writer.append([an_event(1)])
+        assert writer.flush(5)
+        ballast = fill(disk)
+        slowest_s = 0.0
+        for n in range(2, 1502):
+            start_s = time.monotonic()
+            writer.append([an_event(n)])
+            writer.written()
+            slowest_s = max(slowest_s, time.monotonic() - start_s)
+        assert not writer.flush(1)
+        assert slowest_s < 0.05
+        ballast.unlink()
+        assert writer.flush(10)
+        assert in_log(disk) == [an_event(n) for n in range(1, 1502)]
+        writer.close(5)
+    log = str(logs)
     assert "holding events in memory" in log
     assert "event log writable again" in log
     assert "events lost" not in log
 
 
-def test_a_stop_on_a_full_disk_says_how_many_events_are_lost(make_disk: MakeDisk, capfd):
-    disk = make_disk(8 * 1024)
-    writer = a_writer(disk)
-    writer.open(lambda: None)
-    fill(disk)
-    writer.append([an_event(n) for n in range(1, 201)])
-    time.sleep(0.5)
-    in_journal = len(Journal(disk / "events.journal").waiting())
-    writer.close(2)
-    log = capfd.readouterr().out
+def test_a_stop_on_a_full_disk_says_how_many_events_are_lost(make_disk: MakeDisk):
+    with capture_logs() as logs:
+        disk = make_disk(8 * 1024)
+        writer = a_writer(disk)
+        writer.open(lambda: None)
+        fill(disk)
+        writer.append([an_event(n) for n in range(1, 201)])
+        time.sleep(0.5)
+        in_journal = len(Journal(disk / "events.journal").waiting())
+        writer.close(2)
+    log = str(logs)
     kept = len(in_log(disk)) + in_journal
     assert kept < 200
     assert f"events={200 - kept}" in next(line for line in log.splitlines() if "events lost" in line)
     assert "nothing has been lost" not in log
 
 
-def test_a_stop_while_the_log_is_locked_leaves_the_events_in_the_journal(tmp_path, capfd):
+def test_a_stop_while_the_log_is_locked_leaves_the_events_in_the_journal(tmp_path):
     writer = a_writer(tmp_path)
     writer.open(lambda: None)
-    with locked(tmp_path):
+    with locked(tmp_path), capture_logs() as logs:
         writer.append([an_event(n) for n in range(1, 21)])
         start_s = time.monotonic()
         writer.close(0.3)
         assert time.monotonic() - start_s < 0.5
-        (line,) = [line for line in capfd.readouterr().out.splitlines() if "wait in the journal" in line]
-        assert "events=20" in line
+    (line,) = [line for line in logs if "wait in the journal" in line["event"]]
+    assert line["events"] == 20
     writer = a_writer(tmp_path)
     writer.open(lambda: None)
     assert writer.flush(10)
