@@ -22,7 +22,7 @@ from stream_inspect.store.files import events_database
 class Interrupts:
     """Ctrl-C, SIGTERM and a closed terminal (SIGHUP): the first one asks to stop, a second one means now.
 
-    SIGHUP is exempt: when a terminal closes, the shell and the kernel each send one.
+    A second SIGHUP is ignored: when a terminal closes, the shell and the kernel each send one.
     """
 
     def __init__(self) -> None:

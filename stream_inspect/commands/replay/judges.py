@@ -37,7 +37,7 @@ class ModelJudge:
     """The models, on the frames that the sampler picks."""
 
     def __init__(self, config: Config) -> None:
-        # Here and not above: the engine brings torch along, which a replay of recorded detections does without.
+        # Here and not above: the inspector brings torch along, which a replay of recorded detections does without.
         from stream_inspect.inspect.inspector import CameraSettings, build_inspector
 
         camera = config.cameras[0]
