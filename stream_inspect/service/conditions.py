@@ -22,9 +22,9 @@ class ActiveCondition:
 
 
 class SupervisorConditions:
-    """Sends the levels to `track`, which makes events of them, and knows the active ones.
+    """Sends the levels to the process that makes events of them, and knows the active ones.
 
-    While `track` itself does not work, no event is made of them: then the log has them at once.
+    While that process itself does not work, no event is made of them: then the log has them at once.
     """
 
     def __init__(self, channels: Channels) -> None:
@@ -48,14 +48,14 @@ class SupervisorConditions:
         else:
             self._active.pop((kind, camera, source), None)
 
-    def send(self, *, track_works: bool) -> None:
-        """Send what has changed or is due again; log what `track` cannot make an event of."""
+    def send(self, *, are_read: bool) -> None:
+        """Send what has changed or is due again; log what no process can make an event of."""
         now_mono_ns = time.monotonic_ns()
         for levels in self._levels.values():
             for output in levels.due(now_mono_ns):
                 self._channels.send(output.topic, output.message)  # repeated, if the mailbox is full
         for key, one in self._active.items():
-            if not track_works and key not in self._logged:
+            if not are_read and key not in self._logged:
                 self._logged.add(key)
                 self._log.error("condition raised", **_fields(one))
         for key in self._logged - self._active.keys():

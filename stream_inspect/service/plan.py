@@ -70,7 +70,11 @@ class Plan:
     def mailbox_readers(self, row: Row) -> set[str]:
         """The names of the rows that read the mailboxes this row writes to."""
         mailboxes = {topic for topic in row.writes if TOPICS[topic].delivery is Delivery.MAILBOX}
-        return {reader.name for reader in self.rows if any(topic in mailboxes for topic, _ in reader.reads)}
+        return {name for topic in mailboxes for name in self.readers(topic)}
+
+    def readers(self, topic: str) -> set[str]:
+        """The names of the rows that read this topic."""
+        return {row.name for row in self.rows if any(topic == read for read, _ in row.reads)}
 
     def stop_groups(self) -> list[tuple[Row, ...]]:
         """The rows that live with the run in the order of stopping: those of one tuple are asked together."""

@@ -222,10 +222,11 @@ class Supervisor:
         for camera, totals in self.totals.items():
             detail = self._judging[camera].update(totals, now_s, longest_batch_s)
             self._conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera=camera)
-        track_works = all(
-            child.running and self.silence_s(child) < WITHIN_S for child in self.children if child.row.stage == "track"
+        readers = self.plan.readers("conditions")
+        are_read = all(
+            child.running and self.silence_s(child) < WITHIN_S for child in self.children if child.row.name in readers
         )
-        self._conditions.send(track_works=track_works)
+        self._conditions.send(are_read=are_read)
 
     def _silent_limit_s(self, child: Child) -> float:
         """Without a heartbeat for this long, the process hangs."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CORRECTION_LIMIT = 0.15
+_CORRECTION_LIMIT = 0.15
 """A belt farther off than this does not run at the configured speed: no observation of that speed."""
 _CORRECTION_MEMORY = 31
 _TRIED_AFTER = 7
 """From this many observations on the learned correction is relied on."""
-UNTRIED_SPEED, TRIED_SPEED = 0.10, 0.02
+_UNTRIED_SPEED, _TRIED_SPEED = 0.10, 0.02
 """Relative error of a configured and of a learned speed that must be coped with."""
 _STANDS_BELOW, _RUNS_ABOVE = 0.15, 0.3
 """Way seen over way due, below and above which a belt stands or runs."""
@@ -85,7 +85,7 @@ class BeltMotion:
     @property
     def speed_error(self) -> float:
         """Relative error of the supposed speed that must be coped with."""
-        return TRIED_SPEED if len(self._ratios) >= _TRIED_AFTER else UNTRIED_SPEED
+        return _TRIED_SPEED if len(self._ratios) >= _TRIED_AFTER else _UNTRIED_SPEED
 
     @property
     def speed_ratio(self) -> float:
@@ -104,7 +104,7 @@ class BeltMotion:
         unseen_due_mm, unseen_way_mm = self._unseen
         speed = self.correction if self._agreed else self.pace
         runs = [speed * (due_mm + unseen_due_mm) - unseen_way_mm]
-        if not self._agreed and abs(self.correction - self.pace) > TRIED_SPEED:
+        if not self._agreed and abs(self.correction - self.pace) > _TRIED_SPEED:
             runs.append(self.correction * (due_mm + unseen_due_mm) - unseen_way_mm)
         stands = -unseen_way_mm
         return [stands, *runs] if self.standing else [*runs, stands]
@@ -185,7 +185,7 @@ class BeltMotion:
 
     def vote(self, ratio: float) -> None:
         """One track's true over configured speed. Outside the limit it is not an observation of that speed."""
-        if abs(ratio - 1) <= CORRECTION_LIMIT:
+        if abs(ratio - 1) <= _CORRECTION_LIMIT:
             self._ratios.append(ratio)
 
     def guess(self, ratio: float, frame: int) -> None:

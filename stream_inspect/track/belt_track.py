@@ -37,8 +37,8 @@ class BeltTrack:
         self.hits = 1
         self.first_pts_s = self.last_pts_s = now.pts_s
         self.detection: Detection | None = detection
-        self.moves = 0
-        """Sights that can only be of something that the belt carries."""
+        self.moves = False
+        """Whether a sight of it can only be of something that the belt carries."""
         self.stills = 0
         """Sights in a row at the same spot while the belt carried other things."""
         self.static = False

@@ -154,7 +154,7 @@ class BeltTracker:
                 tracks = [
                     track
                     for track in self._tracks
-                    if not track.static and bool(track.moves) is moving and id(track) not in linked
+                    if not track.static and track.moves is moving and id(track) not in linked
                 ]
                 found = self._pairs(tracks, free, cost)
                 pairs += found
@@ -191,7 +191,6 @@ class BeltTracker:
         """Give the detection to the track, as a sight of something that moves unless it may lie still."""
         now = self._now
         if track.moves:
-            track.stills = 0
             track.stood |= self._motion.standing
             track.see(detection, spot, now)
             track.detection = detection
@@ -208,7 +207,7 @@ class BeltTracker:
         else:
             share = -track.first_spot.along.offset_to(spot.along) / due_mm
         if share > _MOVES_FROM:
-            track.moves += 1
+            track.moves = True
             track.stills = 0
             track.see(detection, spot, now)
         else:
@@ -290,7 +289,7 @@ class BeltTracker:
             alone = sum(track is other or index == column for other, column, _ in pairs) == 1
             if alone and track.first_mm == before_mm:  # seen in the frame before
                 self._now.mm = before_mm + went_mm
-                track.moves += 1
+                track.moves = True
                 track.see(detections[index], spots[index], self._now)
                 track.detection = detections[index]
                 free = [other for other in free if other != index]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS
 from stream_inspect.record.media_store import _CLOSE_WITHIN_S as MEDIA_CLOSE_S
 from stream_inspect.record.stage import _CLOSE_BUDGET_S as ENCODING_CLOSE_S
+from stream_inspect.service import conditions, supervisor
 from stream_inspect.service.build import BUILDERS
 from stream_inspect.service.plan import Plan, Row, plan
 from stream_inspect.stopping import DRAIN_S, OUTPUT_CLOSE_S
@@ -138,3 +141,12 @@ def test_every_stage_has_time_to_close_after_it_has_worked_off_its_mailbox():
     assert {row.stop_share_s for row in rows if row.stop_group == "outputs"} == {DRAIN_S + OUTPUT_CLOSE_S}
     assert MEDIA_CLOSE_S + ENCODING_CLOSE_S < OUTPUT_CLOSE_S
     assert max(ALERTS_CLOSE_S, WEB_CLOSE_S) < OUTPUT_CLOSE_S
+
+
+def test_the_supervisor_names_no_stage():
+    """What it has to know of a process stands in the process's row: a new stage is then treated like every other."""
+    for module in (supervisor, conditions):
+        strings = {
+            node.value for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Constant)
+        }
+        assert strings.isdisjoint(BUILDERS), module

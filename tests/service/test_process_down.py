@@ -59,7 +59,7 @@ def test_each_process_is_a_source_of_its_own_and_a_change_is_reported_at_once():
     for live in ("", "live has failed 2 times in a row", "live has failed 2 times in a row"):
         conditions.set(ConditionKind.PROCESS_DOWN, "", source="track")
         conditions.set(ConditionKind.PROCESS_DOWN, live, source="live")
-        conditions.send(track_works=True)
+        conditions.send(are_read=True)
     assert [(one.source, one.active) for one in sent.conditions] == [("track", False), ("live", False), ("live", True)]
     assert sent.conditions[-1].detail == "live has failed 2 times in a row"
     assert [(one.source, one.detail) for one in conditions.active] == [("live", "live has failed 2 times in a row")]
@@ -68,9 +68,9 @@ def test_each_process_is_a_source_of_its_own_and_a_change_is_reported_at_once():
 def test_while_track_is_down_the_log_has_what_would_be_an_event(capfd):
     log.configure("info", "json", process="supervisor")
     conditions = SupervisorConditions(Sent())
-    for track_works, detail in ((True, "a"), (False, "a"), (False, "a"), (True, ""), (True, "")):
+    for are_read, detail in ((True, "a"), (False, "a"), (False, "a"), (True, ""), (True, "")):
         conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera="top")
-        conditions.send(track_works=track_works)
+        conditions.send(are_read=are_read)
     lines = [line for line in capfd.readouterr().err.splitlines() if "condition" in line]
     assert len(lines) == 2, lines
     assert "condition raised" in lines[0]

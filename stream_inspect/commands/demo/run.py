@@ -133,7 +133,7 @@ def demo(
 def _note_runs(supervisor: Supervisor, runs: dict[str, CaptureRuns]) -> None:
     """Note how many frames each run of a camera's process has captured: a restarted one begins the line again."""
     for child in supervisor.children:
-        if child.row.stage == "capture" and (totals := supervisor.totals.get(child.row.unit)):
+        if child.row.source and (totals := supervisor.totals.get(child.row.unit)):
             runs[child.row.unit].note(child.owner, totals.captured, time.monotonic_ns())
 
 
