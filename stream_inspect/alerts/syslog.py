@@ -25,6 +25,7 @@ import msgspec
 
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.reach import connect_advice, error_text, reach
+from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.config.outputs.syslog import SyslogAlertConfig
 from stream_inspect.findings import Finding, fail, ok
 from stream_inspect.messages import Event, EventState
@@ -140,7 +141,7 @@ class SyslogAlert:
         Without this, events would be counted as delivered for a quarter of an hour to a receiver that lost its power.
         """
         deadline_s = time.monotonic() + self._config.timeout_s
-        pause_s = _POLL_MAX_S / 64
+        pauses = Backoff(doubling_s(_POLL_MAX_S / 64, _POLL_MAX_S))
         while True:
             # First: a reset after the last acknowledgement means that the receiver died with the event unread.
             if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -149,8 +150,7 @@ class SyslogAlert:
                 return
             if time.monotonic() > deadline_s:
                 raise TimeoutError
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _POLL_MAX_S)
+            time.sleep(pauses.next_s())
 
 
 def _unacknowledged_bytes(connection: socket.socket) -> int:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 
 from stream_inspect import registry
 from stream_inspect.config.base import ConfigFinding, Model
-from stream_inspect.config.models import Config, PluginSource, RtspSource, SyntheticSource
+from stream_inspect.config.models import Config, PluginSource
 from stream_inspect.config.plugin import unknown_plugin
 from stream_inspect.config.tree import Path
-from stream_inspect.rotation import rotated_horizontals, rotated_size
 
 RING_MARGIN_S = 1.0
 """The ring is longer than the pre-roll by this: a clip is begun when its event is confirmed, after judging, and its
@@ -31,30 +30,6 @@ def _areas(config: Config) -> Iterator[ConfigFinding]:
                 f"needs the scale of every camera, and {', '.join(without)} has none: "
                 "set its mm_per_px (or belt.mm_per_px), or add min_area_px for it",
             )
-
-
-def _scales(config: Config) -> Iterator[ConfigFinding]:
-    for index, camera in enumerate(config.cameras):
-        if camera.belt and camera.mm_per_px is not None and camera.mm_per_px != camera.belt.mm_per_px:
-            yield ConfigFinding(("cameras", index, "mm_per_px"), "contradicts belt.mm_per_px: keep the belt's alone")
-
-
-def _sources(config: Config) -> Iterator[ConfigFinding]:
-    for index, camera in enumerate(config.cameras):
-        source, path = camera.source, ("cameras", index)
-        if isinstance(source, RtspSource) and source.password and not source.username:
-            yield ConfigFinding((*path, "source", "password"), "needs a username next to it")
-        if isinstance(source, SyntheticSource):
-            turned = f" turned by {camera.rotate_deg} degrees" if camera.rotate_deg else ""
-            directions = rotated_horizontals(camera.rotate_deg)
-            if camera.belt and camera.belt.direction not in directions:
-                yield ConfigFinding(
-                    (*path, "belt", "direction"), f"must be {' or '.join(directions)} for a synthetic line{turned}"
-                )
-            width_px, height_px = rotated_size(source.width_px, source.height_px, camera.rotate_deg)
-            if any(x > width_px or y > height_px for x, y in camera.region_px or ()):
-                size = f"{width_px}x{height_px} px"
-                yield ConfigFinding((*path, "region_px"), f"a corner lies outside of the picture of {size}")
 
 
 def _kinds(config: Config) -> Iterator[ConfigFinding]:
@@ -133,8 +108,6 @@ def is_loopback(host: str) -> bool:
 
 CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
     (_areas, (("cameras",),)),
-    (_scales, ()),
-    (_sources, ()),
     (_kinds, ()),
     (_belt_tracker, (("cameras",), ("track",))),
     (_stated, ()),

@@ -6,19 +6,20 @@ Checks that involve more than one value are in `crosscheck.py`, or in the model 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
-from stream_inspect.config.base import Model, Name, OptionValue, PlainUrl
+from stream_inspect.config.base import ConfigFinding, Model, Name, OptionValue, PlainUrl
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.region import sane_region
 from stream_inspect.config.secret import Secret
 from stream_inspect.errors import UsageError
-from stream_inspect.rotation import Direction, Rotation
+from stream_inspect.rotation import Direction, Rotation, rotated_horizontals, rotated_size
 
 DefectName = Annotated[
     str,
@@ -57,6 +58,10 @@ class RtspSource(Model):
     password: Secret | None = Field(None, description="Password of that user.")
     open_timeout_s: float = Field(2.0, ge=0.5, le=30, description="Maximum time for an attempt to connect.")
     read_timeout_s: float = Field(1.5, ge=0.2, le=30, description="Reconnect after this long without a packet.")
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        if self.password and not self.username:
+            yield ConfigFinding(("password",), "needs a username next to it")
 
 
 class UsbSource(Model):
@@ -183,6 +188,21 @@ class CameraConfig(Model):
     def scale_mm_per_px(self) -> float | None:
         """Millimetres a pixel where known: the belt's scale, else the camera's."""
         return self.belt.mm_per_px if self.belt else self.mm_per_px
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        if self.belt and self.mm_per_px is not None and self.mm_per_px != self.belt.mm_per_px:
+            yield ConfigFinding(("mm_per_px",), "contradicts belt.mm_per_px: keep the belt's alone")
+        if isinstance(self.source, SyntheticSource):
+            turned = f" turned by {self.rotate_deg} degrees" if self.rotate_deg else ""
+            directions = rotated_horizontals(self.rotate_deg)
+            if self.belt and self.belt.direction not in directions:
+                yield ConfigFinding(
+                    ("belt", "direction"), f"must be {' or '.join(directions)} for a synthetic line{turned}"
+                )
+            width_px, height_px = rotated_size(self.source.width_px, self.source.height_px, self.rotate_deg)
+            if any(x > width_px or y > height_px for x, y in self.region_px or ()):
+                size = f"{width_px}x{height_px} px"
+                yield ConfigFinding(("region_px",), f"a corner lies outside of the picture of {size}")
 
 
 # --- inspection --------------------------------------------------------------------------------------------------
