@@ -219,6 +219,9 @@ class ConditionKind(StrEnum):
     RECORDING_STOPPED = "recording_stopped"
     PROCESS_DOWN = "process_down"
     NOT_JUDGED = "not_judged"
+    OVERLOAD = "overload"
+    OUTPUT_FAILING = "output_failing"
+    EVENT_LOG_STUCK = "event_log_stuck"
 
 
 CONDITION_REPEAT_S = 2.0
@@ -241,6 +244,32 @@ class Condition(Message, frozen=True, kw_only=True):
     mono_ns: int
     utc_ns: int
     frame: FrameHeader | None = None
+
+
+# --- the line ----------------------------------------------------------------------------------------------------
+
+
+class ActiveCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One condition that holds now; `camera` is empty for one of the whole line."""
+
+    kind: ConditionKind
+    camera: str
+    source: str
+    detail: str
+    since_utc_ns: int
+
+
+class LineStatus(Message, frozen=True, kw_only=True):
+    """How the line stands, from the supervisor: sent when it changes and repeated every `CONDITION_REPEAT_S`.
+
+    It needs no event log, so it also reports what keeps events from being made: `ok` only while every process works and
+    the due frames of every camera are judged.
+    """
+
+    state: Literal["starting", "ok", "degraded", "stopping"]
+    conditions: list[ActiveCondition]
+    mono_ns: int
+    utc_ns: int
 
 
 # --- events ------------------------------------------------------------------------------------------------------
@@ -340,7 +369,7 @@ class LivePicture(Message, frozen=True, kw_only=True):
     jpeg: bytes
 
 
-AnyMessage = FrameHeader | Credit | DueFrame | Inspection | Tracked | Condition | Event | LivePicture
+AnyMessage = FrameHeader | Credit | DueFrame | Inspection | Tracked | Condition | LineStatus | Event | LivePicture
 
 # --- topics ------------------------------------------------------------------------------------------------------
 
@@ -374,6 +403,7 @@ TOPICS: dict[str, Topic] = {
         Topic("due", DueFrame, Delivery.MAILBOX, depth=64, keyed=True),
         Topic("inspections", Inspection, Delivery.MAILBOX, depth=1024),
         Topic("conditions", Condition, Delivery.MAILBOX, depth=1024),
+        Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),
         Topic("events", Event, Delivery.BROADCAST, depth=1024),
         Topic("live", LivePicture, Delivery.BROADCAST, depth=64),

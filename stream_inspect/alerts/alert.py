@@ -28,8 +28,12 @@ class AlertError(StreamInspectError):
         self.retry_after_s = retry_after_s
 
 
+class OutputRefusedError(AlertError):
+    """The receiver rejects every event (a password, a wrong path, a redirect): they wait until a person fixes it."""
+
+
 class AlertRejectedError(StreamInspectError):
-    """The receiver permanently rejects this event (HTTP 4xx but 408, 425, 429): it becomes a dead letter."""
+    """The receiver permanently rejects this event (HTTP 400, 413, 422): it becomes a dead letter."""
 
 
 class Alert(Protocol):

@@ -6,9 +6,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from stream_inspect import metrics
-from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError
+from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError, OutputRefusedError
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState, as_sent
@@ -23,6 +24,15 @@ RETRY_AFTER_LONGEST_S = 3600.0
 """A receiver that asks for a longer pause than this is tried again nevertheless."""
 
 BATCH_EVENTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why an output delivers nothing now, and since when; `refused`: it waits for a person, not for the receiver."""
+
+    reason: str
+    since_utc_ns: int
+    refused: bool
 
 
 class Outbox:
@@ -48,6 +58,8 @@ class Outbox:
         self._backoff = Backoff(doubling_s(RETRY_FIRST_S, RETRY_LONGEST_S), jitter=1.0)
         self._not_before_s = 0.0
         self._failure = ""  # the last failure logged; "" while deliveries succeed
+        self.outage: Outage | None = None
+        """None while deliveries succeed. May be read from another thread."""
 
     def step(self) -> float:
         """Send the next event, if one is due; returns how long the next step can wait, in seconds."""
@@ -68,7 +80,8 @@ class Outbox:
             self._log.error("event unreadable; kept as a dead letter", position=error.position, error=str(error))
             self._make_dead_letter(error.position, str(error))
         except (AlertError, StoreError) as error:
-            return self._failed(str(error), getattr(error, "retry_after_s", 0.0))
+            refused = isinstance(error, OutputRefusedError)
+            return self._failed(str(error), getattr(error, "retry_after_s", 0.0), refused=refused)
         except Exception as error:  # a fault in a plug-in must not end its output for good
             return self._failed(f"{type(error).__name__}: {error}", 0.0)
         return 0.0
@@ -136,11 +149,13 @@ class Outbox:
             self._unrecorded()
             self._unrecorded = None
 
-    def _failed(self, reason: str, retry_after_s: float) -> float:
+    def _failed(self, reason: str, retry_after_s: float, *, refused: bool = False) -> float:
         metrics.ALERT_FAILURES.labels(self.output).inc()
         self.close()
         pause_s = max(self._backoff.next_s(), min(retry_after_s, RETRY_AFTER_LONGEST_S))
         self._not_before_s = self._clock_s() + pause_s
+        since_utc_ns = self.outage.since_utc_ns if self.outage else time.time_ns()
+        self.outage = Outage(reason, since_utc_ns, refused)
         if reason != self._failure:
             self._log.warning("output failing; events are queued", error=reason)
             self._failure = reason
@@ -148,6 +163,7 @@ class Outbox:
 
     def _recovered(self) -> None:
         self._backoff.reset()
+        self.outage = None
         if self._failure:
             self._log.info("output recovered")
             self._failure = ""

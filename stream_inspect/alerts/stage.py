@@ -11,7 +11,7 @@ from stream_inspect.alerts.build import build_alert
 from stream_inspect.alerts.outbox import Outbox, OutboxThread
 from stream_inspect.config.models import Config
 from stream_inspect.log import get_logger
-from stream_inspect.messages import AnyMessage, Output
+from stream_inspect.messages import AnyMessage, Event, Output
 from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.events import EventStore, StoreError
 
@@ -53,7 +53,7 @@ class AlertsStage:
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         """Wake the outboxes, which read the events from the log."""
-        if batch:
+        if any(isinstance(message, Event) for message in batch):
             for thread in self._threads:
                 thread.wake()
         return ()

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from stream_inspect.decide.events import INTERRUPTED, EventIds, cleared, event_key, reference
 from stream_inspect.messages import CONDITION_REPEAT_S, Condition, ConditionKind, Event, EventState, Severity
 
-SEVERITY: dict[ConditionKind, Severity] = {
-    kind: "major" if kind is ConditionKind.STATIC_FIND else "critical" for kind in ConditionKind
+_MAJOR = {
+    ConditionKind.STATIC_FIND,
+    ConditionKind.OVERLOAD,
+    ConditionKind.OUTPUT_FAILING,
+    ConditionKind.EVENT_LOG_STUCK,
 }
-"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few."""
+SEVERITY: dict[ConditionKind, Severity] = {kind: "major" if kind in _MAJOR else "critical" for kind in ConditionKind}
+"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few; an alert that waits is not lost."""
 _SETTLED_AFTER_S = 2.5 * CONDITION_REPEAT_S
 """By now a source that still knows of an inherited condition has reported it, twice. Until then its "inactive" may be
 that of a process that has just started and not yet looked."""

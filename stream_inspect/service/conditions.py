@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import Literal
 
 from stream_inspect.levels import Levels
 from stream_inspect.log import get_logger
-from stream_inspect.messages import ConditionKind
+from stream_inspect.messages import CONDITION_REPEAT_S, ActiveCondition, ConditionKind, LineStatus
 from stream_inspect.transport.channel import Channels
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveCondition:
-    """One condition as /healthz shows it; `camera` is empty for one of the line."""
-
-    kind: ConditionKind
-    camera: str
-    source: str
-    detail: str
 
 
 class SupervisorConditions:
@@ -32,6 +22,8 @@ class SupervisorConditions:
         self._levels: dict[str, Levels] = {}
         self._active: dict[tuple[ConditionKind, str, str], ActiveCondition] = {}
         self._logged: set[tuple[ConditionKind, str, str]] = set()
+        self._status: tuple[str, set[tuple[ConditionKind, str, str]]] = ("", set())
+        self._status_due_mono_ns = 0
         self._log = get_logger("supervisor")
 
     @property
@@ -44,7 +36,11 @@ class SupervisorConditions:
         levels = self._levels.setdefault(source, Levels(source))
         levels.set(kind, bool(detail), detail, camera=camera)
         if detail:
-            self._active[kind, camera, source] = ActiveCondition(kind, camera, source, detail)
+            before = self._active.get((kind, camera, source))
+            since_utc_ns = before.since_utc_ns if before else time.time_ns()
+            self._active[kind, camera, source] = ActiveCondition(
+                kind=kind, camera=camera, source=source, detail=detail, since_utc_ns=since_utc_ns
+            )
         else:
             self._active.pop((kind, camera, source), None)
 
@@ -61,7 +57,17 @@ class SupervisorConditions:
         for key in self._logged - self._active.keys():
             self._logged.discard(key)
             kind, camera, source = key
-            self._log.info("condition cleared", **_fields(ActiveCondition(kind, camera, source, "")))
+            self._log.info("condition cleared", camera=camera, name=str(kind), source=source)
+
+    def send_status(self, state: Literal["starting", "ok", "degraded", "stopping"]) -> None:
+        """Report how the line stands: at once when that changes, and every `CONDITION_REPEAT_S`."""
+        now_mono_ns = time.monotonic_ns()
+        status = (state, set(self._active))
+        if status == self._status and now_mono_ns < self._status_due_mono_ns:
+            return
+        self._status, self._status_due_mono_ns = status, now_mono_ns + int(CONDITION_REPEAT_S * 1e9)
+        message = LineStatus(state=state, conditions=self.active, mono_ns=now_mono_ns, utc_ns=time.time_ns())
+        self._channels.send("status", message)
 
     def close(self) -> None:
         """Close the channels."""

@@ -6,11 +6,11 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import msgspec
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -115,7 +115,7 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
             "ended": camera in ended,
         }
     closes = all(totals.residual == 0 for totals in supervisor.totals.values())
-    conditions = [asdict(one) for one in supervisor.conditions]
+    conditions = [msgspec.structs.asdict(one) for one in supervisor.conditions]
     ok = supervisor.all_running and closes and not stuck and not conditions
     return {
         "status": "ok" if ok else "degraded",

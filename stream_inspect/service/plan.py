@@ -16,6 +16,10 @@ from stream_inspect.config.models import Config
 from stream_inspect.messages import TOPICS, Delivery
 from stream_inspect.stopping import CAPTURE_CLOSE_S, DRAIN_S, INSPECT_CLOSE_S, OUTPUT_CLOSE_S, TRACK_CLOSE_S
 
+SUPERVISOR = "main"
+SUPERVISOR_WRITES = ("status", "conditions")
+"""Not a row: the supervisor starts the rows. It reads no topic. Its name is short because paths of sockets are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -60,9 +64,10 @@ class Plan:
         return {row.name: row for row in self.rows}[name]
 
     def writers(self) -> dict[str, list[str]]:
-        """For each broadcast topic the names of the rows that write it: a reader connects to them all."""
+        """For each broadcast topic the names of those that write it: a reader connects to them all."""
+        writes = [*((row.name, row.writes) for row in self.rows), (SUPERVISOR, SUPERVISOR_WRITES)]
         return {
-            topic.name: [row.name for row in self.rows if topic.name in row.writes]
+            topic.name: [name for name, topics in writes if topic.name in topics]
             for topic in TOPICS.values()
             if topic.delivery is Delivery.BROADCAST
         }
@@ -99,12 +104,12 @@ def plan(config: Config) -> Plan:
     """The plan of this configuration on one host."""
     rows: list[Row] = []
     if config.web.enabled:
-        rows.append(_output("web", reads=("live", "events"), nice=5))
+        rows.append(_output("web", reads=("live", "events", "status"), nice=5))
         rows.append(_output("live", reads=("frames", "tracked", "events"), writes=("live",), nice=10))
     if config.recorder.enabled:
         rows.append(_output("recorder", reads=("frames", "tracked", "events"), writes=("conditions",), nice=10))
     if config.alerts:
-        rows.append(_output("alerts", reads=("events",)))
+        rows.append(_output("alerts", reads=("events", "status"), writes=("conditions",)))
     rows.append(
         Row(
             "track",

@@ -16,12 +16,12 @@ import psutil
 from stream_inspect import log
 from stream_inspect.backoff import Backoff
 from stream_inspect.config.models import Config
-from stream_inspect.messages import ConditionKind
-from stream_inspect.service.conditions import ActiveCondition, SupervisorConditions
+from stream_inspect.messages import ActiveCondition, ConditionKind
+from stream_inspect.service.conditions import SupervisorConditions
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.judging import WITHIN_S, JudgingWatch
 from stream_inspect.service.line_process import is_present, make_line_dir
-from stream_inspect.service.plan import Row, plan
+from stream_inspect.service.plan import SUPERVISOR, Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, LaunchSpec
 from stream_inspect.service.process_down import down_detail, unresponsive_detail
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, ledger_path, metrics_path
@@ -107,7 +107,9 @@ class Supervisor:
         if self.line_processes:
             make_line_dir(config.state_dir)
         line_sockets = dict.fromkeys(self.plan.line_topics(), line_dir(config.state_dir))
-        self._conditions = SupervisorConditions(ZmqChannels(run_dir.path, "supervisor", {}, line_sockets))
+        self._conditions = SupervisorConditions(
+            ZmqChannels(run_dir.path, SUPERVISOR, self.plan.writers(), line_sockets)
+        )
         self._judging = {
             camera.name: JudgingWatch(
                 camera.sampling.rate_hz, lossless=getattr(camera.source, "pace", "real_time") == "fast"
@@ -117,6 +119,8 @@ class Supervisor:
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
         self._sources_start_mono_s = 0.0
+        self._were_running = False
+        """Whether all processes have run at the same time since the start."""
 
     @property
     def all_running(self) -> bool:
@@ -174,6 +178,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop the groups of the plan one after the other, and kill what takes longer than its group's share."""
+        self._conditions.send_status("stopping")
         for rows in self.plan.stop_groups():
             group = [child for child in self.children if child.process is not None and child.row in rows]
             for child in group:
@@ -227,6 +232,11 @@ class Supervisor:
             child.running and self.silence_s(child) < WITHIN_S for child in self.children if child.row.name in readers
         )
         self._conditions.send(are_read=are_read)
+        self._were_running = self._were_running or self.all_running
+        if not self._were_running:
+            self._conditions.send_status("starting")
+        else:
+            self._conditions.send_status("ok" if self.all_running and not self.conditions else "degraded")
 
     def _silent_limit_s(self, child: Child) -> float:
         """Without a heartbeat for this long, the process hangs."""

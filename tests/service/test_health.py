@@ -14,9 +14,8 @@ from typing import Any, ClassVar
 import pytest
 
 from stream_inspect.config.models import MetricsConfig
-from stream_inspect.messages import ConditionKind
+from stream_inspect.messages import ActiveCondition, ConditionKind
 from stream_inspect.service import health
-from stream_inspect.service.conditions import ActiveCondition
 from stream_inspect.service.health import HealthServer
 
 
@@ -67,9 +66,23 @@ def test_a_client_that_asks_nothing_is_let_go(server, monkeypatch, capfd):
 
 def test_a_camera_that_is_not_judged_degrades_the_health_and_is_named():
     supervisor = Idle()
-    supervisor.conditions = (ActiveCondition(ConditionKind.NOT_JUDGED, "top", "supervisor", "0 of 24 due frames"),)
+    supervisor.conditions = (
+        ActiveCondition(
+            kind=ConditionKind.NOT_JUDGED,
+            camera="top",
+            source="supervisor",
+            detail="0 of 24 due frames",
+            since_utc_ns=1,
+        ),
+    )
     document = json.loads(json.dumps(health.health(supervisor)))  # type: ignore[arg-type]
     assert document["status"] == "degraded"
     assert document["conditions"] == [
-        {"kind": "not_judged", "camera": "top", "source": "supervisor", "detail": "0 of 24 due frames"}
+        {
+            "kind": "not_judged",
+            "camera": "top",
+            "source": "supervisor",
+            "detail": "0 of 24 due frames",
+            "since_utc_ns": 1,
+        }
     ]

@@ -15,7 +15,7 @@ from stream_inspect.record.media_store import _CLOSE_WITHIN_S as MEDIA_CLOSE_S
 from stream_inspect.record.stage import _CLOSE_BUDGET_S as ENCODING_CLOSE_S
 from stream_inspect.service import conditions, supervisor
 from stream_inspect.service.build import BUILDERS
-from stream_inspect.service.plan import Plan, Row, plan
+from stream_inspect.service.plan import SUPERVISOR_WRITES, Plan, Row, plan
 from stream_inspect.stopping import DRAIN_S, OUTPUT_CLOSE_S
 from stream_inspect.store.events import BUSY_TIMEOUT_S
 from stream_inspect.web.stage import _STOP_WITHIN_S as WEB_CLOSE_S
@@ -45,7 +45,7 @@ def test_every_row_has_a_builder_and_only_known_topics():
 
 def test_every_topic_that_is_written_is_read_and_the_other_way_round():
     rows = plan(config()).rows
-    written = {topic for row in rows for topic in row.writes}
+    written = {*SUPERVISOR_WRITES, *(topic for row in rows for topic in row.writes)}
     read = {topic for row in rows for topic, _ in row.reads}
     assert written == read == TOPICS.keys()
 
