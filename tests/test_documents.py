@@ -74,7 +74,8 @@ def ours(name: str) -> bool:
 
 def test_the_examples_of_the_help_are_commands_with_their_options() -> None:
     known = dict(commands())
-    examples = re.findall(r"Example: `stream-inspect (.*)`", (ROOT / "stream_inspect" / "cli.py").read_text())
+    code = [path.read_text() for path in (ROOT / "stream_inspect" / "cli").glob("*.py")]
+    examples = [example for text in code for example in re.findall(r"Example: `stream-inspect (.*)`", text)]
     assert len(examples) > 5
     for example in examples:
         name = next(name for name in sorted(known, key=len, reverse=True) if example.startswith(f"{name} "))

@@ -1,0 +1,198 @@
+"""The command line: parsing only, one function for each command. The work is in `commands/`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from stream_inspect import __version__
+from stream_inspect.cli.bench import bench_app
+from stream_inspect.cli.models import models_app
+from stream_inspect.cli.prompts import prompts_app
+from stream_inspect.cli.schema import schema_app
+from stream_inspect.cli.shared import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    CameraOption,
+    ConfigArgument,
+    SetOption,
+    load_config,
+    out,
+    plain_errors,
+    print_text,
+)
+
+app = typer.Typer(
+    name="stream-inspect",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Inspect production lines in real time: defects are described in plain words, nothing is trained.
+
+    Start with **stream-inspect demo**: a synthetic line, inspected on this computer. Then copy an example
+    configuration, enter your camera, try it with **stream-inspect check** and start the service with
+    **stream-inspect run**.
+
+    | Exit code | of every command |
+    |----:|-----|
+    |   0 | done; `demo` and `run`: or stopped by Ctrl-C or SIGTERM |
+    |   1 | failed, or a check did not pass |
+    |   2 | invalid option, name, file or configuration: every problem is listed; nothing was changed |
+    | 130 | interrupted by Ctrl-C; `demo` and `run`: by a second Ctrl-C, which stops them at once |
+    """,
+)
+app.add_typer(prompts_app, name="prompts")
+app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")
+app.add_typer(schema_app, name="schema")
+
+
+def main() -> None:
+    """The entry point `stream-inspect`."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Stop this long after the first frame; default: at Ctrl-C."),
+    ] = None,
+    out_dir: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for events, clips, pictures and summary.")
+    ] = Path("demo-out"),
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Seed of the belt, its parts and their defects.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the live page in a browser.")] = True,
+    overrides: SetOption = None,
+) -> None:
+    """Inspect the synthetic line: cameras, models, tracking, alerts, clips and the live page, all on this computer.
+
+    It needs no camera, no GPU and no network. At the end, DIR/summary.json reports the frames captured and judged, the
+    defects found and missed against the exact truth, and the latency from capture to alert.
+
+    Example: `stream-inspect demo --seconds 30 --no-browser`
+    """
+    from stream_inspect.commands.demo.run import demo as run_demo
+    from stream_inspect.commands.demo.view import DemoView
+
+    with plain_errors(), DemoView(out) as view:
+        summary = run_demo(
+            out_dir,
+            seconds=seconds,
+            seed=seed,
+            browser=browser,
+            overrides=tuple(overrides or ()),
+            show=view.show,
+            started=view.started,
+        )
+        view.finished(summary, out_dir)
+
+
+@app.command()
+def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOption = None) -> None:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    It finishes what is in progress and stops within three seconds; a second Ctrl-C stops it at once.
+
+    Example: `stream-inspect run line.yaml --camera top --set log.level=debug`
+    """
+    from stream_inspect import log
+    from stream_inspect.service.serve import serve
+
+    with plain_errors():
+        loaded = load_config(config, overrides, camera)
+        log.configure(loaded.log.level, loaded.log.format)
+        serve(loaded, config_path=config.resolve(), overrides=tuple(overrides or ()))
+
+
+@app.command()
+def replay(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", exists=True, dir_okay=False, help="The recorded video.")],
+    config: Annotated[
+        Path, typer.Option("--config", metavar="CONFIG", help="Configuration with the prompts, models and rules.")
+    ],
+    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="New or empty folder for the results.")],
+    inspections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FRAMES.JSONL",
+            exists=True,
+            dir_okay=False,
+            help="Take the detections from this file instead of running the models.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the results of an earlier replay in DIR.")] = False,
+    overrides: SetOption = None,
+    camera: CameraOption = None,
+) -> None:
+    """Judge a recorded video at full speed, without dropping a frame.
+
+    Writes events.jsonl, frames.jsonl (the detections), annotated.mp4 and summary.json, which are identical byte for
+    byte in every run, and timing.json with everything that is wall time.
+
+    Example: `stream-inspect replay yesterday.mp4 --config line.yaml --out results`
+    """
+    from stream_inspect.commands.replay.run import replay as run_replay
+    from stream_inspect.commands.replay.view import ReplayView
+
+    with plain_errors(), ReplayView(out) as view:
+        loaded = load_config(config, overrides, camera)
+        summary = run_replay(video, loaded, out_dir, inspections=inspections, progress=view.show, force=force)
+        view.finished(summary, out_dir)
+
+
+@app.command()
+def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOption = None) -> None:
+    """Try everything that a configuration needs: cameras, models, outputs, memory, disk. Changes nothing.
+
+    Exit code 0: every check passed (there may be warnings). 1: a check failed. 2: the configuration is invalid.
+    """
+    from stream_inspect.commands.check.run import check as run_check
+
+    with plain_errors():
+        loaded = load_config(config, overrides, camera)
+        with out.status("checking …") as status:
+            report = run_check(loaded, found=lambda finding: status.update(f"checked {escape(finding.item)} …"))
+    out.print(report.to_text(out.width if out.is_terminal else None), markup=False, soft_wrap=True)
+    if not report.ok:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def refused(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the events themselves, one per line, for sending by hand.")
+    ] = False,
+) -> None:
+    """List the events that an output permanently rejected, each with its reason. Works while the service runs.
+
+    Events for an output that is unreachable stay in its queue and are not listed. An event is rejected when the
+    receiver answers that it will not accept it, now or later (HTTP 4xx, too large for the broker); this is logged at
+    once, and the event is kept as a dead letter.
+
+    Example: `stream-inspect refused line.yaml --json > rejected.jsonl`
+    """
+    from stream_inspect.commands.refused import refused as refused_events
+
+    with plain_errors():
+        for line in refused_events(load_config(config, overrides), as_json=as_json):
+            print_text(line)
