@@ -25,9 +25,9 @@ class Levels:
         self._levels: dict[tuple[str, ConditionKind], _Level] = {}
         self._repeat_at_mono_ns = 0
 
-    def set(self, kind: ConditionKind, active: bool, detail: str = "", *, camera: str = "") -> None:
-        """Set how a condition stands, from now on if it has changed."""
-        self.put(
+    def set(self, kind: ConditionKind, active: bool, detail: str = "", *, camera: str = "") -> Condition:
+        """Set how a condition stands, from now on if it has changed; returns the level."""
+        return self.put(
             Condition(
                 camera=camera,
                 kind=kind,
@@ -39,17 +39,18 @@ class Levels:
             )
         )
 
-    def put(self, level: Condition) -> None:
+    def put(self, level: Condition) -> Condition:
         """Set a level that is known with its time and its frame.
 
         Only a change of `active` is news. A level that stays as it is keeps its time and frame; another detail goes out
-        with the next repeat.
+        with the next repeat. Returns the level as it stands.
         """
         known = self._levels.get((level.camera, level.kind))
         if known is None or known.condition.active is not level.active:
-            self._levels[level.camera, level.kind] = _Level(level)
+            known = self._levels[level.camera, level.kind] = _Level(level)
         elif known.condition.detail != level.detail:
             known.condition = msgspec.structs.replace(known.condition, detail=level.detail)
+        return known.condition
 
     def due(self, now_mono_ns: int) -> list[Output]:
         """What to send now: the levels that have changed, and all of them every `CONDITION_REPEAT_S`."""

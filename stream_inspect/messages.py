@@ -231,8 +231,8 @@ CONDITION_REPEAT_S = 2.0
 class Condition(Message, frozen=True, kw_only=True):
     """How a condition of a camera (or, with an empty camera, of the line) stands: a level, repeated, not an edge.
 
-    Each source sends a level when it changes, and repeats all that it knows, active or not, every
-    `CONDITION_REPEAT_S`.
+    Each source broadcasts a level when it changes, and repeats all that it knows, active or not, every
+    `CONDITION_REPEAT_S`. `decide` makes events of them, and the supervisor the status of the line.
     """
 
     camera: str
@@ -262,8 +262,8 @@ class ActiveCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class LineStatus(Message, frozen=True, kw_only=True):
     """How the line stands, from the supervisor: sent when it changes and repeated every `CONDITION_REPEAT_S`.
 
-    It needs no event log, so it also reports what keeps events from being made: `ok` only while every process works and
-    the due frames of every camera are judged.
+    It lists every active condition of every source, as /healthz does. It needs no event log, so it also reports what
+    keeps events from being made. `ok` only while every process works and no condition is active.
     """
 
     state: Literal["starting", "ok", "degraded", "stopping"]
@@ -402,7 +402,7 @@ TOPICS: dict[str, Topic] = {
         Topic("credit", Credit, Delivery.MAILBOX, depth=64, keyed=True),
         Topic("due", DueFrame, Delivery.MAILBOX, depth=64, keyed=True),
         Topic("inspections", Inspection, Delivery.MAILBOX, depth=1024),
-        Topic("conditions", Condition, Delivery.MAILBOX, depth=1024),
+        Topic("conditions", Condition, Delivery.BROADCAST, depth=1024),
         Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),
         Topic("events", Event, Delivery.BROADCAST, depth=1024),

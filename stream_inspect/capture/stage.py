@@ -130,7 +130,7 @@ class CaptureStage:
         yield from self._levels.due(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
-        """A due frame whose worker's mailbox is full is dropped; a condition is repeated soon anyway."""
+        """A due frame whose worker's mailbox is full is dropped."""
         if isinstance(output.message, DueFrame):
             self._ledger.drop(output.message.header.ledger_index, DropCause.TRANSPORT_MAILBOX_FULL)
 

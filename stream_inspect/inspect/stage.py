@@ -110,7 +110,7 @@ class InspectStage:
         yield from self._report_conditions(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
-        """A mailbox was full. Credits and conditions are repeated by themselves; results are kept and sent again."""
+        """A mailbox was full. Credits are repeated by themselves; results are kept and sent again."""
         if output.topic == "inspections":
             self._results.undelivered()
 

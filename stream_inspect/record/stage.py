@@ -121,7 +121,7 @@ class RecorderStage:
         return self._levels.due(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
-        """The mailbox of conditions is full: each is repeated soon anyway."""
+        """Conditions are broadcast: they are never refused."""
 
     def close(self) -> None:
         """End the open clips with what there is, write what is waiting, for a short while."""

@@ -29,18 +29,17 @@ def judging_chain(
         clock=clock,
         process_run=process_run,
     )
-    return Chain(track, DecideStage(config, log), hand_over="tracked", within="conditions")
+    return Chain(track, DecideStage(config, log), "tracked", "conditions")
 
 
 class Chain:
-    """Stages run one after the other in one process: what one sends on `hand_over` reaches the next one at once.
+    """Stages run one after the other in one process: what one sends on a topic of `hand_over` reaches the next at once.
 
-    The message is also sent to its topic, for every other reader. What it sends `within` goes to the next one alone: it
-    is the reader of that topic.
+    The message is also sent to its topic, for every other reader.
     """
 
-    def __init__(self, first: Stage, then: Stage, hand_over: str, within: str = "") -> None:
-        self._first, self._then, self._hand_over, self._within = first, then, hand_over, within
+    def __init__(self, first: Stage, then: Stage, *hand_over: str) -> None:
+        self._first, self._then, self._hand_over = first, then, hand_over
         self.wake_fd: int | None = then.wake_fd
         """What wakes an earlier stage arrives as a message."""
 
@@ -63,10 +62,9 @@ class Chain:
 
     def _pass_on(self, outputs: Iterable[Output]) -> Iterable[Output]:
         for output in outputs:
-            if output.topic in (self._hand_over, self._within):
+            if output.topic in self._hand_over:
                 yield from self._then.process([output.message])
-            if output.topic != self._within:
-                yield output
+            yield output
 
     def undelivered(self, output: Output) -> None:
         self._first.undelivered(output)

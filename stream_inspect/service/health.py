@@ -88,9 +88,9 @@ def totals_as_dict(totals: Totals) -> dict[str, Any]:
 
 
 def health(supervisor: Supervisor) -> dict[str, Any]:
-    """The document of /healthz: `ok` if every process runs, due frames are judged, and the ledger closes.
+    """The document of /healthz: `ok` if every process runs, no condition is active, and the ledger closes.
 
-    `conditions` are those that the supervisor knows of: while `track` is down, they are nowhere else.
+    `conditions` are the active ones of all sources, the same as in `LineStatus`.
     """
     processes: dict[str, dict[str, Any]] = {
         child.row.name: {

@@ -17,8 +17,9 @@ from stream_inspect.messages import TOPICS, Delivery
 from stream_inspect.stopping import CAPTURE_CLOSE_S, DRAIN_S, INSPECT_CLOSE_S, OUTPUT_CLOSE_S, TRACK_CLOSE_S
 
 SUPERVISOR = "main"
+SUPERVISOR_READS = ("conditions",)
 SUPERVISOR_WRITES = ("status", "conditions")
-"""Not a row: the supervisor starts the rows. It reads no topic. Its name is short because paths of sockets are."""
+"""Not a row: the supervisor starts the rows. Its name is short because paths of sockets are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Row:
     """`run`: the supervisor starts, restarts and stops it, and it dies with the supervisor. `line`: it has a systemd
     unit of its own and outlives every run, see `service/line_process.py`; its stop group and share have no effect."""
     source: bool = False
-    """Frames enter the line here. It starts once the readers of its mailboxes run; when every source has ended, so has
+    """Frames enter the line here. It starts once what its mailboxes lead to runs; when every source has ended, so has
     the run."""
     unit: str = ""
     """The camera or the worker that this row is for."""
@@ -72,10 +73,17 @@ class Plan:
             if topic.delivery is Delivery.BROADCAST
         }
 
-    def mailbox_readers(self, row: Row) -> set[str]:
-        """The names of the rows that read the mailboxes this row writes to."""
-        mailboxes = {topic for topic in row.writes if TOPICS[topic].delivery is Delivery.MAILBOX}
-        return {name for topic in mailboxes for name in self.readers(topic)}
+    def downstream(self, row: Row) -> set[str]:
+        """The names of the rows that the mailboxes of this row lead to, directly or through others, sources aside."""
+        found: set[str] = set()
+        rows = [row]
+        while rows:
+            mailboxes = [topic for topic in rows.pop().writes if TOPICS[topic].delivery is Delivery.MAILBOX]
+            reached = {name for topic in mailboxes for name in self.readers(topic)} - found
+            new = [other for other in self.rows if other.name in reached and not other.source]
+            found |= {other.name for other in new}
+            rows += new
+        return found
 
     def readers(self, topic: str) -> set[str]:
         """The names of the rows that read this topic."""
@@ -115,7 +123,7 @@ def plan(config: Config) -> Plan:
             "track",
             "track",
             reads=(("inspections", ""), ("conditions", "")),
-            writes=("tracked", "events"),
+            writes=("tracked", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
         )

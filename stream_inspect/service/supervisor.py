@@ -33,7 +33,7 @@ WATCH_EVERY_S = 0.1
 KILLED_WITHIN_S = 2.0
 """A killed process has exited long before, even on a crowded machine, unless it is stuck in the kernel."""
 SOURCES_WAIT_S = 30.0
-"""Sources start when the readers of their mailboxes run, or after this long: a missing model must not hide the picture.
+"""Sources start when what their mailboxes lead to runs, or after this long: a missing model must not hide the picture.
 """
 _RESTART_WAITS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _STEADY_AFTER_S = 20.0
@@ -135,7 +135,7 @@ class Supervisor:
 
     @property
     def conditions(self) -> list[ActiveCondition]:
-        """The conditions that the supervisor knows of, oldest first."""
+        """The active conditions of all sources, oldest first."""
         return self._conditions.active
 
     def ages_s(self, camera: str) -> tuple[float, float]:
@@ -227,11 +227,11 @@ class Supervisor:
         for camera, totals in self.totals.items():
             detail = self._judging[camera].update(totals, now_s, longest_batch_s)
             self._conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera=camera)
-        readers = self.plan.readers("conditions")
-        are_read = all(
-            child.running and self.silence_s(child) < WITHIN_S for child in self.children if child.row.name in readers
-        )
-        self._conditions.send(are_read=are_read)
+        working = {one.row.name for one in self.children if one.running and self.silence_s(one) < WITHIN_S}
+        working |= {one.row.name for one in self.line_processes if one.running}
+        self._conditions.receive(working)
+        are_read = self.plan.readers("conditions") <= working
+        self._conditions.send(are_read=are_read, are_recorded=are_read)
         self._were_running = self._were_running or self.all_running
         if not self._were_running:
             self._conditions.send_status("starting")
@@ -246,8 +246,8 @@ class Supervisor:
 
     def _may_start(self, child: Child, now_s: float) -> bool:
         if child.row.source and child.owner == 0 and now_s < self._sources_start_mono_s:
-            readers = self.plan.mailbox_readers(child.row)
-            return all(other.running for other in self.children if other.row.name in readers)
+            needed = self.plan.downstream(child.row)
+            return all(other.running for other in self.children if other.row.name in needed)
         return now_s >= child.start_at_mono_s
 
     def _start(self, child: Child) -> None:

@@ -16,7 +16,10 @@ class Channels(Protocol):
     """
 
     def subscribe(self, topic: str, key: str = "") -> None:
-        """Start receiving this topic (for a MAILBOX: own the box). Call before `receive`."""
+        """Start receiving this topic (for a MAILBOX: own the box), but not what this stage broadcasts itself.
+
+        Call before `receive`.
+        """
 
     def send(self, topic: str, message: AnyMessage, key: str = "") -> bool:
         """Send without ever waiting. False: the mailbox is full, nothing was sent, the caller accounts for it.

@@ -3,9 +3,9 @@
 The topics of a process that outlives the run have their sockets in another directory, at a fixed place.
 
 BROADCAST: each writer binds a PUB socket of its own, `<topic>.<writer>.pub`; a reader connects to all the writers that
-the plan names, whether they are there already or not. MAILBOX: the one reader binds a PULL socket, `<topic>.box` or
-`<topic>.<key>.box`, and senders connect to it. A restarted process binds the same name again, and the others reconnect
-by themselves within `RECONNECT_MS`.
+the plan names, itself aside, whether they are there already or not. MAILBOX: the one reader binds a PULL socket,
+`<topic>.box` or `<topic>.<key>.box`, and senders connect to it. A restarted process binds the same name again, and the
+others reconnect by themselves within `RECONNECT_MS`.
 
 A mailbox whose reader is away (restarting) is filled up to the topic's depth and delivered when it comes back; see
 docs/decisions/0003-credit.md for why that holds for due frames too. The limits: `Topic.depth` messages wait at the
@@ -52,7 +52,7 @@ class ZmqChannels:
         writers: Mapping[str, Sequence[str]],
         directories: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
-        self._run_dir, self._directories = run_dir, directories
+        self._run_dir, self._name, self._directories = run_dir, name, directories
         self._writers = writers
         self._context = zmq.Context(io_threads=1)
         self._sockets: list[zmq.Socket[bytes]] = []
@@ -82,7 +82,8 @@ class ZmqChannels:
             socket = self._socket(zmq.SUB, row)
             socket.subscribe(b"")
             for writer in self._writers[topic]:
-                socket.connect(self._address(topic, f"{writer}.pub"))
+                if writer != self._name:
+                    socket.connect(self._address(topic, f"{writer}.pub"))
         else:
             socket = self._socket(zmq.PULL, row)
             # libzmq removes a socket file that a killed reader has left.

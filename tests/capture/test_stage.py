@@ -139,10 +139,6 @@ def test_conditions_are_levels_repeated_with_the_time_of_their_beginning(
     def said(kind: ConditionKind) -> list[Condition]:
         return [condition for condition in harness.conditions if condition.kind is kind]
 
-    harness.full_mailboxes.add("conditions")
-    harness.run(lambda: len(harness.frames) > 25)
-    assert harness.conditions == []
-    harness.full_mailboxes.clear()
     harness.run(lambda: len(said(ConditionKind.BLACK)) >= 3)
     black = said(ConditionKind.BLACK)
     assert {(level.active, level.source) for level in black} == {(False, "capture.c1")}

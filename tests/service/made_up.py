@@ -15,13 +15,13 @@ from pathlib import Path
 
 from stream_inspect import log
 from stream_inspect.config.models import Config
-from stream_inspect.messages import AnyMessage, Condition, Credit, FrameHeader, LivePicture, Output
+from stream_inspect.messages import AnyMessage, Credit, FrameHeader, Inspection, LivePicture, Output
 from stream_inspect.service import line_process, process, supervisor
 from stream_inspect.service.build import BUILDERS, ProcessContext
 from stream_inspect.service.plan import Plan, Row, plan
 from stream_inspect.service.serve import serve
 from tests.commands.replays import config
-from tests.transport.frames import condition, credit, header
+from tests.transport.frames import credit, header, inspection
 
 GATE = Row("gate", "gate", reads=(), writes=(), stop_group="gate", stop_share_s=2.0)
 
@@ -34,14 +34,14 @@ def gate_beside_the_others(config: Config) -> Plan:
 def gate_of_the_line(_: Config) -> Plan:
     """A gate that lives with the line and a feeder that lives with the run: all four ways in which a topic can lie.
 
-    The gate binds the mailbox `conditions` and the broadcasts `live`, the feeder the mailbox `credit` and `frames`.
+    The gate binds the mailbox `inspections` and the broadcast `live`, the feeder the mailbox `credit` and `frames`.
     """
-    gate = replace(GATE, reads=(("conditions", ""), ("frames", "")), writes=("live", "credit"), lives="line")
+    gate = replace(GATE, reads=(("inspections", ""), ("frames", "")), writes=("live", "credit"), lives="line")
     feeder = Row(
         "feeder",
         "feeder",
         reads=(("credit", "feeder"), ("live", "")),
-        writes=("conditions", "frames"),
+        writes=("inspections", "frames"),
         stop_group="feeder",
         stop_share_s=2.0,
         source=True,
@@ -88,14 +88,14 @@ def signed(topic: str) -> AnyMessage:
     """A message of this topic that carries our pid."""
     pid = os.getpid()
     picture = LivePicture(camera="cam", frame_seq=pid, capture_mono_ns=0, capture_utc_ns=0, jpeg=b"")
-    return {"conditions": condition(pid), "credit": credit(pid), "frames": header(pid), "live": picture}[topic]
+    return {"inspections": inspection(pid), "credit": credit(pid), "frames": header(pid), "live": picture}[topic]
 
 
 def sender(message: AnyMessage) -> int:
-    """The pid in a message of `signed`; 0 in the supervisor's own."""
+    """The pid in a message of `signed`."""
     match message:
-        case Condition():
-            return message.mono_ns if message.kind == condition(0).kind else 0
+        case Inspection():
+            return message.frame.id.seq
         case Credit():
             return message.ticket
         case FrameHeader():

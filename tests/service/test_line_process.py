@@ -8,20 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from stream_inspect.messages import Condition, ConditionKind
+from stream_inspect.messages import ConditionKind
 from stream_inspect.service import process_down
 from stream_inspect.service.health import health
 from stream_inspect.service.line_process import LineProcessError, is_present, lock_line_process, make_line_dir
 from stream_inspect.service.run_dir import RunDir
 from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.store.files import line_dir
-from stream_inspect.transport.zmq import ZmqChannels
 from tests.service import made_up
 
 WITHIN_S = 30.0
@@ -60,7 +59,7 @@ def exited(process: psutil.Process) -> bool:
 def hear_each_other(folder: Path, gate_pid: int, feeder_pid: int) -> None:
     """Wait until either has received both topics of the other."""
     expected = {
-        "gate.received": {f"Condition {feeder_pid}", f"FrameHeader {feeder_pid}"},
+        "gate.received": {f"Inspection {feeder_pid}", f"FrameHeader {feeder_pid}"},
         "feeder.received": {f"Credit {gate_pid}", f"LivePicture {gate_pid}"},
     }
     for name, notes in expected.items():
@@ -172,18 +171,14 @@ def test_the_supervisor_sees_whether_it_runs_and_healthz_shows_it(supervisor: Su
     supervisor.kill()
 
 
-def test_one_that_does_not_run_is_reported_as_down(supervisor: Supervisor, tmp_path: Path, monkeypatch) -> None:
+def test_one_that_does_not_run_is_reported_as_down(supervisor: Supervisor, monkeypatch) -> None:
     monkeypatch.setattr(process_down, "DOWN_AFTER_S", 0.2)
-    received: list[Condition] = []
-    with closing(ZmqChannels(line_dir(tmp_path / "state"), "track", {})) as channels:
-        channels.subscribe("conditions")
 
-        def down() -> bool:
-            supervisor.watch()
-            received.extend(message for message in channels.receive(0.05) if isinstance(message, Condition))
-            return any(message.active for message in received)
+    def down() -> bool:
+        supervisor.watch()
+        return bool(supervisor.conditions)
 
-        eventually(down, "nobody was told that the gate is down")
-        supervisor.kill()
-    report = next(message for message in received if message.active)
+    eventually(down, "the gate is not reported as down")
+    supervisor.kill()
+    (report,) = supervisor.conditions
     assert (report.kind, report.source) == (ConditionKind.PROCESS_DOWN, "gate")

@@ -10,12 +10,12 @@ import pytest
 
 from stream_inspect.alerts.stage import CLOSE_S as ALERTS_CLOSE_S
 from stream_inspect.config.models import Config
-from stream_inspect.messages import TOPICS
+from stream_inspect.messages import TOPICS, Delivery
 from stream_inspect.record.media_store import _CLOSE_WITHIN_S as MEDIA_CLOSE_S
 from stream_inspect.record.stage import _CLOSE_BUDGET_S as ENCODING_CLOSE_S
 from stream_inspect.service import conditions, supervisor
 from stream_inspect.service.build import BUILDERS
-from stream_inspect.service.plan import SUPERVISOR_WRITES, Plan, Row, plan
+from stream_inspect.service.plan import SUPERVISOR, SUPERVISOR_READS, SUPERVISOR_WRITES, Plan, Row, plan
 from stream_inspect.stopping import DRAIN_S, OUTPUT_CLOSE_S
 from stream_inspect.store.events import BUSY_TIMEOUT_S
 from stream_inspect.web.stage import _STOP_WITHIN_S as WEB_CLOSE_S
@@ -46,7 +46,7 @@ def test_every_row_has_a_builder_and_only_known_topics():
 def test_every_topic_that_is_written_is_read_and_the_other_way_round():
     rows = plan(config()).rows
     written = {*SUPERVISOR_WRITES, *(topic for row in rows for topic in row.writes)}
-    read = {topic for row in rows for topic, _ in row.reads}
+    read = {*SUPERVISOR_READS, *(topic for row in rows for topic, _ in row.reads)}
     assert written == read == TOPICS.keys()
 
 
@@ -118,12 +118,22 @@ def test_only_the_topics_of_what_lives_with_the_line_outlive_the_run():
     assert Plan((*plan(config()).rows, gate)).line_topics() == {"events", "due", "conditions"}
 
 
-def test_cameras_wait_for_those_who_judge_and_not_for_the_outputs():
+def test_cameras_wait_for_those_who_judge_and_track_and_not_for_the_outputs():
     two_workers = plan(config(inspect={"workers": [{}, {}]}))
     sources = [row for row in two_workers.rows if row.source]
     assert names(tuple(sources)) == ["capture.top", "capture.side"]
     for row in sources:
-        assert two_workers.mailbox_readers(row) == {"inspect.0", "inspect.1", "track"}
+        assert two_workers.downstream(row) == {"inspect.0", "inspect.1", "track"}
+
+
+def test_the_supervisor_and_the_maker_of_events_hear_of_every_condition():
+    """Both of the same ones: health, the line's status and the events never disagree."""
+    line = plan(config())
+    assert TOPICS["conditions"].delivery is Delivery.BROADCAST
+    assert line.readers("conditions") == {"track"}
+    assert set(line.writers()["conditions"]) == {
+        SUPERVISOR, "recorder", "alerts", "track", "inspect.0", "capture.top", "capture.side",
+    }  # fmt: skip
 
 
 def test_the_plan_reads_as_a_table():

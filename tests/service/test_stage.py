@@ -135,7 +135,7 @@ class Echo(Recorded):
 
 def test_a_chain_hands_over_within_the_process_and_still_sends():
     channels = OneBatchChannels([[condition("one")]])
-    run(Chain(Echo(), Recorded(), hand_over="conditions"), channels)
+    run(Chain(Echo(), Recorded(), "conditions"), channels)
     kinds = [type(message).__name__ for message in channels.sent]
     # handed over (an event), sent on its topic, and the second stage also sees the batch itself (an event)
     assert kinds == ["Event", "Condition", "Event"]

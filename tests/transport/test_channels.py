@@ -18,7 +18,7 @@ from stream_inspect.messages import MAX_MESSAGE_BYTES, TOPICS, WIRE_VERSION, Any
 from stream_inspect.transport.channel import Channels
 from stream_inspect.transport.envelope import ENVELOPE, ChannelError, MessageTooLargeError
 from stream_inspect.transport.zmq import ZmqChannels
-from tests.transport.frames import condition, credit, due, header
+from tests.transport.frames import credit, due, header, inspection
 
 WRITERS = {"frames": ["a", "b"], "live": ["a"], "tracked": []}
 DUE_DEPTH = TOPICS["due"].depth
@@ -127,18 +127,18 @@ def test_a_full_mailbox_says_so_at_once_and_keeps_what_it_took(world: World) -> 
 def test_a_mailbox_is_held_for_a_reader_that_is_not_there_yet_or_away(world: World) -> None:
     sender, first = world.make("x"), world.make("track")
     accepted = 0
-    while sender.send("conditions", condition(accepted)):
+    while sender.send("inspections", inspection(accepted)):
         accepted += 1
-    assert accepted == TOPICS["conditions"].depth
-    first.subscribe("conditions")
-    assert [message.mono_ns for message in receive_all(first, accepted)] == list(range(accepted))
+    assert accepted == TOPICS["inspections"].depth
+    first.subscribe("inspections")
+    assert [message.frame.id.seq for message in receive_all(first, accepted)] == list(range(accepted))
     first.close()
     time.sleep(0.1)
     for number in range(10):
-        assert sender.send("conditions", condition(number))
+        assert sender.send("inspections", inspection(number))
     second = world.make("track")
-    second.subscribe("conditions")
-    assert [message.mono_ns for message in receive_all(second, 10)] == list(range(10))
+    second.subscribe("inspections")
+    assert [message.frame.id.seq for message in receive_all(second, 10)] == list(range(10))
 
 
 # --- broadcasts --------------------------------------------------------------------------------------------------
@@ -295,8 +295,8 @@ def test_what_a_killed_reader_had_in_hand_shows_between_sent_and_handled(world: 
     [
         ("nonsense", "", due(1), "unknown topic 'nonsense', known: frames"),
         ("due", "", due(1), "needs a key"),
-        ("conditions", "cam", condition(1), "has no keys"),
-        ("conditions", "", due(1), "carries Condition"),
+        ("inspections", "cam", inspection(1), "has no keys"),
+        ("inspections", "", due(1), "carries Inspection"),
         ("frames", "", header(1), "not among the writers"),
     ],
 )
@@ -306,6 +306,15 @@ def test_use_against_the_table_is_an_error(
     stranger = world.make("stranger")
     with pytest.raises(ChannelError, match=complaint):
         stranger.send(topic, message, key)
+
+
+def test_a_stage_does_not_hear_its_own_broadcasts(world: World) -> None:
+    one, other = world.make("a"), world.make("b")
+    one.subscribe("frames")
+    meet(other, one, "frames", header(1))
+    assert one.send("frames", header(2))
+    other.send("frames", header(3))
+    assert receive_all(one, 1) == [header(3)]
 
 
 def test_a_topic_without_a_writer_cannot_be_subscribed(world: World) -> None:
