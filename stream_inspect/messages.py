@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 """Raised when a message changes so that an old reader would misunderstand it. A reader rejects every other version."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -98,6 +98,8 @@ class FrameHeader(Message, frozen=True, kw_only=True):
     capture_utc_ns: int
     clock: Clock
     ledger_index: int
+    due: int | None = None
+    """Its number among its camera's due frames, from 0 and without a gap as long as the run lasts; None: not due."""
     slot: RingSlot | None = None
 
 
@@ -124,6 +126,17 @@ class DueFrame(Message, frozen=True, kw_only=True):
     header: FrameHeader
     owner: int
     ticket: int
+
+
+class Missed(Message, frozen=True, kw_only=True):
+    """A due frame that will not be judged: `stage` dropped it for `cause`, as the ledger names them.
+
+    Every due frame ends in an `Inspection` or in this, unless a capture process was killed before it could say so.
+    """
+
+    frame: FrameHeader
+    stage: str
+    cause: str
 
 
 # --- inspection --------------------------------------------------------------------------------------------------
@@ -369,7 +382,9 @@ class LivePicture(Message, frozen=True, kw_only=True):
     jpeg: bytes
 
 
-AnyMessage = FrameHeader | Credit | DueFrame | Inspection | Tracked | Condition | LineStatus | Event | LivePicture
+AnyMessage = (
+    FrameHeader | Credit | DueFrame | Missed | Inspection | Tracked | Condition | LineStatus | Event | LivePicture
+)
 
 # --- topics ------------------------------------------------------------------------------------------------------
 
@@ -402,6 +417,7 @@ TOPICS: dict[str, Topic] = {
         Topic("credit", Credit, Delivery.MAILBOX, depth=64, keyed=True),
         Topic("due", DueFrame, Delivery.MAILBOX, depth=64, keyed=True),
         Topic("inspections", Inspection, Delivery.MAILBOX, depth=1024),
+        Topic("missed", Missed, Delivery.MAILBOX, depth=1024),
         Topic("conditions", Condition, Delivery.BROADCAST, depth=1024),
         Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.conditions import Change, ConditionWatch
+from stream_inspect.capture.due_frames import DueFrames
 from stream_inspect.capture.reports import condition, frame_header
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.capture.sampler import Sampler
@@ -61,6 +62,7 @@ class CaptureStage:
         self._watch: ConditionWatch | None = None
         self._sampler = Sampler(camera.sampling.rate_hz)
         self._session = -1
+        self._due = DueFrames(ledger)
         self._waiting: FrameHeader | None = None
         self._tickets: dict[str, tuple[Credit, int]] = {}
         self._levels = Levels(f"capture.{camera.name}")
@@ -115,6 +117,7 @@ class CaptureStage:
                 emptied = True
                 break
             yield from self._handle(item, now_mono_ns)
+        yield from self._due.missed()
         if reader.failure is not None:
             raise reader.failure
         if (blocked_s := reader.blocked_s(time.monotonic())) > self._hang_limit_s:
@@ -130,7 +133,10 @@ class CaptureStage:
         yield from self._levels.due(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
-        """A due frame whose worker's mailbox is full is dropped."""
+        """A due frame whose worker's mailbox is full is dropped.
+
+        What was missed is not sent again: `track` then waits for it, but not without a limit.
+        """
         if isinstance(output.message, DueFrame):
             self._ledger.drop(output.message.header.ledger_index, DropCause.TRANSPORT_MAILBOX_FULL)
 
@@ -160,7 +166,7 @@ class CaptureStage:
         if item.session != self._session:
             self._session = item.session
             self._sampler = Sampler(self._config.sampling.rate_hz)
-        header = self._latest = frame_header(
+        header = frame_header(
             item.frame,
             camera=self._config.name,
             session=item.session,
@@ -169,8 +175,11 @@ class CaptureStage:
             slot=item.slot,
         )
         due = self._sampler.due(header.id.pts_s)
-        if not due:
+        if due:
+            header = self._due.add(header)
+        else:
             self._ledger.not_due(index)
+        self._latest = header
         yield Output("frames", header)
         if self._watch is not None:
             changes = self._watch.frame(item.frame.picture.luma, header.capture_mono_ns * _S)

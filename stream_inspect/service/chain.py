@@ -16,19 +16,13 @@ from stream_inspect.track.stage import TrackStage
 def judging_chain(
     config: Config, log: EventLog, *, clock: Callable[[], int] = time.monotonic_ns, process_run: int = 0
 ) -> Chain:
-    """Track, then decide: `Inspection` and `Condition` in, `Tracked` and `Event` out, each event in `log` before it.
+    """Track, then decide: `Inspection`, `Missed` and `Condition` in, `Tracked` and `Event` out.
 
-    What joins the line between the two joins it here, and is then in every replay. `clock` gives the nanoseconds that
-    the frames' `capture_mono_ns` and the ticks are in: the host's, or a recording's own. `process_run` keeps the
-    numbers of tracks apart over restarts, see `TrackStage`.
+    Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
+    replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a
+    recording's own. `process_run` keeps the numbers of tracks apart over restarts, see `TrackStage`.
     """
-    track = TrackStage(
-        config.cameras,
-        config.track,
-        workers=len(config.inspect.workers),
-        clock=clock,
-        process_run=process_run,
-    )
+    track = TrackStage(config.cameras, config.track, clock=clock, process_run=process_run)
     return Chain(track, DecideStage(config, log), "tracked", "conditions")
 
 

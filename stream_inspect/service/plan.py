@@ -122,7 +122,7 @@ def plan(config: Config) -> Plan:
         Row(
             "track",
             "track",
-            reads=(("inspections", ""), ("conditions", "")),
+            reads=(("inspections", ""), ("missed", ""), ("conditions", "")),
             writes=("tracked", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
@@ -150,7 +150,7 @@ def plan(config: Config) -> Plan:
             f"capture.{camera.name}",
             "capture",
             reads=(("credit", camera.name),),
-            writes=("frames", "due", "conditions"),
+            writes=("frames", "due", "missed", "conditions"),
             stop_group="capture",
             stop_share_s=DRAIN_S + CAPTURE_CLOSE_S,
             source=True,

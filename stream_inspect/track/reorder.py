@@ -1,59 +1,65 @@
-"""Puts the results of several inspect workers back into the order of their frames, and waits no longer than needed.
+"""Puts the results of several inspect workers back into the order of their frames.
 
-Two workers judge frames of one camera at the same time and may finish in the wrong order. Waiting for a frame that may
-still come costs latency on every frame, so the wait is learned: it is as long as frames have lately been late, and no
-less than the floor, since workers that have kept in step for long may fall out of it at any time. With one worker there
-is none. A frame later than `LIMIT_S` is given up and counted.
+Two workers judge frames of one camera at the same time and may finish in the wrong order. Due frames are numbered
+without a gap, and one that will not be judged is reported as `Missed`. So a gap in the numbers is a frame on its way,
+and only that one is waited for.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 
-from stream_inspect.messages import FrameOrder, Inspection
+from stream_inspect.messages import Inspection, Missed
 
 LIMIT_S = 1.0
 """Longest wait for a late frame: more would delay the alert."""
-_MEMORY = 64
-"""Arrivals that the wait is learned from."""
-_MARGIN = 1.25
+MOST_WAITING = 4096
+"""Missed frames behind a gap hold up no alert and wait without a limit in time; behind this many, whatever was killed
+had the frame of the gap."""
 
 
 class Reorder:
-    """The waiting room of one camera. `first_wait_s` is used until there is something to learn from."""
+    """The waiting room of one camera."""
 
-    def __init__(self, first_wait_s: float, floor_s: float = 0.0) -> None:
-        self._first_wait_s = first_wait_s
-        self._floor_s = floor_s
-        self._waiting: list[tuple[FrameOrder, int, Inspection]] = []
-        self._arrivals: deque[tuple[FrameOrder, int]] = deque(maxlen=_MEMORY)
-        self._lateness_s: deque[float] = deque(maxlen=_MEMORY)
-        self._released: FrameOrder | None = None
+    def __init__(self) -> None:
+        self._next = 0
+        self._waiting: dict[int, tuple[int, Inspection | Missed]] = {}
+        self._numbers: list[int] = []
+        """Those of `waiting`, as a heap."""
 
-    @property
-    def wait_s(self) -> float:
-        """How long a frame waits for earlier ones now."""
-        if len(self._lateness_s) < _MEMORY // 4:
-            return self._first_wait_s
-        return min(LIMIT_S, max(self._floor_s, _MARGIN * max(self._lateness_s)))
+    def __len__(self) -> int:
+        return len(self._waiting)
 
-    def put(self, inspection: Inspection, now_ns: int) -> bool:
-        """Add one. False: it is too late, a later frame has already been passed on."""
-        order = inspection.frame.id.order
-        overtaken = [at_ns for other, at_ns in self._arrivals if other > order]
-        self._lateness_s.append((now_ns - overtaken[0]) / 1e9 if overtaken else 0.0)
-        self._arrivals.append((order, now_ns))
-        if self._released is not None and order <= self._released:
+    def put(self, number: int, message: Inspection | Missed, now_ns: int) -> bool:
+        """Add the end of due frame `number`. False: it is too late, a later frame has already been passed on."""
+        if number < self._next:
             return False
-        heapq.heappush(self._waiting, (order, now_ns, inspection))
+        if number not in self._waiting:
+            heapq.heappush(self._numbers, number)
+        elif isinstance(message, Missed):
+            return True  # its worker was killed between sending the result and noting it
+        self._waiting[number] = now_ns, message
         return True
 
-    def take(self, now_ns: int, *, everything: bool = False) -> list[Inspection]:
-        """The inspections that are due, in order: a frame that has waited long enough takes all earlier ones along."""
-        waited = [order for order, at_ns, _ in self._waiting if everything or now_ns - at_ns >= self.wait_s * 1e9]
-        ready: list[Inspection] = []
-        while waited and self._waiting and self._waiting[0][0] <= max(waited):
-            self._released, _, inspection = heapq.heappop(self._waiting)
-            ready.append(inspection)
+    def take(self, now_ns: int, *, everything: bool = False) -> list[Inspection | Missed]:
+        """What has no gap before it, and what has waited long enough with all before it, in order."""
+        if not self._waiting:
+            return []
+        overdue = max(self._waiting) if everything else self._overdue(now_ns)
+        ready: list[Inspection | Missed] = []
+        while self._numbers and (self._numbers[0] == self._next or self._numbers[0] <= overdue):
+            number = heapq.heappop(self._numbers)
+            ready.append(self._waiting.pop(number)[1])
+            self._next = number + 1
         return ready
+
+    def _overdue(self, now_ns: int) -> int:
+        """The last number that must wait no longer; -1 if there is none."""
+        numbers = [
+            number
+            for number, (at_ns, message) in self._waiting.items()
+            if isinstance(message, Inspection) and now_ns - at_ns >= LIMIT_S * 1e9
+        ]
+        if len(self._waiting) > MOST_WAITING:
+            numbers.append(self._numbers[0])
+        return max(numbers, default=-1)

@@ -20,6 +20,7 @@ from stream_inspect.messages import (
     ConditionKind,
     FrameHeader,
     Inspection,
+    Missed,
     Output,
     Tracked,
     TrackUpdate,
@@ -33,10 +34,6 @@ than any wait for a late frame, which may still join them."""
 _SILENT_INTERVALS = 3
 """And for this many intervals between judged frames: a slow model or a low rate is not silence."""
 _INTERVALS_KNOWN = 5
-_FIRST_WAIT_S = 0.3
-"""Wait for overtaken frames, where there are several workers, until it is known how late they come."""
-_FLOOR_S = 0.1
-"""Wait for them at least this long, even when none was late for a while."""
 
 _TRACKS_BITS = 32
 """Track numbers of one process run. Above them stands the number of the run, of at most 20 bits: JavaScript, which
@@ -46,14 +43,14 @@ reads events too, keeps whole numbers of up to 53 bits exact."""
 class _CameraTracks:
     """The tracker of one camera, and the session and picture size that it works in."""
 
-    def __init__(self, camera: CameraConfig, track: TrackConfig, workers: int, first: int) -> None:
+    def __init__(self, camera: CameraConfig, track: TrackConfig, first: int) -> None:
         """`first` is added to every number that the tracker, which counts from 1, gives to a track."""
         self._first = first
         self._sampled_ns = 1e9 / camera.sampling.rate_hz
         self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS_KNOWN)
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
         self.tracker: Tracker = registry.load("tracker", kind)(camera, track)
-        self.reorder = Reorder(_FIRST_WAIT_S, _FLOOR_S) if workers > 1 else Reorder(0.0)
+        self.reorder = Reorder()
         self.has_belt = camera.belt is not None
         self.last: FrameHeader | None = None
         self.arrived_ns: int | None = None
@@ -109,8 +106,8 @@ class _CameraTracks:
 class TrackStage:
     """Inspections in, `Tracked` out.
 
-    `workers` is how many inspect workers may overtake each other; `clock` gives the nanoseconds that ticks are in.
-    `process_run` is the number of this process run, 0 where there is only one: no two give a track the same number.
+    `clock` gives the nanoseconds that ticks are in. `process_run` is the number of this process run, 0 where there is
+    only one: no two give a track the same number.
     """
 
     wake_fd: int | None = None
@@ -120,13 +117,11 @@ class TrackStage:
         cameras: Sequence[CameraConfig],
         track: TrackConfig,
         *,
-        workers: int = 1,
         process_run: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._configured = {camera.name: camera for camera in cameras}
         self._track = track
-        self._workers = workers
         self._first = process_run << _TRACKS_BITS
         self._clock = clock
         self._cameras: dict[str, _CameraTracks] = {}
@@ -136,21 +131,14 @@ class TrackStage:
     def open(self) -> None:
         """Make the trackers. Raises `UnknownPluginError` for a tracker that does not exist."""
         self._cameras = {
-            name: _CameraTracks(camera, self._track, self._workers, self._first)
-            for name, camera in self._configured.items()
+            name: _CameraTracks(camera, self._track, self._first) for name, camera in self._configured.items()
         }
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         now_ns = self._clock()
         for message in batch:
-            if isinstance(message, Inspection):
-                camera = self._cameras.get(message.frame.id.camera)
-                if camera is None:
-                    self._log.warning("inspection of an unknown camera", camera=message.frame.id.camera)
-                    continue
-                camera.arrived(now_ns)
-                if not camera.reorder.put(message, now_ns):
-                    metrics.LATE_INSPECTIONS.labels(message.frame.id.camera).inc()
+            if isinstance(message, Inspection | Missed):
+                self._put(message, now_ns)
         yield from self._release(now_ns)
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
@@ -170,12 +158,26 @@ class TrackStage:
     def close(self) -> None:
         self._cameras = {}
 
+    def _put(self, message: Inspection | Missed, now_ns: int) -> None:
+        name, number = message.frame.id.camera, message.frame.due
+        camera = self._cameras.get(name)
+        if camera is None or number is None:
+            self._log.warning("result of an unknown camera, or of a frame that was not due", camera=name)
+            return
+        judged = isinstance(message, Inspection)
+        if judged:
+            camera.arrived(now_ns)
+        if not camera.reorder.put(number, message, now_ns) and judged:
+            metrics.LATE_INSPECTIONS.labels(name).inc()
+
     def _release(self, now_ns: int, *, everything: bool = False) -> Iterable[Output]:
         for camera in self._cameras.values():
-            for inspection in camera.reorder.take(now_ns, everything=everything):
-                yield Output("tracked", camera.follow(inspection))
+            for message in camera.reorder.take(now_ns, everything=everything):
+                if isinstance(message, Missed):
+                    continue  # it has shown nothing: it only had to be waited for no longer
+                yield Output("tracked", camera.follow(message))
                 if camera.has_belt:
-                    self._levels.put(_static_level(inspection.frame, camera.tracker.static_finds))
+                    self._levels.put(_static_level(message.frame, camera.tracker.static_finds))
 
     @staticmethod
     def _end(camera: _CameraTracks) -> Iterable[Output]:

@@ -45,7 +45,7 @@ _GONE_REMEMBERED = 4096
 """Dead owners that a frame may still be given to: far more than die within the seconds in which that can happen."""
 
 # The words of a camera before its cells: capture's in the first cache line, the supervisor's in the second.
-_CAPTURED, _FULL, _CAPTURER, _FOLDED = 0, 1, 2, 8
+_CAPTURED, _FULL, _CAPTURER, _DUE, _FOLDED = 0, 1, 2, 3, 8
 _COUNTERS = 16
 
 
@@ -83,6 +83,7 @@ _PENDING, _SENT, _TAKEN, _JUDGED, _NOT_DUE = 1, 2, 3, 4, 5
 _FIRST_DROP = 16
 _DROPS = tuple(DropCause)
 _DROP_STATE = {cause: _FIRST_DROP + number for number, cause in enumerate(_DROPS)}
+_CAUSE_OF = {state: cause for cause, state in _DROP_STATE.items()}
 _IN_FLIGHT = (_PENDING, _SENT, _TAKEN)
 _DROPPED_FROM = {
     cause: {"capture": (_PENDING,), "transport": (_SENT,), "inspect": (_SENT, _TAKEN)}[cause.stage] for cause in _DROPS
@@ -141,6 +142,12 @@ class CameraLedger:
         """The sampler does not want this frame."""
         return self._change(index, (_PENDING,), _NOT_DUE)
 
+    def number_due(self) -> int:
+        """The number of the next due frame, from 0. A restarted capture process counts on."""
+        number = int(self._counters[_DUE])
+        self._counters[_DUE] = number + 1
+        return number
+
     def sent(self, index: int, owner: int) -> bool:
         """The frame now belongs to the inspect worker `owner`. Call before the message is sent, never after.
 
@@ -166,6 +173,19 @@ class CameraLedger:
         Causes of `capture` end a pending frame, of `transport` one that was sent, of `inspect` one sent or taken.
         """
         return self._change(index, _DROPPED_FROM[cause], _DROP_STATE[cause])
+
+    def in_flight(self, index: int) -> bool:
+        """Whether it is open how this frame ends."""
+        return self._state(index) in _IN_FLIGHT
+
+    def dropped(self, index: int) -> DropCause | None:
+        """Why this frame was dropped; None where it was not."""
+        return DropCause.CAPTURE_LEDGER_FULL if index == NO_CELL else _CAUSE_OF.get(self._state(index))
+
+    def _state(self, index: int) -> int:
+        """The state of this frame; 0 where its cell is another's by now, which is only given away once it has ended."""
+        word = int(self._cells[index % self._count])
+        return word & _STATE_MASK if word >> _INDEX_SHIFT == index else 0
 
     def _change(self, index: int, before: tuple[int, ...], after: int, owner: int | None = None) -> bool:
         if index < 0:

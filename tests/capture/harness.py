@@ -12,7 +12,7 @@ import numpy as np
 
 from stream_inspect.capture.stage import CaptureStage
 from stream_inspect.config.models import CameraConfig, TransportConfig
-from stream_inspect.messages import Condition, Credit, DueFrame, FrameHeader, Output
+from stream_inspect.messages import Condition, Credit, DueFrame, FrameHeader, Missed, Output
 from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
 from stream_inspect.transport.ring import RingReader
@@ -47,6 +47,7 @@ class StageHarness:
         self.ring = RingReader(folder)
         self.frames: list[FrameHeader] = []
         self.due: list[DueFrame] = []
+        self.missed: list[Missed] = []
         self.conditions: list[Condition] = []
         self.on_frame: Callable[[FrameHeader], None] = lambda header: None
         self.judging = False
@@ -84,6 +85,12 @@ class StageHarness:
             assert time.monotonic() < end_s, "did not happen in time"
             self.turn()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a due frame waits for credit."""
+        last = self.frames[-1] if self.frames else None
+        return last is not None and last.due is not None and self.account.in_flight(last.ledger_index)
+
     def totals(self) -> Totals:
         return self.keeper.collect()[self.camera]
 
@@ -106,6 +113,8 @@ class StageHarness:
             if self.judging:
                 assert self.account.judged(message.header.ledger_index)
                 self.credit(output.key)
+        elif isinstance(message, Missed):
+            self.missed.append(message)
         elif isinstance(message, Condition):
             self.conditions.append(message)
 

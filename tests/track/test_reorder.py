@@ -1,84 +1,203 @@
-"""Frames of several workers come back in order, and nobody waits who need not."""
+"""Judged frames come back in order, and only a frame that is on its way is waited for."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_inspect.messages import Inspection, Missed
+from stream_inspect.track import reorder
 from stream_inspect.track.reorder import LIMIT_S, Reorder
 from tests.track.test_track_stage import inspection
 
 MS = 1_000_000
+LIMIT_MS = round(LIMIT_S * 1000)
 
 
-def test_frames_in_order_do_not_wait():
-    room = Reorder(first_wait_s=0.0)
-    for seq in range(50):
-        assert room.put(inspection(seq), seq * 100 * MS)
-        assert [one.frame.id.seq for one in room.take(seq * 100 * MS)] == [seq]
-    assert room.wait_s == 0.0
+def missed(number: int) -> Missed:
+    return Missed(frame=inspection(number).frame, stage="capture", cause="superseded")
 
 
-def test_an_overtaken_frame_comes_before_the_one_that_overtook_it():
-    room = Reorder(first_wait_s=0.3)
-    assert room.put(inspection(1), 0)
-    assert room.take(50 * MS) == []
-    assert room.put(inspection(0), 100 * MS)
-    assert room.take(299 * MS) == []
-    assert [one.frame.id.seq for one in room.take(300 * MS)] == [0, 1]
+def put(room: Reorder, message: Inspection | Missed, at_ms: float = 0) -> bool:
+    assert message.frame.due is not None
+    return room.put(message.frame.due, message, round(at_ms * MS))
 
 
-def test_the_wait_is_learned_from_how_late_frames_come():
-    room = Reorder(first_wait_s=0.3)
-    for pair in range(40):
-        at_ns = pair * 200 * MS
-        room.put(inspection(2 * pair + 1), at_ns)
-        room.put(inspection(2 * pair), at_ns + 80 * MS)
-        room.take(at_ns + 199 * MS)
-    assert room.wait_s == pytest.approx(0.1)
+def taken(room: Reorder, at_ms: float = 0, *, everything: bool = False) -> list[int | None]:
+    return [one.frame.due for one in room.take(round(at_ms * MS), everything=everything)]
 
 
-def test_a_wait_that_is_not_needed_any_more_goes():
-    room = Reorder(first_wait_s=0.3)
-    room.put(inspection(1), 0)
-    room.put(inspection(0), 80 * MS)
-    for seq in range(2, 100):
-        room.put(inspection(seq), seq * 100 * MS)
-    assert room.wait_s == 0.0
+def test_an_overtaken_frame_is_waited_for_and_no_longer_than_until_it_comes():
+    room = Reorder()
+    assert put(room, inspection(1))
+    assert taken(room, 900) == []
+    assert put(room, inspection(0), 950)
+    assert taken(room, 950) == [0, 1]
 
 
-def test_a_frame_that_is_late_after_a_long_time_in_step_is_waited_for():
-    room = Reorder(first_wait_s=0.3, floor_s=0.1)
-    for seq in range(1000):
-        room.put(inspection(seq), seq * 125 * MS)
-        room.take(seq * 125 * MS + 124 * MS)
-    at_ns = 1000 * 125 * MS
-    assert room.put(inspection(1001), at_ns)
-    assert room.take(at_ns + 90 * MS) == []
-    assert room.put(inspection(1000), at_ns + 95 * MS)
-    assert [one.frame.id.seq for one in room.take(at_ns + 120 * MS)] == [1000, 1001]
+def test_a_late_frame_delays_none_of_those_after_it():
+    """The wait used to be learned: one frame 0.9 s late made the next 64 wait for a second."""
+    room = Reorder()
+    put(room, inspection(1))
+    put(room, inspection(0), 900)
+    assert taken(room, 900) == [0, 1]
+    for number in range(2, 100):
+        put(room, inspection(number), number * 1000)
+        assert taken(room, number * 1000) == [number]
 
 
-def test_a_frame_later_than_the_wait_is_given_up():
-    room = Reorder(first_wait_s=0.0)
-    room.put(inspection(1), 0)
-    assert [one.frame.id.seq for one in room.take(0)] == [1]
-    assert not room.put(inspection(0), 10 * MS)
-    assert room.take(LIMIT_S * 1e9 * 2, everything=True) == []
+def test_a_missed_frame_is_not_waited_for():
+    room = Reorder()
+    put(room, inspection(2))
+    put(room, missed(0), 10)
+    assert taken(room, 10) == [0]
+    put(room, missed(1), 20)
+    assert taken(room, 20) == [1, 2]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 400)), min_size=1, max_size=60, unique_by=lambda a: a[0]),
-    st.floats(0.0, 0.5),
-)
-def test_whatever_the_order_of_arrival_frames_leave_in_order_and_once(arrivals, first_wait_s):
-    room = Reorder(first_wait_s)
-    now_ns, left, refused = 0, [], 0
-    for seq, gap_ms in arrivals:
-        now_ns += gap_ms * MS
-        refused += not room.put(inspection(seq), now_ns)
-        left += [one.frame.id.seq for one in room.take(now_ns)]
-    left += [one.frame.id.seq for one in room.take(now_ns, everything=True)]
-    assert left == sorted(set(left))
-    assert len(left) + refused == len(arrivals)
+def test_a_frame_that_neither_comes_nor_is_missed_is_given_up_after_the_limit():
+    room = Reorder()
+    put(room, inspection(1))
+    put(room, inspection(3), 500)
+    assert taken(room, LIMIT_MS - 1) == []
+    assert taken(room, LIMIT_MS) == [1]
+    assert taken(room, LIMIT_MS + 499) == []
+    assert taken(room, LIMIT_MS + 500) == [3]
+    assert not put(room, inspection(0), LIMIT_MS + 600)
+    assert taken(room, LIMIT_MS + 600) == []
+
+
+def test_missed_frames_alone_make_no_frame_late():
+    """One worker with a model that takes five seconds: the due frames meanwhile are superseded at once."""
+    room = Reorder()
+    for number in range(1, 40):
+        put(room, missed(number), number * 125)
+        assert taken(room, number * 125) == []
+    assert put(room, inspection(0), 5000)
+    assert taken(room, 5000) == list(range(40))
+
+
+def test_a_process_that_starts_in_the_middle_waits_once_for_what_it_does_not_know_of():
+    room = Reorder()
+    put(room, inspection(1001))
+    put(room, inspection(1000), 80)
+    assert taken(room, 500) == []
+    assert taken(room, LIMIT_MS) == [1000, 1001]
+    put(room, inspection(1002), 5000)
+    assert taken(room, 5000) == [1002]
+
+
+def test_a_result_counts_for_more_than_the_death_of_its_worker():
+    """A worker that was killed after it had sent the result: its frame is swept as dropped."""
+    for first, then in ((missed(1), inspection(1)), (inspection(1), missed(1))):
+        room = Reorder()
+        put(room, first)
+        put(room, then)
+        put(room, inspection(0))
+        assert [type(one) for one in room.take(0)] == [Inspection, Inspection]
+
+
+def test_nothing_waits_behind_a_lost_number_without_bound(monkeypatch):
+    monkeypatch.setattr(reorder, "MOST_WAITING", 50)
+    room = Reorder()
+    left: list[int | None] = []
+    for number in range(1, 500):
+        put(room, missed(number), number)
+        left += taken(room, number)
+        assert len(room) <= 50
+    assert left == list(range(1, 500))
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How a due frame ends, and when that arrives."""
+
+    number: int
+    at_ms: int
+    judged: bool
+
+    @property
+    def message(self) -> Inspection | Missed:
+        return inspection(self.number) if self.judged else missed(self.number)
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, *, latest_ms: int, lost: bool = False) -> list[Arrival]:
+    """Due frames 125 ms apart, judged by some workers or missed; each arrives within `latest_ms`."""
+    made = []
+    for number in range(draw(st.integers(1, 25))):
+        if lost and draw(st.integers(0, 9)) == 0:
+            continue
+        late_ms = draw(st.integers(0, latest_ms) | st.just(0))
+        made.append(Arrival(number, number * 125 + late_ms, draw(st.integers(0, 3)) > 0))
+    return draw(st.permutations(made))
+
+
+@dataclass
+class Run:
+    """What left the room, when, and what was too late."""
+
+    left: list[tuple[int, int]]
+    late: list[Arrival]
+
+
+def run(made: Sequence[Arrival]) -> Run:
+    """A process that is ticked every 50 ms."""
+    room, done = Reorder(), Run([], [])
+    by_time = sorted(made, key=lambda arrival: arrival.at_ms)  # stable: those of one moment in any order
+    end_ms = max((arrival.at_ms for arrival in made), default=0) + LIMIT_MS + 100
+    times = sorted({arrival.at_ms for arrival in made} | set(range(0, end_ms, 50)))
+    for now_ms in times:
+        while by_time and by_time[0].at_ms <= now_ms:
+            arrival = by_time.pop(0)
+            if not put(room, arrival.message, now_ms):
+                done.late.append(arrival)
+        done.left += [(number, now_ms) for number in taken(room, now_ms) if number is not None]
+    return done
+
+
+@given(arrivals(latest_ms=3000, lost=True))
+def test_whatever_comes_whenever_all_leaves_in_order_and_once_and_no_result_waits_longer_than_the_limit(
+    made: list[Arrival],
+):
+    done = run(made)
+    numbers = [number for number, _ in done.left]
+    assert numbers == sorted(set(numbers))
+    left_at_ms = dict(done.left)
+    for arrival in made:
+        if arrival.judged and arrival not in done.late:
+            assert left_at_ms[arrival.number] - arrival.at_ms <= LIMIT_MS + 50
+
+
+@given(arrivals(latest_ms=LIMIT_MS - 126))
+def test_nothing_is_lost_that_is_not_later_than_the_limit(made: list[Arrival]):
+    done = run(made)
+    assert done.late == []
+    assert [number for number, _ in done.left] == sorted(arrival.number for arrival in made)
+
+
+@given(arrivals(latest_ms=3000, lost=True))
+def test_what_is_too_late_was_waited_for_as_long_as_the_limit(made: list[Arrival]):
+    for late in run(made).late:
+        assert any(
+            other.judged and other.number > late.number and late.at_ms - other.at_ms >= LIMIT_MS for other in made
+        )
+
+
+@given(arrivals(latest_ms=0))
+def test_an_ordered_stream_is_never_delayed_however_many_workers_it_has(made: list[Arrival]):
+    done = run(made)
+    assert done.left == sorted((arrival.number, arrival.at_ms) for arrival in made)
+
+
+@given(arrivals(latest_ms=3000))
+def test_a_frame_leaves_the_moment_that_all_before_it_have_ended(made: list[Arrival]):
+    done = run(made)
+    at_ms = dict(done.left)
+    for arrival in made:
+        if arrival.number in at_ms:
+            complete_ms = max(other.at_ms for other in made if other.number <= arrival.number)
+            assert at_ms[arrival.number] <= max(arrival.at_ms, complete_ms)

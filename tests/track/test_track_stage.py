@@ -8,7 +8,7 @@ import pytest
 
 from stream_inspect import metrics
 from stream_inspect.config.models import CameraConfig, TrackConfig
-from stream_inspect.messages import Clock, Detection, FrameHeader, FrameId, Inspection, Output, Tracked
+from stream_inspect.messages import Clock, Detection, FrameHeader, FrameId, Inspection, Missed, Output, Tracked
 from stream_inspect.registry import UnknownPluginError
 from stream_inspect.track.stage import TrackStage
 from stream_inspect.transport.ledger import MAX_OWNER
@@ -24,6 +24,7 @@ def inspection(
     session: int = 1,
     width_px: int = 1280,
     pts: int | None = None,
+    due: int | None = None,
 ) -> Inspection:
     """A judged frame at 8 frames a second."""
     header = FrameHeader(
@@ -38,6 +39,7 @@ def inspection(
         capture_utc_ns=1_700_000_000 * S + seq * S // 8,
         clock=Clock.ARRIVAL,
         ledger_index=seq,
+        due=seq if due is None else due,
     )
     return Inspection(
         frame=header,
@@ -60,8 +62,8 @@ def stage():
     stage.close()
 
 
-def run(stage: TrackStage, *inspections: Inspection) -> list[Tracked]:
-    return [output.message for output in stage.process(inspections) if output.topic == "tracked"]
+def run(stage: TrackStage, *results: Inspection | Missed) -> list[Tracked]:
+    return [output.message for output in stage.process(results) if output.topic == "tracked"]
 
 
 def tracked_at(stage: TrackStage, now_ns: int) -> list[Output]:
@@ -90,8 +92,8 @@ def test_cameras_have_trackers_of_their_own(stage):
     ids=["session", "session and clock", "size", "clock back"],
 )
 def test_what_breaks_the_thread_ends_the_tracks(stage, change):
-    (before,) = run(stage, inspection(3, box_at(3)))
-    (after,) = run(stage, inspection(4, box_at(4), **change))
+    (before,) = run(stage, inspection(3, box_at(3), due=0))
+    (after,) = run(stage, inspection(4, box_at(4), due=1, **change))
     assert [t.track for t in after.ended] == [t.track for t in before.tracks]
     assert after.tracks[0].track > before.tracks[0].track
 
@@ -106,22 +108,29 @@ def test_silence_ends_the_tracks_once(stage):
     assert tracked_at(stage, now_ns + 12 * S) == []
 
 
-def test_two_workers_that_overtake_each_other_are_put_in_order():
-    stage = TrackStage(cameras("cam1"), TrackConfig(), workers=2)
-    stage.open()
+def test_two_workers_that_overtake_each_other_are_put_in_order(stage):
     assert run(stage, inspection(1, box_at(1))) == []
-    assert run(stage, inspection(0, box_at(0))) == []
-    released = [output.message for output in tracked_at(stage, time.monotonic_ns() + S)]
+    released = run(stage, inspection(0, box_at(0)))
     assert [tracked.frame.id.seq for tracked in released] == [0, 1]
     assert [t.track for t in released[1].tracks] == [1]
 
 
-def test_what_waits_at_the_stop_is_worked_off_and_tracks_stay_open():
-    stage = TrackStage(cameras("cam1"), TrackConfig(), workers=2)
-    stage.open()
-    assert run(stage, inspection(1, box_at(1)), inspection(0, box_at(0))) == []
+def test_a_missed_frame_is_not_waited_for_and_shows_nothing(stage):
+    assert run(stage, inspection(1, box_at(1))) == []
+    missed = Missed(frame=inspection(0).frame, stage="inspect", cause="overwritten")
+    (tracked,) = run(stage, missed)
+    assert tracked.frame.id.seq == 1
+
+
+def test_a_frame_of_another_session_waits_for_those_before_it_too(stage):
+    assert run(stage, inspection(0, box_at(0), session=2, due=1)) == []
+    assert [tracked.frame.id.session for tracked in run(stage, inspection(7, box_at(7), due=0))] == [1, 2]
+
+
+def test_what_waits_at_the_stop_is_worked_off_and_tracks_stay_open(stage):
+    assert run(stage, inspection(2, box_at(2)), inspection(1, box_at(1))) == []
     finished = [output.message for output in stage.finish()]
-    assert [tracked.frame.id.seq for tracked in finished] == [0, 1]
+    assert [tracked.frame.id.seq for tracked in finished] == [1, 2]
     assert [len(tracked.ended) for tracked in finished] == [0, 0]
     assert list(stage.finish()) == []
 
@@ -129,8 +138,9 @@ def test_what_waits_at_the_stop_is_worked_off_and_tracks_stay_open():
 def test_a_frame_that_comes_too_late_is_counted(stage):
     count = metrics.LATE_INSPECTIONS.labels("cam1")
     before = count._value.get()
-    run(stage, inspection(5, box_at(5)))
-    assert run(stage, inspection(4, box_at(4))) == []
+    run(stage, inspection(1, box_at(1)))
+    tracked_at(stage, time.monotonic_ns() + 2 * S)
+    assert run(stage, inspection(0, box_at(0))) == []
     assert count._value.get() == before + 1
 
 
@@ -204,7 +214,7 @@ def test_a_restarted_process_gives_no_track_a_number_that_was_used_before():
     for process_run in (5, 9, MAX_OWNER):
         stage = TrackStage(cameras("cam1"), TrackConfig(), process_run=process_run)
         stage.open()
-        tracked = run(stage, *(inspection(seq, box_at(seq)) for seq in range(3)), inspection(0, session=2))
+        tracked = run(stage, *(inspection(seq, box_at(seq)) for seq in range(3)), inspection(0, session=2, due=3))
         (number,) = {update.track for message in tracked for update in (*message.tracks, *message.ended)}
         assert any(message.ended for message in tracked), "its end has the same number"
         numbers.append(number)

@@ -194,6 +194,7 @@ def _header(seq: int, rate_hz: float) -> FrameHeader:
         capture_utc_ns=ns,
         clock=Clock.MEDIA,
         ledger_index=seq,
+        due=seq,
     )
 
 

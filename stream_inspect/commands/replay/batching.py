@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections import deque
 
+import msgspec
+
 from stream_inspect.commands.replay.judges import Judge
 from stream_inspect.commands.replay.recording import ReplayFrame
 
@@ -15,6 +17,7 @@ class BatchedJudging:
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
         self._waiting: deque[ReplayFrame] = deque()
+        self._due = 0
         self.judge_s = 0.0
         """Wall time spent on judging."""
 
@@ -31,7 +34,9 @@ class BatchedJudging:
 
     def put(self, frame: ReplayFrame) -> None:
         """The next frame of the recording."""
-        frame.due = self._judge.is_due(frame.header)
+        if self._judge.is_due(frame.header):
+            frame.header = msgspec.structs.replace(frame.header, due=self._due)
+            self._due += 1
         self._waiting.append(frame)
 
     def take(self) -> list[ReplayFrame]:

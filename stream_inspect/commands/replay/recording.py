@@ -25,9 +25,12 @@ class ReplayFrame:
     header: FrameHeader
     picture: Picture
     conditions: list[Condition]
-    due: bool = False
     inspection: Inspection | None = None
     tracked: Tracked | None = None
+
+    @property
+    def due(self) -> bool:
+        return self.header.due is not None
 
 
 class Recording:
