@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from stream_inspect.service.plan import plan
 from tests.track.test_track_stage import box_at, inspection
 
 
-@pytest.mark.parametrize(("workers", "order"), [(1, [1]), (2, [0, 1])])
-def test_tracking_knows_whether_workers_can_overtake_each_other(tmp_path: Path, workers: int, order: list[int]) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_frames_that_overtook_each_other_are_tracked_in_order(tmp_path: Path, workers: int) -> None:
+    """One worker may overtake itself: of two frames of a camera in one batch it judges the fresher one first."""
     config = Config.model_validate(
         {
             "version": 1,
@@ -29,12 +29,8 @@ def test_tracking_knows_whether_workers_can_overtake_each_other(tmp_path: Path, 
     stage = track(site, next(row for row in plan(config).rows if row.stage == "track"))
     stage.open()
     try:
-        outputs = [
-            *stage.process([inspection(1, box_at(1))]),
-            *stage.process([inspection(0, box_at(0))]),
-            *stage.tick(time.monotonic_ns() + 1_000_000_000),
-        ]
+        outputs = [*stage.process([inspection(1, box_at(1))]), *stage.process([inspection(0, box_at(0))])]
     finally:
         stage.close()
     tracked = [output.message for output in outputs if isinstance(output.message, Tracked)]
-    assert [message.frame.id.seq for message in tracked] == order
+    assert [message.frame.id.seq for message in tracked] == [0, 1]
