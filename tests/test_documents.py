@@ -19,8 +19,8 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INSTRUCTIONS = [*DOCUMENTS, *sorted((ROOT / "deploy").iterdir()), *sorted((ROOT / "configs").glob("*.yaml"))]
 
 
-def found(pattern: str, documents: list[Path]) -> Iterator[tuple[Path, str]]:
-    """(document, match) of a pattern with one group; lines that a backslash continues are one line."""
+def found(pattern: str, documents: list[Path]) -> Iterator[tuple[Path, Any]]:
+    """(document, match) of a pattern, as `re.findall` has it; lines that a backslash continues are one line."""
     for document in documents:
         text = re.sub(r"\\\n[#\s]*", " ", document.read_text())
         yield from ((document, match) for match in re.findall(pattern, text, re.MULTILINE))
@@ -66,6 +66,25 @@ def test_every_file_of_ours_that_is_named_exists() -> None:
     # `detect/resample.py` and `e2e/test_kill.py` stand for the file of ours whose path ends so.
     missing = [(document.name, name) for document, name in files if not (ROOT / name).exists() and not ours(name)]
     assert missing == []
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = list(found(r"`(tests/[\w/]+\.py)::((?:\w+::)*\w+)`", DOCUMENTS))
+    missing = []
+    for document, (path, name) in named:
+        code = (ROOT / path).read_text() if (ROOT / path).is_file() else ""
+        defined = re.findall(r"^\s*(?:def|class) (\w+)", code, re.MULTILINE)
+        if not set(name.split("::")) <= set(defined):
+            missing.append((document.name, path, name))
+    assert missing == []
+
+
+@pytest.mark.parametrize("section", ["When judging stops", "When alerting stops"])
+def test_each_way_in_which_the_line_can_stop_names_a_test(section: str) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(rows) >= 8
+    assert [row[0] for row in rows if not re.search(r"`tests/[\w/]+\.py(?:::\w+)*`", row[-1])] == []
 
 
 def ours(name: str) -> bool:

@@ -33,7 +33,9 @@ class RtspServer:
 
     def start(self, *more_options: str) -> None:
         command = [SYSTEM_PYTHON, str(_RTSP_SCRIPT), "--port", str(self.port), *self._options, *more_options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert self._process.stdout is not None
         for line in self._process.stdout:
             word, *rest = line.split()
@@ -47,6 +49,13 @@ class RtspServer:
     def start_without_waiting(self, *more_options: str) -> None:
         command = [SYSTEM_PYTHON, str(_RTSP_SCRIPT), "--port", str(self.port), *self._options, *more_options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+
+    def show(self, pattern: str, speed: int = 0) -> None:
+        """Change the picture of what is being played: a pattern of `videotestsrc`, scrolled by `speed` px a frame."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{pattern} {speed}\n")
+        self._process.stdin.flush()
 
     def url(self, mount: str = "h264") -> str:
         return f"rtsp://127.0.0.1:{self.port}/{mount}"
@@ -62,8 +71,9 @@ class RtspServer:
         self.send_signal(number)
         self.send_signal(signal.SIGCONT)
         self._process.wait(_START_LIMIT_S)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
         self._process = None
 
     def wait_until_it_accepts(self) -> float:

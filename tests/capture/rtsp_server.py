@@ -4,10 +4,14 @@
 Prints `READY <port>` on stdout once it listens on 127.0.0.1. Each mount draws a moving picture and encodes it live:
 /h264, /h265, /mjpeg, /camera (whichever of them --codec says) and /change (H.264 that changes its size in the middle of
 the stream, every second). A mount whose encoder is not installed is left out; `MOUNTS` lists those there are.
+
+A line on stdin changes the picture of all mounts while they are played: `PATTERN` or `PATTERN SPEED`, where a picture
+with a speed scrolls by so many pixels a frame.
 """
 
 import argparse
 import itertools
+import os
 import signal
 import sys
 
@@ -19,6 +23,36 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 
+class Picture:
+    """What all mounts show: the name of a pattern of `videotestsrc`, and how fast it scrolls."""
+
+    def __init__(self, pattern: str, speed: int) -> None:
+        self._pattern, self._speed = pattern, speed
+        self._sources: list[Gst.Element] = []
+
+    def of(self, _factory: object, media: object) -> None:
+        """A mount begins to be played."""
+        source = media.get_element().get_by_name("picture")
+        self._sources.append(source)
+        self._show(source)
+        media.connect("unprepared", lambda _media: self._sources.remove(source))
+
+    def read(self, stdin: int, condition: GLib.IOCondition) -> bool:
+        """Lines came; the last one counts. False at the end of them."""
+        lines = os.read(stdin, 4096).decode().splitlines()
+        if not lines:
+            return GLib.SOURCE_REMOVE
+        self._pattern, speed = f"{lines[-1]} 0".split()[:2]
+        self._speed = int(speed)
+        for source in self._sources:
+            self._show(source)
+        return GLib.SOURCE_CONTINUE
+
+    def _show(self, source: Gst.Element) -> None:
+        Gst.util_set_object_arg(source, "pattern", self._pattern)
+        source.set_property("horizontal-speed", self._speed)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
@@ -27,6 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--gop", type=int, default=25, help="frames from key frame to key frame")
     parser.add_argument("--pattern", default="ball", help="videotestsrc pattern, e.g. ball, black, blue, smpte")
+    parser.add_argument("--speed", type=int, default=0, help="pixels a frame that the picture scrolls by")
     parser.add_argument("--codec", choices=("h264", "h265", "mjpeg"), help="what the mount /camera speaks")
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
@@ -39,8 +74,7 @@ def launch_lines(args: argparse.Namespace) -> dict[str, str]:
     """The GStreamer pipeline of each mount."""
 
     source = (
-        f"videotestsrc is-live=true pattern={args.pattern} ! "
-        f"capsfilter name=size caps={raw_caps(args, args.width, args.height)}"
+        f"videotestsrc name=picture is-live=true ! capsfilter name=size caps={raw_caps(args, args.width, args.height)}"
     )
     x264 = f"x264enc tune=zerolatency sliced-threads=false speed-preset=ultrafast bitrate=1500 key-int-max={args.gop}"
     x265 = f"x265enc tune=zerolatency speed-preset=ultrafast bitrate=1500 key-int-max={args.gop}"
@@ -85,12 +119,13 @@ def main() -> None:
     server.set_service(str(args.port))
     if args.user:
         server.set_auth(authentication(args))
-    lines = launch_lines(args)
+    lines, picture = launch_lines(args), Picture(args.pattern, args.speed)
     for mount, line in lines.items():
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(f"( {line} ! identity name=pay0 drop-probability={args.drop} )")
         factory.set_shared(True)
         factory.set_latency(0)
+        factory.connect("media-configure", picture.of)
         if mount == "change":
             factory.connect("media-configure", change_size_every_second, args)
         factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP)
@@ -102,6 +137,9 @@ def main() -> None:
     loop = GLib.MainLoop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal_number, loop.quit)
+    GLib.io_add_watch(
+        sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, GLib.IOCondition.IN | GLib.IOCondition.HUP, picture.read
+    )
     GLib.timeout_add_seconds(2, lambda: server.get_session_pool().cleanup() is not None)
     print("MOUNTS", *lines, flush=True)
     print("READY", server.get_bound_port(), flush=True)
