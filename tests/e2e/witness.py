@@ -29,7 +29,8 @@ class Sign:
 
     def covers(self, other: Sign) -> bool:
         """Whether `other` is what this one describes."""
-        return (self.kind, self.camera) == (other.kind, other.camera) and self.source in ("", other.source)
+        sources = ("", other.source, other.source.rpartition(".")[2])
+        return (self.kind, self.camera) == (other.kind, other.camera) and self.source in sources
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.kind, self.camera, self.source) if part)
