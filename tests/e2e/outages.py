@@ -16,6 +16,9 @@ from tests.e2e.witness import Report, Witness
 STARTS_S = 20.0
 """An event comes about once a second."""
 ENDED_WITHIN_S = 3.0
+CAUGHT_UP_WITHIN_S = 1.0
+_ON_ITS_WAY_S = 0.5
+"""From the capture of a frame to the arrival of what it confirmed."""
 OTHER = {"mqtt": "webhook", "webhook": "mqtt"}
 
 
@@ -67,6 +70,8 @@ class Verdict:
     reported_s: float | None
     by: str
     gone_s: float | None
+    caught_up_s: float
+    """When everything that was made while it lasted had arrived everywhere."""
     events: int
     """Defects confirmed while it lasted."""
     unexplained: tuple[Report, ...]
@@ -86,26 +91,25 @@ class Verdict:
             yield "still reported when the next one began"
         elif self.gone_s > gone_limit_s:
             yield f"reported until {self.gone_s:.1f} s after its end, which is more than {gone_limit_s:.1f} s"
+        if self.caught_up_s > CAUGHT_UP_WITHIN_S + self.slack_s:
+            yield f"its events arrived until {self.caught_up_s:.1f} s after its end"
         for report in self.unexplained:
             yield f"{report.sign} reported by {report.by}, which nothing explains"
 
 
-def judged(
-    outages: Sequence[Outage], reports: Sequence[Report], witness: Witness, log: Sequence[Event], slack_s: float
-) -> list[Verdict]:
+def judged(outages: Sequence[Outage], witness: Witness, log: Sequence[Event], slack_s: float) -> list[Verdict]:
     """The verdict of each outage."""
-    made = [monotonic_s(one.last_seen_utc_ns) for one in log if one.state is EventState.CONFIRMED]
-    defects = [
-        monotonic_s(one.last_seen_utc_ns) for one in log if one.state is EventState.CONFIRMED and one.kind == "defect"
-    ]
+    confirmed = [one for one in log if one.state is EventState.CONFIRMED]
+    made_s = {one.key: monotonic_s(one.last_seen_utc_ns) for one in confirmed}
+    defects_s = [made_s[one.key] for one in confirmed if one.kind == "defect"]
     verdicts = []
     for outage in outages:
         fault = outage.fault
-        mine = [one for one in reports if outage.began_s <= one.began_s < outage.over_s]
+        mine = [one for one in witness.reports if outage.began_s <= one.began_s < outage.over_s]
         right = [one for one in mine if any(sign.covers(one.sign) for sign in fault.reported_as)]
         known = [one for one in mine if any(sign.covers(one.sign) for sign in (*fault.reported_as, *fault.also))]
         first = min(right, key=lambda one: one.began_s, default=None)
-        noticeable_s = _noticeable_s(outage, witness, made)
+        noticeable_s = _noticeable_s(outage, witness, made_s.values())
         ends = [one.ended_s for one in known]
         verdicts.append(
             Verdict(
@@ -113,13 +117,26 @@ def judged(
                 None if noticeable_s is None else noticeable_s - outage.began_s,
                 None if first is None else max(0.0, first.began_s - (noticeable_s or outage.began_s)),
                 first.by if first else "",
-                None if None in ends else max(0.0, *(end - outage.ended_s for end in ends if end is not None), 0.0),
-                sum(outage.began_s <= at_s <= outage.ended_s for at_s in defects),
+                None if None in ends else max([0.0, *(end - outage.ended_s for end in ends if end is not None)]),
+                _caught_up_s(outage, witness, made_s),
+                sum(outage.began_s <= at_s <= outage.ended_s for at_s in defects_s),
                 tuple(one for one in mine if one not in known),
                 slack_s,
             )
         )
     return verdicts
+
+
+def _caught_up_s(outage: Outage, witness: Witness, made_s: dict[str, float]) -> float:
+    """Seconds after its end until all receivers had what was made while it lasted."""
+    keys = {key for key, at_s in made_s.items() if outage.began_s <= at_s < outage.ended_s - _ON_ITS_WAY_S}
+    arrivals = [
+        at_s
+        for arrived in witness.arrivals.values()
+        for at_s, event in arrived
+        if event["key"].partition(":")[2] in keys
+    ]
+    return max([0.0, *(at_s - outage.ended_s for at_s in arrivals)])
 
 
 def _noticeable_s(outage: Outage, witness: Witness, made: Iterable[float]) -> float | None:
@@ -138,14 +155,15 @@ def _cell(seconds: float | None) -> str:
 def history(verdicts: Iterable[Verdict], start_s: float) -> str:
     """One line an outage, in order."""
     lines = [
-        "| minute | fault | lasted, s | reported after, s | by | ended after, s | events meanwhile |",
-        "|---|---|---|---|---|---|---|",
+        "| minute | fault | lasted, s | reported after, s | by | ended after, s | caught up after, s | events |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for one in verdicts:
         outage = one.outage
         lines.append(
             f"| {(outage.began_s - start_s) / 60:.1f} | {outage.fault.name} | {outage.ended_s - outage.began_s:.1f} "
-            f"| {_cell(one.reported_s)} | {one.by} | {_cell(one.gone_s)} | {one.events} |"
+            f"| {_cell(one.reported_s)} | {one.by} | {_cell(one.gone_s)} | {one.caught_up_s:.1f} "
+            f"| {one.events} |"
         )
     return "\n".join(lines)
 
@@ -156,13 +174,15 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     for one in verdicts:
         kinds[one.outage.fault.name].append(one)
     lines = [
-        "| fault | times | reported after, s: median | max | by | ended after, s: median | max | events meanwhile |",
-        "|---|---|---|---|---|---|---|---|",
+        "| fault | times | reported after, s | most | by | ended after, s | most | caught up within, s | events |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, ones in kinds.items():
         by = ", ".join(sorted({one.by for one in ones if one.by}))
         after, gone = _spread([one.reported_s for one in ones]), _spread([one.gone_s for one in ones])
-        lines.append(f"| {name} | {len(ones)} | {after} | {by} | {gone} | {sum(one.events for one in ones)} |")
+        caught_up = max(one.caught_up_s for one in ones)
+        events = sum(one.events for one in ones)
+        lines.append(f"| {name} | {len(ones)} | {after} | {by} | {gone} | {caught_up:.1f} | {events} |")
     return "\n".join(lines)
 
 

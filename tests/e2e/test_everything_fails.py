@@ -126,7 +126,7 @@ def run(plant: Plant, outages_of, slack_s: float) -> tuple[list[str], float]:
         store.close()
     finally:
         witness.close()
-    verdicts = judged(outages, witness.reports, witness, log, slack_s)
+    verdicts = judged(outages, witness, log, slack_s)
     report(verdicts, start_s, log, witness)
     for one in verdicts:
         at = f"minute {(one.outage.began_s - start_s) / 60:.1f}, {one.outage.fault.name}"
