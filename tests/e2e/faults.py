@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,8 @@ class Fault:
     """What may be reported besides."""
     lasts_s: float = 0.0
     """At the longest, where it must not last longer."""
+    kills: str = ""
+    """The process that is killed for it."""
 
 
 def _moving(plant: Plant) -> None:
@@ -61,6 +64,24 @@ def _stopped(row: str, *reported_as: Sign, also: tuple[Sign, ...] = ()) -> Fault
         also=(Sign("process_down", source=row), *also),
         lasts_s=8.0,
     )
+
+
+def _kill(row: str) -> Callable[[Plant], None]:
+    """kill -9 after two seconds of the outage that has begun, in which something has come to wait."""
+
+    def kill(plant: Plant) -> None:
+        time.sleep(2)
+        plant.service.children()[row].kill()
+
+    return kill
+
+
+def _one_after_the_other(*steps: Callable[[Plant], None]) -> Callable[[Plant], None]:
+    def begin(plant: Plant) -> None:
+        for step in steps:
+            step(plant)
+
+    return begin
 
 
 def _webhook(name: str, begin: Callable[[Plant], None], end: Callable[[Plant], None]) -> Fault:
@@ -129,4 +150,21 @@ FAULTS = (
     _stopped("inspect.0", *NOT_JUDGED),
     _stopped("track", also=NOT_JUDGED),
     _stopped("alerts", also=OUTPUTS),
+    Fault(
+        "event log is locked and track killed",
+        _one_after_the_other(Plant.lock_log, _kill("track")),
+        Plant.unlock_log,
+        (Sign("event_log_stuck"),),
+        needs_event="log",
+        also=(*OUTPUTS, *NOT_JUDGED, Sign("process_down", source="track")),
+        kills="track",
+    ),
+    Fault(
+        "broker killed and alerts as well",
+        _one_after_the_other(Plant.kill_broker, _kill("alerts")),
+        lambda plant: plant.broker.start(),
+        (Sign("output_failing", source="mqtt"),),
+        also=(Sign("process_down", source="alerts"),),
+        kills="alerts",
+    ),
 )

@@ -45,17 +45,18 @@ def go_through(plant: Plant, witness: Witness, fault: Fault, lasts_s: float, pau
     fault.begin(plant)
     try:
         if (other := OTHER.get(fault.needs_event)) is not None:
-            _wait(lambda: any(at_s > began_s for at_s, _ in witness.arrivals[other][-50:]), STARTS_S)
+            wait(lambda: any(at_s > began_s for at_s, _ in witness.arrivals[other][-50:]), STARTS_S)
         time.sleep(min(lasts_s, fault.lasts_s or lasts_s))
     finally:
         fault.end(plant)
     ended_s = time.monotonic()
     time.sleep(pause_s)
-    _wait(lambda: not witness.standing(), 10)
+    wait(lambda: not witness.standing(), 10)
     return Outage(fault, began_s, ended_s, time.monotonic())
 
 
-def _wait(condition: Callable[[], bool], within_s: float) -> None:
+def wait(condition: Callable[[], bool], within_s: float) -> None:
+    """Until the condition holds, or the time is over."""
     until_s = time.monotonic() + within_s
     while not condition() and time.monotonic() < until_s:
         time.sleep(0.05)

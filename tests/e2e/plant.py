@@ -166,7 +166,13 @@ class Plant:
                 timeout_s=OUTPUT_TIMEOUT_S,
             )
         )
-        self.service = Service(config, folder / "log")
+        self._config, self._runs = config, 0
+        self.start_service()
+
+    def start_service(self) -> None:
+        """Start the service, again after a stop; each run has a log of its own."""
+        self._runs += 1
+        self.service = Service(self._config, self._folder / f"log{self._runs}")
 
     def _answer(self, request: Request) -> tuple[int, dict[str, str]]:
         status = self.answer_with(request)
