@@ -13,7 +13,9 @@ from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError, O
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState, as_sent
-from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
+from stream_inspect.store.database import StoreError
+from stream_inspect.store.deliveries import Outcome, Settled
+from stream_inspect.store.events import EventStore, UnreadableEventError
 
 POLL_S = 1.0
 """How often the log is read when nothing announces a new event."""
@@ -98,7 +100,7 @@ class Outbox:
         """Whether there is something to send."""
         if not self._waiting:
             if self._position is None:
-                self._position = self._store.cursor(self.output)
+                self._position = self._store.outputs.cursor(self.output)
             self._waiting.extend(self._store.after(self._position, BATCH_EVENTS))
         return bool(self._waiting)
 
@@ -129,7 +131,7 @@ class Outbox:
         is_confirmed_defect = event.kind == "defect" and event.state is EventState.CONFIRMED
         if event.frame and is_confirmed_defect and self._store.is_of_this_boot(position):
             latency_s = (sent_mono_ns - event.frame.capture_mono_ns) / 1e9
-        self._store.delivered(self.output, position, sent_mono_ns, latency_s)
+        self._store.outputs.settle(self.output, [Outcome(position, Settled.DELIVERED, latency_s)], cursor=position)
         if latency_s is not None:
             metrics.CAPTURE_TO_ALERT.labels(self.output).observe(latency_s)
         self._position = position
@@ -138,7 +140,8 @@ class Outbox:
         metrics.ALERTS_REFUSED.labels(self.output).inc()
 
         def record() -> None:
-            self._store.add_dead_letter(self.output, position, reason)
+            outcome = Outcome(position, Settled.REJECTED, reason=reason)
+            self._store.outputs.settle(self.output, [outcome], cursor=position)
             self._position = position
 
         self._unrecorded = record  # by the next step

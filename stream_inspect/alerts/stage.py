@@ -13,7 +13,8 @@ from stream_inspect.config.models import Config
 from stream_inspect.log import get_logger
 from stream_inspect.messages import AnyMessage, Event, Output
 from stream_inspect.stopping import OUTPUT_CLOSE_S
-from stream_inspect.store.events import EventStore, StoreError
+from stream_inspect.store.database import StoreError
+from stream_inspect.store.events import EventStore
 
 DRAIN_S = 0.3
 """At a stop, a working output may continue to send queued events for this long."""

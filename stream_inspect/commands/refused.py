@@ -24,12 +24,12 @@ def refused(config: Config, *, as_json: bool) -> Iterator[str]:
     store = EventStore(path)
     try:
         for output in config.alerts:
-            for letter in store.dead_letters(output.name):
+            for letter, key in store.dead_letters(output.name):
                 if as_json:
                     yield from _event(store, letter.position)
                 else:
                     at = datetime.fromtimestamp(letter.utc_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                    yield f"{at}  {output.name}  {letter.key}  {letter.reason}"
+                    yield f"{at}  {output.name}  {key}  {letter.reason}"
     finally:
         store.close()
 

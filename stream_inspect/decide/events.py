@@ -16,25 +16,26 @@ INTERRUPTED = "interrupted"
 class EventIds:
     """Gives out event ids: counted from the highest that the log has ever used, so that no id is used twice.
 
-    Held in memory is the latest session of each camera and name alone: an earlier one never comes back.
+    Held in memory is the latest session of each camera and name alone: an earlier one never comes back. Session 0 does:
+    it is that of conditions without a frame, and is counted by itself.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[str, str], tuple[int, int]] = {}
-        """By (camera, name): (session, n of its last event)."""
+        self._numbers: dict[tuple[str, str, bool], tuple[int, int]] = {}
+        """By (camera, name, whether it is of session 0): (session, n of its last event)."""
 
     def restore(self, last: Mapping[tuple[str, int, str], int]) -> None:
         """Continue after these, the highest n of each (camera, session, name)."""
         self._numbers = {}
         for (camera, session, name), n in sorted(last.items()):
-            self._numbers[camera, name] = session, n
+            self._numbers[camera, name, session == 0] = session, n
 
     def next(self, camera: str, session: int, name: str) -> str:
         """The id of the next event of these three."""
-        known_session, n = self._numbers.get((camera, name), (session, 0))
+        known_session, n = self._numbers.get((camera, name, session == 0), (session, 0))
         if known_session != session:
             n = 0
-        self._numbers[camera, name] = session, n + 1
+        self._numbers[camera, name, session == 0] = session, n + 1
         return event_id(camera, session, name, n + 1)
 
 

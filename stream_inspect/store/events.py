@@ -1,52 +1,48 @@
 """The event log: one SQLite file that is both the record of events and the outbox of every output.
 
-An event is appended before anything is sent; each output has a cursor in the same file. Several processes read;
-writers take turns (WAL, so that readers never wait). When `append` returns, the events are on disk.
+An event is appended before anything is sent; each output has a cursor, in a file of its own (`deliveries.py`), so that
+`decide` is the only writer of this one. When `append` returns, the events are on disk.
 """
 
 from __future__ import annotations
 
-import sqlite3
+import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
-import tenacity
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, delete, event, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, delete, func, inspect, select, text, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DBAPIError
 
-from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import Event, EventState, event_json
-from stream_inspect.store.durable import sync_folder
-from stream_inspect.store.schema import (
-    COUNTERS,
-    DEAD_LETTERS,
-    DELIVERIES,
-    EVENTS,
-    LOG,
-    OUTPUTS,
-    NewerSchemaError,
-    is_current,
-    migrate,
-)
-
-BUSY_TIMEOUT_S = 5.0
-"""How long a writer waits for its turn. Transactions here take milliseconds."""
+from stream_inspect.store.database import Database, StoreError
+from stream_inspect.store.deliveries import DeadLetter, Deliveries
+from stream_inspect.store.files import OUTPUTS_DATABASE
+from stream_inspect.store.schema import COUNTERS, EVENTS, LOG, MIGRATIONS
 
 PRUNE_ROWS = 500
 """Events pruned at once: few, so that an append never waits long for its turn."""
 
+SESSIONS_KEPT = 16
+"""A camera's sessions are numbered without end, and an earlier one never comes back: only the counters of the newest
+are needed, and that of session 0, which is the one of conditions without a frame."""
+
+_PRUNE_COUNTERS = f"""
+DELETE FROM counters WHERE (camera, session, name) IN (
+    SELECT camera, session, name FROM (
+        SELECT *, row_number() OVER (PARTITION BY camera, name ORDER BY session DESC) AS nth FROM counters
+        WHERE session > 0
+    ) WHERE nth > {SESSIONS_KEPT}
+)
+"""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _decoder = msgspec.json.Decoder(Event)
-
-
-class StoreError(StreamInspectError):
-    """The event log could not do what was asked; nothing of the call has been written. The text says what to do."""
 
 
 class UnreadableEventError(StoreError):
@@ -65,49 +61,22 @@ class Backlog:
     oldest_utc_ns: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An event that an output rejected, and why."""
-
-    position: int
-    key: str
-    utc_ns: int
-    reason: str
-
-
-class EventStore:
+class EventStore(Database):
     """The event log at `path`. Made, migrated and shared by any number of processes; usable from several threads."""
 
     def __init__(self, path: Path) -> None:
         """Open the log, making it (and its folder) if need be. Raises `StoreError`."""
-        self._path = path
         self._boot = _BOOT_ID.read_text().strip()
-        self._engine = _engine(path)
-        self._writer = self._engine.execution_options(write=True)
-        with self._explained("open"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            is_new = not path.exists()
-            self.identity = self._migrate()
+        super().__init__(path, "event log", MIGRATIONS, before_migration=self._move_outputs)
+        with self._reading() as connection:
+            self.identity = str(connection.execute(select(LOG.c.identity)).scalar_one())
             """The log's own, made once with it and kept by a copy: distinguishes its keys from those of every other."""
-            if is_new:
-                sync_folder(path.parent)
 
-    # Two processes that make the file at once may be refused without SQLite's own waiting: its change to WAL mode
-    # does not honour the busy timeout.
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception(lambda error: "database is locked" in str(error)),
-        wait=tenacity.wait_random(0.01, 0.05),
-        stop=tenacity.stop_after_delay(BUSY_TIMEOUT_S),
-        reraise=True,
-    )
-    def _migrate(self) -> str:
-        # Opening a file that is up to date must not wait for its lock: a restart would wait with it.
-        with self._engine.connect() as connection:
-            if is_current(connection):
-                return str(connection.execute(select(LOG.c.identity)).scalar_one())
-        with self._writer.begin() as connection:
-            migrate(connection)
-            return str(connection.execute(select(LOG.c.identity)).scalar_one())
+    def close(self) -> None:
+        """Close the log, and the outputs' file if it was used. Never raises."""
+        super().close()
+        if "outputs" in self.__dict__:
+            self.outputs.close()
 
     # --- decide ------------------------------------------------------------------------------------------------
 
@@ -117,7 +86,7 @@ class EventStore:
             return
         numbers = [id_parts(one) for one in events]
         now_utc_ns = time.time_ns()
-        with self._explained("append to"), self._writer.begin() as connection:
+        with self._writing("append to") as connection:
             for one, (session, n) in zip(events, numbers, strict=True):
                 self._append_one(connection, one, session, n, now_utc_ns)
 
@@ -209,109 +178,64 @@ class EventStore:
 
     # --- outputs -----------------------------------------------------------------------------------------------
 
+    @cached_property
+    def outputs(self) -> Deliveries:
+        """What became of the events at each output, in a file next to the log. Raises `StoreError`."""
+        return Deliveries(self.path.with_name(OUTPUTS_DATABASE))
+
     def register_outputs(self, outputs: Sequence[str]) -> None:
-        """Say which outputs are configured: from now on each is owed every event.
+        """Say which outputs are configured: from now on each is owed every event. Does not wait for the log's lock.
 
         Call it before the first event is appended. A new one starts with the next event, not with a flood of history.
-        One that is named no more keeps its cursor, but no longer keeps old events from being pruned.
         """
-        with self._explained("write to"), self._writer.begin() as connection:
-            end = connection.execute(select(func.coalesce(func.max(EVENTS.c.position), 0))).scalar_one()
-            connection.execute(update(OUTPUTS).values(is_active=False))
-            for output in outputs:
-                connection.execute(
-                    insert(OUTPUTS)
-                    .values(output=output, position=end, is_active=True)
-                    .on_conflict_do_update(index_elements=["output"], set_={"is_active": True})
-                )
-
-    def cursor(self, output: str) -> int:
-        """The position up to which everything has been delivered to this output or is a dead letter."""
-        query = select(OUTPUTS.c.position).where(OUTPUTS.c.output == output)
         with self._reading() as connection:
-            position = connection.execute(query).scalar_one_or_none()
-        if position is None:
-            raise StoreError(f"no output {output!r} is registered in the event log {self._path}")
-        return int(position)
+            first, end = _first(connection), _end(connection)
+        self.outputs.register(outputs, start=end, first=end + 1 if first is None else first)
 
-    def delivered(self, output: str, position: int, sent_mono_ns: int, latency_s: float | None) -> None:
-        """Record that this output has the event (see `Alert.acknowledges`), and move its cursor there."""
-        with self._explained("write to"), self._writer.begin() as connection:
-            connection.execute(
-                insert(DELIVERIES)
-                .values(output=output, position=position, sent_mono_ns=sent_mono_ns, latency_s=latency_s)
-                .on_conflict_do_nothing()
-            )
-            _advance(connection, output, position)
-
-    def add_dead_letter(self, output: str, position: int, reason: str) -> None:
-        """Record that this output rejected the event, and move its cursor there."""
-        with self._explained("write to"), self._writer.begin() as connection:
-            connection.execute(
-                insert(DEAD_LETTERS)
-                .values(output=output, position=position, utc_ns=time.time_ns(), reason=reason)
-                .on_conflict_do_nothing()
-            )
-            _advance(connection, output, position)
-
-    def dead_letters(self, output: str) -> list[DeadLetter]:
-        """What this output rejected, oldest first."""
-        query = (
-            select(DEAD_LETTERS.c.position, EVENTS.c.key, DEAD_LETTERS.c.utc_ns, DEAD_LETTERS.c.reason)
-            .join(EVENTS, EVENTS.c.position == DEAD_LETTERS.c.position)
-            .where(DEAD_LETTERS.c.output == output)
-            .order_by(DEAD_LETTERS.c.position)
-        )
+    def dead_letters(self, output: str) -> list[tuple[DeadLetter, str]]:
+        """The dead letters of this output with the keys of their events, oldest first."""
+        letters = self.outputs.dead_letters(output)
+        query = select(EVENTS.c.position, EVENTS.c.key).where(_in(EVENTS.c.position, [x.position for x in letters]))
         with self._reading() as connection:
-            return [DeadLetter(*row) for row in connection.execute(query)]
+            keys = {row.position: row.key for row in connection.execute(query)}
+        return [(letter, keys[letter.position]) for letter in letters if letter.position in keys]
 
     def backlog(self, output: str) -> Backlog:
-        """What waits for this output."""
-        cursor = self.cursor(output)
-        oldest = select(EVENTS.c.appended_utc_ns).where(EVENTS.c.position > cursor).order_by(EVENTS.c.position).limit(1)
-        with self._reading() as connection:
-            # Positions have no gaps behind a cursor: only what is delivered is pruned. Counting rows would read them.
-            last = connection.execute(select(func.max(EVENTS.c.position))).scalar_one() or 0
-            return Backlog(max(0, last - cursor), connection.execute(oldest).scalar_one_or_none())
-
-    def latencies_s(self, output: str) -> list[float]:
-        """Seconds from the capture of each confirming frame to its alert's acknowledgement, in order of sending."""
-        query = (
-            select(DELIVERIES.c.latency_s)
-            .where(DELIVERIES.c.output == output, DELIVERIES.c.latency_s.is_not(None))
-            .order_by(DELIVERIES.c.position)
+        """What waits for this output. The cost does not grow with it."""
+        standing = self.outputs.standing(output)
+        oldest = (
+            select(EVENTS.c.appended_utc_ns)
+            .where(EVENTS.c.position > standing.cursor)
+            .order_by(EVENTS.c.position)
+            .limit(1)
         )
         with self._reading() as connection:
-            return list(connection.execute(query).scalars())
+            # Positions have no gaps behind a cursor: only what is settled is pruned. Counting rows would read them.
+            waiting = _end(connection) - standing.cursor - standing.settled_above
+            return Backlog(max(0, waiting) + standing.queued_again, connection.execute(oldest).scalar_one_or_none())
 
     # --- housekeeping ------------------------------------------------------------------------------------------
 
     def prune(self, older_than_utc_ns: int) -> int:
         """Remove events appended before that time, the oldest first and `PRUNE_ROWS` at most; says how many.
 
-        Kept, however old: open events, and what a configured output has not delivered (dead letters included). The cost
+        Kept, however old: open events, and what a configured output has not settled (dead letters included). The cost
         does not grow with the log: where the clock was set back, an old event waits for the younger ones before it.
+        The counters of sessions that never come back go as well.
         """
-        active = select(OUTPUTS.c.output).where(OUTPUTS.c.is_active)
-        delivered_to = select(func.min(OUTPUTS.c.position)).where(OUTPUTS.c.is_active)
-        dead = select(DEAD_LETTERS.c.position).where(DEAD_LETTERS.c.output.in_(active))
+        limit, kept = self.outputs.owed()
         done_with = select(EVENTS.c.position, EVENTS.c.appended_utc_ns).where(
-            ~EVENTS.c.is_open, EVENTS.c.position.not_in(dead)
+            ~EVENTS.c.is_open, ~_in(EVENTS.c.position, kept)
         )
-        with self._explained("prune"), self._writer.begin() as connection:
-            limit = connection.execute(delivered_to).scalar_one_or_none()
-            if limit is not None:
-                done_with = done_with.where(EVENTS.c.position <= limit)
+        if limit is not None:
+            done_with = done_with.where(EVENTS.c.position <= limit)
+        with self._writing("prune") as connection:
             oldest = connection.execute(done_with.order_by(EVENTS.c.position).limit(PRUNE_ROWS))
             positions = [row.position for row in oldest if row.appended_utc_ns < older_than_utc_ns]
             if positions:
-                for table in (DELIVERIES, DEAD_LETTERS, EVENTS):
-                    connection.execute(delete(table).where(table.c.position.in_(positions)))
+                connection.execute(delete(EVENTS).where(EVENTS.c.position.in_(positions)))
+            connection.exec_driver_sql(_PRUNE_COUNTERS)
         return len(positions)
-
-    def close(self) -> None:
-        """Close the file. Never raises."""
-        self._engine.dispose()
 
     def _readable(self, query: Select[tuple[int, bytes]]) -> list[tuple[int, Event]]:
         """The (position, body) rows of a query as events, without those of a version not understood."""
@@ -322,61 +246,16 @@ class EventStore:
                     found.append((row.position, _decoded(row.position, row.body)))
         return found
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._explained("read"), self._engine.connect() as connection:
-            yield connection
+    def _move_outputs(self, connection: Connection) -> None:
+        """Hand over to `outputs` what a log of an older version holds of them; the migration then removes it here.
 
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        """Turn the many ways in which a database can fail into a `StoreError` that says what to do."""
-        try:
-            yield
-        except NewerSchemaError as error:
-            raise StoreError(
-                f"the event log {self._path} was made by a newer stream_inspect: {error}. "
-                "Run that version, or choose another state_dir; the file has not been touched."
-            ) from error
-        except (DBAPIError, sqlite3.Error, OSError) as error:
-            cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-            raise StoreError(f"cannot {doing} the event log {self._path}: {cause}. {_advice(cause)}") from error
-
-
-_ADVICE = {
-    "disk is full": "Free some space; writing resumes when there is enough.",
-    "not a database": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
-    "malformed": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
-    "readonly": "The service's user must own state_dir and the files in it.",
-    "unable to open": "The folder must exist and the service's user must be able to write to it.",
-    "Permission denied": "The service's user must own state_dir and the files in it.",
-    "locked": f"Another process has locked it for more than {BUSY_TIMEOUT_S:.0f} s; is it open in another program?",
-}
-
-
-def _advice(cause: str) -> str:
-    for part, advice in _ADVICE.items():
-        if part in cause:
-            return advice
-    return "Check the disk that holds state_dir (dmesg, smartctl)."
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver's own habit of beginning transactions late would let two writers deadlock: we begin them.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+        Where we are killed in between, the next start does it again. Deliveries are behind the cursors: they stay.
+        """
+        if _has_table(connection, "outputs"):
+            self.outputs.adopt(
+                connection.execute(text("SELECT output, position, is_active FROM outputs")),
+                connection.execute(text("SELECT output, position, utc_ns, reason FROM dead_letters")),
+            )
 
 
 def _decoded(position: int, body: bytes) -> Event:
@@ -386,10 +265,23 @@ def _decoded(position: int, body: bytes) -> Event:
         raise UnreadableEventError(position, str(error)) from error
 
 
-def _advance(connection: Connection, output: str, position: int) -> None:
-    connection.execute(
-        update(OUTPUTS).where(OUTPUTS.c.output == output, OUTPUTS.c.position < position).values(position=position)
-    )
+def _first(connection: Connection) -> int | None:
+    first: int | None = connection.execute(select(func.min(EVENTS.c.position))).scalar_one()
+    return first
+
+
+def _end(connection: Connection) -> int:
+    """The last position given, also where its event has been pruned."""
+    return connection.execute(text("SELECT seq FROM sqlite_sequence WHERE name = 'events'")).scalar() or 0
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    return inspect(connection).has_table(name)
+
+
+def _in(column: Column[int], positions: Sequence[int]) -> ColumnElement[bool]:
+    """Any number of positions as one value: SQLite limits how many values a statement can have."""
+    return column.in_(text("SELECT value FROM json_each(:positions)").bindparams(positions=json.dumps(positions)))
 
 
 def id_parts(of: Event) -> tuple[int, int]:

@@ -14,6 +14,10 @@ def line_dir(state_dir: Path) -> Path:
     return state_dir / "line"
 
 
+OUTPUTS_DATABASE = "outputs.sqlite"
+"""What became of the events at each output; in the folder of the event log."""
+
+
 def events_database(state_dir: Path) -> Path:
     """The file of the event log."""
     return state_dir / "events.sqlite"

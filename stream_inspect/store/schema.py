@@ -1,19 +1,11 @@
-"""The tables of the event log, and the migrations that bring a file of any older version up to them.
-
-The version of a file is SQLite's `PRAGMA user_version`. A migration is a list of SQL statements that is never changed
-once released; version n is reached by the first n of them.
-"""
+"""The tables of the event log, and the migrations that bring a file of any older version up to them."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
-    Float,
     Index,
     Integer,
     LargeBinary,
@@ -64,35 +56,6 @@ COUNTERS = Table(
     Column("session", BigInteger, primary_key=True),
     Column("name", String, primary_key=True),
     Column("last_n", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-OUTPUTS = Table(
-    "outputs",
-    METADATA,
-    Column("output", String, primary_key=True),
-    Column("position", Integer, nullable=False),  # everything up to here is delivered or a dead letter
-    Column("is_active", Boolean, nullable=False),  # configured: what it is owed is never pruned
-    sqlite_with_rowid=False,
-)
-
-DELIVERIES = Table(
-    "deliveries",
-    METADATA,
-    Column("output", String, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("sent_mono_ns", BigInteger, nullable=False),
-    Column("latency_s", Float),
-    sqlite_with_rowid=False,
-)
-
-DEAD_LETTERS = Table(
-    "dead_letters",
-    METADATA,
-    Column("output", String, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("utc_ns", BigInteger, nullable=False),
-    Column("reason", String, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -159,25 +122,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE log (identity VARCHAR NOT NULL PRIMARY KEY) WITHOUT ROWID",
         "INSERT INTO log VALUES (lower(hex(randomblob(8))))",
     ),
+    # The outputs have a file of their own now, which takes these over first (`events.py`).
+    ("DROP TABLE deliveries", "DROP TABLE dead_letters", "DROP TABLE outputs"),
 )
-
-
-class NewerSchemaError(Exception):
-    """The file was written by a newer version of this program; nothing has been touched."""
-
-
-def is_current(connection: Connection) -> bool:
-    """Whether the file needs no migration."""
-    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one()) == len(MIGRATIONS)
-
-
-def migrate(connection: Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Bring the file up to the newest version, inside the caller's transaction. Raises `NewerSchemaError`."""
-    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-    if version > len(migrations):
-        raise NewerSchemaError(f"it has schema version {version}, this program knows versions up to {len(migrations)}")
-    for statements in migrations[version:]:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-    if version < len(migrations):
-        connection.exec_driver_sql(f"PRAGMA user_version = {len(migrations)}")

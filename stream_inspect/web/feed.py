@@ -16,7 +16,8 @@ from typing import Any
 
 from stream_inspect import log
 from stream_inspect.messages import Event, EventState
-from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
+from stream_inspect.store.database import StoreError
+from stream_inspect.store.events import EventStore, UnreadableEventError
 from stream_inspect.store.files import clip_name, picture_name
 
 CARDS_MAX = 200

@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.outbox import POLL_S, RETRY_FIRST_S, RETRY_LONGEST_S, Outbox, OutboxThread
 from stream_inspect.messages import Event, EventState
-from stream_inspect.store.events import EventStore, StoreError
+from stream_inspect.store.database import StoreError
+from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 from tests.properties import examples
 
@@ -76,20 +77,19 @@ class ProcessDiedError(BaseException):
     """Stands for kill -9 between the acknowledgement and its record: nothing in the process may catch it."""
 
 
-class FullDiskStore(EventStore):
-    """An event log on a disk that fills up."""
+class FullDisk:
+    """The disk of the record of deliveries, which fills up."""
 
-    is_full = False
+    def __init__(self, store: EventStore) -> None:
+        self.is_full = False
+        settle = store.outputs.settle
 
-    def delivered(self, output: str, position: int, sent_mono_ns: int, latency_s: float | None) -> None:
-        if self.is_full:
-            raise StoreError("disk is full")
-        super().delivered(output, position, sent_mono_ns, latency_s)
+        def settle_or_fail(*arguments: object, **named: object) -> None:
+            if self.is_full:
+                raise StoreError("disk is full")
+            settle(*arguments, **named)  # type: ignore[arg-type]
 
-    def add_dead_letter(self, output: str, position: int, reason: str) -> None:
-        if self.is_full:
-            raise StoreError("disk is full")
-        super().add_dead_letter(output, position, reason)
+        store.outputs.settle = settle_or_fail  # type: ignore[method-assign]
 
 
 class Clock:
@@ -153,12 +153,9 @@ def test_the_same_event_of_two_logs_is_sent_under_two_keys_and_again_under_its_o
     """Two lines with a camera of the same name, or one line whose state folder was lost: no receiver may drop one."""
     event, alert = an_event(1), KeepingAlert()
     for name in ("one", "two", "one"):
-        store = EventStore(tmp_path / f"{name}.db")
+        store = EventStore(tmp_path / name / "events.db")
+        store.outputs.register([f"out{len(alert.sent)}"], start=0, first=1)
         store.append([event])
-        store.register_outputs([f"out{len(alert.sent)}"])
-        with sqlite3.connect(tmp_path / f"{name}.db") as file:
-            file.execute("UPDATE outputs SET position = 0")
-        file.close()
         all_steps(Outbox(f"out{len(alert.sent)}", alert, store))
         assert store.after(0, 10) == [(1, event)], "the log itself holds no random number"
         store.close()
@@ -174,7 +171,7 @@ def test_what_is_in_the_log_goes_out_in_order_and_once(outbox, store, receiver):
     store.append([an_event(251)])
     assert all_steps(outbox) == POLL_S
     assert receiver.got == keys(*range(1, 252))
-    assert store.cursor("out") == 251
+    assert store.outputs.cursor("out") == 251
 
 
 def test_the_output_is_opened_before_there_is_anything_to_send(outbox, alert):
@@ -206,7 +203,7 @@ def test_waits_grow_from_a_tenth_of_a_second_to_half_a_minute_and_never_end(outb
     assert len(set(waits[20:])) > 1000  # jitter: many outputs do not come back in step
     alert.mood = "works"
     assert all_steps(outbox) == POLL_S
-    assert store.cursor("out") == 1
+    assert store.outputs.cursor("out") == 1
 
 
 def test_a_step_before_its_time_tries_nothing(outbox, store, alert, clock, receiver):
@@ -250,7 +247,7 @@ def test_a_rejected_event_is_a_dead_letter_with_its_reason_and_the_next_goes(out
     alert.mood = "works"
     all_steps(outbox)
     assert receiver.got == keys(2)
-    assert [(letter.key, letter.reason) for letter in store.dead_letters("out")] == [(keys(1)[0], "HTTP 410")]
+    assert [(key, letter.reason) for letter, key in store.dead_letters("out")] == [(keys(1)[0], "HTTP 410")]
 
 
 def test_an_event_that_cannot_be_read_is_a_dead_letter_and_the_next_goes(outbox, store, receiver, tmp_path):
@@ -261,7 +258,7 @@ def test_an_event_that_cannot_be_read_is_a_dead_letter_and_the_next_goes(outbox,
     file.close()
     assert all_steps(outbox) == POLL_S
     assert receiver.got == keys(1, 4)
-    assert [letter.position for letter in store.dead_letters("out")] == [2, 3]
+    assert [letter.position for letter, _ in store.dead_letters("out")] == [2, 3]
 
 
 def test_a_fault_in_a_plug_in_is_a_failure_like_another(outbox, store, alert, clock, receiver):
@@ -274,15 +271,16 @@ def test_a_fault_in_a_plug_in_is_a_failure_like_another(outbox, store, alert, cl
 
 
 def test_a_full_disk_causes_no_duplicates(alert, clock, receiver, tmp_path):
-    store = FullDiskStore(tmp_path / "full.db")
+    store = EventStore(tmp_path / "full.db")
+    disk = FullDisk(store)
     store.register_outputs(["out"])
     store.append([an_event(1), an_event(2)])
     outbox = Outbox("out", alert, store, clock)
-    store.is_full = True
+    disk.is_full = True
     for _ in range(10):
         clock.now_s += all_steps(outbox) + 1e-6
     assert receiver.got == keys(1)
-    store.is_full = False
+    disk.is_full = False
     all_steps(outbox)
     assert receiver.got == keys(1, 2)
     store.close()
@@ -292,21 +290,21 @@ class TestLatency:
     def test_is_from_the_capture_of_the_confirming_frame(self, outbox, store):
         store.append([an_event(1, capture_mono_ns=time.monotonic_ns() - 250_000_000)])
         all_steps(outbox)
-        assert store.latencies_s("out") == [pytest.approx(0.25, abs=0.2)]
+        assert store.outputs.latencies_s("out") == [pytest.approx(0.25, abs=0.2)]
 
     def test_a_cleared_event_has_none(self, outbox, store):
         store.append([an_event(1, state=EventState.CLEARED)])
         all_steps(outbox)
-        assert store.cursor("out") == 1
-        assert store.latencies_s("out") == []
+        assert store.outputs.cursor("out") == 1
+        assert store.outputs.latencies_s("out") == []
 
     def test_an_event_of_another_boot_has_none(self, outbox, store, monkeypatch):
         monkeypatch.setattr(store, "_boot", "another")
         store.append([an_event(1)])
         monkeypatch.undo()
         all_steps(outbox)
-        assert store.cursor("out") == 1
-        assert store.latencies_s("out") == []
+        assert store.outputs.cursor("out") == 1
+        assert store.outputs.latencies_s("out") == []
 
 
 class TestThread:
@@ -389,12 +387,13 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     def start(self) -> None:
         """A new life of the alerts process: only the file remains."""
-        self.store = FullDiskStore(Path(self.folder.name) / "events.db")
+        self.store = EventStore(Path(self.folder.name) / "events.db")
+        self.disk = FullDisk(self.store)
         self.alert = ScriptedAlert(self.receiver)
         self.outbox = Outbox("out", self.alert, self.store, self.clock)
 
     def step(self) -> float:
-        done, got, rejected = self.store.cursor("out"), len(self.receiver.got), len(self.receiver.rejected)
+        done, got, rejected = self.store.outputs.cursor("out"), len(self.receiver.got), len(self.receiver.rejected)
         try:
             return self.outbox.step()
         except ProcessDiedError:
@@ -422,10 +421,10 @@ class AnyInterleaving(RuleBasedStateMachine):
     )
     def send(self, mood: str, full: bool, steps: int) -> None:
         self.alert.mood = mood
-        self.store.is_full = full
+        self.disk.is_full = full
         for _ in range(steps):
             self.clock.now_s += self.step()
-        self.store.is_full = False
+        self.disk.is_full = False
 
     @rule(seconds=st.floats(0, 40))
     def time_passes(self, seconds: float) -> None:
@@ -458,10 +457,10 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.clock.now_s += 3600
             if self.step() > 0:
                 break
-        got, rejected = set(self.receiver.got), {letter.key for letter in self.store.dead_letters("out")}
+        got, rejected = set(self.receiver.got), {key for _, key in self.store.dead_letters("out")}
         assert got | rejected == set(self.appended)
         assert rejected <= set(self.receiver.rejected)
-        assert self.store.cursor("out") == len(self.appended)
+        assert self.store.outputs.cursor("out") == len(self.appended)
         self.order_is_kept()
         self.store.close()
         self.folder.cleanup()

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from stream_inspect.cli import app
 from stream_inspect.messages import as_sent, event_json
+from stream_inspect.store.deliveries import Outcome, Settled
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 
@@ -47,15 +48,18 @@ def test_each_dead_letter_is_listed_with_its_reason_and_whole(config: Path, tmp_
     store.register_outputs(["hook", "file"])
     events = [an_event(n) for n in (1, 2, 3, 4)]
     store.append(events)
-    store.add_dead_letter("hook", 2, "HTTP 410 Gone: [no such hook]")
-    store.add_dead_letter("hook", 3, "cannot be read")
-    store.add_dead_letter("file", 4, "not that one")
+    for output, position, reason in (
+        ("hook", 2, "HTTP 413 Too Large: [over 1 MB]"),
+        ("hook", 3, "cannot be read"),
+        ("file", 4, "not that one"),
+    ):
+        store.outputs.settle(output, [Outcome(position, Settled.REJECTED, reason=reason)], cursor=position)
     with sqlite3.connect(tmp_path / "state" / "events.sqlite") as file:
         file.execute("UPDATE events SET body = '{}' WHERE position = 3")
     file.close()
     lines = told(config)
     assert [line.split("  ", 1)[1] for line in lines] == [
-        f"hook  {an_event(2).key}  HTTP 410 Gone: [no such hook]",
+        f"hook  {an_event(2).key}  HTTP 413 Too Large: [over 1 MB]",
         f"hook  {an_event(3).key}  cannot be read",
         f"file  {an_event(4).key}  not that one",
     ]

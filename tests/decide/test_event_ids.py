@@ -69,3 +69,16 @@ def test_a_camera_that_reconnects_all_day_leaves_no_counters_behind():
     assert given[-2:] == ["top-9999-no_signal-1", "top-9999-no_signal-2"]
     assert len(given) == len(set(given))
     assert len(ids._numbers) == 1
+
+
+def test_conditions_without_a_frame_take_turns_with_those_that_have_one_and_no_id_comes_twice():
+    """A camera that is without signal when the service starts has no frame yet: session 0, again and again.
+
+    An id that came twice would be an event that the log takes for one that it has: never written, never sent.
+    """
+    ids = EventIds()
+    given = [ids.next("top", session, "no_signal") for session in (0, 5, 0, 6, 0, 7)]
+    assert len(set(given)) == len(given)
+    restarted = EventIds()
+    restarted.restore({("top", 0, "no_signal"): 3, ("top", 7, "no_signal"): 1})
+    assert restarted.next("top", 0, "no_signal") == "top-0-no_signal-4"

@@ -20,8 +20,10 @@ import sqlalchemy
 from sqlalchemy import Engine, create_engine, inspect
 
 from stream_inspect.messages import EventState
-from stream_inspect.store import schema
-from stream_inspect.store.events import EventStore, StoreError, UnreadableEventError
+from stream_inspect.store import migrations, schema
+from stream_inspect.store.database import StoreError
+from stream_inspect.store.deliveries import Outcome, Settled
+from stream_inspect.store.events import SESSIONS_KEPT, EventStore, UnreadableEventError
 from tests.alerts.events import an_event
 
 
@@ -62,6 +64,10 @@ def steps(store: EventStore, call: Callable[[], object]) -> int:
     call()
     raw.set_progress_handler(None, 0)
     return count
+
+
+def settle(store: EventStore, output: str, position: int, settled: Settled = Settled.DELIVERED) -> None:
+    store.outputs.settle(output, [Outcome(position, settled)], cursor=position)
 
 
 def keys(found: list) -> list[str]:
@@ -117,6 +123,13 @@ class TestAppend:
         store.append([an_event(2, state=EventState.CLEARED)])
         assert [event.id for event in store.open_events()] == ["cam1-1-scratch-1", "cam1-1-scratch-3"]
 
+    def test_events_of_another_boot_are_known(self, store, path):
+        store.append([an_event(1), an_event(2)])
+        with sqlite3.connect(path) as file:
+            file.execute("UPDATE events SET boot = 'another' WHERE position = 1")
+        file.close()
+        assert [store.is_of_this_boot(position) for position in (1, 2)] == [False, True]
+
     def test_what_was_appended_survives_a_kill_at_once(self, path):
         script = (
             "import os, signal, sys; from pathlib import Path\n"
@@ -130,87 +143,14 @@ class TestAppend:
         store.close()
 
 
-class TestOutputs:
-    def test_an_output_is_owed_what_comes_after_it_was_registered(self, store):
-        store.append([an_event(1)])
-        store.register_outputs(["mqtt"])
-        store.append([an_event(2)])
-        store.register_outputs(["mqtt", "file"])
-        store.append([an_event(3)])
-        assert keys(store.after(store.cursor("mqtt"), 10)) == [an_event(n).key for n in (2, 3)]
-        assert keys(store.after(store.cursor("file"), 10)) == [an_event(3).key]
-
-    def test_an_output_that_comes_back_goes_on_where_it_was(self, store):
-        store.register_outputs(["mqtt"])
-        store.append([an_event(1), an_event(2)])
-        store.delivered("mqtt", store.after(0, 1)[0][0], 1, None)
-        store.register_outputs([])
-        store.register_outputs(["mqtt"])
-        assert keys(store.after(store.cursor("mqtt"), 10)) == [an_event(2).key]
-
-    def test_an_unknown_output_is_an_error(self, store):
-        with pytest.raises(StoreError, match="'nobody'"):
-            store.cursor("nobody")
-
-    def test_a_cursor_never_goes_back(self, store):
-        store.register_outputs(["mqtt"])
-        store.append([an_event(1), an_event(2)])
-        store.delivered("mqtt", 2, 1, 0.25)
-        store.delivered("mqtt", 1, 2, 0.5)
-        assert store.cursor("mqtt") == 2
-        assert store.latencies_s("mqtt") == [0.5, 0.25]
-
-    def test_backlog(self, store):
-        store.register_outputs(["mqtt"])
-        before_ns = time.time_ns()
-        assert store.backlog("mqtt").depth == 0
-        assert store.backlog("mqtt").oldest_utc_ns is None
-        store.append([an_event(1), an_event(2)])
-        assert store.backlog("mqtt").depth == 2
-        assert before_ns <= store.backlog("mqtt").oldest_utc_ns <= time.time_ns()
-
-    def test_the_cost_of_a_backlog_does_not_grow_with_it(self, store):
-        """Counted in steps of SQLite's machine, not in time."""
-        store.register_outputs(["mqtt"])
-        store.append([an_event(n) for n in range(1, 101)])
-        few = steps(store, lambda: store.backlog("mqtt"))
-        store.append([an_event(n) for n in range(101, 2101)])
-        assert steps(store, lambda: store.backlog("mqtt")) < 1.1 * few
-        assert store.backlog("mqtt").depth == 2100
-
-    def test_a_backlog_counts_what_waits_after_a_key_that_was_there_and_after_pruning(self, store):
-        store.register_outputs(["mqtt"])
-        for n in (1, 2, 3):
-            store.append([an_event(n), an_event(n, state=EventState.CLEARED)])
-            store.append([an_event(n)])
-        store.delivered("mqtt", 4, 1, None)
-        assert store.prune(time.time_ns()) == 4
-        assert store.backlog("mqtt").depth == len(store.after(store.cursor("mqtt"), 100)) == 2
-
-    def test_dead_letters_keep_their_reason(self, store):
-        store.register_outputs(["hook"])
-        store.append([an_event(1), an_event(2)])
-        store.add_dead_letter("hook", 1, "HTTP 410")
-        (letter,) = store.dead_letters("hook")
-        assert (letter.position, letter.key, letter.reason) == (1, an_event(1).key, "HTTP 410")
-        assert store.cursor("hook") == 1
-
-    def test_events_of_another_boot_are_known(self, store, path):
-        store.append([an_event(1), an_event(2)])
-        with sqlite3.connect(path) as file:
-            file.execute("UPDATE events SET boot = 'another' WHERE position = 1")
-        file.close()
-        assert [store.is_of_this_boot(position) for position in (1, 2)] == [False, True]
-
-
 class TestPrune:
     def test_only_what_every_output_has_and_nobody_needs_goes(self, store):
         store.register_outputs(["mqtt", "file"])
         store.append([an_event(n) for n in range(1, 6)])
         store.append([an_event(n, state=EventState.CLEARED) for n in (1, 2, 4, 5)])  # positions 6 to 9; 3 stays open
-        store.add_dead_letter("mqtt", 2, "HTTP 410")
-        store.delivered("mqtt", 9, 1, None)
-        store.delivered("file", 4, 1, None)
+        settle(store, "mqtt", 2, Settled.REJECTED)
+        settle(store, "mqtt", 9)
+        settle(store, "file", 4)
         assert store.prune(time.time_ns()) == 2
         assert [position for position, _ in store.after(0, 10)] == [2, 3, 5, 6, 7, 8, 9]
 
@@ -231,6 +171,18 @@ class TestPrune:
         assert store.last_numbers()["cam1", 1, "scratch"] == 7
         store.append([an_event(8)])
         assert [position for position, _ in store.after(0, 10)] == [3]
+
+    def test_counters_of_sessions_that_never_come_back_are_removed(self, store):
+        """One row for each connection of a camera, without end: a cable that is loose for a night makes thousands."""
+        for session in range(1, 101):
+            store.append([an_event(session % 5 + 1, session=session, state=EventState.CLEARED)])
+        store.append([an_event(3, session=0), an_event(2, session=7, name="dent")])
+        store.prune(0)
+        kept = store.last_numbers()
+        assert len(kept) == SESSIONS_KEPT + 2
+        assert kept["cam1", 100, "scratch"] == 1, "the newest"
+        assert kept["cam1", 0, "scratch"] == 3, "conditions without a frame: used again and again"
+        assert kept["cam1", 7, "dent"] == 2, "the newest of this name"
 
     def test_so_many_at_once(self, store):
         store.append([an_event(n, state=EventState.CLEARED) for n in range(1, 701)])
@@ -343,7 +295,7 @@ class TestIdentity:
         path.parent.mkdir()
         engine = create_engine(f"sqlite:///{path}")
         with engine.begin() as connection:
-            schema.migrate(connection, schema.MIGRATIONS[:1])
+            migrations.migrate(connection, schema.MIGRATIONS[:1])
         engine.dispose()
         migrated, again = EventStore(path), EventStore(path)
         assert re.fullmatch("[0-9a-f]{16}", migrated.identity)
@@ -431,7 +383,7 @@ class TestMigrations:
     def test_the_migrations_make_the_tables_that_the_program_uses(self, tmp_path):
         made, declared = (create_engine(f"sqlite:///{tmp_path / name}") for name in ("made.db", "declared.db"))
         with made.begin() as connection:
-            schema.migrate(connection)
+            migrations.migrate(connection, schema.MIGRATIONS)
         schema.METADATA.create_all(declared)
 
         def shape(engine: Engine) -> dict[str, object]:
@@ -453,13 +405,13 @@ class TestMigrations:
         steps = (("CREATE TABLE a (x INTEGER)",), ("ALTER TABLE a ADD COLUMN y INTEGER", "UPDATE a SET y = x * 2"))
         engine = create_engine(f"sqlite:///{tmp_path / 'old.db'}")
         with engine.begin() as connection:
-            schema.migrate(connection, steps[:1])
+            migrations.migrate(connection, steps[:1])
             connection.exec_driver_sql("INSERT INTO a VALUES (21)")
         with engine.begin() as connection:
-            schema.migrate(connection, steps)
+            migrations.migrate(connection, steps)
             assert connection.exec_driver_sql("SELECT x, y FROM a").all() == [(21, 42)]
         with engine.begin() as connection:  # a second run finds nothing to do
-            schema.migrate(connection, steps)
+            migrations.migrate(connection, steps)
             assert connection.exec_driver_sql("SELECT x, y FROM a").all() == [(21, 42)]
         engine.dispose()
 
@@ -469,8 +421,7 @@ class TestMigrations:
         store.close()
         broken = (*schema.MIGRATIONS, ("ALTER TABLE events ADD COLUMN more INTEGER", "this is no SQL"))
         with monkeypatch.context() as patch:
-            patch.setattr("stream_inspect.store.events.is_current", lambda c: False)
-            patch.setattr("stream_inspect.store.events.migrate", lambda c: schema.migrate(c, broken))
+            patch.setattr("stream_inspect.store.events.MIGRATIONS", broken)
             with pytest.raises(StoreError, match="syntax error"):
                 EventStore(path)
         store = EventStore(path)

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from stream_inspect.messages import Event, EventState
-from stream_inspect.store.events import EventStore, StoreError
+from stream_inspect.store.database import StoreError
+from stream_inspect.store.events import EventStore
 from stream_inspect.web import feed
 from stream_inspect.web.stage import WebStage
 from tests.web.served import Served, condition, config, defect, eventually

@@ -162,7 +162,7 @@ def _summary(config: Config, supervisor: Supervisor, pace: _Pace, runs: dict[str
     totals = _sum(supervisor.totals.values())
     store = EventStore(events_database(config.state_dir))
     events = [event for _, event in store.after(0, limit=1_000_000)]
-    latencies_s = [latency for output in config.alerts for latency in store.latencies_s(output.name)]
+    latencies_s = [latency for output in config.alerts for latency in store.outputs.latencies_s(output.name)]
     store.close()
     confirmed = [event for event in events if event.kind == "defect" and event.state is EventState.CONFIRMED]
     score, sessions = DefectScore(), 0

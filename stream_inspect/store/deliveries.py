@@ -1,0 +1,290 @@
+"""What became of each event at each output: a file next to the event log, so that outputs never wait for its lock.
+
+An output has a cursor: everything up to it is settled, that is delivered, rejected or expired. Where an event fails,
+others are settled before it; each of these has a row of its own above the cursor, so that a restart repeats none.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from stream_inspect.store.database import Database, StoreError
+
+LATENCIES_KEPT = 10_000
+"""A delivered event below the cursor needs no row; so many of an output keep theirs for its latency."""
+
+
+class Settled(StrEnum):
+    """How an event ended at an output, or that it is queued once more."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"  # the receiver will not accept it
+    SUSPECT = "suspect"  # the receiver failed on it again and again, and accepted others meanwhile
+    EXPIRED = "expired"  # older than the output wants events
+    QUEUED_AGAIN = "queued_again"  # was a dead letter; a person wants it sent
+
+
+_DEAD = (Settled.REJECTED, Settled.SUSPECT)
+_OWED = (*_DEAD, Settled.QUEUED_AGAIN)
+"""The event itself is still needed."""
+
+_IS_OWED = text("settled IN ('rejected', 'suspect', 'queued_again')")
+"""Spelled out as in the partial index: SQLite uses it for exactly these words."""
+
+METADATA = MetaData()
+
+OUTPUTS = Table(
+    "outputs",
+    METADATA,
+    Column("output", String, primary_key=True),
+    Column("position", Integer, nullable=False),  # the cursor: everything up to here is settled
+    Column("is_active", Boolean, nullable=False),  # configured: what it is owed is never pruned
+    sqlite_with_rowid=False,
+)
+
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("output", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("settled", String, nullable=False),
+    Column("utc_ns", BigInteger, nullable=False),
+    Column("latency_s", Float),
+    Column("reason", String, nullable=False),
+    Index("outcomes_owed", "output", "position", sqlite_where=_IS_OWED),
+    sqlite_with_rowid=False,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE outputs (
+            output VARCHAR NOT NULL PRIMARY KEY,
+            position INTEGER NOT NULL,
+            is_active BOOLEAN NOT NULL
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE outcomes (
+            output VARCHAR NOT NULL,
+            position INTEGER NOT NULL,
+            settled VARCHAR NOT NULL,
+            utc_ns BIGINT NOT NULL,
+            latency_s FLOAT,
+            reason VARCHAR NOT NULL,
+            PRIMARY KEY (output, position)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE INDEX outcomes_owed ON outcomes (output, position)
+        WHERE settled IN ('rejected', 'suspect', 'queued_again')
+        """,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the event at `position`; `latency_s` from the capture of its frame to its acknowledgement."""
+
+    position: int
+    settled: Settled
+    latency_s: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that an output rejected or failed on, and why."""
+
+    position: int
+    utc_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an output stands: its cursor, how many events above it are settled, how many are queued once more."""
+
+    cursor: int
+    settled_above: int
+    queued_again: int
+
+
+class Deliveries(Database):
+    """The record of deliveries at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, creating it if need be. Raises `StoreError`."""
+        # SQLite's waiting for the lock is unfair and polls; the threads of one process take turns without it.
+        self._turn = threading.Lock()
+        super().__init__(path, "record of deliveries", MIGRATIONS)
+
+    # --- outputs -----------------------------------------------------------------------------------------------
+
+    def register(self, outputs: Sequence[str], start: int, first: int) -> None:
+        """Say which outputs are configured: a new one is owed what comes after position `start`.
+
+        One that is named no more keeps its cursor, but no longer keeps old events from being pruned. Outcomes of events
+        before position `first` are removed: the log no longer holds these.
+        """
+        with self._writing() as connection:
+            connection.execute(update(OUTPUTS).values(is_active=False))
+            for output in outputs:
+                connection.execute(
+                    insert(OUTPUTS)
+                    .values(output=output, position=start, is_active=True)
+                    .on_conflict_do_update(index_elements=["output"], set_={"is_active": True})
+                )
+            connection.execute(delete(OUTCOMES).where(OUTCOMES.c.position < first))
+
+    def adopt(self, outputs: Iterable[Any], dead_letters: Iterable[Any]) -> None:
+        """Take over the rows of an event log that kept them itself. Doing so again changes nothing."""
+        rows = [dict(row._mapping) for row in outputs]
+        dead = [{**row._mapping, "settled": Settled.REJECTED} for row in dead_letters]
+        with self._writing() as connection:
+            if rows:
+                connection.execute(insert(OUTPUTS).on_conflict_do_nothing(), rows)
+            if dead:
+                connection.execute(insert(OUTCOMES).on_conflict_do_nothing(), dead)
+
+    def cursor(self, output: str) -> int:
+        """The position up to which everything is settled. Raises `StoreError` for an unknown output."""
+        return self.standing(output).cursor
+
+    def standing(self, output: str) -> Standing:
+        """Where this output stands. Costs what few events are settled above the cursor, however long the backlog."""
+        of_this = OUTCOMES.c.output == output
+        with self._reading() as connection:
+            cursor = connection.execute(select(OUTPUTS.c.position).where(OUTPUTS.c.output == output)).scalar()
+            if cursor is None:
+                raise StoreError(f"no output {output!r} is registered in the {self._name} {self.path}")
+            above = select(func.count()).select_from(OUTCOMES).where(of_this, OUTCOMES.c.position > cursor)
+            again = select(func.count()).select_from(OUTCOMES).where(of_this, _IS_OWED, _is_queued_again())
+            return Standing(cursor, connection.execute(above).scalar_one(), connection.execute(again).scalar_one())
+
+    def settled_above(self, output: str, position: int) -> set[int]:
+        """The positions behind this one that are settled."""
+        query = select(OUTCOMES.c.position).where(OUTCOMES.c.output == output, OUTCOMES.c.position > position)
+        with self._reading() as connection:
+            return set(connection.execute(query).scalars())
+
+    def settle(self, output: str, outcomes: Sequence[Outcome], cursor: int) -> None:
+        """Record what became of these events, and that everything up to `cursor` is settled: all of it, or nothing."""
+        with self._turn, self._writing() as connection:
+            for outcome in outcomes:
+                _record(connection, output, outcome, cursor)
+            _advance(connection, output, cursor)
+
+    def settled(self, output: str, position: int) -> Settled | None:
+        """How this event ended; None while it is queued, and when it was delivered long ago."""
+        query = select(OUTCOMES.c.settled).where(OUTCOMES.c.output == output, OUTCOMES.c.position == position)
+        with self._reading() as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        return None if found is None else Settled(found)
+
+    # --- dead letters ------------------------------------------------------------------------------------------
+
+    def dead_letters(self, output: str) -> list[DeadLetter]:
+        """What this output rejected or failed on, oldest first."""
+        query = select(OUTCOMES.c.position, OUTCOMES.c.utc_ns, OUTCOMES.c.reason).where(
+            OUTCOMES.c.output == output, _IS_OWED, OUTCOMES.c.settled != Settled.QUEUED_AGAIN
+        )
+        with self._reading() as connection:
+            return [DeadLetter(*row) for row in connection.execute(query.order_by(OUTCOMES.c.position))]
+
+    def queue_again(self, output: str) -> int:
+        """Queue all dead letters of this output once more; returns how many."""
+        these = update(OUTCOMES).where(OUTCOMES.c.output == output, OUTCOMES.c.settled.in_(_DEAD))
+        with self._writing() as connection:
+            return connection.execute(these.values(settled=Settled.QUEUED_AGAIN)).rowcount
+
+    def queued_again(self, output: str) -> list[int]:
+        """The positions of the dead letters that are queued once more."""
+        query = select(OUTCOMES.c.position).where(OUTCOMES.c.output == output, _IS_OWED, _is_queued_again())
+        with self._reading() as connection:
+            return list(connection.execute(query.order_by(OUTCOMES.c.position)).scalars())
+
+    # --- statistics and pruning --------------------------------------------------------------------------------
+
+    def latencies_s(self, output: str) -> list[float]:
+        """Seconds from the capture of each confirming frame to its alert's acknowledgement, oldest event first."""
+        query = (
+            select(OUTCOMES.c.latency_s)
+            .where(OUTCOMES.c.output == output, OUTCOMES.c.latency_s.is_not(None))
+            .order_by(OUTCOMES.c.position)
+        )
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def owed(self) -> tuple[int | None, list[int]]:
+        """What must not be pruned: everything behind the first, where there is one, and the events at the second."""
+        active = select(OUTPUTS.c.output).where(OUTPUTS.c.is_active)
+        lowest = select(func.min(OUTPUTS.c.position)).where(OUTPUTS.c.is_active)
+        kept = select(OUTCOMES.c.position).where(OUTCOMES.c.output.in_(active), _IS_OWED).distinct()
+        with self._reading() as connection:
+            return connection.execute(lowest).scalar(), list(connection.execute(kept).scalars())
+
+
+def _is_queued_again() -> ColumnElement[bool]:
+    return OUTCOMES.c.settled == Settled.QUEUED_AGAIN
+
+
+def _record(connection: Connection, output: str, outcome: Outcome, cursor: int) -> None:
+    is_done = outcome.settled in (Settled.DELIVERED, Settled.EXPIRED)
+    if is_done and outcome.position <= cursor - LATENCIES_KEPT:  # was queued once more
+        connection.execute(delete(OUTCOMES).where(OUTCOMES.c.output == output, OUTCOMES.c.position == outcome.position))
+        return
+    row = {
+        "settled": outcome.settled,
+        "utc_ns": time.time_ns(),
+        "latency_s": outcome.latency_s,
+        "reason": outcome.reason,
+    }
+    connection.execute(
+        insert(OUTCOMES)
+        .values(output=output, position=outcome.position, **row)
+        .on_conflict_do_update(index_elements=["output", "position"], set_=row)
+    )
+
+
+def _advance(connection: Connection, output: str, cursor: int) -> None:
+    """Move the cursor, never back, and remove the rows that nothing needs any more: those far below it."""
+    before = connection.execute(select(OUTPUTS.c.position).where(OUTPUTS.c.output == output)).scalar_one()
+    if cursor <= before:
+        return
+    connection.execute(update(OUTPUTS).where(OUTPUTS.c.output == output).values(position=cursor))
+    connection.execute(
+        delete(OUTCOMES).where(
+            OUTCOMES.c.output == output,
+            OUTCOMES.c.position > before - LATENCIES_KEPT,
+            OUTCOMES.c.position <= cursor - LATENCIES_KEPT,
+            OUTCOMES.c.settled.not_in(_OWED),
+        )
+    )
