@@ -333,7 +333,9 @@ class Event(Message, frozen=True, kw_only=True):
     id + state in every alert (`as_sent`). The identity is a random number made with the log and kept in it, so that no
     two lines, hosts or state folders send the same key. `source` is the process that reports a condition
     (`process_down`: the one that is down); each has an event of its own. `track` is unique within (camera, session).
-    Times are nanoseconds since 1970, UTC.
+    Times are nanoseconds since 1970, UTC. `late_s` is only in an alert: how many seconds after it was seen this event
+    is sent, a fraction of one unless the output was down. A receiver that moves something compares it with what it can
+    still reach. Sent once more, the same event has the same key and another `late_s`.
     """
 
     version: int = EVENT_SCHEMA_VERSION
@@ -360,11 +362,13 @@ class Event(Message, frozen=True, kw_only=True):
     model_hash: str = ""
     prompts_hash: str = ""
     reason: str = ""
+    late_s: float | msgspec.UnsetType = msgspec.UNSET
 
 
-def as_sent(event: Event, log_identity: str) -> Event:
-    """The event of the log with this identity as its alerts carry it: under a key that no other log sends."""
-    return msgspec.structs.replace(event, key=f"{log_identity}:{event.key}")
+def as_sent(event: Event, log_identity: str, late_s: float | msgspec.UnsetType = msgspec.UNSET) -> Event:
+    """The event of the log with this identity as an alert carries it: under a key that no other log sends."""
+    late_s = late_s if late_s is msgspec.UNSET else round(late_s, 3)
+    return msgspec.structs.replace(event, key=f"{log_identity}:{event.key}", late_s=late_s)
 
 
 def event_json(event: Event) -> bytes:

@@ -104,7 +104,10 @@ ALERTS_SENT = Counter(
 )
 ALERT_FAILURES = Counter(_P + "alert_failures", "Attempts to send an alert that failed.", ["output"])
 ALERTS_REFUSED = Counter(
-    _P + "alerts_refused", "Events that an output permanently rejected; kept as dead letters.", ["output"]
+    _P + "alerts_refused", "Events that an output rejected or failed on alone; kept as dead letters.", ["output"]
+)
+ALERTS_EXPIRED = Counter(
+    _P + "alerts_expired", "Events that were not sent because they were older than the output's max_age_s.", ["output"]
 )
 OUTBOX_DEPTH = Gauge(_P + "outbox_depth", "Events queued for this output.", ["output"], multiprocess_mode="mostrecent")
 OUTBOX_OLDEST = Gauge(

@@ -1,31 +1,43 @@
-"""The way of events from the log to one output: in order, retrying until each is delivered or rejected."""
+"""The way of events from the log to one output: retrying until each is delivered, rejected or too old.
+
+Three kinds of refusal. An event that the receiver rejects is kept as a dead letter. A receiver that rejects us
+(`OutputRefusedError`) or does not answer gets nothing more until it does: everything waits, in order. An event that
+the receiver fails on while it accepts others holds up its own camera alone (`lanes.py`).
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_inspect import metrics
 from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError, OutputRefusedError
+from stream_inspect.alerts.lanes import Fault, Lanes, Turn
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
-from stream_inspect.messages import Event, EventState, as_sent
+from stream_inspect.messages import EventState, as_sent
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.deliveries import Outcome, Settled
-from stream_inspect.store.events import EventStore, UnreadableEventError
+from stream_inspect.store.events import EventStore, Stored, UnreadableEventError
 
 POLL_S = 1.0
-"""How often the log is read when nothing announces a new event."""
+"""How often the log is read when nothing announces a new event, and the dead letters that are to be sent again."""
 
 RETRY_FIRST_S = 0.1
-RETRY_LONGEST_S = 30.0
+RETRY_LONGEST_S = 0.8
+"""A receiver has the first event within a second of its return. One try costs it a connection; at most about 110,000
+a day, and a receiver that minds says so by `Retry-After`."""
 RETRY_AFTER_LONGEST_S = 3600.0
 """A receiver that asks for a longer pause than this is tried again nevertheless."""
 
 BATCH_EVENTS = 100
+QUEUE_EVENTS = 100_000
+"""Known of the queue at most, as positions in the log (10 MB): only where so many of one camera wait for an event that
+fails, the events of other cameras behind them wait as well."""
+REASONS_LOGGED = 5
+"""Of one outage; a receiver that fails in turns, or with a number in each answer, would fill the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +50,40 @@ class Outage:
 
 
 class Outbox:
-    """Takes the events behind this output's cursor and sends them one by one.
+    """Takes the events that the log owes this output and sends them one by one, each camera's in order.
 
     Does not start threads or sleep; `OutboxThread` does. A crash between `Alert.send` and its record sends the same
-    event, with the same key, again: the only kind of duplicate. Nothing overtakes an event that fails: order matters
-    more than speed.
+    event, with the same key, again: the only kind of duplicate.
     """
 
     def __init__(
-        self, output: str, alert: Alert, store: EventStore, clock_s: Callable[[], float] = time.monotonic
+        self,
+        output: str,
+        alert: Alert,
+        store: EventStore,
+        clock_s: Callable[[], float] = time.monotonic,
+        *,
+        max_age_s: float | None = None,
     ) -> None:
+        """`max_age_s`: events that are older are not sent."""
         self.output = output
         self._alert = alert
         self._store = store
         self._clock_s = clock_s
+        self._max_age_s = max_age_s
         self._log = get_logger(__name__, output=output)
         self._is_open = False
-        self._position: int | None = None  # of the last event delivered or rejected; None: not read from the store yet
-        self._waiting: deque[tuple[int, Event]] = deque()
-        self._unrecorded: Callable[[], None] | None = None  # writes to the store what it does not hold yet
+        self._lanes = Lanes()
+        self._read: int | None = None  # the last position read from the log; None: not even the cursor
+        self._settled_before: set[int] = set()  # behind the cursor, by an earlier run
+        self._unrecorded: list[Outcome] = []  # settled, and not in the store yet
+        self._poll_at_s = 0.0
         self._backoff = Backoff(doubling_s(RETRY_FIRST_S, RETRY_LONGEST_S), jitter=1.0)
         self._not_before_s = 0.0
-        self._failure = ""  # the last failure logged; "" while deliveries succeed
+        self._down_since_s = 0.0
+        self._reasons: set[str] = set()  # of this outage, as far as they were logged
+        self._expired = 0  # not logged yet
+        self._failed_sending = False  # then only an answer to an event shows that the output works again
         self.outage: Outage | None = None
         """None while deliveries succeed. May be read from another thread."""
 
@@ -70,23 +94,25 @@ class Outbox:
             return pause_s
         try:
             self._record()
+            self._fill()
+            if self._max_age_s is not None and self._expire():
+                return 0.0
+            turn = self._lanes.next(self._clock_s(), is_down=self.outage is not None)
             if not self._is_open:
                 self._alert.open()
                 self._is_open = True
-            if not self._fill():
-                self._alert.check()
-                self._recovered()
-                return POLL_S
-            self._send(*self._waiting[0])
-        except UnreadableEventError as error:
-            self._log.error("event unreadable; kept as a dead letter", position=error.position, error=str(error))
-            self._make_dead_letter(error.position, str(error))
-        except (AlertError, StoreError) as error:
-            refused = isinstance(error, OutputRefusedError)
-            return self._failed(str(error), getattr(error, "retry_after_s", 0.0), refused=refused)
-        except Exception as error:  # a fault in a plug-in must not end its output for good
-            return self._failed(f"{type(error).__name__}: {error}", 0.0)
-        return 0.0
+            if turn is not None:
+                return self._send(turn)
+            if len(self._lanes):
+                return min(POLL_S, self._lanes.due_in_s(self._clock_s()))
+            self._alert.check()
+        except Exception as error:  # also a fault in a plug-in: it must not end its output for good
+            self._failed_sending = False
+            return self._failed(error)
+        self._log_expired()
+        if not self._failed_sending:
+            self._recovered()
+        return POLL_S
 
     def close(self) -> None:
         """Close the output. Never raises."""
@@ -96,80 +122,181 @@ class Outbox:
         except Exception:  # the contract forbids it, but a plug-in is foreign code
             self._log.exception("closing the output failed")
 
-    def _fill(self) -> bool:
-        """Whether there is something to send."""
-        if not self._waiting:
-            if self._position is None:
-                self._position = self._store.outputs.cursor(self.output)
-            self._waiting.extend(self._store.after(self._position, BATCH_EVENTS))
-        return bool(self._waiting)
+    # --- the queue ---------------------------------------------------------------------------------------------
 
-    def _send(self, position: int, event: Event) -> None:
+    def _fill(self) -> None:
+        """Read on in the log, as long as there is nothing to send that may be delivered at once."""
+        if self._read is None:
+            cursor = self._store.outputs.cursor(self.output)
+            self._settled_before = self._store.outputs.settled_above(self.output, cursor)
+            self._read = cursor
+        if self._clock_s() >= self._poll_at_s:
+            self._poll_at_s = self._clock_s() + POLL_S
+            self._lanes.add_again(self._store.outputs.queued_again(self.output))
+        if len(self._lanes) >= (QUEUE_EVENTS if not self._lanes.has_untried else BATCH_EVENTS):
+            return
+        for position, camera in self._store.positions_after(self._read, BATCH_EVENTS):
+            self._read = position
+            if position in self._settled_before:
+                self._settled_before.remove(position)
+            else:
+                self._lanes.add(camera, position)
+
+    def _expire(self) -> bool:
+        """Settle first events that are too old; whether there were any."""
+        assert self._max_age_s is not None
+        expired: set[int] = set()
+        for turn in list(self._lanes.heads()):
+            while turn.lane.waiting and len(expired) < BATCH_EVENTS:
+                turn = Turn(turn.lane, turn.lane.waiting[0])
+                try:
+                    stored = self._store.at(turn.position)
+                except UnreadableEventError:
+                    break
+                if stored is None or not self._is_expired(stored, expired):
+                    break
+                self._lanes.remove(turn)
+                expired.add(turn.position)
+        self._unrecorded += [Outcome(position, Settled.EXPIRED) for position in sorted(expired)]
+        self._expired += len(expired)
+        metrics.ALERTS_EXPIRED.labels(self.output).inc(len(expired))
+        self._record()
+        return bool(expired)
+
+    def _is_expired(self, stored: Stored, just_expired: set[int]) -> bool:
+        """The end of an event is sent however old it is, unless the receiver does not know of the event."""
+        assert self._max_age_s is not None
+        if stored.event.state is not EventState.CLEARED:
+            return stored.age_s() > self._max_age_s
+        begin = self._store.position_of(f"{stored.event.id}:{EventState.CONFIRMED}")
+        return begin is not None and (
+            begin in just_expired or self._store.outputs.settled(self.output, begin) is Settled.EXPIRED
+        )
+
+    # --- sending -----------------------------------------------------------------------------------------------
+
+    def _send(self, turn: Turn) -> float:
         try:
-            self._alert.send(as_sent(event, self._store.identity))
+            stored = self._store.at(turn.position)
+        except UnreadableEventError as error:
+            self._log.error("event unreadable; kept as a dead letter", position=error.position, error=str(error))
+            return self._make_dead_letter(turn, Settled.REJECTED, str(error))
+        if stored is None:
+            return self._make_dead_letter(turn, Settled.REJECTED, "it is no longer in the event log")
+        started_s = self._clock_s()
+        try:
+            self._alert.send(as_sent(stored.event, self._store.identity, late_s=stored.age_s()))
         except AlertRejectedError as error:
-            self._waiting.popleft()
             self._log.error(
                 "event permanently rejected by output; see `stream-inspect refused`",
-                position=position,
-                key=event.key,
+                position=turn.position,
+                key=stored.event.key,
                 error=str(error),
             )
-            self._make_dead_letter(position, str(error))
-            return
-        sent_mono_ns = time.monotonic_ns()
-        self._waiting.popleft()
-        metrics.ALERTS_SENT.labels(self.output).inc()
-        self._unrecorded = lambda: self._delivered(position, event, sent_mono_ns)
-        self._record()
-        self._recovered()
+            self._make_dead_letter(turn, Settled.REJECTED, str(error))
+            self._recovered()
+        except Exception as error:
+            return self._failed_on(turn, stored, error, self._clock_s() - started_s)
+        else:
+            self._delivered(turn, stored, time.monotonic_ns())
+        return 0.0
 
-    def _delivered(self, position: int, event: Event, sent_mono_ns: int) -> None:
-        latency_s = None
+    def _delivered(self, turn: Turn, stored: Stored, sent_mono_ns: int) -> None:
+        event, latency_s = stored.event, None
         # The latency of an alert is that of the frame which confirmed a defect; a cleared event has no such frame,
         # and monotonic times of another boot mean nothing.
         is_confirmed_defect = event.kind == "defect" and event.state is EventState.CONFIRMED
-        if event.frame and is_confirmed_defect and self._store.is_of_this_boot(position):
+        if event.frame and is_confirmed_defect and stored.is_of_this_boot:
             latency_s = (sent_mono_ns - event.frame.capture_mono_ns) / 1e9
-        self._store.outputs.settle(self.output, [Outcome(position, Settled.DELIVERED, latency_s)], cursor=position)
-        if latency_s is not None:
             metrics.CAPTURE_TO_ALERT.labels(self.output).observe(latency_s)
-        self._position = position
+        metrics.ALERTS_SENT.labels(self.output).inc()
+        self._lanes.passed(turn, self._clock_s(), was_down=self.outage is not None)
+        self._unrecorded.append(Outcome(turn.position, Settled.DELIVERED, latency_s))
+        self._record()
+        self._recovered(delivered=1)
 
-    def _make_dead_letter(self, position: int, reason: str) -> None:
+    def _make_dead_letter(self, turn: Turn, settled: Settled, reason: str) -> float:
         metrics.ALERTS_REFUSED.labels(self.output).inc()
-
-        def record() -> None:
-            outcome = Outcome(position, Settled.REJECTED, reason=reason)
-            self._store.outputs.settle(self.output, [outcome], cursor=position)
-            self._position = position
-
-        self._unrecorded = record  # by the next step
+        self._lanes.remove(turn)
+        self._unrecorded.append(Outcome(turn.position, settled, reason=reason))
+        self._record()
+        return 0.0
 
     def _record(self) -> None:
         """Write to the store what it does not hold yet. Retried, so that a full disk causes no flood of duplicates."""
-        if self._unrecorded is not None:
-            self._unrecorded()
-            self._unrecorded = None
+        if self._unrecorded:
+            assert self._read is not None
+            lowest = self._lanes.lowest
+            cursor = self._read if lowest is None else lowest - 1
+            self._store.outputs.settle(self.output, self._unrecorded, cursor)
+            self._unrecorded = []
 
-    def _failed(self, reason: str, retry_after_s: float, *, refused: bool = False) -> float:
+    # --- failures ----------------------------------------------------------------------------------------------
+
+    def _failed_on(self, turn: Turn, stored: Stored, error: Exception, took_s: float) -> float:
+        """Sending this event has failed: find out whether it is the event's fault."""
+        if isinstance(error, OutputRefusedError) or _retry_after_s(error):
+            self._failed_sending = True
+            return self._failed(error)
+        was_accused = turn.lane.first.is_accused
+        fault = self._lanes.failed(turn, self._clock_s(), took_s)
+        if fault is Fault.UNKNOWN and not self._lanes.has_probe:
+            self._failed_sending = True
+            return self._failed(error)
         metrics.ALERT_FAILURES.labels(self.output).inc()
         self.close()
-        pause_s = max(self._backoff.next_s(), min(retry_after_s, RETRY_AFTER_LONGEST_S))
+        facts = {"key": stored.event.key, "camera": stored.event.camera, "error": _text(error)}
+        if fault is Fault.SUSPECT:
+            self._log.error("event fails while others are delivered; see `stream-inspect refused`", **facts)
+            return self._make_dead_letter(turn, Settled.SUSPECT, f"failed while others were delivered: {_text(error)}")
+        if fault is Fault.EVENT and not was_accused:
+            self._log.warning("event fails while others are delivered; later events of its camera wait", **facts)
+        return 0.0
+
+    def _failed(self, error: Exception) -> float:
+        """The output delivers nothing for now."""
+        metrics.ALERT_FAILURES.labels(self.output).inc()
+        self.close()
+        reason, refused = _text(error), isinstance(error, OutputRefusedError)
+        pause_s = max(self._backoff.next_s(), min(_retry_after_s(error), RETRY_AFTER_LONGEST_S))
         self._not_before_s = self._clock_s() + pause_s
+        if self.outage is None:
+            self._down_since_s = self._clock_s()
         since_utc_ns = self.outage.since_utc_ns if self.outage else time.time_ns()
         self.outage = Outage(reason, since_utc_ns, refused)
-        if reason != self._failure:
-            self._log.warning("output failing; events are queued", error=reason)
-            self._failure = reason
+        if reason not in self._reasons and len(self._reasons) < REASONS_LOGGED:
+            self._reasons.add(reason)
+            if refused:
+                self._log.error("output rejects all events until it is corrected; events are queued", error=reason)
+            else:
+                self._log.warning("output failing; events are queued", error=reason)
         return pause_s
 
-    def _recovered(self) -> None:
+    def _recovered(self, delivered: int = 0) -> None:
         self._backoff.reset()
-        self.outage = None
-        if self._failure:
-            self._log.info("output recovered")
-            self._failure = ""
+        if self.outage is None:
+            return
+        waiting = self._store.backlog(self.output).depth + delivered
+        self.outage, self._failed_sending = None, False
+        self._reasons.clear()
+        after_s = round(self._clock_s() - self._down_since_s, 1)
+        self._log.info("output recovered", after_s=after_s, events_waiting=waiting)
+        self._log_expired()
+
+    def _log_expired(self) -> None:
+        """One line an outage, or each time the queue is empty."""
+        if self._expired:
+            self._log.warning("events expired; older than max_age_s, not sent", events=self._expired)
+            self._expired = 0
+
+
+def _retry_after_s(error: Exception) -> float:
+    return error.retry_after_s if isinstance(error, AlertError) else 0.0
+
+
+def _text(error: Exception) -> str:
+    is_ours = isinstance(error, AlertError | StoreError)
+    return str(error) if is_ours else f"{type(error).__name__}: {error}"
 
 
 class OutboxThread:

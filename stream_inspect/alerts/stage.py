@@ -44,7 +44,8 @@ class AlertsStage:
         self._store.register_outputs([alert.name for alert in self._config.alerts])
         for alert in self._config.alerts:
             try:
-                outbox = Outbox(alert.name, build_alert(alert, self._config), self._store)
+                output = build_alert(alert, self._config)
+                outbox = Outbox(alert.name, output, self._store, max_age_s=alert.max_age_s)
             except Exception as error:  # a plug-in that is missing or broken must not take the other outputs along
                 self._log.error("cannot create output; its events are queued", output=alert.name, error=str(error))
             else:

@@ -61,6 +61,29 @@ class Backlog:
     oldest_utc_ns: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event as it lies in the log; `is_of_this_boot`: its monotonic times can be compared with this host's clock."""
+
+    event: Event
+    appended_utc_ns: int
+    is_of_this_boot: bool
+
+    def age_s(self) -> float:
+        """Seconds since it was seen, by the clock that is never set where there is a frame of this boot.
+
+        The end of an event is as old as its record: when the defect was seen last was some time before that.
+        """
+        event = self.event
+        if event.state is EventState.CLEARED:
+            age_ns = time.time_ns() - self.appended_utc_ns
+        elif event.frame is not None and self.is_of_this_boot:
+            age_ns = time.monotonic_ns() - event.frame.capture_mono_ns
+        else:
+            age_ns = time.time_ns() - event.last_seen_utc_ns
+        return max(0.0, age_ns / 1e9)
+
+
 class EventStore(Database):
     """The event log at `path`. Made, migrated and shared by any number of processes; usable from several threads."""
 
@@ -170,11 +193,32 @@ class EventStore(Database):
                     break
         return found
 
-    def is_of_this_boot(self, position: int) -> bool:
-        """Whether the monotonic times of this event can be compared with this host's clock of now."""
-        query = select(EVENTS.c.boot == self._boot).where(EVENTS.c.position == position)
+    def positions_after(self, cursor: int, limit: int) -> list[tuple[int, str]]:
+        """Up to `limit` positions behind `cursor`, in order, with the cameras of their events."""
+        query = (
+            select(EVENTS.c.position, EVENTS.c.camera)
+            .where(EVENTS.c.position > cursor)
+            .order_by(EVENTS.c.position)
+            .limit(limit)
+        )
         with self._reading() as connection:
-            return bool(connection.execute(query).scalar_one_or_none())
+            return [(row.position, row.camera) for row in connection.execute(query)]
+
+    def position_of(self, key: str) -> int | None:
+        """The position of the event with this key; None where the log holds none."""
+        query = select(EVENTS.c.position).where(EVENTS.c.key == key)
+        with self._reading() as connection:
+            position: int | None = connection.execute(query).scalar()
+        return position
+
+    def at(self, position: int) -> Stored | None:
+        """The event at this position; None where there is none. Raises `UnreadableEventError`."""
+        query = select(EVENTS.c.body, EVENTS.c.appended_utc_ns, EVENTS.c.boot).where(EVENTS.c.position == position)
+        with self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Stored(_decoded(position, row.body), row.appended_utc_ns, row.boot == self._boot)
 
     # --- outputs -----------------------------------------------------------------------------------------------
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.outbox import POLL_S, RETRY_FIRST_S, RETRY_LONGEST_S, Outbox, OutboxThread
@@ -21,7 +16,6 @@ from stream_inspect.messages import Event, EventState
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
-from tests.properties import examples
 
 
 def key_in_the_log(sent: Event) -> str:
@@ -55,14 +49,12 @@ class ScriptedAlert:
         assert self.is_open
         if self.mood == "refuses":
             self._receiver.rejected.append(key_in_the_log(event))
-            raise AlertRejectedError("HTTP 410")
+            raise AlertRejectedError("HTTP 413")
         if self.mood == "fails":
             raise self.error
         self._receiver.got.append(key_in_the_log(event))
         if self.mood == "acknowledgement lost":
             raise self.error
-        if self.mood == "process dies":
-            raise ProcessDiedError
 
     def check(self) -> None:
         assert self.is_open
@@ -71,10 +63,6 @@ class ScriptedAlert:
 
     def close(self) -> None:
         self.is_open = False
-
-
-class ProcessDiedError(BaseException):
-    """Stands for kill -9 between the acknowledgement and its record: nothing in the process may catch it."""
 
 
 class FullDisk:
@@ -189,18 +177,19 @@ def test_a_connection_lost_while_idle_is_made_again_before_it_is_needed(outbox, 
     assert alert.is_open
 
 
-def test_waits_grow_from_a_tenth_of_a_second_to_half_a_minute_and_never_end(outbox, store, alert, clock):
+def test_waits_grow_to_less_than_a_second_and_never_end(outbox, store, alert, clock):
+    """So the backlog comes within a second of the receiver's return, after whatever time."""
     store.append([an_event(1)])
     alert.mood = "fails"
     waits = []
-    for _ in range(2000):
+    for _ in range(300):
         waits.append(all_steps(outbox))
         clock.now_s += waits[-1] + 1e-6
     assert waits[0] == pytest.approx(RETRY_FIRST_S)
     assert all(RETRY_FIRST_S <= wait <= RETRY_LONGEST_S for wait in waits)
     assert all(wait <= RETRY_FIRST_S * 2**n for n, wait in enumerate(waits[:9]))
-    assert max(waits) > 0.9 * RETRY_LONGEST_S
-    assert len(set(waits[20:])) > 1000  # jitter: many outputs do not come back in step
+    assert 0.9 * RETRY_LONGEST_S < max(waits) < 1
+    assert len(set(waits[20:])) > 200  # jitter: many outputs do not come back in step
     alert.mood = "works"
     assert all_steps(outbox) == POLL_S
     assert store.outputs.cursor("out") == 1
@@ -247,7 +236,7 @@ def test_a_rejected_event_is_a_dead_letter_with_its_reason_and_the_next_goes(out
     alert.mood = "works"
     all_steps(outbox)
     assert receiver.got == keys(2)
-    assert [(key, letter.reason) for letter, key in store.dead_letters("out")] == [(keys(1)[0], "HTTP 410")]
+    assert [(key, letter.reason) for letter, key in store.dead_letters("out")] == [(keys(1)[0], "HTTP 413")]
 
 
 def test_an_event_that_cannot_be_read_is_a_dead_letter_and_the_next_goes(outbox, store, receiver, tmp_path):
@@ -370,103 +359,3 @@ class TestThread:
         assert not thread.join(0.3)
         release.set()
         assert thread.join(5)
-
-
-class AnyInterleaving(RuleBasedStateMachine):
-    """Appending, sending, every kind of failure and sudden death in any order: nothing lost, nothing out of order."""
-
-    @initialize()
-    def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm")  # no disk to wait for
-        self.clock = Clock()
-        self.receiver = Receiver()
-        self.appended: list[str] = []
-        self.counts = {"cam1": 0, "cam2": 0}
-        self.start()
-        self.store.register_outputs(["out"])
-
-    def start(self) -> None:
-        """A new life of the alerts process: only the file remains."""
-        self.store = EventStore(Path(self.folder.name) / "events.db")
-        self.disk = FullDisk(self.store)
-        self.alert = ScriptedAlert(self.receiver)
-        self.outbox = Outbox("out", self.alert, self.store, self.clock)
-
-    def step(self) -> float:
-        done, got, rejected = self.store.outputs.cursor("out"), len(self.receiver.got), len(self.receiver.rejected)
-        try:
-            return self.outbox.step()
-        except ProcessDiedError:
-            self.kill()
-            return 0.0
-        finally:
-            for key in self.receiver.got[got:] + self.receiver.rejected[rejected:]:
-                assert self.appended.index(key) >= done, "sent again although it was recorded as done with"
-
-    @rule(cameras=st.lists(st.sampled_from(["cam1", "cam2"]), min_size=1, max_size=3))
-    def append(self, cameras: list[str]) -> None:
-        events = []
-        for camera in cameras:
-            self.counts[camera] += 1
-            events.append(an_event(self.counts[camera], camera=camera, line=f"line-of-{camera}"))
-        self.store.append(events)
-        self.appended += [event.key for event in events]
-
-    @rule(
-        mood=st.sampled_from(
-            ["works", "works", "fails", "refuses", "unreachable", "acknowledgement lost", "process dies"]
-        ),
-        full=st.booleans(),
-        steps=st.integers(1, 3),
-    )
-    def send(self, mood: str, full: bool, steps: int) -> None:
-        self.alert.mood = mood
-        self.disk.is_full = full
-        for _ in range(steps):
-            self.clock.now_s += self.step()
-        self.disk.is_full = False
-
-    @rule(seconds=st.floats(0, 40))
-    def time_passes(self, seconds: float) -> None:
-        self.clock.now_s += seconds
-
-    @rule()
-    def kill(self) -> None:
-        self.store.close()
-        self.start()
-
-    @invariant()
-    def order_is_kept(self) -> None:
-        if hasattr(self, "receiver"):
-            firsts = list(dict.fromkeys(self.receiver.got))
-            rejected = set(self.receiver.rejected)
-            sendable = [key for key in self.appended if key in set(firsts) or key not in rejected]
-            assert firsts == sendable[: len(firsts)]
-
-    @invariant()
-    def only_the_last_one_is_ever_sent_twice(self) -> None:
-        if hasattr(self, "receiver"):
-            runs = [key for key, _ in groupby(self.receiver.got)]
-            assert len(runs) == len(set(runs))
-
-    def teardown(self) -> None:
-        if not hasattr(self, "folder"):
-            return
-        self.alert.mood = "works"
-        while True:
-            self.clock.now_s += 3600
-            if self.step() > 0:
-                break
-        got, rejected = set(self.receiver.got), {key for _, key in self.store.dead_letters("out")}
-        assert got | rejected == set(self.appended)
-        assert rejected <= set(self.receiver.rejected)
-        assert self.store.outputs.cursor("out") == len(self.appended)
-        self.order_is_kept()
-        self.store.close()
-        self.folder.cleanup()
-
-
-TestAnyInterleaving = AnyInterleaving.TestCase
-TestAnyInterleaving.settings = settings(
-    max_examples=examples(30), stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)

@@ -128,7 +128,7 @@ class TestAppend:
         with sqlite3.connect(path) as file:
             file.execute("UPDATE events SET boot = 'another' WHERE position = 1")
         file.close()
-        assert [store.is_of_this_boot(position) for position in (1, 2)] == [False, True]
+        assert [store.at(position).is_of_this_boot for position in (1, 2)] == [False, True]
 
     def test_what_was_appended_survives_a_kill_at_once(self, path):
         script = (

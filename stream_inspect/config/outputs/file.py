@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from stream_inspect.config.base import Model, Name, StatePath
+from stream_inspect.config.base import Name, StatePath
+from stream_inspect.config.outputs.base import OutputModel
 
 
-class FileAlertConfig(Model):
+class FileAlertConfig(OutputModel):
     """Events as JSON lines, fsynced one by one."""
 
     kind: Literal["file"]

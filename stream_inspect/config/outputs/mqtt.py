@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from stream_inspect.config.base import ConfigFinding, Host, Model, Name
+from stream_inspect.config.base import ConfigFinding, Host, Name
+from stream_inspect.config.outputs.base import OutputModel
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.secret import Secret
 
@@ -19,7 +20,7 @@ Topic = Annotated[
 ]
 
 
-class MqttAlertConfig(Model):
+class MqttAlertConfig(OutputModel):
     """Events to an MQTT broker, QoS 1, with retained status and last will."""
 
     kind: Literal["mqtt"]

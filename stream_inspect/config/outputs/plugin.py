@@ -8,11 +8,12 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from stream_inspect import registry
-from stream_inspect.config.base import ConfigFinding, Model, Name, OptionValue
+from stream_inspect.config.base import ConfigFinding, Name, OptionValue
+from stream_inspect.config.outputs.base import OutputModel
 from stream_inspect.config.plugin import PluginOptions, options_model, unknown_plugin
 
 
-class PluginAlertConfig(Model):
+class PluginAlertConfig(OutputModel):
     """An alert from another package (entry point group `stream_inspect.alert`)."""
 
     kind: Literal["plugin"]

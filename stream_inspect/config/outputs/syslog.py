@@ -8,14 +8,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from stream_inspect.config.base import ConfigFinding, Host, Model, Name
+from stream_inspect.config.base import ConfigFinding, Host, Name
+from stream_inspect.config.outputs.base import OutputModel
 
 Facility = Literal[
     "user", "daemon", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"
 ]  # fmt: skip
 
 
-class SyslogAlertConfig(Model):
+class SyslogAlertConfig(OutputModel):
     """Events to a syslog receiver (RFC 5424): a line of text, and the event's fields, without its outline, as
     structured data. No receiver acknowledges: an event that is lost on the way is not sent again (at most once).
     """

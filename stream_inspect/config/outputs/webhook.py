@@ -10,11 +10,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from stream_inspect.config.base import ConfigFinding, Model, Name, PlainUrl
+from stream_inspect.config.base import ConfigFinding, Name, PlainUrl
+from stream_inspect.config.outputs.base import OutputModel
 from stream_inspect.config.secret import Secret
 
 
-class WebhookAlertConfig(Model):
+class WebhookAlertConfig(OutputModel):
     """Events to an HTTP(S) address, signed as Standard Webhooks specifies, retried until accepted."""
 
     kind: Literal["webhook"]
