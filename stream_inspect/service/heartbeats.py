@@ -1,4 +1,4 @@
-"""Heartbeat table in shared memory: one row a process of the run, with its state and its last heartbeat.
+"""Heartbeat table in shared memory: one row a process of the run, with its state, its last heartbeat and its vitals.
 
 Each process writes its own row, and the supervisor reads them all. Every field is one aligned 8-byte store, so that a
 killed process leaves no half-written row.
@@ -23,8 +23,16 @@ class ProcessState(IntEnum):
     ENDED = 3  # a finite source has been read to its end; the process keeps running
 
 
-_OWNER, _STATE, _BEAT_MONO_NS, _BATCH_NS = range(4)
-_COLUMNS = 4
+VITALS = ("longest_batch_ns", "stuck_since_mono_ns", "waiting")
+"""Attributes of a stage that go with each heartbeat, whole numbers; 0 where there is nothing to report.
+
+`longest_batch_ns`: how long the longest recent batch took. `stuck_since_mono_ns`: since when the event log cannot be
+written though events wait; `waiting`: how many.
+"""
+
+_OWNER, _STATE, _BEAT_MONO_NS = range(3)
+_FIRST_VITAL = 3
+_COLUMNS = _FIRST_VITAL + len(VITALS)
 
 
 class HeartbeatTable:
@@ -41,7 +49,7 @@ class HeartbeatTable:
         """The supervisor is about to start this row's process."""
         self._cells[row, _STATE] = ProcessState.STARTING
         self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
-        self._cells[row, _BATCH_NS] = 0
+        self._cells[row, _FIRST_VITAL:] = 0
         self._cells[row, _OWNER] = owner
 
     def set_state(self, row: int, state: ProcessState) -> None:
@@ -52,13 +60,18 @@ class HeartbeatTable:
         """The process reports that it is not stuck."""
         self._cells[row, _BEAT_MONO_NS] = time.monotonic_ns()
 
-    def set_longest_batch(self, row: int, batch_ns: int) -> None:
-        """The process reports how long its longest recent batch took; 0 where it does not know."""
-        self._cells[row, _BATCH_NS] = batch_ns
+    def set_vitals(self, row: int, stage: object) -> None:
+        """The process reports the `VITALS` of its stage."""
+        for column, name in enumerate(VITALS, _FIRST_VITAL):
+            self._cells[row, column] = getattr(stage, name, 0)
+
+    def vital(self, row: int, name: str) -> int:
+        """One of `VITALS`, as this row's process last reported it."""
+        return int(self._cells[row, _FIRST_VITAL + VITALS.index(name)])
 
     def longest_batch_s(self, row: int) -> float:
         """Seconds of the longest recent batch of this row's process; 0 where none has been measured."""
-        return int(self._cells[row, _BATCH_NS]) / 1e9
+        return self.vital(row, "longest_batch_ns") / 1e9
 
     def state(self, row: int) -> ProcessState:
         """The state that the process last reported."""

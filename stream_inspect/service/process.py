@@ -21,8 +21,9 @@ from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.service.build import BUILDERS, ProcessContext
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
+from stream_inspect.service.last_error import leave_error
 from stream_inspect.service.plan import plan
-from stream_inspect.service.run_dir import heartbeats_path
+from stream_inspect.service.run_dir import heartbeats_path, last_error_path
 from stream_inspect.service.stage import run_stage
 from stream_inspect.store.files import line_dir
 from stream_inspect.transport.zmq import ZmqChannels
@@ -69,7 +70,8 @@ class LaunchSpec:
 
 
 FAILURES_LOGGED = 3
-"""Failures in a row that are logged: a process that cannot start would otherwise fill the log with one line."""
+"""Failures in a row that are logged, here and by the supervisor, which then says that it will not log more of them: a
+process that cannot start would otherwise fill the log with one line."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -131,7 +133,7 @@ def main() -> int:
 
     def beat() -> None:
         heartbeats.beat(row_index)
-        heartbeats.set_longest_batch(row_index, getattr(stage, "longest_batch_ns", 0))
+        heartbeats.set_vitals(row_index, stage)
         if getattr(stage, "ended", False):
             heartbeats.set_state(row_index, ProcessState.ENDED)
 
@@ -146,13 +148,13 @@ def main() -> int:
             beat=beat,
             stopping=stop.is_set,
         )
-    except StreamInspectError as error:
+    except Exception as error:
+        leave_error(last_error_path(spec.run_dir, spec.row), error, spec.config)
         if spec.failures_in_a_row < FAILURES_LOGGED:
-            _log.error("stage failed", error=str(error))
-        return 1
-    except Exception:
-        if spec.failures_in_a_row < FAILURES_LOGGED:
-            _log.exception("stage failed")
+            if isinstance(error, StreamInspectError):
+                _log.error("stage failed", error=str(error))
+            else:
+                _log.exception("stage failed")
         return 1
     heartbeats.set_state(row_index, ProcessState.STOPPED)
     return 0

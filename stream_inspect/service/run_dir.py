@@ -36,6 +36,11 @@ def heartbeats_path(run_dir: Path) -> Path:
     return run_dir / "heartbeats"
 
 
+def last_error_path(run_dir: Path, row: str) -> Path:
+    """Where the process of this row leaves the error that ends it."""
+    return run_dir / f"{row}.error"
+
+
 def metrics_path(run_dir: Path) -> Path:
     """The folder of the metric files of a run's processes."""
     return run_dir / "metrics"

@@ -14,17 +14,18 @@ from pathlib import Path
 import psutil
 
 from stream_inspect import log
-from stream_inspect.backoff import Backoff
 from stream_inspect.config.models import Config
 from stream_inspect.messages import ActiveCondition, ConditionKind
-from stream_inspect.service.conditions import SupervisorConditions
+from stream_inspect.service.conditions import SupervisorConditions, event_log_detail
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.judging import WITHIN_S, JudgingWatch
+from stream_inspect.service.last_error import exit_text, take_error
 from stream_inspect.service.line_process import is_present, make_line_dir
+from stream_inspect.service.overload import OverloadWatch
 from stream_inspect.service.plan import SUPERVISOR, Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, LaunchSpec
-from stream_inspect.service.process_down import down_detail, unresponsive_detail
-from stream_inspect.service.run_dir import RunDir, heartbeats_path, ledger_path, metrics_path
+from stream_inspect.service.process_down import Failures, absent_detail, unresponsive_detail
+from stream_inspect.service.run_dir import RunDir, heartbeats_path, last_error_path, ledger_path, metrics_path
 from stream_inspect.store.files import line_dir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels
@@ -35,8 +36,6 @@ KILLED_WITHIN_S = 2.0
 SOURCES_WAIT_S = 30.0
 """Sources start when what their mailboxes lead to runs, or after this long: a missing model must not hide the picture.
 """
-_RESTART_WAITS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_STEADY_AFTER_S = 20.0
 _HANGS_AFTER_BATCHES, _HANGS_AFTER_S = 10, 10.0
 """A worker whose batches have been measured hangs without a heartbeat for this many of the longest, and this long."""
 
@@ -78,12 +77,15 @@ class Child:
     started_mono_s: float = 0.0
     start_at_mono_s: float = 0.0
     died_mono_s: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(_RESTART_WAITS_S))
+    failures: Failures = field(default_factory=Failures)
     restarts: int = 0
     running: bool = False
+    running_mono_s: float = 0.0
+    """Since when it runs, if it does."""
     ended: bool = False
     """Its finite source has been read to the end."""
-    killed_as_hung: bool = False
+    killed_because: str = ""
+    """Why the supervisor has killed it."""
 
 
 class Supervisor:
@@ -110,12 +112,12 @@ class Supervisor:
         self._conditions = SupervisorConditions(
             ZmqChannels(run_dir.path, SUPERVISOR, self.plan.writers(), line_sockets)
         )
-        self._judging = {
-            camera.name: JudgingWatch(
-                camera.sampling.rate_hz, lossless=getattr(camera.source, "pace", "real_time") == "fast"
-            )
-            for camera in config.cameras
-        }
+        self._judging: dict[str, JudgingWatch] = {}
+        self._overload: dict[str, OverloadWatch] = {}
+        for camera in config.cameras:
+            lossless = getattr(camera.source, "pace", "real_time") == "fast"
+            self._judging[camera.name] = JudgingWatch(camera.sampling.rate_hz, lossless=lossless)
+            self._overload[camera.name] = OverloadWatch(camera.sampling.rate_hz, lossless=lossless)
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
         self._sources_start_mono_s = 0.0
@@ -163,10 +165,11 @@ class Supervisor:
                 if self._may_start(child, now_s):
                     self._start(child)
             elif (code := child.process.poll()) is not None:
-                how = signal.Signals(-code).name if code < 0 else code
-                self._failed(child, now_s, "process exited; restarting", exit=how)
-            elif self._hangs(child, now_s):
-                self._kill_hung(child)
+                left = take_error(last_error_path(self._run_dir.path, child.row.name), code)
+                cause = child.killed_because or left
+                self._failed(child, now_s, cause, "process exited; restarting", exit=exit_text(code))
+            elif because := self._hangs(child, now_s):
+                self._kill_hung(child, because)
             else:
                 self._note_running(child, now_s)
         for process in self.line_processes:
@@ -212,26 +215,34 @@ class Supervisor:
         return total
 
     def _report_conditions(self, now_s: float) -> None:
+        log_is_stuck = False
         for child in self.children:
             name = child.row.name
-            if child.running:
+            detail = child.failures.detail(name, now_s, running=child.running)
+            if child.running and not detail:
                 detail = unresponsive_detail(name, self.silence_s(child), self._silent_limit_s(child))
-            else:
-                detail = down_detail(name, child.backoff.failures, now_s - child.died_mono_s)
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name)
+            stuck = event_log_detail(
+                self._heartbeats.vital(child.index, "stuck_since_mono_ns") / 1e9,
+                self._heartbeats.vital(child.index, "waiting"),
+                now_s,
+            )
+            self._conditions.set(ConditionKind.EVENT_LOG_STUCK, stuck, source=name)
+            log_is_stuck = log_is_stuck or bool(stuck)
         for process in self.line_processes:
-            failures = 0 if process.running else 1
-            detail = down_detail(process.row.name, failures, now_s - process.seen_mono_s)
+            detail = absent_detail(process.row.name, now_s - process.seen_mono_s)
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=process.row.name)
         longest_batch_s = max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
         for camera, totals in self.totals.items():
             detail = self._judging[camera].update(totals, now_s, longest_batch_s)
             self._conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera=camera)
+            detail = self._overload[camera].update(totals, now_s, judging=not detail)
+            self._conditions.set(ConditionKind.OVERLOAD, detail, source="supervisor", camera=camera)
         working = {one.row.name for one in self.children if one.running and self.silence_s(one) < WITHIN_S}
         working |= {one.row.name for one in self.line_processes if one.running}
         self._conditions.receive(working)
         are_read = self.plan.readers("conditions") <= working
-        self._conditions.send(are_read=are_read, are_recorded=are_read)
+        self._conditions.send(are_read=are_read, are_recorded=are_read and not log_is_stuck)
         self._were_running = self._were_running or self.all_running
         if not self._were_running:
             self._conditions.send_status("starting")
@@ -253,12 +264,12 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         self._last_owner = next_owner(self._last_owner, {other.owner for other in self.children})
         child.owner, child.running, child.started_mono_s = self._last_owner, False, time.monotonic()
-        child.killed_as_hung = False
+        child.killed_because = ""
         self._heartbeats.start(child.index, child.owner)
         spec = LaunchSpec(
             row=child.row.name,
             owner=child.owner,
-            failures_in_a_row=child.backoff.failures,
+            failures_in_a_row=child.failures.in_a_row,
             run_dir=self._run_dir.path,
             config=self._config,
             config_path=self._config_path,
@@ -267,7 +278,7 @@ class Supervisor:
         try:
             child.process = self._spawn(child.row, spec)
         except OSError as error:  # no memory, or too many processes: that may pass
-            self._failed(child, time.monotonic(), "cannot start process; retrying", error=str(error))
+            self._failed(child, time.monotonic(), str(error), "cannot start process; retrying", error=str(error))
 
     def _spawn(self, row: Row, spec: LaunchSpec) -> subprocess.Popen[bytes]:
         # A file in memory: a pipe holds 64 kB, and would block us until the process has got as far as reading it.
@@ -291,11 +302,12 @@ class Supervisor:
         state = self._heartbeats.state(child.index)
         child.ended = state is ProcessState.ENDED
         if not child.running and state in (ProcessState.RUNNING, ProcessState.ENDED):
-            child.running = True
-            if child.restarts:
+            child.running, child.running_mono_s = True, now_s
+            if child.restarts and child.failures.in_a_row <= FAILURES_LOGGED:
                 self._log.info("process restarted", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
-        if child.backoff.failures and now_s - child.started_mono_s > _STEADY_AFTER_S:
-            child.backoff.reset()
+        failures = child.failures.in_a_row
+        if child.running and child.failures.ran(now_s - child.running_mono_s) and failures > FAILURES_LOGGED:
+            self._log.info("process runs steadily again", process=child.row.name, failures=failures)
 
     def _note_presence(self, process: LineProcess, now_s: float) -> None:
         running = is_present(self._config.state_dir, process.row.name)
@@ -307,26 +319,29 @@ class Supervisor:
         if running:
             process.seen_mono_s = now_s
 
-    def _hangs(self, child: Child, now_s: float) -> bool:
-        if child.running:
-            return self.silence_s(child) > self._silent_limit_s(child)
-        return now_s - child.started_mono_s > child.row.start_limit_s
+    def _hangs(self, child: Child, now_s: float) -> str:
+        """Why this process has to be killed, "" where it need not."""
+        if child.running and self.silence_s(child) > self._silent_limit_s(child):
+            return f"no response for {self._silent_limit_s(child):.0f} s, killed"
+        if not child.running and now_s - child.started_mono_s > child.row.start_limit_s:
+            return f"not ready within {child.row.start_limit_s:.0f} s of its start, killed"
+        return ""
 
-    def _kill_hung(self, child: Child) -> None:
+    def _kill_hung(self, child: Child, because: str) -> None:
         assert child.process is not None
         child.process.kill()
-        if not child.killed_as_hung:  # one that is stuck in the kernel stays for a while
-            self._log.error("process not responding; killing it", process=child.row.name)
-        child.killed_as_hung = True
+        if not child.killed_because:  # one that is stuck in the kernel stays for a while
+            self._log.error("process not responding; killing it", process=child.row.name, error=because)
+        child.killed_because = because
 
-    def _failed(self, child: Child, now_s: float, message: str, **details: object) -> None:
+    def _failed(self, child: Child, now_s: float, cause: str, message: str, **details: object) -> None:
         """A child has exited, or could not be started: log it, and start it again after the back-off."""
-        earlier_failures = child.backoff.failures
-        delay_s = child.backoff.next_s()
-        if earlier_failures <= FAILURES_LOGGED:
+        earlier_failures = child.failures.in_a_row
+        delay_s = child.failures.failed(now_s, cause)
+        if earlier_failures < FAILURES_LOGGED:
             self._log.error(message, process=child.row.name, **details, in_s=delay_s)
-        if earlier_failures == FAILURES_LOGGED:
-            self._log.error("still failing; retrying without further log messages", process=child.row.name)
+        elif earlier_failures == FAILURES_LOGGED:
+            self._log.error("still failing; retrying without further log messages", process=child.row.name, error=cause)
         child.process, child.running = None, False
         child.died_mono_s = now_s
         child.restarts += 1

@@ -1,15 +1,17 @@
-"""Judging stops while the processes run: /healthz names it within seconds."""
+"""Judging stops, or falls behind, while the processes run: /healthz names it within seconds."""
 
 from __future__ import annotations
 
+import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stream_inspect.config.builtin import builtin_config
-from tests.e2e.service import crowding, running
+from tests.e2e.service import Service, crowding, running
 
 WITHIN_S = 3.0
 
@@ -41,3 +43,34 @@ def test_a_stopped_worker_and_a_stopped_track_are_reported_while_they_hang(tmp_p
         )
         assert service.stop() == 0
         assert '"process_down"' in service.log
+
+
+def judged_of_due(service: Service, seconds: float) -> float:
+    """Share of the due frames of this time that were judged."""
+    before = service.account()
+    time.sleep(seconds)
+    after = service.account()
+    judged = after["judged"] - before["judged"]
+    lost = sum(after["dropped"].values()) - sum(before["dropped"].values())
+    return judged / max(1, judged + lost)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_more_due_frames_than_the_model_can_judge_are_reported_with_their_share(tmp_path: Path):
+    """The rate is chosen by what the model manages here and now: two thirds of the due frames can be judged."""
+    settings = (f"state_dir={tmp_path}/state", "web.enabled=false", "recorder.enabled=false")
+    frames = ("cameras.0.source.fps=50", "cameras.0.source.width_px=640", "cameras.0.source.height_px=360")
+    with running(builtin_config("demo"), tmp_path / "log", *settings, *frames, "cameras.0.sampling.rate_hz=50") as most:
+        most.wait_judging(20)
+        rate_hz = 50 * judged_of_due(most, 10)
+        assert most.stop() == 0
+    rate = f"cameras.0.sampling.rate_hz={1.5 * rate_hz:.1f}"
+    with running(builtin_config("demo"), tmp_path / "log", *settings, *frames, rate) as service:
+        service.wait_judging(20)
+        service.wait_for(lambda seen: active("overload", "supervisor", seen), 60, "the overload reported")
+        (report,) = (one for one in service.health()["conditions"] if one["kind"] == "overload")
+        assert report["camera"] == "belt"
+        assert re.match(r"\d+% of the due frames of the last 10 s were dropped", report["detail"])
+        assert service.stop() == 0
+        assert '"overload"' in service.log

@@ -49,7 +49,14 @@ def gate_of_the_line(_: Config) -> Plan:
     return Plan((gate, feeder))
 
 
-PLANS = {made_up.__name__: made_up for made_up in (gate_beside_the_others, gate_of_the_line)}
+def ailing_gate(_: Config) -> Plan:
+    """Nothing but a gate that does as its `AILMENT` says."""
+    return Plan((replace(GATE, stage="ailing"),))
+
+
+PLANS = {made_up.__name__: made_up for made_up in (gate_beside_the_others, gate_of_the_line, ailing_gate)}
+AILMENT = "ailment"
+"""A file in the state folder with a line of Python that a process of `Ailing` runs in each turn."""
 
 
 class Peer:
@@ -84,6 +91,16 @@ class Peer:
         (self._folder / f"{self._row.name}.closed").touch()
 
 
+class Ailing(Peer):
+    """Runs its `AILMENT`, a line of Python that sees `stage`, in each turn."""
+
+    stuck_since_mono_ns = waiting = 0
+
+    def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        exec((self._folder / AILMENT).read_text(), {"stage": self})
+        return []
+
+
 def signed(topic: str) -> AnyMessage:
     """A message of this topic that carries our pid."""
     pid = os.getpid()
@@ -109,7 +126,7 @@ def use(name: str) -> None:
     """From here on this process computes the made-up plan, and its stages are `Peer`s."""
     for module in (process, line_process, supervisor):
         module.plan = PLANS[name]  # type: ignore[attr-defined]
-    BUILDERS["gate"] = BUILDERS["feeder"] = Peer
+    BUILDERS.update(gate=Peer, feeder=Peer, ailing=Ailing)
 
 
 def python_of(name: str, folder: Path) -> str:

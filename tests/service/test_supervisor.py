@@ -135,12 +135,12 @@ def test_a_process_that_cannot_be_started_is_tried_again(run_dir, monkeypatch):
     track = next(child for child in supervisor.children if child.row.name == "track")
     monkeypatch.setattr(sys, "executable", "/absent/python")
     supervisor.start()
-    assert (track.process, track.backoff.failures) == (None, 1)
+    assert (track.process, track.failures.in_a_row) == (None, 1)
     deadline_s = time.monotonic() + 5
-    while track.backoff.failures < 3 and time.monotonic() < deadline_s:
+    while track.failures.in_a_row < 3 and time.monotonic() < deadline_s:
         supervisor.watch()
     supervisor.stop()
-    assert (track.backoff.failures, track.restarts) == (3, 3)
+    assert (track.failures.in_a_row, track.restarts) == (3, 3)
 
 
 def test_a_launch_spec_larger_than_a_pipe_does_not_hold_up_the_supervisor(run_dir, tmp_path, monkeypatch):

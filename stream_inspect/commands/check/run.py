@@ -16,9 +16,9 @@ from stream_inspect.commands.check.host import check_ports, check_ring, check_st
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.commands.check.report import Report
-from stream_inspect.config.base import Model
+from stream_inspect.config.base import Model, secrets_of
 from stream_inspect.config.models import Config
-from stream_inspect.config.secret import HOW, Secret
+from stream_inspect.config.secret import HOW
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.service.run_dir import is_running
 
@@ -43,7 +43,7 @@ class _Item:
 def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) -> Report:
     """Check everything and report. `found` is called with each finding as it comes in."""
     running = is_running(config.state_dir)
-    hidden = [secret.get_secret_value() for _, secret in _secrets(config, "")]
+    hidden = [secret.get_secret_value() for _, secret in secrets_of(config)]
     seen: list[Seen | None] = [None] * len(config.cameras)
     everything = [_summary(config), *_weak_secrets(config)]
     for finding in everything:
@@ -115,23 +115,9 @@ def _summary(config: Config) -> Finding:
 
 
 def _weak_secrets(config: Config) -> Iterator[Finding]:
-    for key, secret in _secrets(config, ""):
+    for key, secret in secrets_of(config):
         if len(secret.get_secret_value()) < SHORTEST_HIDDEN:
             text = f"{key} has fewer than {SHORTEST_HIDDEN} characters: too short to be safe or to be hidden in logs"
             yield warn("configuration", text, "use a longer one")
         if secret.origin is None:
             yield warn("configuration", f"{key} is stored in plain text", f"{HOW} instead, and change the secret")
-
-
-def _secrets(value: object, key: str) -> Iterator[tuple[str, Secret]]:
-    if isinstance(value, Secret):
-        yield key, value
-    elif isinstance(value, Model):
-        for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name), f"{key}.{name}".removeprefix("."))
-    elif isinstance(value, dict):
-        for name, below in value.items():
-            yield from _secrets(below, f"{key}.{name}")
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from _secrets(below, f"{key}.{getattr(below, 'name', index)}")
