@@ -28,6 +28,11 @@ def events_journal(state_dir: Path) -> Path:
     return state_dir / "events.journal"
 
 
+def retention_clock(state_dir: Path, of: str) -> Path:
+    """What the retention of "events" or "media" knows of the clock, see `store/retention_clock.py`."""
+    return state_dir / f"{of}.clock"
+
+
 def picture_name(event_id: str) -> str:
     """The annotated picture of an event's judged frame."""
     return f"{PICTURES}/{event_id}.jpg"
