@@ -118,4 +118,12 @@ OUTBOX_OLDEST = Gauge(
 )
 CLIPS = Counter(_P + "clips", "Clips by outcome.", ["outcome"])
 EVENT_PICTURES = Counter(_P + "event_pictures", "Pictures of events by outcome.", ["outcome"])
+MEDIA_BYTES = Gauge(
+    _P + "media_bytes", "Total size of the clips and pictures that are kept.", multiprocess_mode="mostrecent"
+)
+MEDIA_OLDEST = Gauge(
+    _P + "media_oldest_seconds",
+    "Age of the oldest clip kept; below recorder.max_age_days for good where recorder.max_size_gb is reached first.",
+    multiprocess_mode="mostrecent",
+)
 LIVE_PICTURES = Counter(_P + "live_pictures", "Annotated live pictures produced.", ["camera"])

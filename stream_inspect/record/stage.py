@@ -18,10 +18,8 @@ from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, utc_text
 from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled
-from stream_inspect.levels import Levels
 from stream_inspect.messages import (
     AnyMessage,
-    ConditionKind,
     Event,
     EventState,
     FrameHeader,
@@ -32,10 +30,13 @@ from stream_inspect.messages import (
 from stream_inspect.picture import Picture
 from stream_inspect.record.clip_builder import Clip, ClipBuilder
 from stream_inspect.record.clip_files import write_clip, write_list
-from stream_inspect.record.media_store import GB, Item, Limits, MediaStore
+from stream_inspect.record.disk import GB
+from stream_inspect.record.media_store import Item, MediaStore
 from stream_inspect.record.picture_file import annotated_jpeg
+from stream_inspect.record.recording_state import RecordingState
+from stream_inspect.record.retention import Limits
 from stream_inspect.stopping import OUTPUT_CLOSE_S
-from stream_inspect.store.files import CLIPS, PICTURES, clip_list_name, clip_name, picture_name
+from stream_inspect.store.files import CLIPS, PICTURES, clip_list_name, clip_name, picture_name, retention_clock
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 from stream_inspect.transport.wake import Wake
 
@@ -71,11 +72,13 @@ class RecorderStage:
             max_bytes=int(recorder.max_size_gb * GB),
             min_free_bytes=int(recorder.min_free_gb * GB),
         )
-        self._media = MediaStore([state_dir / CLIPS, state_dir / PICTURES], limits)
+        self._media = MediaStore(
+            [state_dir / CLIPS, state_dir / PICTURES], limits, clock_path=retention_clock(state_dir, "media")
+        )
+        self._state = RecordingState()
         self._waiting: list[tuple[float, Event]] = []
         self._pictures: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
-        self._levels = Levels("recorder")
         self._log = log.get_logger(__name__)
         self._wake = Wake()
         self.wake_fd = self._wake.fd
@@ -116,9 +119,8 @@ class RecorderStage:
             self._wake.set()  # the loop is to turn at once
         else:
             self._wake.clear()
-        stopped_by = self._media.blocked_reason
-        self._levels.set(ConditionKind.RECORDING_STOPPED, bool(stopped_by), stopped_by or "recording")
-        return self._levels.due(now_mono_ns)
+        self._state.follow(self._media.stopped)
+        return self._state.due(now_mono_ns)
 
     def undelivered(self, output: Output) -> None:
         """Conditions are broadcast: they are never refused."""
@@ -131,6 +133,7 @@ class RecorderStage:
                 self._put_clip(clip)
         if not self._media.close():
             self._log.warning("stopped before everything was written")
+        self._state.close()
         self._ring.close()
         self._wake.close()
         self.wake_fd = None
@@ -152,8 +155,8 @@ class RecorderStage:
                 self._waiting.append((until_s, event))
 
     def _begin_clip(self, event: Event, header: FrameHeader) -> None:
-        if self._media.blocked_reason:
-            self._lost(event, "disk_full")
+        if stop := self._media.rejects:
+            self._lost(event, stop.cause)
             return
         if self._read_last is None or self._read_last[0] != header.id:
             try:
@@ -202,17 +205,18 @@ class RecorderStage:
 
     def _done(self, what: str, event: Event) -> Callable[[str], None]:
         def done(outcome: str) -> None:
+            if what == "clip" and outcome != "written":
+                self._lost(event, outcome)
+                return
             (metrics.CLIPS if what == "clip" else metrics.EVENT_PICTURES).labels(outcome).inc()
             if outcome != "written":
-                message = "event clip not recorded" if what == "clip" else "event picture not recorded"
-                self._log.warning(message, event_id=event.id, cause=outcome)
+                self._state.not_recorded("event picture not recorded", event.id, outcome)
 
         return done
 
     def _lost(self, event: Event, cause: str, error: Exception | None = None) -> None:
         metrics.CLIPS.labels(cause).inc()
-        details = {"error": str(error)} if error else {}
-        self._log.warning("event clip not recorded", event_id=event.id, cause=cause, **details)
+        self._state.not_recorded("event clip not recorded", event.id, cause, error)
 
     # --- pictures and clips ---
 

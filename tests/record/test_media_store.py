@@ -16,7 +16,9 @@ import av
 import pytest
 
 from stream_inspect.messages import Condition, Output
-from stream_inspect.record.media_store import Item, Limits, MediaStore
+from stream_inspect.record.disk import Stop
+from stream_inspect.record.media_store import Item, MediaStore
+from stream_inspect.record.retention import Limits
 from stream_inspect.record.stage import RecorderStage
 from stream_inspect.store.durable import durable_file
 from tests.record.filmed import Belt, config
@@ -31,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def store_in(folder: Path, limits: Limits = NO_LIMITS) -> Iterator[MediaStore]:
-    media = MediaStore([folder], limits, look_every_s=0.02)
+    media = MediaStore([folder], limits, clock_path=folder.parent / "media.clock", look_every_s=0.02)
     media.open()
     yield media
     media.close()
@@ -51,6 +53,11 @@ def put(media: MediaStore, path: Path, size_bytes: int) -> list[str]:
     if refused := media.enqueue(item):
         outcomes.append(refused)
     return outcomes
+
+
+def text_of(media: MediaStore) -> str:
+    assert media.stopped is not None
+    return media.stopped.text
 
 
 def names(folder: Path) -> list[str]:
@@ -107,7 +114,7 @@ def test_a_file_that_cannot_be_made_does_not_end_recording(folder: Path) -> None
         outcomes: list[str] = []
         media.enqueue(Item("a", 1, ((folder / "a.mp4", fail),), outcomes.append))
         eventually(lambda: outcomes == ["not_made"], "no outcome")
-        assert not media.blocked_reason, "the disk is fine"
+        assert media.stopped is None, "the disk is fine"
         outcomes = put(media, folder / "b.mp4", 100)
         eventually(lambda: outcomes == ["written"], "not written")
         assert names(folder) == ["b.mp4"]
@@ -120,7 +127,7 @@ def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: 
     point.symlink_to(tmp_path / "nothing")
     folder = point / "clips"
     with store_in(folder, Limits(max_age_s=1e9, max_bytes=1000, min_free_bytes=0)) as media:
-        assert media.blocked_reason
+        assert media.stopped
         late = tmp_path / "late"
         (late / "clips").mkdir(parents=True)
         (late / "clips" / "old.mp4").write_bytes(bytes(800))
@@ -128,7 +135,7 @@ def test_files_found_on_a_disk_that_comes_back_count_towards_the_size(tmp_path: 
         os.utime(late / "clips" / "old.mp4", (a_minute_ago_s, a_minute_ago_s))
         (tmp_path / "mount").symlink_to(late)
         (tmp_path / "mount").replace(point)
-        eventually(lambda: not media.blocked_reason, "recording does not begin")
+        eventually(lambda: media.stopped is None, "recording does not begin")
         outcomes = put(media, folder / "new.mp4", 800)
         eventually(lambda: outcomes == ["written"], "not written")
         assert names(folder) == ["new.mp4"]
@@ -151,12 +158,12 @@ def test_a_refused_write_stops_recording_until_writing_works_again(folder: Path)
             outcomes = put(media, folder / "a.mp4", 100_000)
             eventually(lambda: outcomes, "no outcome")
             assert outcomes == ["disk_full"]
-            assert "File too large" in media.blocked_reason
+            assert "File too large" in text_of(media)
             assert names(folder) == [], "nothing half written stays"
             assert put(media, folder / "b.mp4", 100) == ["disk_full"], "and nothing is taken meanwhile"
             time.sleep(0.1)
-            assert media.blocked_reason, "the probe is refused as well"
-        eventually(lambda: not media.blocked_reason, "recording does not resume")
+            assert media.stopped, "the probe is refused as well"
+        eventually(lambda: media.stopped is None, "recording does not resume")
         outcomes = put(media, folder / "c.mp4", 100_000)
         eventually(lambda: outcomes == ["written"], "not written")
 
@@ -168,12 +175,12 @@ def test_a_full_disk_stops_recording_and_room_starts_it_again(small_disk: Path) 
             outcomes = put(media, folder / f"{number}.mp4", 600_000)
             eventually(lambda outcomes=outcomes: outcomes, "no outcome")
         assert outcomes == ["disk_full"]
-        assert "No space left on device" in media.blocked_reason
+        assert "No space left on device" in text_of(media)
         whole = names(folder)
         assert whole == ["0.mp4", "1.mp4", "2.mp4"]
         (folder / "0.mp4").unlink()
         (folder / "1.mp4").unlink()
-        eventually(lambda: not media.blocked_reason, "recording does not resume")
+        eventually(lambda: media.stopped is None, "recording does not resume")
         outcomes = put(media, folder / "6.mp4", 600_000)
         eventually(lambda: outcomes == ["written"], "not written")
 
@@ -183,11 +190,11 @@ def test_less_room_than_configured_stops_recording_before_the_disk_is_full(small
     with store_in(folder, Limits(max_age_s=1e9, max_bytes=10**9, min_free_bytes=1_000_000)) as media:
         outcomes = [put(media, folder / f"{number}.mp4", 600_000) for number in range(2)]
         eventually(lambda: outcomes[-1], "no outcome")
-        eventually(lambda: media.blocked_reason, "recording continues")
-        assert "recorder.min_free_gb" in media.blocked_reason
+        eventually(lambda: media.stopped, "recording continues")
+        assert "recorder.min_free_gb" in text_of(media)
         assert names(folder) == ["0.mp4", "1.mp4"]
         (folder / "0.mp4").unlink()
-        eventually(lambda: not media.blocked_reason, "recording does not resume")
+        eventually(lambda: media.stopped is None, "recording does not resume")
 
 
 def test_a_disk_that_hangs_is_never_waited_for(folder: Path) -> None:
@@ -222,14 +229,14 @@ def test_the_stage_says_when_recording_stops_and_begins_and_repeats_how_it_stand
     assert emitted() == []
     time.sleep(0.25)
     assert emitted() == [(False, well_since_ns)]
-    stage._media._blocked_reason = "no room"
+    stage._media._stop = Stop("disk_full", "no room")
     ((active, stopped_ns),) = emitted()
     assert active
     assert stopped_ns > well_since_ns
     assert emitted() == []
     time.sleep(0.25)
     assert emitted() == [(True, stopped_ns)], "the time stays that of the beginning"
-    stage._media._blocked_reason = ""
+    stage._media._stop = None
     assert [active for active, _ in emitted()] == [False]
     stage.close()
 

@@ -1,0 +1,92 @@
+"""Why the disk under some folders cannot be written, found without waiting for the next file that fails on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from stream_inspect.store.durable import durable_file
+
+GB = 1_000_000_000
+_ROOM_AGAIN = 1.05
+"""A disk counts as writable again with this much more free space than it needs, so that it does not alternate."""
+_PROBE_BYTES = 4096
+
+
+class Stop(NamedTuple):
+    """Why nothing can be written."""
+
+    cause: str
+    """disk_full, disk_failed, disk_slow or disk_unmounted."""
+    text: str
+    """What is wrong, where, and what to do."""
+
+
+class Disk:
+    """The folders are created where they are missing. Every call may wait for the disk, for as long as that hangs."""
+
+    def __init__(self, folders: Iterable[Path], min_free_bytes: int) -> None:
+        self._folders = tuple(folders)
+        self._state_dir = self._folders[0].parent
+        self._min_free_bytes = min_free_bytes
+        self._mount: Path | None = None
+
+    def problem(self, *, stopped_at_bytes: int | None = None) -> Stop | None:
+        """Why the folders cannot be written, as far as reading shows it.
+
+        `stopped_at_bytes`: writing is stopped, by a file of this size, which the disk must have room for now.
+        """
+        if self._mount is not None and not os.path.ismount(self._mount):
+            # Its mount point is an ordinary folder now: what is written there fills another disk, unseen.
+            return Stop("disk_unmounted", f"{self._mount} is not mounted any more: mount the disk of {self._state_dir}")
+        try:
+            for folder in self._folders:
+                if not folder.is_dir():
+                    folder.mkdir(parents=True, exist_ok=True)
+            status = os.statvfs(self._folders[0])
+        except OSError as error:
+            return self.failure(error)
+        if self._mount is None:
+            self._mount = _mount_of(self._folders[0].resolve())
+        if status.f_flag & os.ST_RDONLY:
+            return self.failure(OSError(errno.EROFS, os.strerror(errno.EROFS)))
+        for folder in self._folders:
+            if not os.access(folder, os.W_OK | os.X_OK):
+                return self.failure(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        return self._too_full(status.f_bavail * status.f_frsize, stopped_at_bytes)
+
+    def _too_full(self, free_bytes: int, stopped_at_bytes: int | None) -> Stop | None:
+        free = f"{self._state_dir} has {free_bytes / GB:.2f} GB free"
+        if stopped_at_bytes is None and free_bytes < self._min_free_bytes:
+            limit = f"less than recorder.min_free_gb ({self._min_free_bytes / GB:g})"
+            return Stop("disk_full", f"{free}, {limit}: free some space")
+        if stopped_at_bytes is not None and free_bytes < max(self._min_free_bytes, stopped_at_bytes) * _ROOM_AGAIN:
+            return Stop("disk_full", f"{free}, too little to continue: free some space")
+        return None
+
+    def probe(self, size_bytes: int = 0) -> Stop | None:
+        """Why a file of about this size cannot be written, by writing one and removing it."""
+        for folder in self._folders:
+            path = folder / ".probe"
+            try:
+                with durable_file(path) as file:
+                    file.write(bytes(_PROBE_BYTES))
+                    file.flush()
+                    os.posix_fallocate(file.fileno(), 0, max(size_bytes, _PROBE_BYTES))
+                path.unlink()
+            except OSError as error:
+                return self.failure(error)
+        return None
+
+    def failure(self, error: OSError) -> Stop:
+        """The error of a write, as a reason to stop."""
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        cause = error.strerror or str(error)
+        return Stop("disk_full" if is_full else "disk_failed", f"cannot write to {self._state_dir}: {cause}")
+
+
+def _mount_of(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if os.path.ismount(path))
