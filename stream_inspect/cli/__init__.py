@@ -25,6 +25,7 @@ from stream_inspect.cli.shared import (
     plain_errors,
     print_text,
 )
+from stream_inspect.errors import UsageError
 
 app = typer.Typer(
     name="stream-inspect",
@@ -179,20 +180,35 @@ def check(config: ConfigArgument, overrides: SetOption = None, camera: CameraOpt
 def refused(
     config: ConfigArgument,
     overrides: SetOption = None,
+    output: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this output.")] = None,
+    send_again: Annotated[
+        bool, typer.Option("--send-again", help="Queue the events again, once the receiver accepts them.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the events themselves, one per line, for sending by hand.")
     ] = False,
 ) -> None:
-    """List the events that an output permanently rejected, each with its reason. Works while the service runs.
+    """List the events that an output rejected, each with its reason, or send them again. Works while the service runs.
 
-    Events for an output that is unreachable stay in its queue and are not listed. An event is rejected when the
-    receiver answers that it will not accept it, now or later (HTTP 4xx, too large for the broker); this is logged at
-    once, and the event is kept as a dead letter.
+    Events for an output that is unreachable, or that rejects every event (a password, a path), stay in its queue and
+    are not listed. An event is listed when the receiver rejects this one (HTTP 400, 413, 422; too large for the broker)
+    or fails on it for half a minute while it accepts others. Each is logged at once and kept as a dead letter.
 
-    Example: `stream-inspect refused line.yaml --json > rejected.jsonl`
+    With `--send-again` they are queued again under the same idempotency keys, so that a receiver ignores what it has.
+    Correct the cause first: an event that is rejected again is listed again, and nothing is lost by trying.
+
+    Example: `stream-inspect refused line.yaml --output plc --send-again`
     """
-    from stream_inspect.commands.refused import refused as refused_events
+    from stream_inspect.commands import refused as dead_letters
 
     with plain_errors():
-        for line in refused_events(load_config(config, overrides), as_json=as_json):
+        if send_again and as_json:
+            raise UsageError("--json lists events and --send-again sends them: choose one")
+        loaded = load_config(config, overrides)
+        lines = (
+            dead_letters.send_again(loaded, output=output)
+            if send_again
+            else dead_letters.refused(loaded, as_json=as_json, output=output)
+        )
+        for line in lines:
             print_text(line)
