@@ -18,10 +18,10 @@ from av.container import InputContainer
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.capture.planes import copy_rotated_to_slot, copy_to_slot
-from stream_inspect.capture.redact import redact
 from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsRepair
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture
+from stream_inspect.redact import redact
 from stream_inspect.rotation import Rotation, rotated_size
 
 DECODER_THREADS = 2

@@ -83,16 +83,16 @@ PlainUrl = Annotated[str, AfterValidator(_without_credentials)]
 """An address without user name and password."""
 
 
-def secrets_of(value: object, key: str = "") -> Iterator[tuple[str, Secret]]:
-    """Every secret in this part of a configuration, with its key."""
+def secrets_in(value: object, key: str = "") -> Iterator[tuple[str, Secret]]:
+    """Every secret of a model, or of a part of one, with its key as the user writes it (`alerts.mqtt.password`)."""
     if isinstance(value, Secret):
         yield key, value
     elif isinstance(value, Model):
         for name in type(value).model_fields:
-            yield from secrets_of(getattr(value, name), f"{key}.{name}".removeprefix("."))
+            yield from secrets_in(getattr(value, name), f"{key}.{name}".removeprefix("."))
     elif isinstance(value, dict):
         for name, below in value.items():
-            yield from secrets_of(below, f"{key}.{name}")
+            yield from secrets_in(below, f"{key}.{name}")
     elif isinstance(value, list):
         for index, below in enumerate(value):
-            yield from secrets_of(below, f"{key}.{getattr(below, 'name', index)}")
+            yield from secrets_in(below, f"{key}.{getattr(below, 'name', index)}")

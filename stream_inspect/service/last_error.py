@@ -6,10 +6,10 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from stream_inspect.capture.redact import redact
-from stream_inspect.config.base import secrets_of
+from stream_inspect.config.base import secrets_in
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
+from stream_inspect.redact import redact
 
 MAX_CHARS = 300
 """A longer text is cut off: it goes into events, and to every output."""
@@ -18,7 +18,7 @@ MAX_CHARS = 300
 def leave_error(path: Path, error: Exception, config: Config) -> None:
     """Write the error as one line without the secrets of `config`. Never raises: the process is failing already."""
     text = str(error) if isinstance(error, StreamInspectError) else f"{type(error).__name__}: {error}"
-    text = redact(" ".join(text.split()), [secret.get_secret_value() for _, secret in secrets_of(config)])
+    text = redact(" ".join(text.split()), [secret.get_secret_value() for _, secret in secrets_in(config)])
     with suppress(OSError):
         path.write_text(text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…")
 

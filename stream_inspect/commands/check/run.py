@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from stream_inspect.capture.redact import SHORTEST_HIDDEN, redact
 from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_camera
 from stream_inspect.commands.check.host import check_ports, check_ring, check_state
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.commands.check.report import Report
-from stream_inspect.config.base import Model, secrets_of
+from stream_inspect.config.base import Model, secrets_in
 from stream_inspect.config.models import Config
 from stream_inspect.config.secret import HOW
 from stream_inspect.findings import Finding, fail, ok, warn
+from stream_inspect.redact import SHORTEST_HIDDEN, redact
 from stream_inspect.service.run_dir import is_running
 
 AT_ONCE = 8
@@ -43,7 +43,7 @@ class _Item:
 def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) -> Report:
     """Check everything and report. `found` is called with each finding as it comes in."""
     running = is_running(config.state_dir)
-    hidden = [secret.get_secret_value() for _, secret in secrets_of(config)]
+    hidden = [secret.get_secret_value() for _, secret in secrets_in(config)]
     seen: list[Seen | None] = [None] * len(config.cameras)
     everything = [_summary(config), *_weak_secrets(config)]
     for finding in everything:
@@ -115,7 +115,7 @@ def _summary(config: Config) -> Finding:
 
 
 def _weak_secrets(config: Config) -> Iterator[Finding]:
-    for key, secret in secrets_of(config):
+    for key, secret in secrets_in(config):
         if len(secret.get_secret_value()) < SHORTEST_HIDDEN:
             text = f"{key} has fewer than {SHORTEST_HIDDEN} characters: too short to be safe or to be hidden in logs"
             yield warn("configuration", text, "use a longer one")

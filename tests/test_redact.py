@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_inspect.capture.redact import redact
+from stream_inspect.redact import redact
 
 PASSWORDS = st.text(string.ascii_letters + string.digits + "@:/?#%&=+ !", min_size=6, max_size=20)
 
