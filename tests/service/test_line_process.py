@@ -151,11 +151,13 @@ def test_a_state_folder_that_is_too_long_for_a_socket_is_a_clear_error(tmp_path:
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+def supervisor(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Supervisor]:
     """A supervisor that has not started its feeder."""
     monkeypatch.setattr("stream_inspect.service.supervisor.plan", made_up.gate_of_the_line)
     config = made_up.config_of(tmp_path)
-    with RunDir(tmp_path, config.state_dir) as run_dir:
+    with RunDir(tmp_path_factory.mktemp("run"), config.state_dir) as run_dir:  # paths of sockets are short
         yield Supervisor(config, run_dir)
 
 

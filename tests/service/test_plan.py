@@ -17,7 +17,7 @@ from stream_inspect.service import conditions, supervisor
 from stream_inspect.service.build import BUILDERS
 from stream_inspect.service.plan import SUPERVISOR, SUPERVISOR_READS, SUPERVISOR_WRITES, Plan, Row, plan
 from stream_inspect.stopping import DRAIN_S, OUTPUT_CLOSE_S
-from stream_inspect.store.events import BUSY_TIMEOUT_S
+from stream_inspect.store.database import BUSY_TIMEOUT_S
 from stream_inspect.web.stage import _STOP_WITHIN_S as WEB_CLOSE_S
 
 
