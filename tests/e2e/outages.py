@@ -39,7 +39,7 @@ class Outage:
 
 
 def go_through(plant: Plant, witness: Witness, fault: Fault, lasts_s: float, pause_s: float) -> Outage:
-    """Let it fail and end, and wait until nothing is reported any more; but not for long."""
+    """Let it fail and end, and wait until nothing is reported or late any more; but not for long."""
     plant.subscriber.acknowledge()
     began_s = time.monotonic()
     fault.begin(plant)
@@ -51,7 +51,7 @@ def go_through(plant: Plant, witness: Witness, fault: Fault, lasts_s: float, pau
         fault.end(plant)
     ended_s = time.monotonic()
     time.sleep(pause_s)
-    wait(lambda: not witness.standing(), 10)
+    wait(lambda: not witness.standing() and witness.keys["mqtt"] == witness.keys["webhook"], 10)
     return Outage(fault, began_s, ended_s, time.monotonic())
 
 

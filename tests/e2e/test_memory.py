@@ -16,12 +16,13 @@ import pytest
 from tests.e2e.memory import HEADER, MemoryWatch
 from tests.e2e.service import Service, running
 
-MINUTES = float(os.environ.get("STREAM_INSPECT_SOAK_MINUTES", "15"))
-RECONNECT_AFTER_S, WARM_UP_S = 5.0, 30.0
+MINUTES = float(os.environ.get("STREAM_INSPECT_SOAK_MINUTES", "20"))
+RECONNECT_AFTER_S, WARM_UP_S = 30.0, 180.0
 FRAMES_OF_AN_HOUR = 8 * 3600
 GROWTH_MB = 1.0
-LEAK_MB = 30.0
-"""Live and recorder grew by 55 MB in such an hour when they forgot no frame of the session after the first."""
+"""Live and recorder grew by 160 MB in such an hour when they forgot no frame of the session after the first."""
+ENOUGH_MINUTES = 10.0
+"""Within less, what an allocator takes once looks like growth: 30 MB in such an hour after one minute."""
 
 CONFIG = """\
 version: 1
@@ -65,15 +66,10 @@ def growth_mb_an_hour(folder: Path, seconds: float) -> dict[str, float]:
     return {one.process: one.mb_per_hour * FRAMES_OF_AN_HOUR / frames_an_hour for one in grown}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_process_that_keeps_every_frame_of_a_new_session_is_found_in_a_minute(tmp_path: Path) -> None:
-    grown = growth_mb_an_hour(tmp_path, 45)
-    assert {name: mb for name, mb in grown.items() if mb > LEAK_MB} == {}
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(60 * MINUTES + 600)
 def test_no_process_grows_after_a_reconnect(tmp_path: Path) -> None:
     grown = growth_mb_an_hour(tmp_path, 60 * MINUTES)
+    if MINUTES < ENOUGH_MINUTES:
+        pytest.skip(f"{MINUTES:g} minutes are too few to know a slope")
     assert {name: mb for name, mb in grown.items() if mb > GROWTH_MB} == {}
