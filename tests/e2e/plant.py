@@ -18,7 +18,6 @@ from typing import Any
 import av
 
 from stream_inspect.sim.line import SyntheticLine
-from stream_inspect.store.files import events_database
 from tests.alerts.receivers import HttpReceiver, Mosquitto, Request, Subscriber
 from tests.capture.processes import RtspServer
 from tests.e2e.service import Service
@@ -166,11 +165,12 @@ class Plant:
                 timeout_s=OUTPUT_TIMEOUT_S,
             )
         )
-        self._config, self._runs = config, 0
-        self.start_service()
+        self._config, self._runs = config, 1
+        self.service = Service(config, folder / "log1")
 
-    def start_service(self) -> None:
-        """Start the service, again after a stop; each run has a log of its own."""
+    def restart_service(self) -> None:
+        """Start the service again after a stop; each run has a log of its own."""
+        self.service.close()
         self._runs += 1
         self.service = Service(self._config, self._folder / f"log{self._runs}")
 
@@ -209,12 +209,12 @@ class Plant:
         assert self._ballast is not None
         self._ballast.unlink()
 
-    def lock_log(self) -> None:
-        """As a backup tool does that holds SQLite's write lock."""
-        self._lock = sqlite3.connect(events_database(self.state), timeout=5, isolation_level=None)
+    def lock(self, name: str) -> None:
+        """Hold the write lock of this database in the state folder, as a backup tool does."""
+        self._lock = sqlite3.connect(self.state / name, timeout=5, isolation_level=None)
         self._lock.execute("BEGIN IMMEDIATE")
 
-    def unlock_log(self) -> None:
+    def unlock(self) -> None:
         assert self._lock is not None
         self._lock.execute("ROLLBACK")
         self._lock.close()

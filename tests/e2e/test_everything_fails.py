@@ -86,7 +86,7 @@ def undelivered(store: EventStore, witness: Witness) -> list[str]:
     failures = []
     until_s = time.monotonic() + DELIVERED_WITHIN_S
     for name, got in witness.keys.items():
-        refused = {f"{store.identity}:{letter.key}" for letter in store.dead_letters(name)}
+        refused = {f"{store.identity}:{key}" for _, key in store.dead_letters(name)}
         while keys - got - refused and time.monotonic() < until_s:
             time.sleep(0.2)
         if refused:
@@ -119,7 +119,7 @@ def stop_while_events_wait(plant: Plant, witness: Witness) -> list[str]:
     run_before = plant.service
     assert run_before.stop() == 0
     plant.webhook.start()
-    plant.start_service()
+    plant.restart_service()
     start(plant)
     return [] if "Traceback" not in run_before.log else ["a traceback in the log"]
 
@@ -143,7 +143,8 @@ def run(plant: Plant, outages_of: Callable[[Witness], list[Outage]], slack_s: fl
         log = whole_log(store)
         failures += gaps(log)
         store.close()
-        plant.service.wait_for(lambda seen: seen["status"] == "ok", 10, "nothing left over")
+        wait(lambda: not witness.standing(), 10)
+        failures += [f"left over: {one.sign} by {one.by}" for one in witness.standing()]
     finally:
         witness.close()
     verdicts = judged(outages, witness, log, slack_s)
