@@ -9,6 +9,7 @@
     ├── ModelError           inspect/detect/       a model is missing, corrupt or failed
     │   └── OutOfMemoryError                       a smaller batch may succeed
     ├── AlertError           alerts/               sending failed and will be retried
+    │   └── OutputRefusedError                     every event is rejected until a person changes something
     ├── AlertRejectedError   alerts/               the receiver permanently rejected the event
     ├── UnknownPluginError   registry.py           no plug-in of this name
     └── ...                  any other reason why a command cannot do its work

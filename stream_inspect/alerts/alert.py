@@ -10,8 +10,9 @@ configuration is read, so it leaves heavy imports to `open`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from stream_inspect.alerts.status import StatusReport
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.findings import Finding
 from stream_inspect.messages import Event
@@ -19,6 +20,9 @@ from stream_inspect.messages import Event
 
 class AlertError(StreamInspectError):
     """Sending failed and may work later; the outbox keeps the event and retries. No secret in the text.
+
+    Raised as it is for what passes without a person: no connection, no answer in time, a receiver that is busy,
+    starting or out of space (HTTP 408, 425, 429, 5xx; MQTT "server busy", "quota exceeded").
 
     `retry_after_s`: the receiver asked not to be tried again before so many seconds.
     """
@@ -29,11 +33,19 @@ class AlertError(StreamInspectError):
 
 
 class OutputRefusedError(AlertError):
-    """The receiver rejects every event (a password, a wrong path, a redirect): they wait until a person fixes it."""
+    """Every event is rejected until a person changes something: they wait, and the output is reported at once.
+
+    A login, a path, a topic, a redirect, a certificate, a folder's permissions: HTTP 401, 403, 404, MQTT "not
+    authorized". An answer that nothing explains is taken for one of these: no event is lost by it.
+    """
 
 
 class AlertRejectedError(StreamInspectError):
-    """The receiver permanently rejects this event (HTTP 400, 413, 422): it becomes a dead letter."""
+    """The receiver permanently rejects this event and would accept others: it becomes a dead letter.
+
+    Only for an answer about what is in the event: HTTP 400, 409, 413, 422; MQTT "packet too large", "payload format
+    invalid".
+    """
 
 
 class Alert(Protocol):
@@ -62,6 +74,18 @@ class Alert(Protocol):
 
     def close(self) -> None:
         """Disconnect. Never raises; may be called in any state."""
+
+
+@runtime_checkable
+class ShowsStatus(Protocol):
+    """An output that shows how the line stands as well as sending events. No output has to."""
+
+    def show_status(self, report: StatusReport) -> None:
+        """Show it from now on: at once where it is connected, otherwise as soon as it is.
+
+        Called in another thread than the rest, in any state, whenever the report changes. Returns at once and never
+        raises: what cannot be shown is replaced by the next report.
+        """
 
 
 class AlertClass(Protocol):

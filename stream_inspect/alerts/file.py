@@ -1,13 +1,18 @@
-"""Alerts as JSON lines in a file: each on disk before it counts as sent."""
+"""Alerts as JSON lines in a file: each on disk before it counts as sent.
+
+A path that cannot be opened or written as it is (permissions, a folder in its place, a read-only disk) waits for a
+person (`OutputRefusedError`); a disk that is full or fails may pass (`AlertError`). No event is rejected.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 from typing import ClassVar
 
-from stream_inspect.alerts.alert import AlertError
+from stream_inspect.alerts.alert import AlertError, OutputRefusedError
 from stream_inspect.config.outputs.file import FileAlertConfig
 from stream_inspect.findings import Finding, fail, ok
 from stream_inspect.log import get_logger
@@ -16,6 +21,10 @@ from stream_inspect.store.durable import sync_folder
 from stream_inspect.store.writable import unwritable
 
 _CHUNK_BYTES = 64 * 1024
+_FOR_A_PERSON = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EFBIG,
+}  # fmt: skip
 
 
 class FileAlert:
@@ -38,7 +47,7 @@ class FileAlert:
             self._repair(self._handle)
             sync_folder(self._path.parent)
         except OSError as error:
-            raise AlertError(f"cannot open {self._path}: {error.strerror}") from error
+            raise self._error("open", error) from error
 
     def send(self, event: Event) -> None:
         """Write one line and wait until it is on disk."""
@@ -50,7 +59,7 @@ class FileAlert:
             written = os.write(self._handle, line)
             os.fsync(self._handle)
         except OSError as error:
-            raise AlertError(f"cannot write {self._path}: {error.strerror}") from error
+            raise self._error("write", error) from error
         if written != len(line):
             # What was written of it is removed when the file is opened again.
             raise AlertError(f"cannot write {self._path}: only {written} of {len(line)} bytes; is the disk full?")
@@ -71,6 +80,10 @@ class FileAlert:
         if reason:
             return [fail(config.name, f"{config.path}: {reason}")]
         return [ok(config.name, f"{config.path} can be written")]
+
+    def _error(self, doing: str, error: OSError) -> AlertError:
+        kind = OutputRefusedError if error.errno in _FOR_A_PERSON else AlertError
+        return kind(f"cannot {doing} {self._path}: {error.strerror}")
 
     def _moved_away(self, handle: int) -> bool:
         """Whether the path no longer names the open file: log rotation, or it was deleted."""

@@ -306,6 +306,7 @@ class OutboxThread:
         self.outbox = outbox
         self._wake = threading.Event()
         self._stop_at_s: float | None = None
+        self._step_began_s: float | None = None
         # A daemon: an output that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"outbox-{outbox.output}", daemon=True)
 
@@ -327,11 +328,18 @@ class OutboxThread:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def busy_s(self) -> float:
+        """How long its present step has taken so far: an output that hangs has not failed yet."""
+        began_s = self._step_began_s
+        return 0.0 if began_s is None else time.monotonic() - began_s
+
     def _run(self) -> None:
         while True:
             self._wake.clear()
             stop_at_s = self._stop_at_s  # read before the step: one whole step sees what was there at the stop
+            self._step_began_s = time.monotonic()
             pause_s = self.outbox.step()
+            self._step_began_s = None
             if stop_at_s is not None and (pause_s > 0 or time.monotonic() >= stop_at_s):
                 break
             if pause_s > 0:

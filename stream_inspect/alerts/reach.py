@@ -1,10 +1,22 @@
-"""What the probes of networked outputs share: connecting once, and saying in words why it failed."""
+"""What networked outputs and their probes share: TLS, connecting once, and what a failed connection means."""
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
+
+from stream_inspect.alerts.alert import AlertError, OutputRefusedError
+
+
+def tls_context(where: str, ca_file: Path | None) -> ssl.SSLContext:
+    """Checks certificates against `ca_file`, or the system's authorities. Raises `OutputRefusedError`."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl's errors are such
+        raise OutputRefusedError(f"{where}: cannot load ca_file {ca_file}: {error_text(error)}") from error
 
 
 def reach(host: str, port: int, timeout_s: float, *, tls: bool, ca_file: Path | None) -> None:
@@ -15,12 +27,37 @@ def reach(host: str, port: int, timeout_s: float, *, tls: bool, ca_file: Path | 
                 pass
 
 
-def error_text(error: Exception) -> str:
+def connection_error(where: str, doing: str, error: BaseException) -> AlertError:
+    """The error of an output whose connection failed; `doing` is "cannot connect" or the like.
+
+    A handshake that one side rejects (a certificate that is not trusted, TLS to a plain port) waits for a person, and
+    so does what this computer forbids (a firewall).
+    """
+    causes = [one for one in _chain(error) if isinstance(one, OSError) and one.errno is not None]
+    causes = [one for one in causes if not isinstance(one, ssl.SSLWantReadError | ssl.SSLWantWriteError)]  # no failures
+    of_tls = [one for one in causes if isinstance(one, ssl.SSLError)]
+    ended = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    is_rejected = any(not isinstance(one, ended) for one in of_tls)
+    is_forbidden = any(isinstance(one, PermissionError) for one in causes)
+    kind = OutputRefusedError if is_rejected or is_forbidden else AlertError
+    return kind(f"{where}: {doing}: {error_text([error, *causes, *of_tls][-1])}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and its causes: a client library wraps what the system said."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def error_text(error: BaseException) -> str:
     """Why it failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):
         return "no answer"
+    if isinstance(error, ConnectionError) and error.errno is not None:
+        return os.strerror(error.errno)  # its own text may be asyncio's, which says less
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

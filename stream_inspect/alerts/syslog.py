@@ -4,10 +4,15 @@ One form of message for all of them. Receivers cut or drop what is longer than t
 more than 2048 bytes), and JSON that is cut is worth nothing; so the event's fields are structured data, one by one, and
 what does not fit into `max_bytes` is left out and named. The outline, which alone may be larger, is always left out:
 MQTT, the webhook and the file carry it.
+
+A receiver answers nothing, so what is rejected is rejected here: an event that does not fit into `max_bytes`, or a
+datagram that the network does not carry (`AlertRejectedError`); a certificate or TLS that one side rejects, a firewall
+of this computer (`OutputRefusedError`); everything else may pass (`AlertError`).
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -24,7 +29,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError
-from stream_inspect.alerts.reach import connect_advice, error_text, reach
+from stream_inspect.alerts.reach import connect_advice, connection_error, error_text, reach, tls_context
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.config.outputs.syslog import SyslogAlertConfig
 from stream_inspect.findings import Finding, fail, ok
@@ -67,10 +72,13 @@ class SyslogAlert:
         try:
             self._socket = self._connected()
         except OSError as error:  # TLS and certificate errors are among them
-            raise AlertError(f"{self._where}: cannot connect: {error_text(error)}") from error
+            raise connection_error(self._where, "cannot connect", error) from error
 
     def send(self, event: Event) -> None:
-        """Send one event, if the connection still stands; over TCP, wait until its bytes are acknowledged."""
+        """Send one event, if the connection still stands; over TCP, wait until its bytes are acknowledged.
+
+        Takes `timeout_s` at most, however slowly the receiver reads.
+        """
         self.check()
         assert self._socket is not None
         message = syslog_message(event, self._config, self._hostname)
@@ -78,10 +86,14 @@ class SyslogAlert:
             if self._config.transport == "udp":
                 self._socket.send(message)
             else:
-                self._socket.sendall(b"%d %s" % (len(message), message))
-                self._wait_for_receipt(self._socket)
+                deadline_s = time.monotonic() + self._config.timeout_s
+                _send_all(self._socket, b"%d %s" % (len(message), message), deadline_s)
+                _wait_for_receipt(self._socket, deadline_s)
         except OSError as error:
-            raise AlertError(f"{self._where}: cannot send: {error_text(error)}") from error
+            if error.errno == errno.EMSGSIZE:
+                text = f"{self._where}: {len(message)} bytes are too many for a datagram; set max_bytes or transport"
+                raise AlertRejectedError(text) from error
+            raise connection_error(self._where, "cannot send", error) from error
 
     def check(self) -> None:
         """Raises `AlertError` when the connection was closed or, over UDP, an earlier datagram came back as refused."""
@@ -93,7 +105,7 @@ class SyslogAlert:
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError as error:
-            raise AlertError(f"{self._where}: connection lost: {error_text(error)}") from error
+            raise connection_error(self._where, "connection lost", error) from error
         finally:
             self._socket.settimeout(self._config.timeout_s)
         if not heard and self._config.transport == "tcp":
@@ -127,30 +139,38 @@ class SyslogAlert:
         return [ok(item, f"{where}: can be reached{' over TLS' if config.tls else ''}; nothing was sent")]
 
     def _connected(self) -> socket.socket:
-        """Raises OSError."""
+        """Raises OSError, `OutputRefusedError`."""
         config = self._config
         if config.transport == "udp":
             return _datagram_socket(config.host, config.port)
-        context = ssl.create_default_context(cafile=config.ca_file) if config.tls else None
+        context = tls_context(self._where, config.ca_file) if config.tls else None
         connection = socket.create_connection((config.host, config.port), timeout=config.timeout_s)
         return context.wrap_socket(connection, server_hostname=config.host) if context else connection
 
-    def _wait_for_receipt(self, connection: socket.socket) -> None:
-        """Wait until the other end's TCP has acknowledged every byte. Raises OSError when it does not.
 
-        Without this, events would be counted as delivered for a quarter of an hour to a receiver that lost its power.
-        """
-        deadline_s = time.monotonic() + self._config.timeout_s
-        pauses = Backoff(doubling_s(_POLL_MAX_S / 64, _POLL_MAX_S))
-        while True:
-            # First: a reset after the last acknowledgement means that the receiver died with the event unread.
-            if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise OSError(error, os.strerror(error))
-            if not _unacknowledged_bytes(connection):
-                return
-            if time.monotonic() > deadline_s:
-                raise TimeoutError
-            time.sleep(pauses.next_s())
+def _send_all(connection: socket.socket, message: bytes, deadline_s: float) -> None:
+    """Like `sendall`, whose time-out is for each part where the connection is TLS. Raises OSError."""
+    rest = memoryview(message)
+    while rest:
+        connection.settimeout(max(0.001, deadline_s - time.monotonic()))
+        rest = rest[connection.send(rest) :]
+
+
+def _wait_for_receipt(connection: socket.socket, deadline_s: float) -> None:
+    """Wait until the other end's TCP has acknowledged every byte. Raises OSError when it does not.
+
+    Without this, events would be counted as delivered for a quarter of an hour to a receiver that lost its power.
+    """
+    pauses = Backoff(doubling_s(_POLL_MAX_S / 64, _POLL_MAX_S))
+    while True:
+        # First: a reset after the last acknowledgement means that the receiver died with the event unread.
+        if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, os.strerror(error))
+        if not _unacknowledged_bytes(connection):
+            return
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
+        time.sleep(pauses.next_s())
 
 
 def _unacknowledged_bytes(connection: socket.socket) -> int:

@@ -1,9 +1,22 @@
-"""Alerts to an HTTP(S) address, signed as Standard Webhooks specifies."""
+"""Alerts to an HTTP(S) address, signed as Standard Webhooks specifies.
+
+What an answer means, by its status:
+
+| status | class | what becomes of the event |
+|---|---|---|
+| 2xx | delivered | |
+| 400, 409, 413, 422 | this event (`AlertRejectedError`) | a dead letter; the next one is sent |
+| 408, 423, 424, 425, 429, 5xx | may pass (`AlertError`) | sent again, not before `Retry-After` |
+| every other one: 3xx, 401, 403, 404, 405, 410, 415, ... | all events (`OutputRefusedError`) | waits for a person |
+
+The first class is about what is in the event. The last one is about us: an expired token, a path that a deploy has
+moved, a gateway's maintenance page; what was not foreseen is in it too, for an event that waits is not lost.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import binascii
-import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -15,17 +28,23 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from stream_inspect import __version__
-from stream_inspect.alerts.alert import AlertError, AlertRejectedError
-from stream_inspect.alerts.reach import connect_advice, error_text, reach
+from stream_inspect.alerts.alert import AlertError, AlertRejectedError, OutputRefusedError
+from stream_inspect.alerts.reach import connect_advice, connection_error, error_text, reach, tls_context
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event, event_json
 
-_RETRYABLE = {408, 425, 429}
+_ABOUT_THIS_EVENT = {400, 409, 413, 422}
+_MAY_PASS = {408, 423, 424, 425, 429}
 
 
 class WebhookAlert:
-    """Posts each event and takes any 2xx as its acknowledgement; `webhook-id` is the idempotency key."""
+    """Posts each event and takes any 2xx as its acknowledgement; `webhook-id` is the idempotency key.
+
+    One exchange, from the address's look-up to the end of the answer's headers, has `timeout_s` in all. That is why
+    it runs in an event loop: a blocking client has a time-out for each read, and a receiver that sends one byte at a
+    time would hold up the events behind this one for hours.
+    """
 
     acknowledges: ClassVar[bool] = True
 
@@ -35,7 +54,8 @@ class WebhookAlert:
         parts = urlsplit(config.url)
         # Paths and queries of webhooks often hold a token: errors name the host alone.
         self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._client: httpx.Client | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: httpx.AsyncClient | None = None
         self._signer: Webhook | None = None
 
     def open(self) -> None:
@@ -45,48 +65,58 @@ class WebhookAlert:
             try:
                 self._signer = Webhook(self._config.secret.get_secret_value())
             except (binascii.Error, ValueError, EmptyWebhookSecretError) as error:
-                raise AlertError(f"webhook {self._where}: the secret is not whsec_ and base64") from error
-        try:
-            verify = ssl.create_default_context(cafile=self._config.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise AlertError(f"webhook {self._where}: cannot load ca_file {self._config.ca_file}: {error}") from error
-        self._client = httpx.Client(
-            timeout=self._config.timeout_s,
-            verify=verify,
+                raise OutputRefusedError(f"webhook {self._where}: the secret is not whsec_ and base64") from error
+        self._client = httpx.AsyncClient(
+            # The whole exchange has one time-out; a handshake that is cancelled by it would leave its socket open.
+            timeout=httpx.Timeout(None, connect=0.9 * self._config.timeout_s),
+            verify=tls_context(f"webhook {self._where}", self._config.ca_file),
             follow_redirects=False,  # a signed event goes where the configuration says, and nowhere else
             headers={"content-type": "application/json", "user-agent": f"stream_inspect/{__version__}"},
             limits=httpx.Limits(max_connections=1),
         )
+        self._loop = asyncio.new_event_loop()
 
     def send(self, event: Event) -> None:
-        """Post one event and wait for a 2xx."""
-        if self._client is None:
+        """Post one event and wait for a 2xx; see the module for what other answers mean."""
+        if self._client is None or self._loop is None:
             raise AlertError(f"webhook {self._where}: not open")
-        body = event_json(event)
         try:
-            with self._client.stream("POST", self._config.url, content=body, headers=self._headers(event, body)) as got:
-                # The status is all that matters. A body is left unread, which closes the connection: one that trickles
-                # would hold up the events behind this one, for each byte of it has a time-out of its own.
-                status, retry_after = got.status_code, got.headers.get("retry-after", "")
+            status, retry_after = self._loop.run_until_complete(self._exchange(self._client, event))
+        except (TimeoutError, httpx.TimeoutException):
+            text = f"webhook {self._where}: no complete answer within {self._config.timeout_s:g} s"
+            raise AlertError(text) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = str(error).replace(self._config.url, self._where) or type(error).__name__
-            raise AlertError(f"webhook {self._where}: {reason}") from None
+            found = connection_error(f"webhook {self._where}", "cannot send", error)
+            raise type(found)(str(found).replace(self._config.url, self._where)) from None
         if 200 <= status < 300:
             return
         text = f"webhook {self._where}: HTTP {status}"
-        if 400 <= status < 500 and status not in _RETRYABLE:
+        if status in _ABOUT_THIS_EVENT:
             raise AlertRejectedError(text)
+        if status in _MAY_PASS or status >= 500:
+            raise AlertError(text, retry_after_s=_seconds(retry_after))
         hint = ", redirects are not followed: configure the new address" if 300 <= status < 400 else ""
-        raise AlertError(text + hint, retry_after_s=_seconds(retry_after))
+        raise OutputRefusedError(text + hint, retry_after_s=_seconds(retry_after))
 
     def check(self) -> None:
         """Nothing to check: each event may make its own connection."""
 
     def close(self) -> None:
         """Close the connection."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        if self._loop is not None and self._client is not None:
+            self._loop.run_until_complete(self._client.aclose())
+            self._loop.close()
+        self._client, self._loop = None, None
+
+    async def _exchange(self, client: httpx.AsyncClient, event: Event) -> tuple[int, str]:
+        """The status of the answer and its `Retry-After`. Raises TimeoutError, httpx's errors."""
+        body = event_json(event)
+        async with (
+            asyncio.timeout(self._config.timeout_s),
+            client.stream("POST", self._config.url, content=body, headers=self._headers(event, body)) as got,
+        ):
+            # The status is all that matters. A body is left unread, which closes the connection.
+            return got.status_code, got.headers.get("retry-after", "")
 
     def _headers(self, event: Event, body: bytes) -> dict[str, str]:
         now = datetime.now(UTC)

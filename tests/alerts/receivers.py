@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import http.server
 import shutil
@@ -295,34 +296,70 @@ class BlackHole:
             connection.close()
 
 
+class Trickle:
+    """A server that sends `first`, and then one byte every 0.3 s: within each read's time-out, whatever that is."""
+
+    def __init__(self, first: bytes, then: bytes) -> None:
+        self._first, self._then = first, then
+        self._stop = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._answer, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(self._first)
+            while not self._stop.wait(0.3):
+                connection.sendall(self._then)
+
+    def close(self) -> None:
+        """End the connections as well, and so whatever still reads from one."""
+        self._stop.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
 class ScriptedBroker:
     """Just enough of an MQTT 5 broker to say what a real one says only in trouble.
 
     `connack` answers every CONNECT; a PUBLISH gets the reason code that `pubacks` holds for a part of its topic, or 0;
-    with `disconnect` one of an event gets a DISCONNECT with that reason instead.
+    where `disconnects` holds one, a DISCONNECT with it instead; with `silent` in its topic no answer. `published` has
+    (topic, all that follows it) of each PUBLISH.
     """
 
-    def __init__(self, connack: int = 0, pubacks: dict[str, int] | None = None, disconnect: int = 0) -> None:
-        self._disconnect = disconnect
+    def __init__(
+        self,
+        connack: int = 0,
+        pubacks: dict[str, int] | None = None,
+        disconnects: dict[str, int] | None = None,
+        silent: str = "",
+    ) -> None:
+        self.published: list[tuple[str, bytes]] = []
+        self._silent = silent
+        self._disconnects = disconnects or {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._connack = connack
         self._pubacks = pubacks or {}
+        self._connection: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while True:
             try:
-                connection = self._listener.accept()[0]
+                connection = self._connection = self._listener.accept()[0]
             except OSError:
                 return
-            with connection, connection.makefile("rb") as stream:
-                try:
-                    while packet := self._packet(stream):
-                        connection.sendall(self._answer(*packet))
-                except OSError:
-                    continue
+            with connection, contextlib.suppress(OSError), connection.makefile("rb") as stream:
+                while packet := self._packet(stream):
+                    connection.sendall(self._answer(*packet))
 
     def _packet(self, stream) -> tuple[int, bytes] | None:
         kind = stream.read(1)
@@ -341,12 +378,23 @@ class ScriptedBroker:
             return bytes([0x20, 3, 0, self._connack, 0])
         if kind == 3:  # PUBLISH
             end = 2 + int.from_bytes(body[:2])
-            if self._disconnect and b"/events" in body[2:end]:
-                return bytes([0xE0, 1, self._disconnect])
-            reason = next((code for part, code in self._pubacks.items() if part.encode() in body[2:end]), 0)
+            topic = body[2:end].decode()
+            self.published.append((topic, body[end:]))
+            if self._silent and self._silent in topic:
+                return b""
+            for code in (code for part, code in self._disconnects.items() if part in topic):
+                return bytes([0xE0, 1, code])
+            reason = next((code for part, code in self._pubacks.items() if part in topic), 0)
             return bytes([0x40, 4, *body[end : end + 2], reason, 0])
         return b""
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)

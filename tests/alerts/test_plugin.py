@@ -174,10 +174,10 @@ def test_it_gets_events_as_ours_do(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("bell")
 def test_check_asks_it_and_says_when_it_does_not_acknowledge(tmp_path: Path) -> None:
     config = config_of(tmp_path, ", options: {path: bell, times: 2}")
-    probed, promise = check_alert(config.alerts[1])
+    probed, promise = check_alert(config.alerts[1], config)
     assert (probed.item, probed.text) == ("alert door", "rings 2 times, high")
     assert promise.text.startswith("its receiver acknowledges nothing")
-    assert [finding.text for finding in check_alert(config.alerts[0])] == [
+    assert [finding.text for finding in check_alert(config.alerts[0], config)] == [
         f"{tmp_path}/state/events.jsonl can be written"
     ]
 
@@ -197,7 +197,7 @@ def test_one_that_is_broken_is_reported_and_keeps_nothing_else_from_working(
 ) -> None:
     install("broken", "alert", text)
     config = config_of(tmp_path, ", options: {anything: 1}", plugin="broken")
-    (found,) = check_alert(config.alerts[1])
+    (found,) = check_alert(config.alerts[1], config)
     assert (found.level, found.text) == (Level.FAIL, f"the plug-in broken cannot be loaded: {why}")
     store = EventStore(tmp_path / "events.sqlite")
     stage = AlertsStage(config, tmp_path / "events.sqlite")

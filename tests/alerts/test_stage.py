@@ -159,7 +159,7 @@ def test_the_metrics_say_what_happens(tmp_path, path, store):
         return next((s.value for s in samples if s.name.endswith(suffix) and s.labels["output"] == output), 0.0)
 
     receiver = HttpReceiver()
-    receiver.answer = lambda request: (410 if b"scratch-2" in request.body else 204, {})
+    receiver.answer = lambda request: (422 if b"scratch-2" in request.body else 204, {})
     receiver.start()
     alerts = [
         {"kind": "webhook", "name": "counted", "url": f"http://127.0.0.1:{receiver.port}/"},

@@ -21,10 +21,10 @@ from stream_inspect.alerts.syslog import SyslogAlert, syslog_message
 from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.config.load import ConfigError, load_text
 from stream_inspect.config.outputs.syslog import SyslogAlertConfig
-from stream_inspect.findings import Level
+from stream_inspect.findings import Finding, Level
 from stream_inspect.messages import Event, EventState, FrameRef
-from tests.alerts.events import an_event
-from tests.alerts.receivers import BlackHole, free_port, make_certificates, wait_until
+from tests.alerts.events import a_config, an_event
+from tests.alerts.receivers import BlackHole, Trickle, free_port, make_certificates, wait_until
 from tests.alerts.rigs.syslog import (
     ALWAYS,
     DatagramReceiver,
@@ -318,6 +318,42 @@ def test_over_tls_the_certificate_is_checked_and_a_closed_connection_noticed(tmp
     receiver.close()
 
 
+def test_a_receiver_that_reads_slowly_over_tls_costs_one_timeout(tmp_path: Path) -> None:
+    """4 KB every 0.2 s: each part of the message is taken within the time-out of 1 s, the whole of it is not."""
+    certificates = make_certificates(tmp_path)
+    receiver = StreamReceiver(certificates, reads=False)
+    alert = alert_of(receiver.port, tls=True, ca_file=certificates.ca, max_bytes=65_000)
+    alert.open()
+    stop = threading.Event()
+
+    def read_slowly() -> None:
+        assert wait_until(lambda: bool(receiver.connections))
+        while not stop.wait(0.2):
+            receiver.connections[0].recv(4096)
+
+    reading = threading.Thread(target=read_slowly)
+    reading.start()
+    start_s = time.monotonic()
+    try:
+        failure = failure_of(alert.send, with_changes(an_event(1), reason="x" * 60_000))
+        assert failure.endswith("cannot send: no answer")
+        assert time.monotonic() - start_s < 2 * TIMEOUT_S
+    finally:
+        stop.set()
+        reading.join()
+        alert.close()
+        receiver.close()
+
+
+def test_a_handshake_that_trickles_costs_one_timeout() -> None:
+    server = Trickle(b"\x16\x03\x03\x40\x00", b"\x02")
+    threading.Timer(4, server.close).start()
+    start_s = time.monotonic()
+    with pytest.raises(AlertError):
+        alert_of(server.port, tls=True).open()
+    assert time.monotonic() - start_s < 2 * TIMEOUT_S
+
+
 def test_a_server_that_never_shakes_hands_costs_one_timeout() -> None:
     hole = BlackHole()
     start_s = time.monotonic()
@@ -375,14 +411,19 @@ def test_each_mistake_is_told_with_its_place(keys: str, told: str) -> None:
     assert (problem.line, told in str(problem)) == (4, True), problem
 
 
-def test_check_says_that_nothing_acknowledges(receiver: StreamReceiver) -> None:
+def test_check_says_that_nothing_acknowledges(receiver: StreamReceiver, tmp_path: Path) -> None:
+    def checked(port: int, **more: object) -> list[Finding]:
+        alert = {"kind": "syslog", "host": "127.0.0.1", "port": port, "timeout_s": TIMEOUT_S, **more}
+        config = a_config(tmp_path, alert)
+        return check_alert(config.alerts[0], config)
+
     for more, told in (
         ({}, "can be reached; nothing was sent"),
         ({"transport": "udp"}, "address found; whether anything receives datagrams there cannot be known"),
     ):
-        reached, promise = check_alert(config_of(receiver.port, **more))
+        reached, promise = checked(receiver.port, **more)
         assert (reached.level, reached.text) == (Level.OK, f"syslog 127.0.0.1:{receiver.port}: {told}")
         assert (promise.item, promise.level) == ("alert syslog", Level.OK)
         assert promise.text.endswith("(at most once)")
-    (gone,) = [f for f in check_alert(config_of(free_port())) if f.level is Level.FAIL]
+    (gone,) = [f for f in checked(free_port()) if f.level is Level.FAIL]
     assert gone.text.endswith("cannot connect: Connection refused")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -17,7 +16,7 @@ from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.webhook import WebhookAlert
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from tests.alerts.events import an_event
-from tests.alerts.receivers import BlackHole, HttpReceiver, free_port, make_certificates
+from tests.alerts.receivers import BlackHole, HttpReceiver, Trickle, free_port, make_certificates
 
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
 
@@ -77,25 +76,30 @@ class TestSignature:
 
 
 class TestTrickle:
-    def test_a_body_that_trickles_holds_up_no_event(self):
+    @pytest.mark.parametrize(
+        ("scheme", "first", "then"),
+        [
+            ("http", b"HTTP/1.1 200 OK\r\nx-slow: ", b"."),
+            ("http", b"HTT", b"P"),
+            ("https", b"\x16\x03\x03\x40\x00", b"\x02"),
+        ],
+        ids=["headers", "status", "handshake"],
+    )
+    def test_an_answer_that_trickles_ends_with_the_timeout(self, scheme, first, then):
         """One byte every 0.3 s is within each read's time-out of 1 s."""
-        stop = threading.Event()
-        listener = socket.create_server(("127.0.0.1", 0))
+        server = Trickle(first, then)
+        alert = make_alert(f"{scheme}://127.0.0.1:{server.port}/")
+        alert.open()
+        threading.Timer(4, server.close).start()
+        start_s = time.monotonic()
+        with pytest.raises(AlertError, match=r"no (complete )?answer"):
+            alert.send(an_event(1))
+        assert time.monotonic() - start_s < 2
+        alert.close()
 
-        def answer(connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
-                while not stop.wait(0.3):
-                    connection.sendall(b".")
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
-
-        threading.Thread(target=serve, daemon=True).start()
-        alert = make_alert(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    def test_a_body_that_trickles_holds_up_no_event(self):
+        server = Trickle(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n", b".")
+        alert = make_alert(f"http://127.0.0.1:{server.port}/")
         alert.open()
         start_s = time.monotonic()
         try:
@@ -103,9 +107,7 @@ class TestTrickle:
                 alert.send(an_event(n))
             assert time.monotonic() - start_s < 2
         finally:
-            stop.set()  # which ends the connections, and so a `send` that still reads
-            listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
+            server.close()  # which ends a `send` that still reads
             alert.close()
 
 
@@ -117,21 +119,14 @@ class TestAnswers:
         alert.send(an_event(1))
         assert len(receiver.requests) == 1
 
-    @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 301, 302, 307, 308])
-    def test_may_pass_later(self, alert, receiver, status):
-        receiver.answer = lambda _: (status, {"location": "http://127.0.0.1:1/elsewhere"})
-        with pytest.raises(AlertError, match=f"HTTP {status}") as found:
+    @pytest.mark.parametrize("status", [400, 401, 503])
+    def test_no_other_answer_shows_the_token(self, alert, receiver, status):
+        """`test_refusals.py` has what each of them means."""
+        receiver.answer = lambda _: (status, {})
+        with pytest.raises((AlertError, AlertRejectedError), match=f"HTTP {status}") as found:
             alert.send(an_event(1))
-        assert found.value.retry_after_s == 0
         assert "tok3n" not in str(found.value)
         assert "s3cret" not in str(found.value)
-
-    @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
-    def test_never(self, alert, receiver, status):
-        receiver.answer = lambda _: (status, {})
-        with pytest.raises(AlertRejectedError, match=f"HTTP {status}") as found:
-            alert.send(an_event(1))
-        assert "tok3n" not in str(found.value)
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_patience_in_seconds(self, alert, receiver, status):
@@ -179,7 +174,7 @@ class TestNetwork:
         alert = make_alert(f"http://127.0.0.1:{hole.port}/tok3n")
         alert.open()
         start_s = time.monotonic()
-        with pytest.raises(AlertError, match="timed out"):
+        with pytest.raises(AlertError, match=r"no (complete )?answer"):
             alert.send(an_event(1))
         assert 0.9 < time.monotonic() - start_s < 2
         alert.close()
@@ -226,7 +221,7 @@ class TestNetwork:
         right.send(an_event(1))
         right.close()
         wrong.open()
-        with pytest.raises(AlertError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(AlertError, match="its certificate is not trusted"):
             wrong.send(an_event(2))
         wrong.close()
         receiver.close()

@@ -73,7 +73,7 @@ def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) 
     items.append(_Item("detector", lambda: check_words(config)))
     items.append(_Item("workers", lambda: check_devices(config), _MODEL_LIMIT_S))
     items.append(_Item("tracker", lambda: check_tracker(config)))
-    items += [_Item(f"alert {each.name}", lambda each=each: check_alert(each)) for each in config.alerts]  # type: ignore[misc]
+    items += [_Item(f"alert {each.name}", lambda each=each: check_alert(each, config)) for each in config.alerts]  # type: ignore[misc]
     items.append(_Item("state_dir", lambda: check_state(config, running)))
     items.append(_Item("ports", lambda: check_ports(config, running)))
     _run(items, add)

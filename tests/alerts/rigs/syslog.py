@@ -185,7 +185,7 @@ class StreamReceiver:
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen()
         self.port = int(self._listener.getsockname()[1])
-        self._connections: list[socket.socket] = []
+        self.connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -194,7 +194,7 @@ class StreamReceiver:
             try:
                 connection, _ = self._listener.accept()
                 connection = self._context.wrap_socket(connection, server_side=True) if self._context else connection
-                self._connections.append(connection)
+                self.connections.append(connection)
                 if self._reads:
                     self._take(connection)
             except ssl.SSLError:
@@ -215,8 +215,8 @@ class StreamReceiver:
 
     def hang_up(self) -> None:
         """Close the connections there are, and go on listening."""
-        while self._connections:
-            connection = self._connections.pop()
+        while self.connections:
+            connection = self.connections.pop()
             connection.shutdown(socket.SHUT_RDWR)
             connection.close()
 
