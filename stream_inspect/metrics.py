@@ -91,7 +91,12 @@ MODEL_RELOADS = Counter(_P + "model_reloads", "Reloads of a failed model.", ["wo
 EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
 EVENTS_WAITING = Gauge(
     _P + "events_waiting",
-    "Events not in the event log yet: they wait in its journal or in memory. Above 0 for seconds: the log is stuck.",
+    "Events not in the event log yet: they wait in its journal or in memory.",
+    multiprocess_mode="mostrecent",
+)
+EVENT_LOG_STUCK = Gauge(
+    _P + "event_log_stuck_seconds",
+    "For how long the event log has taken nothing though events wait; 0 while it is well.",
     multiprocess_mode="mostrecent",
 )
 EVENTS_LOST = Counter(

@@ -11,6 +11,14 @@ from stream_inspect.messages import Event, EventState
 class EventLog(Protocol):
     """The durable record of events, which is also the outbox of all alerts. Once open, it never waits for a disk."""
 
+    @property
+    def waiting(self) -> int:
+        """Events taken and not written yet."""
+
+    @property
+    def stuck_since_mono_ns(self) -> int:
+        """Since when nothing has been written though events wait; 0 while it is well."""
+
     def open_events(self) -> list[Event]:
         """Confirmed events that have not been cleared. Call it before `open`."""
 
@@ -35,6 +43,9 @@ class EventLog(Protocol):
 
 class MemoryLog:
     """An event log in memory, of a replay: `events` is all of it, in order. What is appended is written at once."""
+
+    waiting = 0
+    stuck_since_mono_ns = 0
 
     def __init__(self) -> None:
         self.events: list[Event] = []

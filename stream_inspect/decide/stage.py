@@ -103,6 +103,16 @@ class DecideStage:
         self._events.open(self._wake.set)
         self._events.append(interrupted)
 
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the event log yet, and so have been sent nowhere."""
+        return self._events.waiting
+
+    @property
+    def stuck_since_mono_ns(self) -> int:
+        """Since when the event log has taken nothing though events wait; 0 while it is well."""
+        return self._events.stuck_since_mono_ns
+
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         for message in batch:
             if isinstance(message, Tracked):
@@ -114,6 +124,9 @@ class DecideStage:
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         self._wake.clear()
         self._events.append(self._conditions.expire_inherited(now_mono_ns))
+        stuck_since_ns = self._events.stuck_since_mono_ns
+        metrics.EVENTS_WAITING.set(self._events.waiting)
+        metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - stuck_since_ns) / 1e9 if stuck_since_ns else 0)
         return self._announce()
 
     def undelivered(self, output: Output) -> None:

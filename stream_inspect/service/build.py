@@ -70,14 +70,15 @@ def inspect(context: ProcessContext, row: Row) -> Stage:
 
 def track(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.service.chain import judging_chain
-    from stream_inspect.store.event_writer import EventWriter
-    from stream_inspect.store.events import EventStore
-    from stream_inspect.store.files import events_journal
-    from stream_inspect.store.journal import Journal
+    from stream_inspect.store.event_writer import open_writer
 
-    max_age_ns = round(context.config.recorder.max_age_days * 86_400 * 10**9)
-    writer = EventWriter(EventStore(context.store), Journal(events_journal(context.state_dir)), max_age_ns=max_age_ns)
-    return judging_chain(context.config, writer, process_run=context.owner)
+    config = context.config
+    writer = open_writer(
+        context.state_dir,
+        memory_dir=config.transport.ring_dir,
+        max_age_ns=round(config.recorder.max_age_days * 86_400 * 10**9),
+    )
+    return judging_chain(config, writer, process_run=context.owner)
 
 
 def alerts(context: ProcessContext, row: Row) -> Stage:

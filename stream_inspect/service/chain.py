@@ -37,6 +37,16 @@ class Chain:
         self.wake_fd: int | None = then.wake_fd
         """What wakes an earlier stage arrives as a message."""
 
+    @property
+    def waiting(self) -> int:
+        """See `DecideStage.waiting`: the last stage is the one that writes the event log."""
+        return int(getattr(self._then, "waiting", 0))
+
+    @property
+    def stuck_since_mono_ns(self) -> int:
+        """See `DecideStage.stuck_since_mono_ns`."""
+        return int(getattr(self._then, "stuck_since_mono_ns", 0))
+
     def open(self) -> None:
         self._first.open()
         self._then.open()

@@ -1,7 +1,8 @@
 """The way of events from the judging loop to the event log. The loop hands them over and never waits for a disk.
 
-One thread puts what was handed over into the journal, where it survives a kill; another one moves it from there to
-the log, in batches, retrying while the log is locked or its disk fails. Both may wait for as long as a disk hangs.
+What is handed over lies in shared memory at once, where it survives a kill of the process. One thread puts it into the
+journal in the state folder; another one moves it from there to the log, in batches, retrying while the log is locked or
+its disk fails. Both may wait for as long as a disk hangs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from stream_inspect import metrics
 from stream_inspect.backoff import Backoff, doubling_s
@@ -18,36 +22,82 @@ from stream_inspect.errors import StreamInspectError
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, id_parts
+from stream_inspect.store.files import events_database, events_held, events_journal
 from stream_inspect.store.journal import Journal
 
 MEMORY_EVENTS = 10_000
 """So many events wait in memory, about 30 MB, while not even the journal can be written. What comes after is lost."""
 BATCH_EVENTS = 200
+RESERVE_BYTES = 4 << 20
+"""Of the journal in the state folder: for some two thousand events on a disk that is full."""
 RETRY_FIRST_S = 0.05
 RETRY_LONGEST_S = 1.0
 PRUNE_EVERY_S = 60.0
+STUCK_AFTER_NS = 1_000_000_000
+"""Nothing has been written for this long while events wait: an outage, not a hiccup. An fsync takes up to 0.2 s on a
+disk that is merely busy."""
+
+
+@dataclass(slots=True)
+class _Outage:
+    """From the first attempt that failed until nothing waits any more."""
+
+    since_mono_ns: int
+    in_memory: bool
+    """The journal fails as well."""
+    events: int = 0
+    """Written since it began."""
+
+
+def open_writer(state_dir: Path, *, memory_dir: Path, max_age_ns: int) -> EventWriter:
+    """The writer of a state folder's log, with its two journals. Raises `StoreError`, or OSError for the first."""
+    store = EventStore(events_database(state_dir))
+    held: Journal | None = None
+    try:
+        held = Journal(events_held(memory_dir, state_dir))
+    except OSError as error:
+        get_logger(__name__).warning("no shared memory for events; a kill may lose the latest", error=str(error))
+    journal = Journal(events_journal(state_dir), reserve_bytes=RESERVE_BYTES)
+    return EventWriter(store, journal, held, max_age_ns=max_age_ns)
 
 
 class EventWriter:
-    """Writes the event log of the judging process; the `EventLog` of the service."""
+    """Writes the event log of the judging process; the `EventLog` of the service.
+
+    `held` is a journal in shared memory. Without it a kill loses what is not in `journal` yet.
+    """
 
     def __init__(
-        self, store: EventStore, journal: Journal, *, max_age_ns: int, prune_every_s: float = PRUNE_EVERY_S
+        self,
+        store: EventStore,
+        journal: Journal,
+        held: Journal | None,
+        *,
+        max_age_ns: int,
+        prune_every_s: float = PRUNE_EVERY_S,
     ) -> None:
-        self._store, self._journal = store, journal
+        self._store, self._journal, self._held = store, journal, held
         self._max_age_ns, self._prune_every_s = max_age_ns, prune_every_s
         self._prune_at_s = 0.0
+        self._prune_fails = False
         self._incoming: deque[Event] = deque()  # not in the journal yet
         self._written: deque[Event] = deque()  # in the log, not announced yet
         self._inherited = journal.waiting()
         self._in_journal = len(self._inherited)
+        in_journal = {event.key for event in self._inherited}
+        if held:
+            self._incoming.extend(event for event in held.waiting() if event.key not in in_journal)
+        self._held_events = len(self._incoming)
+        """So many of `_incoming`, from its front, are in shared memory."""
+        self._inherited += self._incoming
         self._unannounced = len(self._inherited)  # of the previous run: outputs read them from the log
-        self._lost = 0
+        self._lost = 0  # and not logged yet how many
+        self._progress_mono_ns = time.monotonic_ns()
+        """When the log last took something, or, where nothing waited, when the first of what waits now came."""
         self._changed = threading.Condition()  # guards all of the above; never held during a call to a disk
         self._on_written: Callable[[], None] = lambda: None
         self._stopping = False
-        self._outage = False
-        self._outage_events = 0
+        self._outage: _Outage | None = None
         self._threads = [
             threading.Thread(target=self._run, args=(turn,), name=name, daemon=True)
             for name, turn in (("event-journal", self._fill_journal), ("event-log", self._move_to_log))
@@ -60,22 +110,30 @@ class EventWriter:
     def open(self, on_written: Callable[[], None]) -> None:
         """Start writing, first what the previous run left in the journal. `on_written` is called by the writer."""
         self._on_written = on_written
-        if self._journal.damaged:
-            self._log.error("damaged lines in the journal of the event log", lines=self._journal.damaged)
+        damaged = self._journal.damaged + (self._held.damaged if self._held else 0)
+        if damaged:
+            self._log.error("damaged lines in the journal of the event log", lines=damaged)
+        if self._journal.reserve_error:
+            self._log.warning(
+                "cannot reserve space for the journal of the event log; a full disk leaves memory alone for events",
+                error=self._journal.reserve_error,
+            )
         if self._inherited:
-            self._log.info("events of the previous run wait in the journal", events=len(self._inherited))
+            self._log.info("writing the events that the previous run left", events=len(self._inherited))
         self._inherited = []
         for thread in self._threads:
             thread.start()
 
     def open_events(self) -> list[Event]:
-        """Confirmed events that have not been cleared, in the log or in the journal. Call it before `open`."""
+        """Confirmed events that have not been cleared, in the log or on the way there. Call it before `open`."""
         found = {event.id: event for event in self._store.open_events()}
+        in_log = self._store.last_numbers()
         for event in self._inherited:
-            if event.state is EventState.CONFIRMED:
-                found[event.id] = event
-            else:
+            session, n = id_parts(event)
+            if event.state is EventState.CLEARED:
                 found.pop(event.id, None)
+            elif n > in_log.get((event.camera, session, event.name), 0):  # else the log knows better
+                found[event.id] = event
         return list(found.values())
 
     def last_numbers(self) -> dict[tuple[str, int, str], int]:
@@ -87,13 +145,31 @@ class EventWriter:
             numbers[triple] = max(n, numbers.get(triple, 0))
         return numbers
 
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the log yet."""
+        with self._changed:
+            return self._waiting()
+
+    @property
+    def stuck_since_mono_ns(self) -> int:
+        """Since when nothing has been written to the log though events wait; 0 while it is well."""
+        with self._changed:
+            since_ns = self._progress_mono_ns
+            is_stuck = self._waiting() > 0 and time.monotonic_ns() - since_ns > STUCK_AFTER_NS
+            return since_ns if is_stuck else 0
+
     def append(self, events: Sequence[Event]) -> None:
         """Take these. Raises ValueError for an id or key that the log would refuse."""
+        if not events:
+            return
         for event in events:
             id_parts(event)
         with self._changed:
+            if not self._waiting():
+                self._progress_mono_ns = time.monotonic_ns()
             room = MEMORY_EVENTS - len(self._incoming)
-            self._incoming.extend(events[:room])
+            self._hold(events[:room])
             lost = len(events[room:])
             self._lost += lost
             is_first = 0 < lost == self._lost
@@ -126,26 +202,46 @@ class EventWriter:
                 thread.join(max(0.0, deadline_s - time.monotonic()))
         with self._changed:
             self._on_written = lambda: None
-            in_journal, in_memory = self._in_journal, len(self._incoming)
+            in_journal, held, unheld = self._in_journal, self._held_events, len(self._incoming) - self._held_events
         if in_journal:
             self._log.warning("events wait in the journal; the next start writes them to the log", events=in_journal)
-        if in_memory or self._lost:
-            metrics.EVENTS_LOST.inc(in_memory)
-            self._log.error("events lost: neither the log nor its journal took them", events=in_memory + self._lost)
+        if self._held and held:
+            self._log.error(
+                "events wait in shared memory; the next start writes them to the log, and a reboot loses them",
+                events=held,
+                path=str(self._held.path),
+            )
+        if unheld or self._lost:
+            metrics.EVENTS_LOST.inc(unheld)
+            self._log.error("events lost: neither the log nor its journal took them", events=unheld + self._lost)
         if not any(thread.is_alive() for thread in self._threads):
             self._store.close()
+            if self._held and not held:
+                self._held.remove()
 
     def _waiting(self) -> int:
         return len(self._incoming) + self._in_journal
 
+    def _hold(self, events: Sequence[Event]) -> None:
+        # Only behind all the others: what is in shared memory is the front of the queue.
+        if self._held and self._held_events == len(self._incoming):
+            with suppress(OSError):
+                self._held.append(events)
+                self._held_events += len(events)
+        self._incoming.extend(events)
+
     # --- the threads -------------------------------------------------------------------------------------------
 
-    def _run(self, turn: Callable[[], bool]) -> None:
-        """Take turns until one returns False. A turn that failed is repeated; when stopping it is the last one."""
+    def _run(self, turn: Callable[[int], bool]) -> None:
+        """Take turns until one returns False. A turn that failed is repeated; when stopping it is the last one.
+
+        It is repeated with one event: to find out whether a disk works again must not keep the judging loop from its
+        interpreter, as a batch does for 0.1 s.
+        """
         backoff = Backoff(doubling_s(RETRY_FIRST_S, RETRY_LONGEST_S))
         while True:
             try:
-                if not turn():
+                if not turn(1 if backoff.failures else BATCH_EVENTS):
                     return
                 backoff.reset()
             except Exception as error:  # a thread that ends would leave all events waiting
@@ -156,11 +252,12 @@ class EventWriter:
                         return
                     self._changed.wait_for(lambda: self._stopping, backoff.next_s())
 
-    def _fill_journal(self) -> bool:
+    def _fill_journal(self, limit: int) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: self._incoming or self._stopping)
-            events = list(islice(self._incoming, BATCH_EVENTS))
+            events = list(islice(self._incoming, limit))
         if not events:
+            self._journal.sync()  # what a stop leaves there has to survive the computer's own stop too
             return False
         try:
             self._journal.append(events)
@@ -171,7 +268,7 @@ class EventWriter:
                     raise
                 self._store.append(events)
             except (OSError, StreamInspectError):
-                self._begin_outage("cannot write the event log or its journal; holding events in memory", error)
+                self._note_outage(error, in_memory=True)
                 raise
             self._account(events, from_journal=0)
         else:
@@ -179,28 +276,26 @@ class EventWriter:
                 self._pop(len(events))
                 self._in_journal += len(events)
                 self._changed.notify_all()
-                waiting = self._waiting()
-            metrics.EVENTS_WAITING.set(waiting)
         return True
 
-    def _move_to_log(self) -> bool:
+    def _move_to_log(self, limit: int) -> bool:
         with self._changed:
             pause_s = max(0.0, self._prune_at_s - time.monotonic())
             self._changed.wait_for(lambda: self._in_journal or self._is_done(), pause_s)
             if not self._in_journal and self._is_done():
                 return False
+        batch = self._journal.batch(limit)
+        if not batch:
+            self._prune()
+            return True
+        events = [event for _, event in batch]
         try:
-            batch = self._journal.batch()[:BATCH_EVENTS]
-            if not batch:
-                self._prune()
-                return True
-            events = [event for _, event in batch]
             self._store.append(events)
-            self._journal.take(batch[-1][0])
         except (OSError, StreamInspectError) as error:
-            self._begin_outage("cannot write the event log; events wait in its journal", error)
+            self._note_outage(error, in_memory=False)
             self._journal.sync()
             raise
+        self._journal.take(batch[-1][0])
         self._account(events, from_journal=len(events))
         return True
 
@@ -216,30 +311,42 @@ class EventWriter:
             inherited = min(self._unannounced, len(events))
             self._unannounced -= inherited
             self._written.extend(events[inherited:])
+            self._progress_mono_ns = now_ns = time.monotonic_ns()
+            ended, lost = None, 0
             if self._outage:
-                self._outage_events += len(events)
-            ended = self._outage and self._waiting() == 0
-            waited, waiting = self._outage_events, self._waiting()
-            if ended:
-                self._outage, self._outage_events = False, 0
+                self._outage.events += len(events)
+                if not self._waiting():
+                    ended, self._outage = self._outage, None
+                    lost, self._lost = self._lost, 0
             self._changed.notify_all()
             on_written = self._on_written
-        metrics.EVENTS_WAITING.set(waiting)
         if ended:
-            self._log.info("event log writable again", events=waited)
+            after_s = round((now_ns - ended.since_mono_ns) / 1e9, 1)
+            self._log.info("event log writable again", after_s=after_s, events=ended.events)
+        if lost:
+            self._log.error("events lost: there was no memory left for them", events=lost)
         on_written()
 
     def _pop(self, count: int) -> None:
         for _ in range(count):
             self._incoming.popleft()
+        self._held_events = max(0, self._held_events - count)
+        if self._held and not self._incoming:
+            self._held.clear()
 
-    def _begin_outage(self, text: str, error: Exception) -> None:
+    def _note_outage(self, error: Exception, *, in_memory: bool) -> None:
+        """Log an outage when it begins, and once more when the journal fails too: what a kill can cost is new then."""
         with self._changed:
-            is_new, self._outage = not self._outage, True
-            waiting = self._waiting()
-        metrics.EVENTS_WAITING.set(waiting)
-        if is_new:
-            self._log.error(text, error=str(error))
+            if self._outage is None:
+                self._outage = _Outage(self._progress_mono_ns, in_memory)
+            elif in_memory and not self._outage.in_memory:
+                self._outage.in_memory = True
+            else:
+                return
+        text = "cannot write the event log; events wait in its journal"
+        if in_memory:
+            text = "cannot write the event log or its journal; holding events in memory"
+        self._log.error(text, error=str(error))
 
     def _prune(self) -> None:
         """Remove events when their clips and pictures go: a bounded number at a time, with or without outputs."""
@@ -249,7 +356,10 @@ class EventWriter:
         try:
             pruned = self._store.prune(time.time_ns() - self._max_age_ns)
         except StreamInspectError as error:
-            self._log.warning("cannot prune old events", error=str(error))
+            if not self._prune_fails:
+                self._log.warning("cannot prune old events", error=str(error))
+            self._prune_fails = True
         else:
+            self._prune_fails = False
             if pruned:
                 self._log.info("pruned old events", events=pruned)

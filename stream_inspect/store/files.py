@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 LOCK = ".lock"
@@ -31,6 +33,12 @@ def events_journal(state_dir: Path) -> Path:
 def retention_clock(state_dir: Path, of: str) -> Path:
     """What the retention of "events" or "media" knows of the clock, see `store/retention_clock.py`."""
     return state_dir / f"{of}.clock"
+
+
+def events_held(memory_dir: Path, state_dir: Path) -> Path:
+    """The events of this state folder that are in no file of it yet, in a folder that is in memory."""
+    digest = hashlib.blake2b(os.fsencode(state_dir.resolve()), digest_size=8).hexdigest()
+    return memory_dir / f"stream_inspect.events.{digest}"
 
 
 def picture_name(event_id: str) -> str:

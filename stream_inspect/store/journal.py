@@ -1,7 +1,8 @@
-"""The journal: an append-only file next to the event log that holds the events on their way into it.
+"""The journal: a file that holds the events on their way into the event log, next to it or in shared memory.
 
 One line an event: the CRC-32 of the JSON in hexadecimal, a space, the JSON. A line is in the kernel once `append`
-returns, so that a killed process loses nothing; `sync` puts it on the disk.
+returns, so that a killed process loses nothing; `sync` puts it on the disk. Behind the last line there are zeros: the
+journal can reserve its space when it is opened, so that it takes events on a disk that is full by then.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from stream_inspect.messages import Event, event_json
+from stream_inspect.store.durable import sync_folder
 
 _BATCH_BYTES = 1 << 20
 
@@ -25,19 +28,28 @@ _decoder = msgspec.json.Decoder(Event)
 class Journal:
     """A queue of events in a file: one thread appends, another one takes from the front.
 
-    The file is emptied when all of it has been taken, so its size is what waits. Every method raises OSError.
+    When all of it has been taken, it starts again at the front of the file, and what is longer than the reserve is cut
+    off. Methods that write or read raise OSError.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the journal; cut off a last line that was torn by a crash."""
-        self._path = path
+    def __init__(self, path: Path, *, reserve_bytes: int = 0) -> None:
+        """Open the journal, with what the previous run left in it; cut off a last line that was torn by a crash.
+
+        Raises OSError where a journal exists that cannot be read.
+        """
+        self.path = path
         self._descriptor: int | None = None
         self._lock = threading.Lock()
         self._front = self._end = 0  # bytes
+        self._reserve_bytes = reserve_bytes
+        self._is_reserved = False
+        self.reserve_error = ""
+        """Why the reserve could not be had; tried again whenever the journal is empty."""
         self.damaged = 0
         """Lines of the previous run that were torn, or whose checksum is wrong: they hold no event."""
         if path.exists():
-            self._open_at_start()
+            self._recover()
+        self._reserve()
 
     def append(self, events: Sequence[Event]) -> None:
         """Add all these events, or none."""
@@ -45,12 +57,10 @@ class Journal:
         with self._lock:
             descriptor = self._opened()
             try:
-                written = 0
-                while written < len(lines):
-                    written += os.pwrite(descriptor, lines[written:], self._end + written)
+                _write(descriptor, lines, self._end)
             except OSError:
                 with suppress(OSError):
-                    os.ftruncate(descriptor, self._end)
+                    self._wipe(self._end, self._end + len(lines))
                 raise
             self._end += len(lines)
 
@@ -58,24 +68,38 @@ class Journal:
         """All events that have not been taken."""
         return [event for _, event in self._lines(self._read(self._front, self._end), self._front)]
 
-    def batch(self) -> list[tuple[int, Event]]:
-        """The events at the front, about a megabyte of them, each with the offset of its end for `take`."""
+    def batch(self, limit: int) -> list[tuple[int, Event]]:
+        """Up to `limit` events at the front, about a megabyte at most, each with the offset of its end for `take`."""
         front, end = self._front, self._end
         size = _BATCH_BYTES
         while True:
-            found = list(self._lines(self._read(front, min(end, front + size)), front))
+            found = list(islice(self._lines(self._read(front, min(end, front + size)), front), limit))
             if found or front + size >= end:
                 return found
             size *= 2  # one line is longer than that
 
     def take(self, offset: int) -> None:
-        """Remove the events up to this offset."""
+        """Remove the events up to this offset. Does not raise: what a failing disk keeps is read again at a start."""
         with self._lock:
-            if offset == self._end:
-                os.ftruncate(self._opened(), 0)
-                self._front = self._end = 0
-            else:
-                self._front = offset
+            self._front = offset
+            if self._front == self._end:
+                with suppress(OSError):
+                    self._wipe(0, self._end)
+                    self._front = self._end = 0
+                    if not self._is_reserved:
+                        self._reserve()
+
+    def clear(self) -> None:
+        """Remove all events. Does not raise, as `take`."""
+        self.take(self._end)
+
+    def remove(self) -> None:
+        """Close the file and remove it. Does not raise."""
+        with self._lock, suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def sync(self) -> None:
         """Put what has been appended on the disk."""
@@ -89,19 +113,52 @@ class Journal:
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            is_new = not self.path.exists()
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self.path, flags, 0o600)
+            # Any user may make files in /dev/shm: theirs are not our events.
+            if os.fstat(descriptor).st_uid not in (os.geteuid(), self.path.parent.stat().st_uid):
+                os.close(descriptor)
+                raise PermissionError(f"{self.path} belongs to another user: remove it")
+            self._descriptor = descriptor
+            if is_new:
+                sync_folder(self.path.parent)
         return self._descriptor
 
-    def _open_at_start(self) -> None:
+    def _reserve(self) -> None:
+        if not self._reserve_bytes:
+            return
+        try:
+            descriptor = self._opened()
+            try:
+                os.posix_fallocate(descriptor, 0, self._reserve_bytes)
+            except OSError:
+                os.ftruncate(descriptor, self._end)  # the part that there was room for: the log needs it more
+                raise
+        except OSError as error:
+            self._is_reserved, self.reserve_error = False, str(error)
+        else:
+            self._is_reserved, self.reserve_error = True, ""
+
+    def _wipe(self, front: int, end: int) -> None:
+        """Remove what lies between; the file keeps its reserve."""
+        kept = self._reserve_bytes if self._is_reserved else 0
         descriptor = self._opened()
-        content = self._read(0, os.fstat(descriptor).st_size)
-        lines = content.split(b"\n")
-        whole = [line for line in lines[:-1] if _event(line) is not None]
-        self.damaged = len(lines) - 1 - len(whole) + bool(lines[-1])
-        self._end = len(content) - len(lines[-1])
-        os.ftruncate(descriptor, self._end if whole else 0)
-        if not whole:
-            self._end = 0
+        if front < kept:
+            _write(descriptor, bytes(min(end, kept) - front), front)
+        if end > kept:
+            os.ftruncate(descriptor, max(front, kept))
+
+    def _recover(self) -> None:
+        size = os.fstat(self._opened()).st_size
+        content = self._read(0, size).rstrip(b"\0")
+        *lines, torn = content.split(b"\n")
+        found = list(self._lines(content, 0))
+        self.damaged = len(lines) - len(found) + bool(torn)
+        self._end = found[-1][0] if found else 0
+        self._is_reserved = 0 < self._reserve_bytes <= size
+        with suppress(OSError):  # what cannot be removed is overwritten, or found damaged once more
+            self._wipe(self._end, len(content))
 
     def _read(self, front: int, end: int) -> bytes:
         if self._descriptor is None:
@@ -121,6 +178,12 @@ class Journal:
                 yield offset, event
 
 
+def _write(descriptor: int, content: bytes, offset: int) -> None:
+    written = 0
+    while written < len(content):
+        written += os.pwrite(descriptor, content[written:], offset + written)
+
+
 def _line(event: Event) -> bytes:
     body = event_json(event)  # holds no line break: JSON escapes them
     return b"%08x %s\n" % (zlib.crc32(body), body)
@@ -128,7 +191,8 @@ def _line(event: Event) -> bytes:
 
 def _event(line: bytes) -> Event | None:
     """The event of a line; None where the checksum is wrong, or the event is of a version not understood."""
-    checksum, _, body = line.partition(b" ")
+    # Zeros in front: a page that a power failure kept from the disk, or the reserve of a file that was then extended.
+    checksum, _, body = line.lstrip(b"\0").partition(b" ")
     if checksum != b"%08x" % zlib.crc32(body):
         return None
     try:

@@ -54,7 +54,7 @@ def capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def opened(log: EventStore, journal: Path) -> DecideStage:
-    stage = DecideStage(config(), EventWriter(log, Journal(journal), max_age_ns=10**18))
+    stage = DecideStage(config(), EventWriter(log, Journal(journal), None, max_age_ns=10**18))
     stage.open()
     return stage
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from stream_inspect.store.journal import Journal
 from tests.alerts import events as made
+from tests.e2e.test_outage_log import fill
 
 an_event = functools.cache(made.an_event)  # the same one for the same arguments
 
@@ -18,25 +21,83 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "events.journal"
 
 
-def test_events_come_out_as_they_went_in_and_the_file_is_empty_when_all_are_taken(path):
-    journal = Journal(path)
+@pytest.mark.parametrize("reserve_bytes", [0, 1000, 1 << 16])
+def test_events_come_out_as_they_went_in_and_the_file_is_empty_when_all_are_taken(path, reserve_bytes):
+    """Also where the reserve ends in the middle of an event."""
+    journal = Journal(path, reserve_bytes=reserve_bytes)
     events = [an_event(n) for n in range(1, 4)]
     journal.append(events[:1])
     journal.append(events[1:])
-    batch = journal.batch()
+    batch = journal.batch(100)
     assert [event for _, event in batch] == events
     journal.take(batch[1][0])
     assert journal.waiting() == events[2:]
     journal.take(batch[2][0])
     assert journal.is_empty
-    assert path.read_bytes() == b""
+    assert path.read_bytes() == bytes(reserve_bytes)
     journal.append(events)
-    assert [event for _, event in journal.batch()] == events
+    assert [event for _, event in journal.batch(100)] == events
 
 
-def test_the_next_run_finds_what_was_not_taken(path):
-    Journal(path).append([an_event(1), an_event(2)])
-    assert Journal(path).waiting() == [an_event(1), an_event(2)]
+@pytest.mark.parametrize("reserve_bytes", [0, 1000, 1 << 16])
+def test_the_next_run_finds_what_was_not_taken(path, reserve_bytes):
+    Journal(path, reserve_bytes=reserve_bytes).append([an_event(1), an_event(2)])
+    journal = Journal(path, reserve_bytes=reserve_bytes)
+    assert (journal.waiting(), journal.damaged) == ([an_event(1), an_event(2)], 0)
+
+
+def test_what_was_taken_does_not_come_back_behind_what_a_kill_tore(path):
+    """The file is written again from its front: a torn line there must not end at an old one."""
+    journal = Journal(path, reserve_bytes=1 << 16)
+    journal.append([an_event(n) for n in range(1, 6)])
+    journal.take(journal.batch(100)[-1][0])
+    journal.append([an_event(6)])
+    content = path.read_bytes()
+    line = content.rstrip(b"\0")
+    path.write_bytes(line[:-40] + bytes(len(content) - len(line) + 40))
+    after = Journal(path, reserve_bytes=1 << 16)
+    assert (after.waiting(), after.damaged) == ([], 1)
+    assert path.read_bytes() == bytes(1 << 16)
+
+
+def test_a_full_disk_takes_events_up_to_the_reserve_and_no_part_of_one(make_disk):
+    disk = make_disk(256)
+    journal = Journal(disk / "events.journal", reserve_bytes=64 << 10)
+    fill(disk)
+    taken = 0
+    with suppress(OSError):
+        while True:
+            journal.append([an_event(taken + 1)])
+            taken += 1
+    assert taken > 50
+    assert journal.waiting() == [an_event(n) for n in range(1, taken + 1)]
+    after = Journal(disk / "events.journal", reserve_bytes=64 << 10)
+    assert (len(after.waiting()), after.damaged) == (taken, 0)
+
+
+def test_a_reserve_that_the_disk_has_no_room_for_takes_none_of_it(make_disk):
+    disk = make_disk(64)
+    journal = Journal(disk / "events.journal", reserve_bytes=1 << 20)
+    assert "No space left" in journal.reserve_error
+    (disk / "other").write_bytes(bytes(60 << 10))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_journal_of_another_user_is_refused(path):
+    path.touch()
+    os.chown(path, 12345, 12345)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        Journal(path)
+
+
+def test_a_damaged_end_is_cut_off_so_that_the_journal_becomes_empty(path):
+    journal = Journal(path)
+    journal.append([an_event(1), an_event(2)])
+    path.write_bytes(path.read_bytes().replace(b"scratch-2", b"scratch-7", 1))
+    journal = Journal(path)
+    assert journal.damaged == 1
+    journal.take(journal.batch(100)[-1][0])
+    assert journal.is_empty
 
 
 @pytest.mark.parametrize("cut", [1, 40, 300])
@@ -60,7 +121,7 @@ def test_an_event_longer_than_a_batch_comes_out_too(path, monkeypatch):
     monkeypatch.setattr("stream_inspect.store.journal._BATCH_BYTES", 64)
     journal = Journal(path)
     journal.append([an_event(1), an_event(2)])
-    batch = journal.batch()
+    batch = journal.batch(100)
     assert batch[0][1] == an_event(1)
     journal.take(batch[-1][0])
     assert journal.is_empty == (len(batch) == 2)
