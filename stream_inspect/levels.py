@@ -31,7 +31,7 @@ class Levels:
             Condition(
                 camera=camera,
                 kind=kind,
-                active=active,
+                active=bool(active),  # a comparison of NumPy numbers gives a bool that cannot be sent
                 source=self._source,
                 detail=detail,
                 mono_ns=time.monotonic_ns(),

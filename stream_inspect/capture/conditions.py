@@ -97,7 +97,7 @@ def is_uniform(luma: UInt8Array) -> bool:
 
 def _share_changed(luma: UInt8Array, before: UInt8Array, levels: int) -> float:
     difference = np.maximum(luma, before) - np.minimum(luma, before)
-    return np.count_nonzero(difference > levels) / luma.size
+    return int(np.count_nonzero(difference > levels)) / luma.size
 
 
 class FreezeDetector:

@@ -1,4 +1,7 @@
-"""What capture reports: a frame's header and a camera's conditions, made here for the line and for a replay alike."""
+"""What capture reports: a frame's header and a camera's conditions, made here for the line and for a replay alike.
+
+A camera class may hand over NumPy's scalars, which no message can hold: what is made here holds Python's.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ def frame_header(
     return FrameHeader(
         id=FrameId(
             camera=camera,
-            session=session,
-            seq=seq,
-            pts=frame.pts,
-            time_base_num=frame.time_base.numerator,
-            time_base_den=frame.time_base.denominator,
+            session=int(session),
+            seq=int(seq),
+            pts=int(frame.pts),
+            time_base_num=int(frame.time_base.numerator),
+            time_base_den=int(frame.time_base.denominator),
         ),
-        width_px=frame.picture.width_px,
-        height_px=frame.picture.height_px,
+        width_px=int(frame.picture.width_px),
+        height_px=int(frame.picture.height_px),
         color_matrix=frame.picture.matrix,
-        full_range=frame.picture.full_range,
-        capture_mono_ns=frame.capture_mono_ns,
-        capture_utc_ns=frame.capture_utc_ns,
+        full_range=bool(frame.picture.full_range),
+        capture_mono_ns=int(frame.capture_mono_ns),
+        capture_utc_ns=int(frame.capture_utc_ns),
         clock=frame.clock,
-        ledger_index=ledger_index,
+        ledger_index=int(ledger_index),
         slot=slot,
     )
 
@@ -39,15 +42,15 @@ def condition(change: Change, *, camera: str, frame: FrameHeader | None, utc_off
 
     `utc_offset_ns` is UTC minus the clock that the change's time is in.
     """
-    since_ns = round(change.since_s * 1e9)
+    since_ns = round(float(change.since_s) * 1e9)
     return Condition(
         camera=camera,
         kind=change.kind,
-        active=change.active,
+        active=bool(change.active),
         source=f"capture.{camera}",
         detail=change.detail,
         mono_ns=since_ns,
-        utc_ns=since_ns + utc_offset_ns,
+        utc_ns=since_ns + int(utc_offset_ns),
         frame=frame,
     )
 
@@ -55,5 +58,5 @@ def condition(change: Change, *, camera: str, frame: FrameHeader | None, utc_off
 def at_media_time(frame: CapturedFrame) -> CapturedFrame:
     """The frame as if it had been captured when its pts says, on a clock that is the recording's alone."""
     time_base = frame.time_base
-    media_ns = frame.pts * time_base.numerator * 1_000_000_000 // time_base.denominator
+    media_ns = int(frame.pts) * int(time_base.numerator) * 1_000_000_000 // int(time_base.denominator)
     return replace(frame, capture_mono_ns=media_ns, capture_utc_ns=media_ns, clock=Clock.MEDIA)

@@ -106,7 +106,7 @@ def to_rle(placed: CroppedMask, width_px: int, height_px: int) -> Rle:
         counts = counts[:-1]
     uncompressed = {"size": [height_px, width_px], "counts": counts.tolist()}
     packed = coco_mask.frPyObjects(uncompressed, height_px, width_px)
-    return Rle(size=(height_px, width_px), counts=packed["counts"].decode("ascii"))
+    return Rle(size=(int(height_px), int(width_px)), counts=packed["counts"].decode("ascii"))
 
 
 def from_rle(rle: Rle) -> BoolMask:
@@ -123,6 +123,7 @@ def outline(placed: CroppedMask) -> Outline:
     At most `OUTLINE_MAX_POLYGONS` of `OUTLINE_MAX_POINTS` each.
     """
     contours, _ = cv2.findContours(placed.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    left, top = float(placed.left_px) + 0.5, float(placed.top_px) + 0.5
     polygons: Outline = []
     for contour in sorted(contours, key=len, reverse=True)[:OUTLINE_MAX_POLYGONS]:
         error_px = max(_OUTLINE_ERROR_PX, 0.003 * cv2.arcLength(contour, True))
@@ -130,7 +131,7 @@ def outline(placed: CroppedMask) -> Outline:
         while len(points) > OUTLINE_MAX_POINTS:
             error_px *= 1.5
             points = cv2.approxPolyDP(contour, error_px, True).reshape(-1, 2)
-        polygons.append([(float(x) + placed.left_px + 0.5, float(y) + placed.top_px + 0.5) for x, y in points])
+        polygons.append([(left + float(x), top + float(y)) for x, y in points])
     return polygons
 
 
@@ -147,13 +148,14 @@ def extent_of_mask(placed: CroppedMask, mm_per_px: float | None) -> Extent:
 
 def extent_of_box(box_xyxy_px: Box, mm_per_px: float | None) -> Extent:
     """Where there is no mask, the box's own measures."""
-    width, height = box_xyxy_px[2] - box_xyxy_px[0], box_xyxy_px[3] - box_xyxy_px[1]
+    left, top, right, bottom = map(float, box_xyxy_px)
+    width, height = right - left, bottom - top
     return _extent(width * height, max(width, height), min(width, height), mm_per_px)
 
 
 def _extent(area_px: float, length_px: float, width_px: float, mm_per_px: float | None) -> Extent:
     known = mm_per_px is not None
-    scale = mm_per_px or 0.0
+    scale = float(mm_per_px or 0)
     return Extent(
         area_px=round(area_px, 2),
         length_px=round(length_px, 2),
