@@ -22,8 +22,9 @@ from stream_inspect.errors import StreamInspectError
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.events import EventStore, id_parts
-from stream_inspect.store.files import events_database, events_held, events_journal
+from stream_inspect.store.files import events_database, events_held, events_journal, retention_clock
 from stream_inspect.store.journal import Journal
+from stream_inspect.store.retention_clock import RetentionClock
 
 MEMORY_EVENTS = 10_000
 """So many events wait in memory, about 30 MB, while not even the journal can be written. What comes after is lost."""
@@ -58,7 +59,13 @@ def open_writer(state_dir: Path, *, memory_dir: Path, max_age_ns: int) -> EventW
     except OSError as error:
         get_logger(__name__).warning("no shared memory for events; a kill may lose the latest", error=str(error))
     journal = Journal(events_journal(state_dir), reserve_bytes=RESERVE_BYTES)
-    return EventWriter(store, journal, held, max_age_ns=max_age_ns)
+    clock = RetentionClock(retention_clock(state_dir, "events"), lambda: _newest_s(store))
+    return EventWriter(store, journal, held, clock, max_age_ns=max_age_ns)
+
+
+def _newest_s(store: EventStore) -> float | None:
+    newest = store.recent(1)
+    return newest[0][1].last_seen_utc_ns / 1e9 if newest else None
 
 
 class EventWriter:
@@ -72,12 +79,13 @@ class EventWriter:
         store: EventStore,
         journal: Journal,
         held: Journal | None,
+        clock: RetentionClock,
         *,
         max_age_ns: int,
         prune_every_s: float = PRUNE_EVERY_S,
     ) -> None:
         self._store, self._journal, self._held = store, journal, held
-        self._max_age_ns, self._prune_every_s = max_age_ns, prune_every_s
+        self._clock, self._max_age_ns, self._prune_every_s = clock, max_age_ns, prune_every_s
         self._prune_at_s = 0.0
         self._prune_fails = False
         self._incoming: deque[Event] = deque()  # not in the journal yet
@@ -354,7 +362,7 @@ class EventWriter:
             return
         self._prune_at_s = time.monotonic() + self._prune_every_s
         try:
-            pruned = self._store.prune(time.time_ns() - self._max_age_ns)
+            pruned = self._store.prune(round(self._clock.now_s() * 1e9) - self._max_age_ns)
         except StreamInspectError as error:
             if not self._prune_fails:
                 self._log.warning("cannot prune old events", error=str(error))

@@ -12,9 +12,8 @@ from stream_inspect import registry
 from stream_inspect.capture.camera import CameraError
 from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import Condition, ConditionKind, Event
-from stream_inspect.store.event_writer import EventWriter
+from stream_inspect.store.event_writer import open_writer
 from stream_inspect.store.events import EventStore
-from stream_inspect.store.journal import Journal
 from tests.capture.harness import StageHarness
 from tests.capture.scripted_camera import ScriptedCamera, Step
 from tests.decide.scenes import config
@@ -53,8 +52,8 @@ def capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         yield harness
 
 
-def opened(log: EventStore, journal: Path) -> DecideStage:
-    stage = DecideStage(config(), EventWriter(log, Journal(journal), None, max_age_ns=10**18))
+def opened(state_dir: Path) -> DecideStage:
+    stage = DecideStage(config(), open_writer(state_dir, memory_dir=state_dir, max_age_ns=10**18))
     stage.open()
     return stage
 
@@ -79,7 +78,7 @@ def test_what_was_sent_to_a_process_that_was_killed_is_known_to_the_next_one(
     capture: StageHarness, tmp_path: Path
 ) -> None:
     log = EventStore(tmp_path / "events.sqlite")
-    first = opened(log, tmp_path / "events.journal")
+    first = opened(tmp_path)
     capture.run(lambda: any(said.kind is ConditionKind.BLACK for said in capture.conditions))
     hand_over(capture.conditions, first)
     # The process hangs: it takes nothing any more. The picture goes black, capture says so, the process is killed.
@@ -88,7 +87,7 @@ def test_what_was_sent_to_a_process_that_was_killed_is_known_to_the_next_one(
     begun = next(said for said in capture.conditions if said.kind is ConditionKind.BLACK and said.active)
     capture.conditions.clear()
     assert black(all_events(log)) == []
-    second = opened(log, tmp_path / "events.journal")
+    second = opened(tmp_path)
     capture.run(lambda: any(said.kind is ConditionKind.BLACK for said in capture.conditions), limit_s=3)
     hand_over(capture.conditions, second)
     (event,) = [event for event in all_events(log) if event.name == ConditionKind.BLACK]
@@ -98,7 +97,7 @@ def test_what_was_sent_to_a_process_that_was_killed_is_known_to_the_next_one(
     DarkCamera.dark = False
     capture.run(lambda: any(said.kind is ConditionKind.BLACK and not said.active for said in capture.conditions))
     capture.conditions.clear()
-    third = opened(log, tmp_path / "events.journal")
+    third = opened(tmp_path)
     began_s = time.monotonic()
     while len(black(all_events(log))) < 2:
         assert time.monotonic() - began_s < 8

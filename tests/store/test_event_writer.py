@@ -19,9 +19,10 @@ from structlog.testing import capture_logs
 from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import Event, EventState
 from stream_inspect.service.chain import judging_chain
-from stream_inspect.store.event_writer import MEMORY_EVENTS, RESERVE_BYTES, EventWriter
+from stream_inspect.store.event_writer import MEMORY_EVENTS, RESERVE_BYTES, EventWriter, open_writer
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.journal import Journal
+from stream_inspect.store.retention_clock import RetentionClock
 from tests.alerts import events as made
 from tests.conftest import MakeDisk
 from tests.decide.scenes import condition, config, events, tracked, update
@@ -35,7 +36,13 @@ an_event = functools.cache(made.an_event)  # the same one for the same arguments
 def a_writer(folder: Path, *, reserve_bytes: int = RESERVE_BYTES, is_held: bool = True, **changes) -> EventWriter:
     journal = Journal(folder / "events.journal", reserve_bytes=reserve_bytes)
     held = Journal(held_in(folder)) if is_held else None
-    return EventWriter(EventStore(folder / "events.sqlite"), journal, held, **{"max_age_ns": 10**18, **changes})
+    return EventWriter(
+        EventStore(folder / "events.sqlite"), journal, held, a_clock(folder), **{"max_age_ns": 10**18, **changes}
+    )
+
+
+def a_clock(folder: Path) -> RetentionClock:
+    return RetentionClock(folder / "events.clock", lambda: None)
 
 
 def held_in(folder: Path) -> Path:
@@ -148,7 +155,7 @@ def test_what_waits_when_the_process_is_killed_is_in_the_log_after_the_next_open
         assert len(writer.open_events()) == 300
         writer.open(lambda: None)
     writer.append([an_event(301)])
-    assert writer.flush(10)
+    assert writer.flush(60)
     assert [event.key for event in in_log(tmp_path)] == [an_event(n).key for n in range(1, 302)]
     assert writer.written() == [an_event(301)], "outputs read the others from the log"
     writer.close(5)
@@ -208,9 +215,9 @@ def test_on_a_full_disk_the_journal_takes_events_within_its_reserve(make_disk: M
             turns_s.append(time.monotonic() - start_s)
         assert not writer.flush(1)
         assert statistics.quantiles(turns_s, n=100)[98] < 0.02
-        assert until(lambda: not writer._incoming, 10), "all of them are on the disk"
+        assert until(lambda: not writer._incoming, 60), "all of them are on the disk"
         ballast.unlink()
-        assert writer.flush(10)
+        assert writer.flush(60)
         assert in_log(disk) == [an_event(n) for n in range(1, 1502)]
         writer.close(5)
     assert of_the_outage(logs) == [
@@ -231,7 +238,7 @@ def test_where_the_journal_is_full_too_events_wait_in_memory_and_none_is_lost(ma
         writer.append([an_event(n) for n in range(1, 1501)])
         assert not writer.flush(1)
         ballast.unlink()
-        assert writer.flush(10)
+        assert writer.flush(60)
         assert in_log(disk) == writer.written() == [an_event(n) for n in range(1, 1501)]
         writer.close(5)
     said = of_the_outage(logs)
@@ -273,7 +280,7 @@ def test_a_stop_on_a_full_disk_loses_nothing_and_says_where_the_events_are(make_
     ballast.unlink()
     writer = a_writer(disk)
     writer.open(lambda: None)
-    assert writer.flush(10)
+    assert writer.flush(60)
     assert in_log(disk) == [an_event(n) for n in range(1, 1001)]
     assert writer.written() == []
     writer.close(5)
@@ -329,7 +336,7 @@ def test_the_log_is_stuck_when_it_takes_nothing_for_a_second_while_events_wait(t
         assert until(lambda: writer.stuck_since_mono_ns, 3)
         assert abs(writer.stuck_since_mono_ns - begun_ns) < S // 10
         assert time.monotonic_ns() - begun_ns < 2 * S, "long before SQLite gives up"
-    assert writer.flush(10)
+    assert writer.flush(60)
     assert (writer.waiting, writer.stuck_since_mono_ns) == (0, 0)
     writer.close(5)
 
@@ -346,14 +353,14 @@ def test_a_stop_while_the_log_is_locked_leaves_the_events_in_the_journal(tmp_pat
     assert line["events"] == 20
     writer = a_writer(tmp_path)
     writer.open(lambda: None)
-    assert writer.flush(10)
+    assert writer.flush(60)
     assert in_log(tmp_path) == [an_event(n) for n in range(1, 21)]
     writer.close(5)
 
 
 def test_a_journal_that_cannot_be_written_stops_no_event(tmp_path):
     journal = Journal(tmp_path / "nowhere" / "events.journal")
-    writer = EventWriter(EventStore(tmp_path / "events.sqlite"), journal, None, max_age_ns=10**18)
+    writer = EventWriter(EventStore(tmp_path / "events.sqlite"), journal, None, a_clock(tmp_path), max_age_ns=10**18)
     writer.open(lambda: None)
     writer.append([an_event(1), an_event(2)])
     assert writer.flush(5)
@@ -392,6 +399,21 @@ def test_events_are_kept_as_long_as_their_clips(tmp_path):
     assert until(lambda: len(store.recent(10)) == 1, 5), "the open one stays"
     writer.close(5)
     store.close()
+
+
+def test_a_clock_that_jumps_ahead_removes_no_event(tmp_path, monkeypatch):
+    writer = open_writer(tmp_path, memory_dir=tmp_path, max_age_ns=30 * 86_400 * S)
+    writer._prune_every_s = 0.1
+    writer.open(lambda: None)
+    writer.append([an_event(1), an_event(1, state=EventState.CLEARED)])
+    assert writer.flush(5)
+    assert until(lambda: (tmp_path / "events.clock").exists(), 5)
+    ahead_s = time.time() + 40 * 86_400
+    monkeypatch.setattr(writer._clock, "_wall_s", lambda: ahead_s)
+    written_s = (tmp_path / "events.clock").stat().st_mtime
+    assert until(lambda: (tmp_path / "events.clock").stat().st_mtime > written_s + 0.3, 5), "it has been looked at"
+    assert len(in_log(tmp_path)) == 2
+    writer.close(5)
 
 
 def test_a_new_life_clears_what_was_open_and_uses_no_number_twice(tmp_path):
