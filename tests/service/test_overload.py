@@ -61,8 +61,8 @@ def test_the_share_and_since_when_are_in_the_detail(line):
     assert match, line.detail
     share, drops, due, seconds = map(int, match.groups())
     assert share == pytest.approx(25, abs=2)
-    assert drops == pytest.approx(20, abs=1)
-    assert due == pytest.approx(80, abs=3)
+    assert drops == pytest.approx(20, abs=2)
+    assert due == pytest.approx(80, abs=4)
     assert seconds == pytest.approx(30, abs=4)
 
 
