@@ -272,6 +272,9 @@ class ActiveCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     since_utc_ns: int
 
 
+LineState = Literal["starting", "ok", "degraded", "stopping"]
+
+
 class LineStatus(Message, frozen=True, kw_only=True):
     """How the line stands, from the supervisor: sent when it changes and repeated every `CONDITION_REPEAT_S`.
 
@@ -279,7 +282,7 @@ class LineStatus(Message, frozen=True, kw_only=True):
     keeps events from being made. `ok` only while every process works and no condition is active.
     """
 
-    state: Literal["starting", "ok", "degraded", "stopping"]
+    state: LineState
     conditions: list[ActiveCondition]
     mono_ns: int
     utc_ns: int
@@ -377,12 +380,16 @@ def event_json(event: Event) -> bytes:
 
 
 class LivePicture(Message, frozen=True, kw_only=True):
-    """One annotated JPEG for the live page."""
+    """One annotated JPEG for the live page.
+
+    It shows the present for `fresh_for_s`: by then another one follows, or the camera is silent.
+    """
 
     camera: str
     frame_seq: int
     capture_mono_ns: int
     capture_utc_ns: int
+    fresh_for_s: float
     jpeg: bytes
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +17,17 @@ from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, put_text, utc_text
 from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled, size_at_height
-from stream_inspect.messages import AnyMessage, Event, EventState, FrameHeader, FrameOrder, LivePicture, Output, Tracked
+from stream_inspect.messages import (
+    ActiveCondition,
+    AnyMessage,
+    ConditionKind,
+    FrameHeader,
+    FrameOrder,
+    LineStatus,
+    LivePicture,
+    Output,
+    Tracked,
+)
 from stream_inspect.picture import UInt8Array
 from stream_inspect.transport.ring import RingError, RingReader
 
@@ -28,27 +40,47 @@ _PANEL_EVERY_S = 1.0
 _PANEL_SIZE_PX = (960, 540)
 _BLACK_BGR = (24, 20, 18)
 _WARNING_BGR = (60, 60, 240)
-_WORDS = {"no_signal": "NO SIGNAL", "black": "PICTURE IS BLACK", "frozen": "PICTURE IS FROZEN"}
+_WORDS = {
+    ConditionKind.NO_SIGNAL: "NO SIGNAL",
+    ConditionKind.BLACK: "PICTURE IS BLACK",
+    ConditionKind.FROZEN: "PICTURE IS FROZEN",
+}
+_INTERVALS, _SILENT_INTERVALS = 5, 3
+"""A camera that is slower than `no_signal_after_s` is silent after this many of its frame intervals (the median of the
+last ones, so that a pause does not count), as capture has it."""
 
 
 class _View:
     """What the live picture of one camera is made of."""
 
-    def __init__(self, name: str, silent_after_s: float, judged: JudgedFrames, now_mono_ns: int) -> None:
+    def __init__(self, name: str, no_signal_after_s: float, now_mono_ns: int) -> None:
         self.name = name
-        self.silent_after_s = silent_after_s
-        self.judged = judged
+        self.judged = JudgedFrames(_KEEP_TRACKS_S, _HIDE_UNSEEN_AFTER_S)
         self.newest: FrameHeader | None = None
         self.shown: FrameOrder | None = None
         self.next_mono_ns = now_mono_ns
         self.next_panel_mono_ns = 0
         self.arrived_mono_ns = now_mono_ns
-        self.conditions: dict[str, int] = {}
-        """Active conditions of this camera, and since when (UTC)."""
+        self.condition: ActiveCondition | None = None
+        """What is wrong with the picture now."""
+        self._no_signal_after_s = no_signal_after_s
+        self._intervals_s: deque[float] = deque(maxlen=_INTERVALS)
+
+    def see(self, header: FrameHeader) -> None:
+        """A frame arrived."""
+        if self.newest is not None and self.newest.id.session == header.id.session:
+            self._intervals_s.append((header.capture_mono_ns - self.newest.capture_mono_ns) / 1e9)
+        self.newest, self.arrived_mono_ns = header, time.monotonic_ns()
+
+    @property
+    def silent_after_s(self) -> float:
+        """Without a frame for this long, the camera is silent."""
+        interval_s = statistics.median(self._intervals_s) if self._intervals_s else 0.0
+        return max(self._no_signal_after_s, _SILENT_INTERVALS * interval_s)
 
 
 class LiveStage:
-    """Reads `frames`, `tracked` and `events`; sends `live`."""
+    """Reads `frames`, `tracked` and `status`; sends `live`."""
 
     wake_fd: int | None = None
 
@@ -58,13 +90,7 @@ class LiveStage:
         self._ring = RingReader(ring_dir)
         now_ns = time.monotonic_ns()
         self._views = {
-            camera.name: _View(
-                camera.name,
-                camera.conditions.no_signal_after_s,
-                JudgedFrames(_KEEP_TRACKS_S, _HIDE_UNSEEN_AFTER_S),
-                now_ns,
-            )
-            for camera in config.cameras
+            camera.name: _View(camera.name, camera.conditions.no_signal_after_s, now_ns) for camera in config.cameras
         }
 
     def open(self) -> None:
@@ -75,12 +101,12 @@ class LiveStage:
         for message in batch:
             if isinstance(message, FrameHeader):
                 if view := self._views.get(message.id.camera):
-                    view.newest, view.arrived_mono_ns = message, time.monotonic_ns()
+                    view.see(message)
             elif isinstance(message, Tracked):
                 if view := self._views.get(message.frame.id.camera):
                     view.judged.add(message)
-            elif isinstance(message, Event) and message.kind == "condition":
-                self._condition(message)
+            elif isinstance(message, LineStatus):
+                self._take_conditions(message)
         return ()
 
     def tick(self, now_mono_ns: int) -> Iterator[Output]:
@@ -101,14 +127,12 @@ class LiveStage:
     def close(self) -> None:
         self._ring.close()
 
-    def _condition(self, event: Event) -> None:
-        view = self._views.get(event.camera)
-        if view is None or event.name not in _WORDS:
-            return
-        if event.state is EventState.CONFIRMED:
-            view.conditions[event.name] = event.first_seen_utc_ns
-        else:
-            view.conditions.pop(event.name, None)
+    def _take_conditions(self, status: LineStatus) -> None:
+        """A level, repeated: after a restart of any process the banner stands again, and goes when the status says."""
+        for view in self._views.values():
+            view.condition = next(
+                (one for one in status.conditions if one.camera == view.name and one.kind in _WORDS), None
+            )
 
     def _picture(self, view: _View, now_mono_ns: int) -> LivePicture | None:
         header = view.newest
@@ -124,18 +148,17 @@ class LiveStage:
         except RingError:
             return None  # overwritten while we looked: the next header names a fresher one
         view.shown = header.id.order
-        view.conditions.pop("no_signal", None)
         draw(bgr, view.judged.marks(header.id), scale=height_px / header.height_px)
-        if view.conditions:
-            name, since_utc_ns = next(iter(view.conditions.items()))
+        if view.condition is not None:
             bgr = _dimmed(bgr)
-            _announce(bgr, _WORDS[name], since_utc_ns)
+            _announce(bgr, _WORDS[view.condition.kind], view.condition.since_utc_ns)
         caption(bgr, f"{view.name}   {utc_text(header.capture_utc_ns)}")
         return LivePicture(
             camera=view.name,
             frame_seq=header.id.seq,
             capture_mono_ns=header.capture_mono_ns,
             capture_utc_ns=header.capture_utc_ns,
+            fresh_for_s=view.silent_after_s,
             jpeg=_jpeg(bgr),
         )
 
@@ -157,6 +180,7 @@ class LiveStage:
             frame_seq=header.id.seq if header else 0,
             capture_mono_ns=now_mono_ns,
             capture_utc_ns=now_utc_ns,
+            fresh_for_s=_PANEL_EVERY_S,
             jpeg=_jpeg(bgr),
         )
 

@@ -113,7 +113,7 @@ def plan(config: Config) -> Plan:
     rows: list[Row] = []
     if config.web.enabled:
         rows.append(_output("web", reads=("live", "events", "status"), nice=5))
-        rows.append(_output("live", reads=("frames", "tracked", "events"), writes=("live",), nice=10))
+        rows.append(_output("live", reads=("frames", "tracked", "status"), writes=("live",), nice=10))
     if config.recorder.enabled:
         rows.append(_output("recorder", reads=("frames", "tracked", "events"), writes=("conditions",), nice=10))
     if config.alerts:

@@ -23,6 +23,8 @@ from stream_inspect.store.files import clip_list_name, clip_name, picture_name
 from stream_inspect.web.feed import CARDS_MAX, EventFeed
 from stream_inspect.web.guard import COOKIE, Guard, Token, log_in
 from stream_inspect.web.hub import LiveHub, Numbered
+from stream_inspect.web.line import Line
+from stream_inspect.web.media import DiskHangsError, MediaFiles
 from stream_inspect.web.status import Health
 
 STATIC = Path(str(files("stream_inspect.web"))) / "static"
@@ -41,18 +43,19 @@ class _PageContext:
     config: Config
     hub: LiveHub
     feed: EventFeed
+    standing: Line
     health: Health
-    state_dir: Path
+    media: MediaFiles
     token: Token | None
     stopping: Callable[[], bool]
 
     def status(self) -> dict[str, Any]:
-        """The current state of the line."""
+        """The current state of the line: "state", "silent_s" and "conditions" are those of `Line.known`."""
         return {
             "line": self.config.line,
             "cameras": self.hub.cameras,
             "utc_ms": time.time_ns() // 1_000_000,
-            "conditions": self.feed.conditions(),
+            **self.standing.known(),
             "event_log": self.feed.error,
             "health": self.health.known,
             "has_login": self.token is not None,
@@ -64,13 +67,14 @@ def make_app(
     *,
     hub: LiveHub,
     feed: EventFeed,
+    standing: Line,
     health: Health,
     state_dir: Path,
     token: Token | None,
     stopping: Callable[[], bool],
 ) -> ASGIApp:
     """The whole app behind its guard. `stopping` ends the streams, which otherwise last as long as their browsers."""
-    context = _PageContext(config, hub, feed, health, state_dir, token, stopping)
+    context = _PageContext(config, hub, feed, standing, health, MediaFiles(state_dir), token, stopping)
     app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None)
     for routes in (_page_and_login, _status_and_events, _live_pictures, _files_of_events):
         app.include_router(routes(context))
@@ -120,7 +124,7 @@ def _status_and_events(context: _PageContext) -> APIRouter:
 
     @routes.get("/api/events")
     async def events(limit: int = 100) -> dict[str, Any]:
-        return {"events": feed.newest(min(max(limit, 1), CARDS_MAX)), "conditions": feed.conditions()}
+        return {"events": feed.newest(min(max(limit, 1), CARDS_MAX))}
 
     @routes.get("/api/events/stream")
     async def event_stream() -> StreamingResponse:
@@ -181,12 +185,16 @@ def _live_pictures(context: _PageContext) -> APIRouter:
 def _files_of_events(context: _PageContext) -> APIRouter:
     routes = APIRouter()
 
-    def media(name: Callable[[str], str], event_id: str, media_type: str) -> FileResponse:
-        path = context.state_dir / name(event_id)
-        if not _EVENT_ID.fullmatch(event_id) or not path.is_file():
+    async def media(name: Callable[[str], str], event_id: str, media_type: str) -> FileResponse:
+        try:
+            status = await context.media.status(name(event_id)) if _EVENT_ID.fullmatch(event_id) else None
+        except DiskHangsError as error:
+            raise HTTPException(503, str(error)) from error
+        if status is None:
             raise HTTPException(404, "no such file (it may have been removed by retention)")
         return FileResponse(
-            path,
+            context.media.path(name(event_id)),
+            stat_result=status,
             media_type=media_type,
             content_disposition_type="inline",
             headers={"Cache-Control": "private, max-age=3600"},
@@ -194,15 +202,15 @@ def _files_of_events(context: _PageContext) -> APIRouter:
 
     @routes.get("/clips/{event_id}.mp4")
     async def clip(event_id: str) -> FileResponse:
-        return media(clip_name, event_id, "video/mp4")
+        return await media(clip_name, event_id, "video/mp4")
 
     @routes.get("/clips/{event_id}.json")
     async def clip_frames(event_id: str) -> FileResponse:
-        return media(clip_list_name, event_id, "application/json")
+        return await media(clip_list_name, event_id, "application/json")
 
     @routes.get("/pictures/{event_id}.jpg")
     async def picture(event_id: str) -> FileResponse:
-        return media(picture_name, event_id, "image/jpeg")
+        return await media(picture_name, event_id, "image/jpeg")
 
     return routes
 
@@ -228,6 +236,7 @@ def _part(one: Numbered | None) -> bytes:
         {
             "camera": picture.camera if picture else None,
             "utc_ms": picture.capture_utc_ns // 1_000_000 if picture else None,
+            "fresh_ms": round(picture.fresh_for_s * 1000) if picture else None,
             "bytes": len(picture.jpeg) if picture else 0,
         }
     ).encode()

@@ -1,7 +1,8 @@
 """The events on the page: the newest of the event log, each with its picture and clip once they are on disk.
 
 The event log is the truth, so no event can be missed: the `events` topic only says when to read it. A browser receives
-all cards once and then those that changed.
+all cards once and then those that changed. Log and files are followed by two tasks: where the one disk hangs, the other
+does not wait for it.
 """
 
 from __future__ import annotations
@@ -11,37 +12,48 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stream_inspect import log
+from stream_inspect.config.models import RecorderConfig
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore, UnreadableEventError
-from stream_inspect.store.files import clip_name, picture_name
+from stream_inspect.web.media import Media, is_recording_stop, media_of
+
+T = TypeVar("T")
 
 CARDS_MAX = 200
 _LOOK_EVERY_S = 1.0
 _READ_MAX = 500
-_FILES_COME_WITHIN_S = 900.0
-"""A clip may be long; after this time its file is no longer expected (it was not recorded, or retention removed it)."""
+_ANSWERS_WITHIN_S = 6.0
+"""A reading of the event log that takes longer hangs: SQLite gives up a lock after 5 s."""
 
 
 class EventFeed:
     """Runs in the event loop of the web server; `run` is its task, `notify` may be called from any thread."""
 
-    def __init__(self, store: Callable[[], EventStore], state_dir: Path) -> None:
+    def __init__(self, store: Callable[[], EventStore], state_dir: Path, recorder: RecorderConfig) -> None:
         self._open_store = store
         self._state_dir = state_dir
+        self._recorder = recorder
         self._cards: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._conditions: dict[str, dict[str, Any]] = {}
-        self._awaited: dict[str, float] = {}
+        self._media: dict[str, Media] = {}
+        """Of the defects among the cards."""
+        self._awaited: set[str] = set()
+        """Ids of those whose files may still come."""
+        self._stops: dict[str, Event] = {}
+        """The times without recording: those among the cards, and those that last."""
         self._cursor = 0
         self._changes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._look = asyncio.Event()
         self._changed = asyncio.Event()
         self._error = ""
+        self._asked_mono_s: float | None = None
+        """Since when a reading of the log has been under way."""
         self._log = log.get_logger(__name__)
 
     @property
@@ -52,7 +64,8 @@ class EventFeed:
     @property
     def error(self) -> str:
         """Why the event log cannot be read; "" while it can."""
-        return self._error
+        waited_s = time.monotonic() - self._asked_mono_s if self._asked_mono_s is not None else 0.0
+        return f"no answer for {waited_s:.0f} s" if waited_s > _ANSWERS_WITHIN_S else self._error
 
     def notify(self) -> None:
         """Read the log now: it has a new event."""
@@ -76,10 +89,6 @@ class EventFeed:
         """Cards that are new or different, oldest first."""
         return [card for card in self._cards.values() if card["change"] > change]
 
-    def conditions(self) -> list[dict[str, Any]]:
-        """The active conditions of the cameras and the line, oldest first."""
-        return list(self._conditions.values())
-
     async def wait(self, timeout_s: float) -> None:
         """Return at the next change, or after `timeout_s`."""
         changed = self._changed
@@ -88,8 +97,13 @@ class EventFeed:
                 await changed.wait()
 
     async def run(self) -> None:
-        """Follow the event log until cancelled; retry while it cannot be read."""
+        """Follow the event log and the files until cancelled; retry while the log cannot be read."""
         self._loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_log())
+            tasks.create_task(self._follow_files())
+
+    async def _follow_log(self) -> None:
         store: EventStore | None = None
         has_begun = False
         try:
@@ -97,15 +111,14 @@ class EventFeed:
                 before = self._changes
                 try:
                     if store is None:
-                        store = await asyncio.to_thread(self._open_store)
+                        store = await self._ask(self._open_store)
                     if not has_begun:
                         await self._begin(store)
                         has_begun = True
-                    await self._follow(store)
+                    await self._read_on(store)
                     self._set_error("")
                 except StoreError as error:
                     self._set_error(str(error))
-                self._look_for_files()
                 if self._changes != before:
                     self._wake()
                 with suppress(TimeoutError):
@@ -116,20 +129,26 @@ class EventFeed:
             if store is not None:
                 store.close()
 
+    async def _ask(self, read: Callable[[], T]) -> T:
+        self._asked_mono_s = time.monotonic()
+        try:
+            return await asyncio.to_thread(read)
+        finally:
+            self._asked_mono_s = None
+
     async def _begin(self, store: EventStore) -> None:
-        recent = await asyncio.to_thread(store.recent, 2 * CARDS_MAX)
-        among_recent = {event.id for _, event in recent}
-        for event in await asyncio.to_thread(store.open_events):
-            if event.kind == "condition" and event.id not in among_recent:
-                self._take(event)
+        recent = await self._ask(partial(store.recent, 2 * CARDS_MAX))
+        for event in await self._ask(store.open_events):
+            if is_recording_stop(event):
+                self._stops[event.id] = event
         for position, event in reversed(recent):
             self._cursor = position
             self._take(event)
 
-    async def _follow(self, store: EventStore) -> None:
+    async def _read_on(self, store: EventStore) -> None:
         while True:
             try:
-                found = await asyncio.to_thread(store.after, self._cursor, _READ_MAX)
+                found = await self._ask(partial(store.after, self._cursor, _READ_MAX))
             except UnreadableEventError as error:
                 self._cursor = error.position
                 continue
@@ -150,33 +169,53 @@ class EventFeed:
 
     def _take(self, event: Event) -> None:
         self._changes += 1
-        card = _card(event)
-        card["change"] = self._changes
-        known = self._cards.get(event.id)
-        if known is not None:
-            card["picture"], card["clip"] = known["picture"], known["clip"]
-        elif event.kind == "defect":
-            self._awaited[event.id] = time.monotonic() + _FILES_COME_WITHIN_S
-        self._cards[event.id] = card
-        if event.kind == "condition":
-            if event.state is EventState.CONFIRMED:
-                self._conditions[event.id] = card
-            else:
-                self._conditions.pop(event.id, None)
+        if event.kind == "defect":
+            if event.id not in self._media:
+                self._media[event.id] = media_of(event)
+                self._awaited.add(event.id)
+            self._media[event.id].event = event
+        elif is_recording_stop(event):
+            self._stops[event.id] = event
+        self._cards[event.id] = {**_card(event), **self._media_card(event.id), "change": self._changes}
         while len(self._cards) > CARDS_MAX:
             gone, _ = self._cards.popitem(last=False)
-            self._awaited.pop(gone, None)
+            self._media.pop(gone, None)
+            if gone in self._stops and self._stops[gone].state is EventState.CLEARED:
+                del self._stops[gone]
+            self._awaited.discard(gone)
 
-    def _look_for_files(self) -> None:
-        now_s = time.monotonic()
-        for event_id, until_s in list(self._awaited.items()):
-            card = self._cards[event_id]
-            for what, name in (("picture", picture_name(event_id)), ("clip", clip_name(event_id))):
-                if card[what] is None and (self._state_dir / name).is_file():
-                    self._changes += 1
-                    card[what], card["change"] = f"/{name}", self._changes
-            if (card["clip"] is not None and card["picture"] is not None) or now_s > until_s:
-                del self._awaited[event_id]
+    def _media_card(self, event_id: str) -> dict[str, str | None]:
+        media = self._media.get(event_id)
+        return media.card(self._recorder, self._stops.values()) if media else {}
+
+    # --- the files ---
+
+    async def _follow_files(self) -> None:
+        while True:
+            before = self._changes
+            await self._look_for_files()
+            if self._changes != before:
+                self._wake()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _look_for_files(self) -> None:
+        looked_for = {event_id: self._media[event_id].names for event_id in self._awaited}
+        if not looked_for:
+            return
+        present = await asyncio.to_thread(self._present, [name for names in looked_for.values() for name in names])
+        for event_id in looked_for.keys() & self._media.keys():
+            media, card = self._media[event_id], self._cards[event_id]
+            media.note(present)
+            if not media.is_awaited(self._recorder):
+                self._awaited.discard(event_id)
+            shown = self._media_card(event_id)
+            if not shown.items() <= card.items():
+                self._changes += 1
+                card |= {**shown, "change": self._changes}
+
+    def _present(self, names: list[str]) -> set[str]:
+        """Which of these files exist. In a thread: the disk may hang."""
+        return {name for name in names if (self._state_dir / name).is_file()}
 
 
 def _card(event: Event) -> dict[str, Any]:
@@ -197,6 +236,4 @@ def _card(event: Event) -> dict[str, Any]:
         "width_mm": extent.width_mm if extent else None,
         "area_mm2": extent.area_mm2 if extent else None,
         "reason": event.reason,
-        "picture": None,
-        "clip": None,
     }

@@ -2,7 +2,8 @@
 
 On a loopback address no token is needed, but a foreign web page must not reach us by pointing its own host name at our
 address (DNS rebinding): the Host header must name this computer. With a token every request carries it, as a cookie set
-by the login form or as `Authorization: Bearer`.
+by the login form or as `Authorization: Bearer`. A request without it is refused at once and its connection closed, so
+that any number of them leaves room for those that have it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import hashlib
 import hmac
 import time
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,13 +21,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_inspect.config.crosscheck import is_loopback
+from stream_inspect.web.guesses import Guesses
 
 COOKIE = "stream_inspect"
 _COOKIE_AGE_S = 30 * 86400
 _OPEN_PATHS = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
 """Paths that need no token: the login form, its style and the icon."""
 _FORM_MAX_BYTES = 4096
-_WRONG_TOKEN_DELAY_S = 1.0
+_FORM_WITHIN_S = 5.0
+"""A login form that takes longer to arrive is given up: anyone may send one."""
+ADMITTED_MAX, _OPEN_MAX = 256, 64
+"""Requests in progress: those that are admitted, most of them streams, and those of the open paths."""
+_TOO_MANY_GUESSES = "too many different wrong tokens from this address; try again in a minute"
+_CLOSE = {"Connection": "close"}
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 HEADERS = {
@@ -48,14 +56,25 @@ class Token:
     def __init__(self, secret: str) -> None:
         self._digest = hashlib.sha256(secret.encode()).digest()
         self._cookie_key = hmac.digest(secret.encode(), b"stream_inspect login cookie", "sha256")
-        self._wrong = asyncio.Lock()
+        self._guesses = Guesses()
 
     def __repr__(self) -> str:
         return "Token(***)"
 
-    def matches(self, given: str) -> bool:
-        """Whether this is the token; compares in constant time."""
-        return hmac.compare_digest(hashlib.sha256(given.encode("utf-8", "replace")).digest(), self._digest)
+    def check(self, given: str, address: str) -> Literal["right", "wrong", "too_many_guesses"]:
+        """Compare what a client at this address sent, in constant time.
+
+        An address that guesses too much gets no comparison, not even of the right token; a cookie still opens the page.
+        """
+        digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
+        if self._guesses.is_repeated(digest):
+            return "wrong"
+        if not self._guesses.may_guess(address):
+            return "too_many_guesses"
+        if hmac.compare_digest(digest, self._digest):
+            return "right"
+        self._guesses.note_wrong(address, digest)
+        return "wrong"
 
     def new_cookie(self) -> str:
         issued = str(int(time.time()))
@@ -70,11 +89,6 @@ class Token:
     def _sign(self, issued: str) -> str:
         return hmac.new(self._cookie_key, issued.encode("utf-8", "replace"), "sha256").hexdigest()
 
-    async def delay_failed_login(self) -> None:
-        """Allow one wrong token per second, for all clients together, so that guessing is hopeless."""
-        async with self._wrong:
-            await asyncio.sleep(_WRONG_TOKEN_DELAY_S)
-
 
 class Guard:
     """ASGI middleware around the whole app."""
@@ -83,6 +97,8 @@ class Guard:
         self._app = app
         self._own_names = _OWN_NAMES | {host} if is_loopback(host) else None
         self._token = token
+        self._in_progress = {True: 0, False: 0}
+        """Requests of the open paths, and all others."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,21 +112,32 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        refusal = await self._refusal(Headers(scope=scope), scope)
-        await (refusal or self._app)(scope, receive, send_guarded)
+        is_open = self._token is not None and scope["path"] in _OPEN_PATHS
+        refusal = self._refusal(Headers(scope=scope), scope, is_open=is_open)
+        if refusal is None and self._in_progress[is_open] >= (_OPEN_MAX if is_open else ADMITTED_MAX):
+            refusal = PlainTextResponse("too many requests in progress\n", 503, {"Retry-After": "5"})
+        if refusal is not None:
+            refusal.headers.update(_CLOSE)
+            await refusal(scope, receive, send_guarded)
+            return
+        self._in_progress[is_open] += 1
+        try:
+            await self._app(scope, receive, send_guarded)
+        finally:
+            self._in_progress[is_open] -= 1
 
-    async def _refusal(self, headers: Headers, scope: Scope) -> Response | None:
+    def _refusal(self, headers: Headers, scope: Scope, *, is_open: bool) -> Response | None:
         if self._own_names is not None and _host_name(headers.get("host", "")) not in self._own_names:
             return PlainTextResponse("this page is available on localhost only\n", 421)
-        if self._token is None or scope["path"] in _OPEN_PATHS:
-            return None
-        if self._token.accepts_cookie(_cookie(headers)):
+        if self._token is None or is_open or self._token.accepts_cookie(_cookie(headers)):
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            if self._token.matches(given.strip()):
+            answer = self._token.check(given.strip(), _address(scope))
+            if answer == "right":
                 return None
-            await self._token.delay_failed_login()
+            if answer == "too_many_guesses":
+                return JSONResponse({"detail": _TOO_MANY_GUESSES}, 429, {"Retry-After": "60"})
         if "text/html" in headers.get("accept", "") and scope["method"] == "GET":
             return RedirectResponse("/login", 303)
         return JSONResponse(
@@ -126,14 +153,18 @@ async def log_in(request: Request, token: Token) -> Response:
     if origin not in (None, "null") and urlsplit(origin or "").netloc != request.headers.get("host"):
         return PlainTextResponse("login form sent from another site\n", 403)
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _FORM_MAX_BYTES:
-            return PlainTextResponse("token too long\n", 413)
+    try:
+        async with asyncio.timeout(_FORM_WITHIN_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _FORM_MAX_BYTES:
+                    return PlainTextResponse("token too long\n", 413, _CLOSE)
+    except TimeoutError:
+        return PlainTextResponse("login form incomplete\n", 408, _CLOSE)
     given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
-    if not token.matches(given):
-        await token.delay_failed_login()
-        return RedirectResponse("/login#wrong", 303)
+    result = token.check(given, _address(request.scope))
+    if result != "right":
+        return RedirectResponse("/login#wrong" if result == "wrong" else "/login#too-many", 303)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE,
@@ -144,6 +175,12 @@ async def log_in(request: Request, token: Token) -> Response:
         secure=request.url.scheme == "https",
     )
     return answer
+
+
+def _address(scope: Scope) -> str:
+    """The client's: of a proxy on this computer its client's, of any other proxy the proxy's."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _cookie(headers: Headers) -> str:

@@ -17,18 +17,20 @@ from stream_inspect import log
 from stream_inspect.config.crosscheck import is_loopback
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import AnyMessage, Event, LivePicture, Output
+from stream_inspect.messages import AnyMessage, Event, LineStatus, LivePicture, Output
 from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.events import EventStore
 from stream_inspect.web.app import make_app
 from stream_inspect.web.feed import EventFeed
 from stream_inspect.web.guard import Token
 from stream_inspect.web.hub import LiveHub
+from stream_inspect.web.line import Line
 from stream_inspect.web.status import Health
 
 _START_WITHIN_S = 15.0
 _STOP_WITHIN_S = OUTPUT_CLOSE_S - 0.1
-_CONNECTIONS_MAX = 256
+_CONNECTIONS_MAX = 1000
+"""More than the guard admits (`guard.ADMITTED_MAX`): those that it refuses must not take the place of the others."""
 _SEND_BUFFER_BYTES = 256 * 1024
 """Send buffer of one browser: a few pictures. Without the limit the kernel queues megabytes of old pictures."""
 _GONE_AFTER_MS = 20_000
@@ -40,7 +42,7 @@ class WebError(StreamInspectError):
 
 
 class WebStage:
-    """Reads `live` and `events`; serves HTTP at `url`, which is known after `open`."""
+    """Reads `live`, `events` and `status`; serves HTTP at `url`, which is known after `open`."""
 
     wake_fd: int | None = None
 
@@ -56,12 +58,14 @@ class WebStage:
         self.url = ""
         self._config = config
         self._hub = LiveHub(camera.name for camera in config.cameras)
-        self._feed = EventFeed(partial(EventStore, store_path), state_dir)
+        self._feed = EventFeed(partial(EventStore, store_path), state_dir, config.recorder)
+        self._standing = Line()
         self._health = Health(config.metrics)
         self._app = make_app(
             config,
             hub=self._hub,
             feed=self._feed,
+            standing=self._standing,
             health=self._health,
             state_dir=state_dir,
             token=Token(secret) if secret is not None else None,
@@ -99,10 +103,13 @@ class WebStage:
         self._log.info("serving the live page", url=self.url, token=self._config.web.token is not None)
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
-        """Publish the newest pictures; read the event log when there are events."""
+        """Publish the newest pictures and the line's status; read the event log when there are events."""
         for message in batch:
             if isinstance(message, LivePicture):
                 self._hub.put(message)
+            elif isinstance(message, LineStatus):
+                self._standing.put(message)
+                self._feed.wake_waiters()
         if any(isinstance(message, Event) for message in batch):
             self._feed.notify()
         return ()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stream_inspect.live.stage import LiveStage
-from stream_inspect.messages import Event, EventState, LivePicture
+from stream_inspect.messages import ActiveCondition, ConditionKind, FrameHeader, LineStatus, LivePicture
 from stream_inspect.picture import UInt8Array
 from tests.record.filmed import DEFECT_PX, Belt, config, number_in
 
@@ -49,19 +49,15 @@ def bgr_of(picture: LivePicture) -> UInt8Array:
     return np.asarray(decoded, np.uint8)
 
 
-def condition(name: str, state: EventState = EventState.CONFIRMED) -> Event:
-    event_id = f"cam-1-{name}-1"
-    return Event(
-        id=event_id,
-        key=f"{event_id}:{state}",
-        kind="condition",
-        state=state,
-        line="line1",
-        camera="cam",
-        name=name,
-        severity="critical",
-        first_seen_utc_ns=time.time_ns(),
-        last_seen_utc_ns=time.time_ns(),
+def status(*kinds: ConditionKind, camera: str = "cam") -> LineStatus:
+    """The supervisor's, with these conditions of a camera."""
+    now_ns = time.time_ns()
+    conditions = [
+        ActiveCondition(kind=kind, camera=camera, source=f"capture.{camera}", detail="", since_utc_ns=now_ns)
+        for kind in kinds
+    ]
+    return LineStatus(
+        state="degraded" if kinds else "ok", conditions=conditions, mono_ns=time.monotonic_ns(), utc_ns=now_ns
     )
 
 
@@ -140,18 +136,49 @@ def test_a_silent_camera_shows_a_notice_and_never_its_old_picture(belt: Belt) ->
     assert number_in(bgr_of(again)) == 1
 
 
+def slow_frames(belt: Belt, interval_s: float, count: int) -> list[FrameHeader]:
+    """Headers as a camera of this interval makes them; the newest has just arrived."""
+    now_ns = time.monotonic_ns()
+    return [
+        msgspec.structs.replace(belt.shoot(), capture_mono_ns=now_ns - round((count - 1 - n) * interval_s * 1e9))
+        for n in range(count)
+    ]
+
+
+def test_a_slow_camera_keeps_its_picture_until_three_of_its_frames_are_missing(belt: Belt) -> None:
+    stage = stage_for(belt)
+    list(stage.process(slow_frames(belt, interval_s=4.0, count=4)))
+    started_ns = time.monotonic_ns()
+    (picture,) = pictures(stage, started_ns)
+    assert picture.fresh_for_s == pytest.approx(12.0, abs=0.1)
+    for waited_s in (2, 4, 8, 11):
+        assert pictures(stage, started_ns + waited_s * SECOND_NS) == [], "between two frames it is not silent"
+    (panel,) = pictures(stage, started_ns + 13 * SECOND_NS)
+    assert red_part(bgr_of(panel)) > 0.15
+
+
+def test_a_pause_of_a_fast_camera_does_not_make_it_a_slow_one(belt: Belt) -> None:
+    stage = stage_for(belt)
+    before, after = slow_frames(belt, 0.04, 4), slow_frames(belt, 0.04, 2)
+    paused = [msgspec.structs.replace(one, capture_mono_ns=one.capture_mono_ns - 60 * SECOND_NS) for one in before]
+    list(stage.process([*paused, *after]))
+    started_ns = time.monotonic_ns()
+    pictures(stage, started_ns)
+    assert len(pictures(stage, started_ns + 2 * SECOND_NS)) == 1, "silent for longer than no_signal_after_s"
+
+
 def test_a_camera_that_never_delivered_shows_a_notice(belt: Belt) -> None:
     stage = stage_for(belt)
     (picture,) = pictures(stage, time.monotonic_ns() + 2 * SECOND_NS)
     assert red_part(bgr_of(picture)) > 0.15
 
 
-@pytest.mark.parametrize("name", ["black", "frozen"])
-def test_a_condition_is_written_over_the_picture_while_it_lasts(belt: Belt, name: str) -> None:
-    stage = stage_for(belt)
-    list(stage.process([condition(name), belt.shoot()]))
+@pytest.mark.parametrize("kind", [ConditionKind.BLACK, ConditionKind.FROZEN, ConditionKind.NO_SIGNAL])
+def test_a_condition_is_written_over_the_picture_while_the_status_has_it(belt: Belt, kind: ConditionKind) -> None:
+    stage = stage_for(belt)  # as after a restart: it began before this process did
+    list(stage.process([status(kind), belt.shoot()]))
     (during,) = pictures(stage)
-    list(stage.process([condition(name, EventState.CLEARED), belt.shoot()]))
+    list(stage.process([status(), belt.shoot()]))
     (after,) = pictures(stage, time.monotonic_ns() + SECOND_NS)
     assert red_part(bgr_of(during)) > 0.15
     assert red_part(bgr_of(after)) < 0.05
@@ -159,7 +186,7 @@ def test_a_condition_is_written_over_the_picture_while_it_lasts(belt: Belt, name
 
 def test_conditions_that_do_not_concern_the_picture_are_not_written_over_it(belt: Belt) -> None:
     stage = stage_for(belt)
-    list(stage.process([condition("model_failed"), belt.shoot()]))
+    list(stage.process([status(ConditionKind.MODEL_FAILED), belt.shoot()]))
     (picture,) = pictures(stage)
     assert red_part(bgr_of(picture)) < 0.05
 
@@ -190,5 +217,5 @@ def test_messages_of_unknown_cameras_are_ignored(belt: Belt) -> None:
     stage = stage_for(belt)
     header = belt.shoot()
     strange = msgspec.structs.replace(header, id=msgspec.structs.replace(header.id, camera="elsewhere"))
-    list(stage.process([strange, msgspec.structs.replace(condition("black"), camera="elsewhere")]))
+    list(stage.process([strange, status(ConditionKind.BLACK, camera="elsewhere")]))
     assert pictures(stage) == []

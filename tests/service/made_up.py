@@ -104,7 +104,7 @@ class Ailing(Peer):
 def signed(topic: str) -> AnyMessage:
     """A message of this topic that carries our pid."""
     pid = os.getpid()
-    picture = LivePicture(camera="cam", frame_seq=pid, capture_mono_ns=0, capture_utc_ns=0, jpeg=b"")
+    picture = LivePicture(camera="cam", frame_seq=pid, capture_mono_ns=0, capture_utc_ns=0, fresh_for_s=1.5, jpeg=b"")
     return {"inspections": inspection(pid), "credit": credit(pid), "frames": header(pid), "live": picture}[topic]
 
 

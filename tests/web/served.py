@@ -10,7 +10,16 @@ import cv2
 import numpy as np
 
 from stream_inspect.config.models import Config
-from stream_inspect.messages import Event, EventState, Extent, LivePicture
+from stream_inspect.messages import (
+    ActiveCondition,
+    ConditionKind,
+    Event,
+    EventState,
+    Extent,
+    LineState,
+    LineStatus,
+    LivePicture,
+)
 from stream_inspect.store.events import EventStore
 from stream_inspect.web.stage import WebStage
 
@@ -46,7 +55,7 @@ class Served:
         self.url = self.stage.url.rstrip("/")
         self.port = int(self.url.rpartition(":")[2])
 
-    def show(self, number: int, camera: str = "cam", size_bytes: int = 0) -> None:
+    def show(self, number: int, camera: str = "cam", size_bytes: int = 0, fresh_for_s: float = 1.5) -> None:
         """A live picture arrives: gray, brighter with each number."""
         gray = np.full((90, 160, 3), 20 + number * 13 % 200, np.uint8)
         jpeg = cv2.imencode(".jpg", gray)[1].tobytes()
@@ -56,9 +65,16 @@ class Served:
             frame_seq=number,
             capture_mono_ns=now_ns,
             capture_utc_ns=time.time_ns(),
+            fresh_for_s=fresh_for_s,
             jpeg=jpeg.ljust(size_bytes, b"\0"),
         )
         list(self.stage.process([picture]))
+
+    def report(self, state: LineState = "ok", *conditions: ActiveCondition) -> None:
+        """The supervisor reports how the line stands."""
+        now_ns = time.monotonic_ns()
+        message = LineStatus(state=state, conditions=list(conditions), mono_ns=now_ns, utc_ns=time.time_ns())
+        list(self.stage.process([message]))
 
     def happen(self, event: Event) -> None:
         """An event is decided: first in the log, then told."""
@@ -88,6 +104,14 @@ def defect(n: int = 1, camera: str = "cam", severity: str = "critical") -> Event
         picture=f"pictures/{event_id}.jpg",
         clip=f"clips/{event_id}.mp4",
     )
+
+
+def active(
+    kind: ConditionKind = ConditionKind.NO_SIGNAL, camera: str = "cam", detail: str = "no frames", source: str = ""
+) -> ActiveCondition:
+    since_utc_ns = time.time_ns() - 60 * 10**9
+    source = source or (f"capture.{camera}" if camera else "supervisor")
+    return ActiveCondition(kind=kind, camera=camera, source=source, detail=detail, since_utc_ns=since_utc_ns)
 
 
 def condition(name: str = "no_signal", state: EventState = EventState.CONFIRMED, camera: str = "cam") -> Event:

@@ -92,15 +92,13 @@ def test_a_browser_without_the_token_gets_the_form(guarded: Served) -> None:
     assert httpx.get(f"{guarded.url}/static/style.css").status_code == 200
 
 
-def test_the_token_as_bearer(guarded: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_WRONG_TOKEN_DELAY_S", 0.2)
+def test_the_token_as_bearer(guarded: Served) -> None:
     right = httpx.get(f"{guarded.url}/api/status", headers={"Authorization": "Bearer open sesame"})
     assert right.json()["has_login"] is True
-    started_s = time.monotonic()
     for wrong in ("Bearer open", "Bearer", "Basic open sesame", "bearer \xe9"):
         answer = httpx.get(f"{guarded.url}/api/status", headers={"Authorization": wrong.encode("latin-1")})
         assert answer.status_code == 401
-    assert time.monotonic() - started_s > 0.5, "guessing is slow"
+        assert answer.headers["connection"] == "close", "a refused client must not hold a connection"
 
 
 def test_the_form_sets_a_cookie_that_opens_the_page_and_survives_a_restart(guarded: Served, tmp_path: Path) -> None:
@@ -120,8 +118,7 @@ def test_the_form_sets_a_cookie_that_opens_the_page_and_survives_a_restart(guard
     other_token.close()
 
 
-def test_a_wrong_token_in_the_form_is_told(guarded: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_WRONG_TOKEN_DELAY_S", 0.05)
+def test_a_wrong_token_in_the_form_is_told(guarded: Served) -> None:
     for body in ("token=wrong", "", "x=1", "token=%ff%fe"):
         answer = httpx.post(f"{guarded.url}/login", content=body)
         assert (answer.status_code, answer.headers["location"]) == (303, "/login#wrong")

@@ -13,10 +13,11 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from stream_inspect.live.stage import LiveStage
-from stream_inspect.messages import AnyMessage, Event, EventState, LivePicture, Tracked
+from stream_inspect.messages import AnyMessage, ConditionKind, LivePicture, Tracked
 from stream_inspect.record.stage import RecorderStage
+from stream_inspect.web.app import STATIC
 from tests.record.filmed import Belt
-from tests.web.served import Served, condition, config, defect
+from tests.web.served import Served, active, condition, config, defect
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,7 @@ class Line:
         self._stages[1].open()
         self._confirm = threading.Event()
         self._stop = threading.Event()
+        self.served.report("ok")
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -145,7 +147,7 @@ def test_the_picture_moves_an_event_appears_and_its_clip_plays(browser: Browser,
     watched = Watched(browser, line.served.url)
     page = watched.page
     expect(page.locator("#line")).to_have_text("press-7")
-    expect(page.locator("#state")).to_have_text("RUNNING")
+    expect(page.locator("#state")).to_have_text("OK")
     canvas = page.locator('[data-camera="cam"] canvas')
     watched.wait_for("() => Number(document.querySelector('canvas').dataset.pictures) > 5")
     first = canvas.screenshot()
@@ -195,9 +197,10 @@ def test_the_page_comes_back_by_itself_when_the_service_is_restarted(browser: Br
     expect(watched.page.locator("#state")).to_have_text("CONNECTION LOST", timeout=8000)
     expect(watched.page.locator(".camera.stale .notice")).to_have_text("connection lost")
     served = Served(tmp_path, web={"port": port})
+    served.report("ok")
     served.happen(defect(2))
     served.show(2)
-    expect(watched.page.locator("#state")).to_have_text("RUNNING", timeout=8000)
+    expect(watched.page.locator("#state")).to_have_text("OK", timeout=8000)
     expect(watched.page.locator(".event")).to_have_count(2)
     watched.wait_for("() => document.querySelector('.camera.fresh')")
     watched.page.close()
@@ -206,25 +209,102 @@ def test_the_page_comes_back_by_itself_when_the_service_is_restarted(browser: Br
 
 def test_a_condition_is_seen_from_afar_and_goes_when_it_ends(browser: Browser, served: Served) -> None:
     watched = Watched(browser, served.url)
-    served.happen(condition())
-    banner = watched.page.locator(".banner")
+    page = watched.page
+    served.report("degraded", active())
+    banner = page.locator(".banner.bad")
     expect(banner).to_contain_text("cam: NO SIGNAL")
-    expect(banner).to_contain_text("no frame for 1.5 s")
-    expect(watched.page.locator("#state")).to_have_text("1 PROBLEM")
-    expect(watched.page.locator(".camera.problem")).to_have_count(1)
-    served.happen(condition(state=EventState.CLEARED))
-    expect(watched.page.locator(".event.condition .name")).to_have_text("no signal \u2013 cleared")
+    expect(banner).to_contain_text("no frames")
+    expect(banner).to_contain_text("since ")
+    expect(page.locator("#state.bad")).to_have_text("DEGRADED")
+    assert page.title().startswith("DEGRADED")
+    expect(page.locator('[data-camera="cam"]')).to_have_attribute("data-state", "bad")
+    expect(page.locator('[data-camera="cam"] .why')).to_contain_text("no signal since ")
+    served.report("ok")
+    served.show(1)
     expect(banner).to_have_count(0)
-    expect(watched.page.locator("#state")).to_have_text("RUNNING")
+    expect(page.locator("#state")).to_have_text("OK")
+    expect(page.locator('[data-camera="cam"]')).to_have_attribute("data-state", "ok")
     assert watched.complaints == []
+    page.close()
+
+
+def test_state_banners_and_lamps_agree_in_every_state_of_the_line(browser: Browser, tmp_path: Path) -> None:
+    served = Served(tmp_path, cameras=("left", "right"))
+    watched = Watched(browser, served.url)
+    page = watched.page
+
+    def expect_line(state: str, kind: str, left: str, right: str, banners: list[str]) -> None:
+        served.show(1, "left", fresh_for_s=60)
+        served.show(1, "right", fresh_for_s=60)
+        expect(page.locator(f"#state.{kind}")).to_have_text(state)
+        expect(page.locator('[data-camera="left"]')).to_have_attribute("data-state", left)
+        expect(page.locator('[data-camera="right"]')).to_have_attribute("data-state", right)
+        expect(page.locator(".banner strong")).to_have_text(banners)
+
+    expect_line("WAITING FOR STATUS", "waiting", "unknown", "unknown", [])
+    served.report("starting")
+    expect_line("STARTING", "waiting", "unknown", "unknown", [])
+    served.report("ok")
+    expect_line("OK", "ok", "ok", "ok", [])
+    served.report(
+        "degraded", active(ConditionKind.NOT_JUDGED, "left", "0 of 24 due frames of the last 3 s were judged")
+    )
+    expect_line("DEGRADED", "bad", "bad", "ok", ["left: NOT JUDGED"])
+    served.report("degraded", active(ConditionKind.OVERLOAD, "right", "32 % of the due frames are dropped"))
+    expect_line("DEGRADED", "impaired", "ok", "impaired", ["right: OVERLOAD"])
+    expect(page.locator(".banner")).to_contain_text("32 % of the due frames are dropped")
+    down = active(ConditionKind.PROCESS_DOWN, "", "track has failed 2 times in a row", source="track")
+    served.report("degraded", down)
+    expect_line("DEGRADED", "impaired", "impaired", "impaired", ["track: PROCESS DOWN"])
+    output = active(ConditionKind.OUTPUT_FAILING, "", "16 events waiting: connection refused", source="mqtt")
+    served.report("degraded", output)
+    expect_line("DEGRADED", "impaired", "ok", "ok", ["mqtt: OUTPUT FAILING"])
+    both = [active(ConditionKind.NO_SIGNAL, camera) for camera in ("left", "right")]
+    served.report("degraded", output, *both)
+    expect_line("DEGRADED", "bad", "bad", "bad", ["left, right: NO SIGNAL", "mqtt: OUTPUT FAILING"])
+    served.report("degraded")
+    expect_line("DEGRADED", "impaired", "ok", "ok", ["a process: RESTARTING"])
+    served.report("ok")
+    expect_line("OK", "ok", "ok", "ok", [])
+    assert watched.complaints == []
+    page.close()
+    served.close()
+
+
+def test_without_a_status_nothing_is_green(browser: Browser, served: Served) -> None:
+    watched = Watched(browser, served.url)
+    served.report("ok")
+    served.show(1, fresh_for_s=60)
+    tile = watched.page.locator('[data-camera="cam"]')
+    expect(tile).to_have_attribute("data-state", "ok")
+    expect(watched.page.locator("#state.lost")).to_contain_text("NO STATUS FOR", timeout=10_000)
+    expect(tile).to_have_attribute("data-state", "unknown")
+    expect(watched.page.locator(".banner")).to_contain_text("press-7: NO STATUS FOR")
     watched.page.close()
 
 
+def test_every_kind_of_condition_has_words_on_the_page() -> None:
+    script = (STATIC / "conditions.js").read_text()
+    assert [kind for kind in ConditionKind if f"  {kind}: {{ title: " not in script] == []
+
+
 def test_pictures_that_stop_are_not_taken_for_the_present(browser: Browser, served: Served) -> None:
+    served.report("ok")
     served.show(1)
     watched = Watched(browser, served.url)
     watched.wait_for("() => document.querySelector('.camera.fresh')")
-    expect(watched.page.locator(".notice")).to_have_text("no picture for 4 s", timeout=8000)
+    expect(watched.page.locator(".notice")).to_have_text("no picture for 3 s", timeout=8000)
+    expect(watched.page.locator('[data-camera="cam"]')).not_to_have_attribute("data-state", "ok")
+    watched.page.close()
+
+
+def test_the_picture_of_a_slow_camera_stays_the_present_for_its_own_time(browser: Browser, served: Served) -> None:
+    served.show(1, fresh_for_s=8)
+    watched = Watched(browser, served.url)
+    watched.wait_for("() => document.querySelector('.camera.fresh')")
+    watched.page.wait_for_timeout(5000)
+    expect(watched.page.locator(".camera.fresh")).to_have_count(1, timeout=10)
+    expect(watched.page.locator(".camera.stale")).to_have_count(1, timeout=8000)
     watched.page.close()
 
 
@@ -245,10 +325,12 @@ def test_many_cameras_are_all_shown(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_names_and_texts_from_outside_are_shown_as_text(browser: Browser, served: Served) -> None:
-    evil: Event = msgspec.structs.replace(condition(), reason="<img src=x onerror=document.title='owned'>")
+    evil = "<img src=x onerror=document.title='owned'>"
     watched = Watched(browser, served.url)
-    served.happen(evil)
+    served.report("degraded", active(detail=evil))
+    served.happen(msgspec.structs.replace(condition(), reason=evil))
     expect(watched.page.locator(".banner")).to_contain_text("<img src=x")
+    expect(watched.page.locator(".event.condition")).to_contain_text("<img src=x")
     assert "owned" not in watched.page.title()
     assert watched.complaints == []
     watched.page.close()
@@ -266,7 +348,8 @@ def test_logging_in(browser: Browser, tmp_path: Path) -> None:
     page.fill("#token", "open sesame")
     page.click("button")
     expect(page.locator("#line")).to_have_text("press-7")
-    expect(page.locator("#state")).to_have_text("RUNNING")
+    served.report("ok")
+    expect(page.locator("#state")).to_have_text("OK")
     page.click("#logout button")
     expect(page.locator("#token")).to_be_visible()
     assert watched.complaints == []

@@ -16,12 +16,14 @@ import httpx
 import psutil
 import pytest
 
-from stream_inspect.messages import Event, EventState
+from stream_inspect.config.models import RecorderConfig
+from stream_inspect.messages import Event
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 from stream_inspect.web import feed
+from stream_inspect.web import line as line_status
 from stream_inspect.web.stage import WebStage
-from tests.web.served import Served, condition, config, defect, eventually
+from tests.web.served import Served, active, condition, config, defect, eventually
 
 
 class Sse:
@@ -101,26 +103,34 @@ def test_an_event_whose_message_is_lost_comes_from_the_log(served: Served, sse: 
     assert card["id"] == "cam-1-crack-1"
 
 
-def test_a_condition_is_shown_while_it_lasts(served: Served, sse: Sse) -> None:
-    sse.next()
-    served.happen(condition())
-    begun = sse.next_change()
-    assert [(one["name"], one["camera"]) for one in begun["status"]["conditions"]] == [("no_signal", "cam")]
-    served.happen(condition(state=EventState.CLEARED))
-    ended = sse.next_change()
-    assert ended["status"]["conditions"] == []
-    assert ended["events"][0]["state"] == "cleared"
+def test_the_state_and_the_conditions_are_those_of_the_status_and_come_at_once(served: Served, sse: Sse) -> None:
+    _, first = sse.next()
+    assert (first["status"]["state"], first["status"]["silent_s"]) == ("unknown", None), "nothing is known yet"
+    served.report("degraded", active())
+    started_s = time.monotonic()
+    _, begun = sse.next()
+    assert time.monotonic() - started_s < 0.5
+    (one,) = begun["status"]["conditions"]
+    assert (begun["status"]["state"], one["kind"], one["camera"]) == ("degraded", "no_signal", "cam")
+    assert (one["source"], one["detail"]) == ("capture.cam", "no frames")
+    assert time.time() * 1000 - one["since_ms"] == pytest.approx(60_000, abs=2000)
+    served.report("ok")
+    _, ended = sse.next()
+    assert (ended["status"]["state"], ended["status"]["conditions"]) == ("ok", [])
 
 
-def test_a_condition_that_is_older_than_the_list_is_shown_after_a_restart(tmp_path: Path) -> None:
-    first = Served(tmp_path)
-    first.happen(condition())
-    first.store.append([defect(n) for n in range(1, 501)])
-    first.close()
-    again = Served(tmp_path)
-    eventually(lambda: httpx.get(f"{again.url}/api/status").json()["conditions"], "the condition is forgotten")
-    assert len(cards(again)) == 100
-    again.close()
+def test_a_status_that_stays_away_is_unknown_and_its_conditions_stay_listed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.report("ok", active())
+    assert httpx.get(f"{served.url}/api/status").json()["state"] == "ok"
+    monkeypatch.setattr(line_status, "SILENT_AFTER_S", 0.5)
+    time.sleep(0.6)
+    status = httpx.get(f"{served.url}/api/status").json()
+    assert (status["state"], len(status["conditions"])) == ("unknown", 1)
+    assert status["silent_s"] >= 0
+    served.report("ok")
+    assert httpx.get(f"{served.url}/api/status").json()["state"] == "ok"
 
 
 def test_the_list_is_bounded(served: Served) -> None:
@@ -157,7 +167,9 @@ def test_one_stream_carries_the_pictures_of_all_cameras(tmp_path: Path) -> None:
         head, jpeg = next(parts)
         assert head["camera"] == "right"
         assert jpeg.startswith(b"\xff\xd8")
-        assert next(parts) == ({"camera": None, "utc_ms": None, "bytes": 0}, b""), "a sign of life without pictures"
+        assert next(parts) == ({"camera": None, "utc_ms": None, "fresh_ms": None, "bytes": 0}, b""), (
+            "a sign of life without pictures"
+        )
     served.close()
 
 
@@ -283,7 +295,7 @@ def test_a_log_that_cannot_be_read_at_first_is_not_read_from_its_beginning_after
     store.append([defect(n) for n in (1, 2, 3)])
 
     async def follow() -> list[dict[str, Any]]:
-        following = feed.EventFeed(lambda: store, tmp_path)
+        following = feed.EventFeed(lambda: store, tmp_path, RecorderConfig())
         task = asyncio.create_task(following.run())
         async with asyncio.timeout(10):
             while not store.cursors:

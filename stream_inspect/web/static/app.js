@@ -1,8 +1,9 @@
 // The page: connects while it is visible, shows when the connection is lost, and passes what arrives to its parts.
 
 import { Cameras } from "./cameras.js";
+import { banners, lineState } from "./conditions.js";
 import { Events } from "./events.js";
-import { clockText, words } from "./format.js";
+import { clockText } from "./format.js";
 import { readPictures } from "./live.js";
 import { Viewer } from "./viewer.js";
 
@@ -29,6 +30,7 @@ class Connection {
 
   take(message, isWhole) {
     this.heardMs = performance.now();
+    lostSinceMs = null;
     const { status, events: cards } = JSON.parse(message.data);
     showStatus(status);
     if (isWhole) events.replace(cards);
@@ -83,33 +85,26 @@ async function connect() {
 
 function showStatus(status) {
   element("line").textContent = status.line;
-  document.title = `${status.conditions.length ? `(${status.conditions.length}) ` : ""}${status.line} – stream_inspect`;
   element("logout").hidden = !status.has_login;
-  cameras.set(status.cameras, status.conditions);
+  cameras.set(status.cameras, status);
   const health = status.health;
   element("judged").textContent = health?.judged_fps?.toFixed(1) ?? "–";
   element("captured").textContent = health?.captured_fps?.toFixed(1) ?? "–";
   element("dropped").textContent = health?.dropped?.toLocaleString() ?? "–";
-  const problems = status.conditions.map((one) => ({
-    what: words(one.name),
-    where: one.camera || status.line,
-    detail: `since ${clockText(one.first_seen_ms)}${one.reason ? ` – ${one.reason}` : ""}`,
-  }));
-  if (status.event_log) problems.push({ what: "cannot read the event log", where: status.line, detail: status.event_log });
-  for (const name of health?.down ?? []) problems.push({ what: `${name} is restarting`, where: status.line, detail: "" });
-  showBanners(problems);
-  const count = problems.length;
-  showState(count ? "problem" : "ok", count ? (count === 1 ? "1 PROBLEM" : `${count} PROBLEMS`) : "RUNNING");
+  showBanners(banners(status));
+  const { kind, text } = lineState(status);
+  showState(kind, text);
+  document.title = `${kind === "ok" ? "" : `${text} – `}${status.line} – stream_inspect`;
 }
 
-function showBanners(problems) {
-  const text = JSON.stringify(problems);
+function showBanners(shown) {
+  const text = JSON.stringify(shown);
   if (text === showBanners.shown) return;
   showBanners.shown = text;
   element("banners").replaceChildren(
-    ...problems.map(({ what, where, detail }) => {
+    ...shown.map(({ what, where, detail, kind }) => {
       const banner = document.createElement("div");
-      banner.className = "banner";
+      banner.className = `banner ${kind}`;
       const strong = document.createElement("strong");
       strong.textContent = `${where}: ${what.toUpperCase()}`;
       banner.append(strong, detail);
@@ -124,8 +119,14 @@ function showState(kind, text) {
   if (state.textContent !== text) state.textContent = text;
 }
 
+let lostSinceMs = null;
 function showLost() {
+  lostSinceMs ??= Date.now();
   showState("lost", "CONNECTION LOST");
+  document.title = "CONNECTION LOST – stream_inspect";
+  for (const figure of ["judged", "captured", "dropped"]) element(figure).textContent = "–";
+  const detail = `no answer from the service since ${clockText(lostSinceMs)}; retrying`;
+  showBanners([{ what: "connection lost", where: element("line").textContent.trim() || "page", detail, kind: "lost" }]);
   cameras.age(true);
 }
 

@@ -1,6 +1,8 @@
 // The live pictures, one tile for each camera.
 
-const STALE_MS = 3000;
+import { cameraState } from "./conditions.js";
+
+const LATE_MS = 1500; // on its way, longer than the picture itself counts as the present
 const HIT_MS = 1500;
 const SHAPE = 16 / 9;
 const CAPTION_PX = 48;
@@ -32,7 +34,7 @@ export class Cameras {
     this.place.style.gridTemplateColumns = `repeat(${best.columns}, ${Math.floor(best.tile)}px)`;
   }
 
-  set(names, conditions) {
+  set(names, status) {
     for (const [name, tile] of this.tiles) {
       if (!names.includes(name)) {
         tile.figure.remove();
@@ -44,8 +46,8 @@ export class Cameras {
       this.arranged = names.length;
       this.arrange();
     }
-    for (const [name, tile] of this.tiles)
-      tile.figure.classList.toggle("problem", conditions.some((one) => one.camera === name));
+    for (const [name, tile] of this.tiles) tile.state = cameraState(name, status);
+    this.age(false);
   }
 
   make(name) {
@@ -59,12 +61,15 @@ export class Cameras {
     const caption = document.createElement("figcaption");
     const lamp = document.createElement("span");
     lamp.className = "lamp";
+    const why = document.createElement("span");
+    why.className = "why";
     const age = document.createElement("span");
     age.className = "age";
-    caption.append(lamp, name, age);
+    caption.append(lamp, name, why, age);
     figure.append(canvas, notice, caption);
     this.place.append(figure);
-    return { figure, canvas, notice, age, arrivedMs: null, arrivals: [] };
+    const state = { kind: "unknown", text: "" };
+    return { figure, canvas, notice, why, age, state, arrivedMs: null, freshMs: 0, arrivals: [] };
   }
 
   async show(part) {
@@ -80,6 +85,7 @@ export class Cameras {
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
     bitmap.close();
     tile.arrivedMs = performance.now();
+    tile.freshMs = part.fresh_ms;
     tile.arrivals.push(tile.arrivedMs);
     canvas.dataset.pictures = String(Number(canvas.dataset.pictures ?? 0) + 1);
   }
@@ -97,14 +103,22 @@ export class Cameras {
     const nowMs = performance.now();
     for (const tile of this.tiles.values()) {
       const silentMs = tile.arrivedMs === null ? null : nowMs - tile.arrivedMs;
-      const isStale = isLost || silentMs === null || silentMs > STALE_MS;
+      const isStale = isLost || silentMs === null || silentMs > tile.freshMs + LATE_MS;
       tile.figure.classList.toggle("stale", isStale);
       tile.figure.classList.toggle("fresh", !isStale);
       tile.arrivals = tile.arrivals.filter((ms) => nowMs - ms < 3000);
+      this.light(tile, isStale, isLost);
       tile.age.textContent = isStale ? "" : `${Math.round(tile.arrivals.length / 3)}/s`;
       if (isLost) tile.notice.textContent = "connection lost";
       else if (silentMs === null) tile.notice.textContent = "waiting for the first picture";
       else if (isStale) tile.notice.textContent = `no picture for ${Math.floor(silentMs / 1000)} s`;
     }
+  }
+
+  // The lamp: green only with a present picture of a camera that the status has no complaint about.
+  light({ figure, why, state }, isStale, isLost) {
+    const { kind, text } = isLost ? { kind: "unknown", text: "" } : state;
+    figure.dataset.state = kind === "ok" && isStale ? "impaired" : kind;
+    why.textContent = text;
   }
 }

@@ -81,9 +81,11 @@ function draw(card, before, open) {
       image.src = card.picture;
       image.alt = "";
       image.loading = before?.picture ? "eager" : "lazy";
+      image.onerror = () => image.replaceWith(text("span", "missing", "picture removed"));
       thumb.append(image);
-    }
+    } else thumb.append(text("span", "missing", `picture ${card.no_picture}`));
     if (card.clip) thumb.append(text("span", "play", "▶ clip"));
+    else if (card.picture) thumb.append(text("span", "no-clip", `clip ${card.no_clip}`));
     node.append(thumb);
   }
   const name = text("span", "name", words(card.name));

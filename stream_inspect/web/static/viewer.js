@@ -18,7 +18,7 @@ export class Viewer {
     this.dialog.addEventListener("close", () => this.stop());
     this.dialog.addEventListener("click", (click) => click.target === this.dialog && this.dialog.close());
     this.dialog.addEventListener("keydown", (key) => this.key(key));
-    this.video.onerror = () => this.showMessage("No clip: it was not recorded, or retention has removed it.");
+    this.video.onerror = () => this.showMessage("Clip removed.");
   }
 
   show(id, events) {
@@ -43,7 +43,7 @@ export class Viewer {
       this.stop();
       if (card.picture) still.src = card.picture;
       else still.hidden = true;
-      this.showMessage(card.picture ? "The clip is not ready yet." : "Picture and clip are not ready yet.");
+      this.showMessage(`${card.picture ? "" : `Picture ${card.no_picture}. `}Clip ${card.no_clip}.`);
     }
     element("judged-frame").disabled = element("replay").disabled = !card.clip;
     element("newer").disabled = events.neighbour(id, -1) === null;

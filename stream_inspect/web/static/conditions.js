@@ -1,0 +1,94 @@
+// What the line's status means: its state, its banners and the state of each camera, all from the one status.
+
+import { clockText, words } from "./format.js";
+
+// By kind: the title, what it means for the parts that pass, and whether they pass without inspection.
+const MEANING = {
+  no_signal: { title: "no signal", effect: "parts pass without inspection", isBad: true },
+  black: { title: "picture is black", effect: "parts pass without inspection", isBad: true },
+  frozen: { title: "picture is frozen", effect: "parts pass without inspection", isBad: true },
+  not_judged: { title: "not judged", effect: "parts pass without inspection", isBad: true },
+  model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true },
+  prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use" },
+  process_down: { title: "process down", effect: "" },
+  bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
+  static_find: { title: "find that does not move", effect: "dirt or glare hides what passes there" },
+  overload: { title: "overload", effect: "fewer looks at each part" },
+  output_failing: { title: "output failing", effect: "its alerts are queued and sent later" },
+  event_log_stuck: { title: "event log not writable", effect: "alerts wait; inspection continues" },
+  recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
+};
+const ON_EVERY_CAMERA = ["model_failed", "prompts_refused", "process_down"];
+
+const meaning = (condition) => MEANING[condition.kind] ?? { title: words(condition.kind), effect: "" };
+
+// The process or the output that it is about, where there is no camera.
+const place = (condition, line) => condition.camera || condition.source || line;
+
+// {kind, text} of the whole line. Green only with a present status that says ok.
+export function lineState(status) {
+  if (status.state === "unknown")
+    return status.silent_s === null
+      ? { kind: "waiting", text: "WAITING FOR STATUS" }
+      : { kind: "lost", text: `NO STATUS FOR ${status.silent_s} s` };
+  if (status.state === "starting" || status.state === "stopping")
+    return { kind: "waiting", text: status.state.toUpperCase() };
+  if (status.conditions.some((one) => meaning(one).isBad)) return { kind: "bad", text: "DEGRADED" };
+  if (status.state === "degraded" || status.event_log) return { kind: "impaired", text: "DEGRADED" };
+  return { kind: "ok", text: "OK" };
+}
+
+// What is wrong, worst first; one banner for a kind, however many cameras have it.
+export function banners(status) {
+  const shown = [];
+  if (status.silent_s !== null)
+    shown.push({
+      what: `no status for ${status.silent_s} s`,
+      where: status.line,
+      detail: "the supervisor does not respond; what follows was reported before that",
+      kind: "lost",
+    });
+  const groups = new Map();
+  for (const one of status.conditions) groups.set(one.kind, [...(groups.get(one.kind) ?? []), one]);
+  const conditions = [...groups.values()].map((group) => banner(group, status.line));
+  shown.push(...conditions.filter((one) => one.kind === "bad"), ...conditions.filter((one) => one.kind !== "bad"));
+  if (status.event_log)
+    shown.push({ what: "event log not readable", where: "page", detail: status.event_log, kind: "impaired" });
+  if (status.state === "degraded" && !shown.length)
+    shown.push({
+      what: "restarting",
+      where: status.health?.down.join(", ") || "a process",
+      detail: "",
+      kind: "impaired",
+    });
+  return shown;
+}
+
+function banner(group, line) {
+  const { title, effect, isBad } = meaning(group[0]);
+  const since = `since ${clockText(Math.min(...group.map((one) => one.since_ms)))}`;
+  const reason = group.length === 1 ? group[0].detail : "";
+  return {
+    what: title,
+    where: group.map((one) => place(one, line)).join(", "),
+    detail: [since, reason, effect].filter(Boolean).join(" · "),
+    kind: isBad ? "bad" : "impaired",
+  };
+}
+
+// {kind, text} of one camera: its own conditions, and those of the line that stop or change the judging of all.
+export function cameraState(name, status) {
+  if (status.state === "unknown") return { kind: "unknown", text: "status unknown" };
+  if (status.state === "starting" || status.state === "stopping") return { kind: "unknown", text: status.state };
+  const own = status.conditions.filter((one) => one.camera === name);
+  const worst = own.find((one) => meaning(one).isBad) ?? own[0];
+  if (worst)
+    return {
+      kind: meaning(worst).isBad ? "bad" : "impaired",
+      text: `${meaning(worst).title} since ${clockText(worst.since_ms)}`,
+    };
+  const everywhere = status.conditions.find((one) => !one.camera && ON_EVERY_CAMERA.includes(one.kind));
+  if (everywhere)
+    return { kind: "impaired", text: `${place(everywhere, status.line)}: ${meaning(everywhere).title}` };
+  return { kind: "ok", text: "" };
+}
