@@ -59,6 +59,7 @@ async def wrong_at_once(url: str, count: int) -> list[int]:
         return [answer.status_code for answer in await asyncio.gather(*asked)]
 
 
+@pytest.mark.slow
 def test_the_right_token_is_answered_while_old_tokens_poll_and_256_wrong_ones_come_at_once(guarded: Served) -> None:
     dashboards = Dashboards(guarded.url)
     eventually(lambda: len(dashboards.answers) > 100, "the dashboards do not poll", within_s=20)

@@ -1,11 +1,23 @@
-"""Clips and pictures over HTTP."""
+"""Clips and pictures over HTTP, and why one is missing."""
 
 from __future__ import annotations
 
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import httpx
+import msgspec
 import pytest
 
-from tests.web.served import Served
+from stream_inspect.config.models import RecorderConfig
+from stream_inspect.messages import EventState
+from stream_inspect.web import feed
+from stream_inspect.web.media import clip_within_s
+from tests.web.served import Served, condition, defect, eventually
 
 CLIP = bytes(range(256)) * 4
 
@@ -46,3 +58,132 @@ def test_a_half_written_file_is_not_served(served: Served) -> None:
     (served.state_dir / "clips" / "cam-1-crack-1.mp4.part").write_bytes(b"half")
     assert httpx.get(f"{served.url}/clips/cam-1-crack-1.mp4").status_code == 404
     assert httpx.get(f"{served.url}/clips/cam-1-crack-1.mp4.part").status_code == 404
+
+
+# --- why one is missing ---
+
+
+def card(served: Served, event_id: str = "cam-1-crack-1") -> dict[str, Any]:
+    found = httpx.get(f"{served.url}/api/events").json()["events"]
+    return next((one for one in found if one["id"] == event_id), {})
+
+
+def missing(served: Served, event_id: str = "cam-1-crack-1") -> tuple[str, str]:
+    found = card(served, event_id)
+    return found.get("no_picture", "?"), found.get("no_clip", "?")
+
+
+def aged(age_s: float, n: int = 1) -> Any:
+    """A defect that was seen this long ago."""
+    seen_utc_ns = time.time_ns() - round(age_s * 1e9)
+    return msgspec.structs.replace(defect(n), first_seen_utc_ns=seen_utc_ns, last_seen_utc_ns=seen_utc_ns)
+
+
+def test_what_is_missing_is_being_written_at_first_and_was_not_recorded_later(served: Served) -> None:
+    recorder = RecorderConfig()
+    served.happen(aged(0, n=1))
+    served.happen(aged(clip_within_s(recorder) - 20, n=2))
+    served.happen(aged(clip_within_s(recorder) + 20, n=3))
+    served.happen(aged((recorder.max_age_days + 1) * 86_400, n=4))
+    eventually(lambda: card(served, "cam-1-crack-4"), "the events are not listed")
+    assert missing(served, "cam-1-crack-1") == ("being written", "being written")
+    assert missing(served, "cam-1-crack-2") == ("not recorded, or removed", "being written")
+    assert missing(served, "cam-1-crack-3") == ("not recorded, or removed",) * 2
+    assert missing(served, "cam-1-crack-4") == ("removed after 30 days",) * 2
+
+
+def test_a_text_changes_when_the_time_for_the_file_is_over(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_LOOK_EVERY_S", 0.1)
+    served.happen(aged(28.5))
+    eventually(lambda: missing(served)[0] == "being written", "it is not awaited")
+    eventually(lambda: missing(served)[0] == "not recorded, or removed", "it is awaited without end")
+    assert missing(served)[1] == "being written"
+
+
+def test_files_of_old_events_are_found_after_a_restart(served: Served) -> None:
+    (served.state_dir / "pictures" / "cam-1-crack-1.jpg").write_bytes(b"jpeg")
+    served.happen(aged(3600))
+    eventually(lambda: card(served).get("picture"), "the picture is not looked for")
+    assert missing(served) == ("", "not recorded, or removed")
+
+
+def test_a_recorder_that_is_off_or_has_stopped_is_named(tmp_path: Path) -> None:
+    off = Served(tmp_path / "off", recorder={"enabled": False})
+    off.happen(defect())
+    eventually(lambda: missing(off) == ("not recorded: recorder off",) * 2, "it is not named")
+    off.close()
+    stopped = Served(tmp_path / "stopped")
+    stop = msgspec.structs.replace(condition("recording_stopped", camera=""), source="recorder")
+    stopped.happen(stop)
+    stopped.happen(defect(1))
+    eventually(lambda: missing(stopped) == ("not recorded: recording stopped",) * 2, "it is not named")
+    time.sleep(0.01)
+    stopped.happen(
+        msgspec.structs.replace(
+            stop, key=f"{stop.id}:cleared", state=EventState.CLEARED, last_seen_utc_ns=time.time_ns()
+        )
+    )
+    time.sleep(0.01)
+    stopped.happen(defect(2))
+    eventually(lambda: missing(stopped, "cam-1-crack-2")[0] == "being written", "it is said of later events too")
+    assert missing(stopped)[0] == "not recorded: recording stopped"
+    stopped.close()
+
+
+# --- a disk that hangs ---
+
+
+class HangingDisk:
+    """Clips and pictures give no answer until `recover`: no test can make a real disk hang, so `os.stat` waits as
+    it does there, in the thread that asks."""
+
+    def __init__(self, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._recovered = threading.Event()
+        real_stat = os.stat
+        folders = (state_dir / "clips", state_dir / "pictures")
+
+        def waiting(path: Any, *args: Any, **options: Any) -> os.stat_result:
+            if isinstance(path, (str, os.PathLike)) and Path(path).parent in folders:
+                self._recovered.wait(60)
+            return real_stat(path, *args, **options)
+
+        monkeypatch.setattr(os, "stat", waiting)
+
+    def recover(self) -> None:
+        self._recovered.set()
+
+
+@pytest.fixture
+def hanging(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingDisk]:
+    disk = HangingDisk(served.state_dir, monkeypatch)
+    yield disk
+    disk.recover()
+
+
+@pytest.mark.slow
+def test_a_disk_that_hangs_stops_neither_the_live_pictures_nor_the_events(
+    clip: str, served: Served, hanging: HangingDisk
+) -> None:
+    answers: list[int] = []
+    asking = [
+        threading.Thread(target=lambda: answers.append(httpx.get(clip, timeout=60).status_code)) for _ in range(60)
+    ]
+    for thread in asking:
+        thread.start()
+    served.happen(defect())
+    eventually(lambda: card(served), "an event waits for the disk of its picture")
+    for path in ("/", "/static/app.js", "/api/status"):
+        assert httpx.get(served.url + path, timeout=3).status_code == 200
+    with httpx.stream("GET", f"{served.url}/api/live", timeout=3) as response:
+        chunks = response.iter_raw()
+        for number in range(20):
+            served.show(number)
+            started_s = time.monotonic()
+            next(chunks)
+            assert time.monotonic() - started_s < 1.0
+    eventually(lambda: answers.count(503) == 56, "those that need not wait get no answer", within_s=10)
+    hanging.recover()
+    for thread in asking:
+        thread.join(10)
+    assert sorted(set(answers)) == [200, 503]
+    assert httpx.get(clip).status_code == 200, "the disk is back"
