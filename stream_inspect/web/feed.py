@@ -227,6 +227,7 @@ def _card(event: Event) -> dict[str, Any]:
         "line": event.line,
         "camera": event.camera,
         "name": event.name,
+        "source": event.source,
         "severity": event.severity,
         "first_seen_ms": event.first_seen_utc_ns // 1_000_000,
         "last_seen_ms": event.last_seen_utc_ns // 1_000_000,

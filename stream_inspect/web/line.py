@@ -1,4 +1,4 @@
-"""How the line stands, for the page: the supervisor's last status, and for how long none has come."""
+"""How the line stands, for the page: the supervisor's last status, and for how long it has been overdue."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ def test_without_a_status_nothing_is_green(browser: Browser, served: Served) -> 
     expect(tile).to_have_attribute("data-state", "ok")
     expect(watched.page.locator("#state.lost")).to_contain_text("NO STATUS FOR", timeout=10_000)
     expect(tile).to_have_attribute("data-state", "unknown")
-    expect(watched.page.locator(".banner")).to_contain_text("press-7: NO STATUS FOR")
+    expect(watched.page.locator(".banner")).to_contain_text("press-7: NO STATUS")
     watched.page.close()
 
 
@@ -306,6 +306,52 @@ def test_the_picture_of_a_slow_camera_stays_the_present_for_its_own_time(browser
     expect(watched.page.locator(".camera.fresh")).to_have_count(1, timeout=10)
     expect(watched.page.locator(".camera.stale")).to_have_count(1, timeout=8000)
     watched.page.close()
+
+
+def test_a_slow_computer_shows_the_newest_picture_and_not_a_queue_of_old_ones(browser: Browser, served: Served) -> None:
+    page = browser.new_page()
+    page.add_init_script("""
+        const real = createImageBitmap;
+        window.createImageBitmap = async (blob) => {
+            await new Promise((done) => setTimeout(done, 400));
+            return real(blob);
+        };
+    """)
+    page.goto(served.url)
+    for number in range(60):
+        served.show(number)
+        page.wait_for_timeout(30)
+    gray = 20 + 59 * 13 % 200
+    page.wait_for_function(
+        f"""() => {{
+            const canvas = document.querySelector("canvas");
+            return Math.abs(canvas.getContext("2d").getImageData(9, 9, 1, 1).data[0] - {gray}) < 4;
+        }}""",
+        timeout=3000,
+    )
+    page.close()
+
+
+def test_a_picture_that_is_missing_says_why_on_its_card_and_in_the_viewer(browser: Browser, tmp_path: Path) -> None:
+    served = Served(tmp_path, recorder={"enabled": False})
+    served.happen(defect(1))
+    picture = served.state_dir / "pictures" / "cam-1-crack-2.jpg"
+    picture.write_bytes(b"to be removed")
+    served.happen(defect(2))
+    watched = Watched(browser, served.url)
+    page = watched.page
+    never, removed = (page.locator(f'[data-id="cam-1-crack-{n}"] .missing') for n in (1, 2))
+    expect(never).to_have_text("picture not recorded: recorder off")
+    expect(removed).to_have_text("picture could not be loaded")
+    page.locator('[data-id="cam-1-crack-1"]').click()
+    expect(page.locator("#viewer-message")).to_have_text(
+        "Picture not recorded: recorder off. Clip not recorded: recorder off."
+    )
+    picture.unlink()
+    page.reload()
+    expect(removed).to_have_text("picture removed")
+    page.close()
+    served.close()
 
 
 def test_many_cameras_are_all_shown(browser: Browser, tmp_path: Path) -> None:

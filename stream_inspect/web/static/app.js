@@ -41,7 +41,7 @@ class Connection {
     try {
       for await (const part of readPictures("/api/live", this.abort.signal)) {
         this.heardMs = performance.now();
-        if (part.camera) await cameras.show(part);
+        if (part.camera) cameras.show(part);
       }
       this.lose();
     } catch {

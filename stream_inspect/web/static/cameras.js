@@ -69,12 +69,25 @@ export class Cameras {
     figure.append(canvas, notice, caption);
     this.place.append(figure);
     const state = { kind: "unknown", text: "" };
-    return { figure, canvas, notice, why, age, state, arrivedMs: null, freshMs: 0, arrivals: [] };
+    return { figure, canvas, notice, why, age, state, waiting: null, arrivedMs: null, freshMs: 0, arrivals: [] };
   }
 
+  // Only the newest picture waits: a slow computer skips some, and reading the stream never waits for drawing. What it
+  // has not read piles up on the way, and would be shown late as if it were the present.
   async show(part) {
     const tile = this.tiles.get(part.camera);
     if (!tile) return;
+    const isDrawing = tile.waiting !== null;
+    tile.waiting = part;
+    if (isDrawing) return;
+    for (let drawn = null; drawn !== tile.waiting; ) {
+      drawn = tile.waiting;
+      await this.draw(tile, drawn).catch(() => {}); // a damaged picture: the tile goes stale
+    }
+    tile.waiting = null;
+  }
+
+  async draw(tile, part) {
     const bitmap = await createImageBitmap(new Blob([part.jpeg], { type: "image/jpeg" }));
     const { canvas } = tile;
     if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {

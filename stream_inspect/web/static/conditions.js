@@ -7,7 +7,7 @@ const MEANING = {
   no_signal: { title: "no signal", effect: "parts pass without inspection", isBad: true },
   black: { title: "picture is black", effect: "parts pass without inspection", isBad: true },
   frozen: { title: "picture is frozen", effect: "parts pass without inspection", isBad: true },
-  not_judged: { title: "not judged", effect: "parts pass without inspection", isBad: true },
+  not_judged: { title: "not judged", effect: "parts can pass without inspection", isBad: true },
   model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true },
   prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use" },
   process_down: { title: "process down", effect: "" },
@@ -43,9 +43,9 @@ export function banners(status) {
   const shown = [];
   if (status.silent_s !== null)
     shown.push({
-      what: `no status for ${status.silent_s} s`,
+      what: "no status",
       where: status.line,
-      detail: "the supervisor does not respond; what follows was reported before that",
+      detail: `the supervisor has not reported for ${status.silent_s} s; what follows was reported before`,
       kind: "lost",
     });
   const groups = new Map();

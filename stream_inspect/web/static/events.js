@@ -1,6 +1,6 @@
 // The list of events, newest first. Cards arrive complete; a changed card is redrawn in place.
 
-import { factsText, utcText, whenText, words } from "./format.js";
+import { factsText, utcText, whenText, whyNotLoaded, words } from "./format.js";
 
 const KEPT = 200;
 
@@ -81,7 +81,7 @@ function draw(card, before, open) {
       image.src = card.picture;
       image.alt = "";
       image.loading = before?.picture ? "eager" : "lazy";
-      image.onerror = () => image.replaceWith(text("span", "missing", "picture removed"));
+      image.onerror = async () => image.replaceWith(text("span", "missing", `picture ${await whyNotLoaded(image.src)}`));
       thumb.append(image);
     } else thumb.append(text("span", "missing", `picture ${card.no_picture}`));
     if (card.clip) thumb.append(text("span", "play", "▶ clip"));
@@ -92,7 +92,7 @@ function draw(card, before, open) {
   if (isDefect) name.append(text("span", "severity", card.severity));
   else if (card.state === "cleared") name.append(" – cleared");
   const ms = card.state === "cleared" && !isDefect ? card.last_seen_ms : card.first_seen_ms;
-  const when = text("span", "when", `${whenText(ms)}${card.camera ? ` · ${card.camera}` : ""}`);
+  const when = text("span", "when", [whenText(ms), card.camera || card.source].filter(Boolean).join(" · "));
   when.title = utcText(ms);
   node.append(name, when, text("span", "facts", isDefect ? factsText(card) : card.reason));
   return node;

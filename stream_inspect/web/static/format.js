@@ -21,3 +21,9 @@ export function factsText(card) {
     facts.push(`${number(card.length_mm)} × ${number(card.width_mm)} mm`);
   return facts.join(" · ");
 }
+
+// Why a picture or a clip could not be loaded: removed, or the service did not answer.
+export async function whyNotLoaded(url) {
+  const answer = await fetch(url, { headers: { Range: "bytes=0-0" }, cache: "no-store" }).catch(() => null);
+  return answer?.status === 404 ? "removed" : "could not be loaded";
+}

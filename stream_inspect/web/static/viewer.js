@@ -1,6 +1,6 @@
 // One event, large: its clip with the judged frame marked, or its picture until the clip is ready.
 
-import { factsText, utcText, whenText, words } from "./format.js";
+import { factsText, utcText, whenText, whyNotLoaded, words } from "./format.js";
 
 const element = (id) => document.getElementById(id);
 const HALF_A_FRAME_S = 0.002; // a seek to the exact start of a frame may show the previous one
@@ -18,7 +18,7 @@ export class Viewer {
     this.dialog.addEventListener("close", () => this.stop());
     this.dialog.addEventListener("click", (click) => click.target === this.dialog && this.dialog.close());
     this.dialog.addEventListener("keydown", (key) => this.key(key));
-    this.video.onerror = () => this.showMessage("Clip removed.");
+    this.video.onerror = async () => this.showMessage(`Clip ${await whyNotLoaded(this.video.src)}.`);
   }
 
   show(id, events) {
