@@ -12,7 +12,7 @@ const MEANING = {
   prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use" },
   process_down: { title: "process down", effect: "" },
   bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
-  static_find: { title: "find that does not move", effect: "dirt or glare hides what passes there" },
+  static_find: { title: "static find", effect: "dirt or glare: what passes there is hidden" },
   overload: { title: "overload", effect: "fewer looks at each part" },
   output_failing: { title: "output failing", effect: "its alerts are queued and sent later" },
   event_log_stuck: { title: "event log not writable", effect: "alerts wait; inspection continues" },
