@@ -19,6 +19,7 @@ GUESSES_PER_S = 1.0
 _ADDRESSES_MAX = 1024
 _REPEATED_MAX = 1024
 _WARN_EVERY_S = 600.0
+_FORGET_EVERY_S = 1.0
 _OTHERS = ""
 """Shares one allowance: the addresses beyond `_ADDRESSES_MAX`."""
 
@@ -31,7 +32,7 @@ class Guesses:
         self._spent: dict[str, tuple[float, float]] = {}
         """Address -> (guesses spent, when that was noted)."""
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
-        self._warn_at_s = clock_s()
+        self._warn_at_s = self._forget_at_s = clock_s()
         self._log = log.get_logger(__name__)
 
     def is_repeated(self, digest: bytes) -> bool:
@@ -66,5 +67,7 @@ class Guesses:
                 address = str(ipaddress.ip_network(f"{address}/64", strict=False))
         if address in self._spent or len(self._spent) < _ADDRESSES_MAX:
             return address
-        self._spent = {one: spent for one, spent in self._spent.items() if self._spent_by(one) > 0}
+        if self._clock_s() >= self._forget_at_s:
+            self._forget_at_s = self._clock_s() + _FORGET_EVERY_S
+            self._spent = {one: spent for one, spent in self._spent.items() if self._spent_by(one) > 0}
         return address if len(self._spent) < _ADDRESSES_MAX else _OTHERS

@@ -130,6 +130,8 @@ class WebStage:
             self._feed.wake_waiters()
         if self._thread is not None:
             self._thread.join(_STOP_WITHIN_S)
+            if self._thread.is_alive():
+                return  # it still uses the socket, and closes it when it ends
         if self._socket is not None:
             self._socket.close()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -29,54 +29,58 @@ def guarded(tmp_path: Path) -> Iterator[Served]:
     served.close()
 
 
-class Dashboards:
-    """Ten pages left open on other computers: each polls with the token of last week, on a connection that it keeps."""
+def request(token: str) -> bytes:
+    return f"GET /api/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._stop = threading.Event()
-        self.answers: list[int] = []
-        self._threads = [threading.Thread(target=self._poll) for _ in range(10)]
-        for thread in self._threads:
-            thread.start()
 
-    def _poll(self) -> None:
-        with httpx.Client(base_url=self._url, headers={"Authorization": "Bearer of last week"}) as client:
-            while not self._stop.wait(0.1):
-                self.answers.append(client.get("/api/status").status_code)
+def connected(served: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", served.port), timeout=30)
 
-    def close(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
+
+def code_in(raw: socket.socket) -> int:
+    return int(raw.recv(4096).split(b" ")[1])
+
+
+@contextmanager
+def dashboards(served: Served) -> Iterator[list[int]]:
+    """Ten pages left open on other computers, which poll with the token of last week; their answers."""
+    answers: list[int] = []
+    stop = threading.Event()
+
+    def poll() -> None:
+        while not stop.wait(0.1):
+            with connected(served) as raw:
+                raw.sendall(request("of last week"))
+                answers.append(code_in(raw))
+
+    threads = [threading.Thread(target=poll) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        for thread in threads:
             thread.join()
-
-
-async def wrong_at_once(url: str, count: int) -> list[int]:
-    """So many different wrong tokens, each on a connection of its own, all sent together."""
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=20) as client:
-        asked = [client.get("/api/status", headers={"Authorization": f"Bearer wrong {n}"}) for n in range(count)]
-        return [answer.status_code for answer in await asyncio.gather(*asked)]
 
 
 @pytest.mark.slow
 def test_the_right_token_is_answered_while_old_tokens_poll_and_256_wrong_ones_come_at_once(guarded: Served) -> None:
-    dashboards = Dashboards(guarded.url)
-    eventually(lambda: len(dashboards.answers) > 100, "the dashboards do not poll", within_s=20)
-    flood = threading.Thread(target=lambda: wrong.extend(asyncio.run(wrong_at_once(guarded.url, 256))))
-    wrong: list[int] = []
-    flood.start()
-    answers: list[tuple[int, float]] = []
-    while flood.is_alive() or len(answers) < 10:
-        started_s = time.monotonic()
-        code = httpx.get(f"{guarded.url}/api/status", headers=RIGHT, timeout=20).status_code
-        answers.append((code, time.monotonic() - started_s))
-    flood.join()
-    dashboards.close()
-    assert {code for code, _ in answers} == {200}
-    assert max(took_s for _, took_s in answers) < 3.0
-    assert wrong == [401] * 256
-    assert set(dashboards.answers) == {401}
+    with dashboards(guarded) as answers:
+        eventually(lambda: len(answers) > 60, "the dashboards do not poll", within_s=20)
+        wrong = [connected(guarded) for _ in range(256)]
+        for n, raw in enumerate(wrong):
+            raw.sendall(request(f"wrong {n}"))
+        for _ in range(10):
+            started_s = time.monotonic()
+            with connected(guarded) as right:
+                right.sendall(request("open sesame"))
+                assert code_in(right) == 200
+            assert time.monotonic() - started_s < 5.0
+        assert [code_in(raw) for raw in wrong] == [401] * 256
+        for raw in wrong:
+            raw.close()
+    assert set(answers) == {401}
 
 
 def test_an_old_token_may_be_repeated_without_end(guarded: Served, monkeypatch: pytest.MonkeyPatch) -> None:
