@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from stream_inspect.config.models import Config
 from stream_inspect.messages import (
+    CONDITION_REPEAT_S,
     ActiveCondition,
     ConditionKind,
     Event,
@@ -52,6 +54,9 @@ class Served:
         self.store = EventStore(path)
         self.stage = WebStage(config(state_dir, cameras, **sections), store_path=path, state_dir=state_dir)
         self.stage.open()
+        self._status: tuple[LineState, list[ActiveCondition]] = ("starting", [])
+        self._silent = threading.Event()
+        self._repeating = threading.Thread(target=self._repeat, daemon=True)
         self.url = self.stage.url.rstrip("/")
         self.port = int(self.url.rpartition(":")[2])
 
@@ -71,9 +76,23 @@ class Served:
         list(self.stage.process([picture]))
 
     def report(self, state: LineState = "ok", *conditions: ActiveCondition) -> None:
-        """The supervisor reports how the line stands."""
-        now_ns = time.monotonic_ns()
-        message = LineStatus(state=state, conditions=list(conditions), mono_ns=now_ns, utc_ns=time.time_ns())
+        """The supervisor reports how the line stands, and repeats it from then on."""
+        self._status = (state, list(conditions))
+        self._send_status()
+        if not self._repeating.is_alive():
+            self._repeating.start()
+
+    def fall_silent(self) -> None:
+        """The supervisor reports nothing more."""
+        self._silent.set()
+
+    def _repeat(self) -> None:
+        while not self._silent.wait(CONDITION_REPEAT_S):
+            self._send_status()
+
+    def _send_status(self) -> None:
+        state, conditions = self._status
+        message = LineStatus(state=state, conditions=conditions, mono_ns=time.monotonic_ns(), utc_ns=time.time_ns())
         list(self.stage.process([message]))
 
     def happen(self, event: Event) -> None:
@@ -82,6 +101,7 @@ class Served:
         list(self.stage.process([event]))
 
     def close(self) -> None:
+        self.fall_silent()
         self.stage.close()
         self.store.close()
 

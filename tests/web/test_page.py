@@ -241,7 +241,6 @@ def test_state_banners_and_lamps_agree_in_every_state_of_the_line(browser: Brows
         expect(page.locator('[data-camera="right"]')).to_have_attribute("data-state", right)
         expect(page.locator(".banner strong")).to_have_text(banners)
 
-    expect_line("WAITING FOR STATUS", "waiting", "unknown", "unknown", [])
     served.report("starting")
     expect_line("STARTING", "waiting", "unknown", "unknown", [])
     served.report("ok")
@@ -273,11 +272,13 @@ def test_state_banners_and_lamps_agree_in_every_state_of_the_line(browser: Brows
 
 def test_without_a_status_nothing_is_green(browser: Browser, served: Served) -> None:
     watched = Watched(browser, served.url)
-    served.report("ok")
     served.show(1, fresh_for_s=60)
     tile = watched.page.locator('[data-camera="cam"]')
+    expect(tile).to_have_attribute("data-state", "unknown")
+    served.report("ok")
     expect(tile).to_have_attribute("data-state", "ok")
-    expect(watched.page.locator("#state.lost")).to_contain_text("NO STATUS FOR", timeout=10_000)
+    served.fall_silent()
+    expect(watched.page.locator("#state.lost")).to_contain_text("NO STATUS FOR", timeout=15_000)
     expect(tile).to_have_attribute("data-state", "unknown")
     expect(watched.page.locator(".banner")).to_contain_text("press-7: NO STATUS")
     watched.page.close()
