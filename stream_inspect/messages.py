@@ -235,6 +235,7 @@ class ConditionKind(StrEnum):
     OVERLOAD = "overload"
     OUTPUT_FAILING = "output_failing"
     EVENT_LOG_STUCK = "event_log_stuck"
+    ALERTS_REJECTED = "alerts_rejected"
 
 
 CONDITION_REPEAT_S = 2.0

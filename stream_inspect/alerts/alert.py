@@ -24,12 +24,14 @@ class AlertError(StreamInspectError):
     Raised as it is for what passes without a person: no connection, no answer in time, a receiver that is busy,
     starting or out of space (HTTP 408, 425, 429, 5xx; MQTT "server busy", "quota exceeded").
 
-    `retry_after_s`: the receiver asked not to be tried again before so many seconds.
+    `retry_after_s`: the receiver asked not to be tried again before so many seconds. `reconnect`: the output is closed
+    and opened again before the next try; False where the receiver answered over a connection that works.
     """
 
-    def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
+    def __init__(self, text: str, retry_after_s: float = 0.0, *, reconnect: bool = True) -> None:
         super().__init__(text)
         self.retry_after_s = retry_after_s
+        self.reconnect = reconnect
 
 
 class OutputRefusedError(AlertError):
@@ -63,7 +65,8 @@ class Alert(Protocol):
     def send(self, event: Event) -> None:
         """Deliver one event; see `acknowledges` for what that means.
 
-        Raises `AlertError` (then it is closed and opened again before the next try) or `AlertRejectedError`.
+        Raises `AlertError` (then it is closed and opened again before the next try, unless the error says otherwise)
+        or `AlertRejectedError`.
         """
 
     def check(self) -> None:

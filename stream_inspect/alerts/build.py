@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import cast
 
 from stream_inspect import registry
 from stream_inspect.alerts.alert import Alert, AlertClass
-from stream_inspect.config.base import Model
+from stream_inspect.config.base import Model, secrets_in
 from stream_inspect.config.models import Config
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.outputs.plugin import PluginAlertConfig
@@ -16,6 +17,15 @@ def build_alert(alert: AlertConfig, config: Config) -> Alert:
     """The output of this entry, not opened yet. Raises `registry.UnknownPluginError`."""
     make, own = alert_class(alert)
     return make(own, line=config.line, state_dir=config.state_dir)
+
+
+def secrets_of(alert: AlertConfig) -> list[str]:
+    """Every secret of this entry, of a plug-in's own options too, as far as they can be read."""
+    parts: list[Model | None] = [alert]
+    if isinstance(alert, PluginAlertConfig):
+        with suppress(Exception):  # what is wrong with them is reported when the output is created
+            parts.append(alert.parsed_options())
+    return [secret.get_secret_value() for part in parts for _, secret in secrets_in(part)]
 
 
 def alert_class(alert: AlertConfig) -> tuple[AlertClass, Model]:

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import ClassVar
 
+from msgspec import UnsetType
 from paho.mqtt.client import Client, ConnectFlags, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
@@ -21,9 +22,10 @@ from stream_inspect.alerts.status import StatusReport, status_json
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.log import get_logger
-from stream_inspect.messages import Event, event_json
+from stream_inspect.messages import Event, EventState, event_json
 
 _NO_MATCHING_SUBSCRIBERS = 0x10
+_LONGEST_EXPIRY_S = 2**32 - 1
 
 
 class MqttAlert:
@@ -73,7 +75,8 @@ class MqttAlert:
         if self._connection is None:
             raise AlertError("not connected")
         topic = _filled(self._config.topic, line=event.line, camera=event.camera)
-        answer = self._connection.publish(topic, event_json(event), key=event.key)
+        expiry_s = _expiry_s(event, self._config.max_age_s)
+        answer = self._connection.publish(topic, event_json(event), key=event.key, expiry_s=expiry_s)
         has_subscriber = answer != _NO_MATCHING_SUBSCRIBERS
         if not has_subscriber and self._has_subscriber:
             self._log.warning("no subscriber for this topic (events are delivered to the broker)", topic=topic)
@@ -158,6 +161,17 @@ def _login(config: MqttAlertConfig) -> ReasonCode | None:
         client.disconnect()
         client.loop_stop()
     return answers[0] if answers else None
+
+
+def _expiry_s(event: Event, max_age_s: float | None) -> int | None:
+    """What remains of `max_age_s`, in whole seconds, at least one; None for the end of an event, which is always sent.
+
+    A broker keeps events for a subscriber that is away: on its return it gets none that is too old either.
+    """
+    if max_age_s is None or event.state is EventState.CLEARED:
+        return None
+    late_s = 0.0 if isinstance(event.late_s, UnsetType) else event.late_s
+    return min(max(1, int(max_age_s - late_s)), _LONGEST_EXPIRY_S)
 
 
 def _filled(template: str, **names: str) -> str:

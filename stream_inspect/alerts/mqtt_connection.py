@@ -126,9 +126,10 @@ class Connection:
                 text = f"{self._where}: rejected the connection: {self._connected}{hint}"
                 raise _error_class(self._connected.value)(text)
 
-    def publish(self, topic: str, payload: bytes, *, key: str) -> int:
+    def publish(self, topic: str, payload: bytes, *, key: str, expiry_s: int | None = None) -> int:
         """Publish an event and wait for its PUBACK; returns its reason code, which is below `FAILURE`.
 
+        With `expiry_s` the broker does not pass it on later than that (MQTT 5).
         Raises `AlertError`, `AlertRejectedError`.
         """
         timeout_s = self._config.timeout_s
@@ -138,6 +139,8 @@ class Connection:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.ContentType = "application/json"
             properties.UserProperty = ("idempotency-key", key)
+            if expiry_s is not None:
+                properties.MessageExpiryInterval = expiry_s
         if self._is_too_large(topic, payload):
             raise AlertRejectedError(
                 f"{len(payload)} bytes; the broker accepts packets of up to {self._largest_bytes} bytes"
@@ -154,7 +157,10 @@ class Connection:
                 raise AlertRejectedError(str(error)) if self._lost_code in _ABOUT_THIS_EVENT else error
         if answer >= FAILURE:
             text = f"{self._where} rejected {topic}: {reason_text(answer)}"
-            raise AlertRejectedError(text) if answer in _ABOUT_THIS_EVENT else _error_class(answer)(text)
+            if answer in _ABOUT_THIS_EVENT:
+                raise AlertRejectedError(text)
+            # The connection works, and shows the status meanwhile.
+            raise _error_class(answer)(text, reconnect=False)
         return answer
 
     def announce(self, status: bytes) -> int:

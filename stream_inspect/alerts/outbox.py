@@ -244,7 +244,7 @@ class Outbox:
             self._failed_sending = True
             return self._failed(error)
         metrics.ALERT_FAILURES.labels(self.output).inc()
-        self.close()
+        self._close_after(error)
         facts = {"key": stored.event.key, "camera": stored.event.camera, "error": _text(error)}
         if fault is Fault.SUSPECT:
             self._log.error("event fails while others are delivered; see `stream-inspect refused`", **facts)
@@ -256,7 +256,7 @@ class Outbox:
     def _failed(self, error: Exception) -> float:
         """The output delivers nothing for now."""
         metrics.ALERT_FAILURES.labels(self.output).inc()
-        self.close()
+        self._close_after(error)
         reason, refused = _text(error), isinstance(error, OutputRefusedError)
         pause_s = max(self._backoff.next_s(), min(_retry_after_s(error), RETRY_AFTER_LONGEST_S))
         self._not_before_s = self._clock_s() + pause_s
@@ -271,6 +271,10 @@ class Outbox:
             else:
                 self._log.warning("output failing; events are queued", error=reason)
         return pause_s
+
+    def _close_after(self, error: Exception) -> None:
+        if not isinstance(error, AlertError) or error.reconnect:
+            self.close()
 
     def _recovered(self, delivered: int = 0) -> None:
         self._backoff.reset()

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from stream_inspect import metrics
 from stream_inspect.alerts.alert import Alert, ShowsStatus
-from stream_inspect.alerts.build import build_alert
+from stream_inspect.alerts.build import build_alert, secrets_of
 from stream_inspect.alerts.outbox import Outage, Outbox, OutboxThread
 from stream_inspect.alerts.status import StatusBoard, StatusReport
-from stream_inspect.alerts.watch import OutputWatch
-from stream_inspect.config.base import secrets_in
+from stream_inspect.alerts.watch import REJECTED_FOR_S, OutputWatch
 from stream_inspect.config.models import Config
 from stream_inspect.log import get_logger
 from stream_inspect.messages import AnyMessage, Event, LineStatus, Output
@@ -48,10 +47,7 @@ class AlertsStage:
         self._alerts: list[Alert] = []
         self._broken: dict[str, Outage] = {}
         """Outputs that could not be created."""
-        self._watches = {
-            alert.name: OutputWatch(alert.name, [secret.get_secret_value() for _, secret in secrets_in(alert)])
-            for alert in config.alerts
-        }
+        self._watches = {alert.name: OutputWatch(alert.name, secrets_of(alert)) for alert in config.alerts}
         self._waiting = dict.fromkeys(self._watches, 0)
         self._backlog_at_ns = 0
         self._board = StatusBoard(config.line, socket.gethostname())
@@ -145,6 +141,8 @@ class AlertsStage:
                 backlog = self._store.backlog(output)
                 age_s = 0.0 if backlog.oldest_utc_ns is None else (time.time_ns() - backlog.oldest_utc_ns) / 1e9
                 self._waiting[output] = backlog.depth
+                since_utc_ns = time.time_ns() - round(REJECTED_FOR_S * 1e9)
+                self._watches[output].update_rejected(*self._store.outputs.dead_letters_since(output, since_utc_ns))
                 metrics.OUTBOX_DEPTH.labels(output).set(backlog.depth)
                 metrics.OUTBOX_OLDEST.labels(output).set(max(0.0, age_s))
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""When an output is reported as failing, to the outputs that work, and when that ends."""
+"""What is reported of an output, to the outputs that work: that it does not deliver, that it rejected events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ STEADY_AFTER_S = 30.0
 and end is an event, which goes to the failing output too: one that fails every second time would feed itself."""
 
 
+REJECTED_FOR_S = 3600.0
+"""A dead letter is reported for this long after the last one, or until it is sent again. A log line alone is seen by no
+operator, and a condition without an end would hide the next."""
+
+
 class OutputWatch:
-    """The condition `output_failing` of one output: of the whole line, its source is the output's name."""
+    """The conditions of one output, `output_failing` and `alerts_rejected`; their source is the output's name."""
 
     def __init__(self, output: str, hidden: Sequence[str] = ()) -> None:
         """`hidden` are the secrets of the output: a plug-in's error may quote them."""
@@ -33,7 +38,7 @@ class OutputWatch:
         self._ended_mono_ns = -round(STEADY_AFTER_S * 1e9)
         self._hold_ns = 0
         self.condition: ActiveCondition | None = None
-        """None while it delivers."""
+        """`output_failing`; None while it delivers."""
 
     def update(self, outage: Outage | None, busy_s: float, waiting: int, now_mono_ns: int) -> None:
         """How it stands now: its outage, how long its present step has taken, how many events wait for it."""
@@ -46,6 +51,12 @@ class OutputWatch:
             self._begin_or_continue(lasting, waiting, now_mono_ns)
         elif self.condition is None or now_mono_ns - self._failed_mono_ns >= self._hold_ns:
             self._end(now_mono_ns)
+
+    def update_rejected(self, count: int, reason: str) -> None:
+        """How many events became dead letters within `REJECTED_FOR_S`, and why the last one did."""
+        events = f"{count} event{'' if count == 1 else 's'} rejected within the hour"
+        detail = f"{events}, see `stream-inspect refused`; the last: {redact(reason, self._hidden)}" if count else ""
+        self._levels.set(ConditionKind.ALERTS_REJECTED, count > 0, detail)
 
     def due(self, now_mono_ns: int) -> list[Output]:
         """The level, when it has changed or has to be repeated."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stream_inspect.alerts.status import status_schema
 from stream_inspect.commands.replay.frames import frames_schema
 from stream_inspect.config import reference
 from stream_inspect.config.schema import json_schema
@@ -17,6 +18,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "config": json_schema,
     "event": event_schema,
     "frames": frames_schema,
+    "status": status_schema,
 }
 
 
@@ -32,7 +34,7 @@ def write(root: Path) -> list[Path]:
     if not (root / "pyproject.toml").is_file():
         raise UsageError(f"{root.resolve()} is not a checkout of stream_inspect: run it in one, or name one")
     written = reference.write(root)
-    for name in ("event", "frames"):
+    for name in ("event", "frames", "status"):
         path = root / "docs" / f"{name}.schema.json"
         path.write_text(schema_text(name), encoding="utf-8")
         written.append(path)

@@ -12,6 +12,7 @@ _MAJOR = {
     ConditionKind.OVERLOAD,
     ConditionKind.OUTPUT_FAILING,
     ConditionKind.EVENT_LOG_STUCK,
+    ConditionKind.ALERTS_REJECTED,
 }
 SEVERITY: dict[ConditionKind, Severity] = {kind: "major" if kind in _MAJOR else "critical" for kind in ConditionKind}
 """A camera that sees nothing lets every defect pass; dirt on its lens hides a few; an alert that waits is not lost."""

@@ -219,6 +219,14 @@ class Deliveries(Database):
         with self._reading() as connection:
             return [DeadLetter(*row) for row in connection.execute(query.order_by(OUTCOMES.c.position))]
 
+    def dead_letters_since(self, output: str, utc_ns: int) -> tuple[int, str]:
+        """How many events became dead letters of this output since then, and the reason of the last of them."""
+        these = (OUTCOMES.c.output == output, _IS_OWED, OUTCOMES.c.settled.in_(_DEAD), OUTCOMES.c.utc_ns >= utc_ns)
+        last = select(OUTCOMES.c.reason).where(*these).order_by(OUTCOMES.c.utc_ns.desc()).limit(1)
+        with self._reading() as connection:
+            count = connection.execute(select(func.count()).select_from(OUTCOMES).where(*these)).scalar_one()
+            return count, connection.execute(last).scalar_one_or_none() or ""
+
     def queue_again(self, output: str) -> int:
         """Queue all dead letters of this output once more; returns how many."""
         these = update(OUTCOMES).where(OUTCOMES.c.output == output, OUTCOMES.c.settled.in_(_DEAD))

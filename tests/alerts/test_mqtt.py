@@ -11,15 +11,17 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
+from paho.mqtt.properties import Properties
 from structlog.testing import capture_logs
 
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.mqtt import MqttAlert
 from stream_inspect.alerts.status import StatusReport
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
-from stream_inspect.messages import ActiveCondition, ConditionKind
+from stream_inspect.messages import ActiveCondition, ConditionKind, EventState
 from tests.alerts.events import an_event
 from tests.alerts.receivers import (
     BlackHole,
@@ -262,6 +264,33 @@ class TestTopics:
         assert wait_until(lambda: len(subscriber.properties) == 1)
         assert subscriber.properties[0].UserProperty == [("idempotency-key", an_event(1).key)]
         assert subscriber.properties[0].ContentType == "application/json"
+
+
+class TestExpiry:
+    """The broker keeps events for a subscriber that is away, and passes on none that is too old for the output."""
+
+    def received(self, start, listen, event, **config) -> list[Properties]:
+        broker = start()
+        subscriber = listen(broker, "stream_inspect/+/+/events")
+        alert = make_alert(broker.port, **config)
+        alert.open()
+        alert.send(event)
+        alert.close()
+        assert wait_until(lambda: len(subscriber.properties) == 1)
+        return subscriber.properties
+
+    def test_an_event_expires_with_what_remains_of_its_age(self, start, listen):
+        late = msgspec.structs.replace(an_event(1), late_s=20.3)
+        (properties,) = self.received(start, listen, late, max_age_s=60)
+        assert 37 <= properties.MessageExpiryInterval <= 39
+
+    def test_no_event_expires_where_no_age_is_asked_for(self, start, listen):
+        (properties,) = self.received(start, listen, an_event(1))
+        assert not hasattr(properties, "MessageExpiryInterval")
+
+    def test_the_end_of_an_event_never_expires(self, start, listen):
+        (properties,) = self.received(start, listen, an_event(1, state=EventState.CLEARED), max_age_s=60)
+        assert not hasattr(properties, "MessageExpiryInterval")
 
 
 class TestLettingIn:

@@ -211,6 +211,14 @@ def test_one_that_is_broken_is_reported_and_keeps_nothing_else_from_working(
         build_alert(config.alerts[1], config)
 
 
+def test_check_fails_for_a_plugin_that_cannot_be_created(tmp_path: Path, install: Install) -> None:
+    install("bell", "alert", BELL.replace("self.config = config", 'raise OSError("no bell on this computer")'))
+    config = config_of(tmp_path, ", options: {path: bell}")
+    (found,) = check_alert(config.alerts[1], config)
+    assert found.level is Level.FAIL
+    assert found.text == "the plug-in bell cannot be created: OSError: no bell on this computer"
+
+
 def test_ours_are_not_plugins(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, "", plugin="mqtt")
     assert found.endswith("alerts[1].plugin: mqtt is built in: write kind: mqtt")

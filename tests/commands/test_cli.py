@@ -95,7 +95,7 @@ WRONG_USAGE = {
     ),
     "nothing to pull": (["models", "pull", "tiny"], "tiny is embedded"),
     "not a hub id": (["models", "pull", "owlv2"], "'owlv2' is not a hub id"),
-    "no such schema": (["schema", "show", "frame"], "available: config, event, frames"),
+    "no such schema": (["schema", "show", "frame"], "available: config, event, frames, status"),
     "not a checkout": (["schema", "write", "full"], "full is not a checkout"),
 }
 
@@ -188,6 +188,13 @@ def test_schemas_are_printed_as_json(name: str):
     assert json.loads(call("schema", "show", name).stdout)
 
 
-@pytest.mark.parametrize(("name", "path"), [("event", "docs/event.schema.json"), ("frames", "docs/frames.schema.json")])
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("event", "docs/event.schema.json"),
+        ("frames", "docs/frames.schema.json"),
+        ("status", "docs/status.schema.json"),
+    ],
+)
 def test_the_committed_schemas_are_up_to_date(name: str, path: str):
     assert (ROOT / path).read_text() == schema_text(name), "run `make docs`"

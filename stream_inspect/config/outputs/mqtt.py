@@ -40,7 +40,8 @@ class MqttAlertConfig(OutputModel):
     topic: Topic = Field("stream_inspect/{line}/{camera}/events", description="{line} and {camera} are filled in.")
     status_topic: Topic = Field(
         "stream_inspect/{line}/status/{host}",
-        description="Retained: online, offline (also as last will). {line} and {host} (computer's name) are filled in.",
+        description="Retained: how the line stands, as JSON (docs/status.schema.json); the last will says offline. "
+        "{line} and {host} (computer's name) are filled in.",
     )
     timeout_s: float = Field(5.0, gt=0, le=120, description="Retry after this long without an answer.")
 

@@ -27,7 +27,7 @@ class WebhookAlertConfig(OutputModel):
         json_schema_extra={"x-rule": "a URL: https://host/path"},
     )
     secret: Secret | None = Field(None, description="whsec_... (base64): signs each message; unsigned if absent.")
-    timeout_s: float = Field(5.0, gt=0, le=120, description="Retry after this long without an answer.")
+    timeout_s: float = Field(5.0, gt=0, le=120, description="Retry when an event is not answered within this time.")
     ca_file: Path | None = Field(
         None, description="Certificate authority of the receiver (PEM); the system's if absent."
     )
