@@ -115,11 +115,13 @@ def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOptio
     Example: `stream-inspect run line.yaml --camera top --set log.level=debug`
     """
     from stream_inspect import log
+    from stream_inspect.log import uncaught
     from stream_inspect.service.serve import serve
 
     with plain_errors():
         loaded = load_config(config, overrides, camera)
         log.configure(loaded.log.level, loaded.log.format)
+        uncaught.install()
         serve(loaded, config_path=config.resolve(), overrides=tuple(overrides or ()))
 
 

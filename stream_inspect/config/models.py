@@ -373,7 +373,7 @@ class LogConfig(Model):
     """Logs are written to stderr: transitions, not frames."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum level.")
-    format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, otherwise json.")
+    format: Literal["text", "json"] = Field("text", description="text: for people; json: for a collector of logs.")
 
 
 class Config(Model):

@@ -14,6 +14,8 @@ GB = 1_000_000_000
 _ROOM_AGAIN = 1.05
 """A disk counts as writable again with this much more free space than it needs, so that it does not alternate."""
 _PROBE_BYTES = 4096
+_PICTURE_BYTES = 100_000
+"""With less free space than a small picture takes the disk is full, whatever is configured."""
 
 
 class Stop(NamedTuple):
@@ -60,11 +62,14 @@ class Disk:
 
     def _too_full(self, free_bytes: int, stopped_at_bytes: int | None) -> Stop | None:
         free = f"{self._state_dir} has {free_bytes / GB:.2f} GB free"
-        if stopped_at_bytes is None and free_bytes < self._min_free_bytes:
+        if stopped_at_bytes is not None:
+            needed_bytes = max(self._min_free_bytes, stopped_at_bytes, _PICTURE_BYTES) * _ROOM_AGAIN
+            return Stop("disk_full", f"{free}, too little: free some space") if free_bytes < needed_bytes else None
+        if free_bytes < self._min_free_bytes:
             limit = f"less than recorder.min_free_gb ({self._min_free_bytes / GB:g})"
             return Stop("disk_full", f"{free}, {limit}: free some space")
-        if stopped_at_bytes is not None and free_bytes < max(self._min_free_bytes, stopped_at_bytes) * _ROOM_AGAIN:
-            return Stop("disk_full", f"{free}, too little to continue: free some space")
+        if free_bytes < _PICTURE_BYTES:
+            return self.failure(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         return None
 
     def probe(self, size_bytes: int = 0) -> Stop | None:

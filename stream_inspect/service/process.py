@@ -8,6 +8,7 @@ good order, SIGINT is left to the supervisor, and when the supervisor dies, the 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from stream_inspect import log
 from stream_inspect.config.load import dump, parse_dump
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
+from stream_inspect.log import uncaught
 from stream_inspect.service.build import BUILDERS, ProcessContext
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.last_error import leave_error
@@ -73,6 +75,10 @@ FAILURES_LOGGED = 3
 """Failures in a row that are logged, here and by the supervisor, which then says that it will not log more of them: a
 process that cannot start would otherwise fill the log with one line."""
 
+LOG_FD = "STREAM_INSPECT_LOG_FD"
+"""The environment variable that names the descriptor of the log: stderr is read by the supervisor, as what libraries
+print, and what Python prints when it crashes."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -117,7 +123,10 @@ def main() -> int:
     stop = StopSignal(signal.SIGTERM)
     spec = _read_launch_spec()
 
-    log.configure(spec.config.log.level, spec.config.log.format, process=spec.row)
+    faulthandler.enable()
+    log_stream = os.fdopen(int(os.environ[LOG_FD]), "w", buffering=1, errors="backslashreplace")
+    log.configure(spec.config.log.level, spec.config.log.format, log_stream, process=spec.row)
+    uncaught.install()
     _log = log.get_logger("process")
     the_plan = plan(spec.config)
     row = the_plan.row(spec.row)

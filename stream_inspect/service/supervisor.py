@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from stream_inspect.service.last_error import exit_text, take_error
 from stream_inspect.service.line_process import is_present, make_line_dir
 from stream_inspect.service.overload import OverloadWatch
 from stream_inspect.service.plan import SUPERVISOR, Row, plan
-from stream_inspect.service.process import FAILURES_LOGGED, LaunchSpec
+from stream_inspect.service.process import FAILURES_LOGGED, LOG_FD, LaunchSpec
 from stream_inspect.service.process_down import Failures, absent_detail, unresponsive_detail
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, last_error_path, ledger_path, metrics_path
+from stream_inspect.service.stray_output import StrayOutput
 from stream_inspect.store.files import line_dir
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels
@@ -36,6 +38,7 @@ KILLED_WITHIN_S = 2.0
 SOURCES_WAIT_S = 30.0
 """Sources start when what their mailboxes lead to runs, or after this long: a missing model must not hide the picture.
 """
+_STDERR = 2
 _HANGS_AFTER_BATCHES, _HANGS_AFTER_S = 10, 10.0
 """A worker whose batches have been measured hangs without a heartbeat for this many of the longest, and this long."""
 
@@ -103,6 +106,7 @@ class Supervisor:
         self.totals: dict[str, Totals] = {}
         self._config, self._config_path, self._overrides, self._run_dir = config, config_path, overrides, run_dir
         self._log = log.get_logger("supervisor")
+        self._stray_output = StrayOutput()
         cameras = [camera.name for camera in config.cameras]
         self._heartbeats = HeartbeatTable(heartbeats_path(run_dir.path), len(self.plan.rows), create=True)
         self._ledger = LedgerKeeper(Ledger.create(ledger_path(run_dir.path), cameras))
@@ -193,6 +197,7 @@ class Supervisor:
             self._end(late)
             self._swept(group)
         self._conditions.close()
+        self._stray_output.close()
         self.totals = self._ledger.collect()
 
     def kill(self) -> None:
@@ -201,6 +206,7 @@ class Supervisor:
         self._end(running)
         self._swept(running)
         self._conditions.close()
+        self._stray_output.close()
         self.totals = self._ledger.collect()
 
     def memory_pss_bytes(self) -> int:
@@ -282,17 +288,23 @@ class Supervisor:
 
     def _spawn(self, row: Row, spec: LaunchSpec) -> subprocess.Popen[bytes]:
         # A file in memory: a pipe holds 64 kB, and would block us until the process has got as far as reading it.
-        with os.fdopen(os.memfd_create("launch spec"), "w+") as stdin:
+        with os.fdopen(os.memfd_create("launch spec"), "w+") as stdin, ExitStack() as opened:
             stdin.write(spec.to_json())
             stdin.seek(0)
+            log_fd, stderr = os.dup(_STDERR), self._stray_output.pipe(row.name)
+            opened.callback(os.close, log_fd)
+            opened.callback(os.close, stderr)
             return subprocess.Popen(
                 [sys.executable, "-m", "stream_inspect.service.process", str(os.getpid()), f"row={row.name}"],
                 stdin=stdin,
+                stderr=stderr,
+                pass_fds=[log_fd],
                 start_new_session=True,  # the terminal's Ctrl-C is for the supervisor alone
                 env={
                     **os.environ,
                     "PROMETHEUS_MULTIPROC_DIR": str(metrics_path(self._run_dir.path)),
                     "STREAM_INSPECT_PROCESS": row.name,
+                    LOG_FD: str(log_fd),
                     "OMP_NUM_THREADS": "1",
                     **row.environment,
                 },

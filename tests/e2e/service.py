@@ -58,7 +58,7 @@ class Service:
 
     def __init__(self, config: Path, log: Path, *overrides: str) -> None:
         self.port = free_port()
-        settings = [f"metrics.port={self.port}", *overrides]
+        settings = [f"metrics.port={self.port}", "log.format=json", *overrides]
         self._log_path = log
         self._log = log.open("wb")
         self.process = subprocess.Popen(

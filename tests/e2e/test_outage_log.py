@@ -37,7 +37,6 @@ alerts:
   - {{kind: mqtt, host: 127.0.0.1, port: {port}}}
 recorder: {{min_free_gb: 0, height_px: 180, pre_roll_s: 0.5, post_roll_s: 0.5}}
 web: {{enabled: false}}
-log: {{format: text}}
 """
 
 
@@ -73,7 +72,7 @@ def test_each_outage_has_a_line_when_it_begins_and_one_when_it_ends(tmp_path: Pa
     try:
         broker.start()
         config.write_text(CONFIG.format(state=disk / "state", url=server.url(), port=broker.port))
-        with running(config, tmp_path / "log") as service:
+        with running(config, tmp_path / "log", "log.format=text") as service:
             service.wait_judging(10)
 
             server.stop()

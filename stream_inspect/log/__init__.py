@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
+
+from stream_inspect.log import rendering
 
 Logger = structlog.stdlib.BoundLogger
 
 
-def configure(level: str = "info", style: Literal["auto", "text", "json"] = "auto", **bound: str) -> None:
+def configure(
+    level: str = "info", style: Literal["text", "json"] = "text", stream: TextIO | None = None, **bound: str
+) -> None:
     """Set up the logging of this process; logs of libraries (uvicorn, paho, transformers) take the same format.
 
-    The `bound` fields are added to each line, of every thread and library, that does not have them.
+    The `bound` fields are added to each line, of every thread and library, that does not have them. `stream` is stderr
+    unless given.
     """
+    stream = stream or sys.stderr
 
     def add_bound(_logger: object, _method: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
         for name, value in bound.items():
             fields.setdefault(name, value)
         return fields
 
-    as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
+    in_journal = rendering.is_journal(stream)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         add_bound,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.format_exc_info,
+        rendering.fold_exception,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=36)
-        if as_text
-        else structlog.processors.JSONRenderer()
-    )
+    if style == "json" or not in_journal:  # the journal has its own time of each line
+        shared.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -47,11 +49,14 @@ def configure(level: str = "info", style: Literal["auto", "text", "json"] = "aut
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = rendering.LineHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                rendering.Renderer(style, colors=stream.isatty(), in_journal=in_journal),
+            ],
         )
     )
     root = logging.getLogger()
