@@ -23,7 +23,7 @@ from stream_inspect.service.serve import serve
 from tests.commands.replays import config
 from tests.transport.frames import credit, header, inspection
 
-GATE = Row("gate", "gate", reads=(), writes=(), stop_group="gate", stop_share_s=2.0)
+GATE = Row("gate", "gate", reads=(), writes=(), stop_group="gate", stop_share_s=10.0)
 
 
 def gate_beside_the_others(config: Config) -> Plan:
