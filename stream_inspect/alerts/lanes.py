@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-SUSPECT_TRIES = 5
-SUSPECT_AFTER_S = 30.0
+GIVE_UP_TRIES = 5
+GIVE_UP_AFTER_S = 30.0
 """An event that has failed this often, for this long, while others were delivered is no longer waited for. A receiver
 that is overloaded fails on some events in some seconds; half a minute of one event alone is that event's fault. And
 its camera's later events wait no longer than this for it."""
 
-SUSPECT_RETRY_S = 1.0
+FAILING_RETRY_S = 1.0
 """Between two tries of such an event."""
 
 
@@ -28,7 +28,7 @@ class Fault(Enum):
 
     UNKNOWN = auto()  # the receiver's, as far as anything shows
     EVENT = auto()  # its own: another one was delivered between this failure and the one before
-    SUSPECT = auto()  # its own, for long enough
+    FOR_GOOD = auto()  # its own, for long enough
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Failures:
     retry_at_s: float = -math.inf
     passes: int = 0  # of the output, at the last one
     is_accused: bool = False
-    probe_after_s: float = SUSPECT_AFTER_S
+    probe_after_s: float = GIVE_UP_AFTER_S
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class Lanes:
     @property
     def has_untried(self) -> bool:
         """Whether there is an event that may be delivered at once: one of a camera whose first event has not failed."""
-        return any(lane.waiting and not lane.first.tries for lane in self._all())
+        return any(lane.waiting and not lane.first.tries for lane in self._lanes.values())
 
     def heads(self) -> Iterator[Turn]:
         """The first event of each camera; dead letters that are queued again are not among them."""
@@ -106,9 +106,9 @@ class Lanes:
         if not due:
             return None
         if is_down:  # in turns: the receiver may fail on one of them and be well
-            lane = min(due, key=lambda lane: (lane.first.is_accused, lane.first.tried_at_s, lane.waiting[0]))
+            lane = min(due, key=lambda lane: (lane.first.is_accused, lane.first.tried_at_s, *self._age(lane)))
         else:
-            lane = min(due, key=lambda lane: (not lane.first.is_accused, lane.waiting[0]))
+            lane = min(due, key=lambda lane: (not lane.first.is_accused, *self._age(lane)))
         return Turn(lane, lane.waiting[0])
 
     def due_in_s(self, now_s: float) -> float:
@@ -127,7 +127,7 @@ class Lanes:
         self.remove(turn)
 
     def failed(self, turn: Turn, now_s: float, took_s: float) -> Fault:
-        """The receiver failed on it. A suspect is still to be removed."""
+        """The receiver failed on it. Where it fails for good, it is still to be removed."""
         if turn.position != turn.lane.waiting[0]:
             return Fault.UNKNOWN  # the probe has failed as well
         first = turn.lane.first
@@ -138,9 +138,9 @@ class Lanes:
         first.passes, first.tried_at_s = self._passes, now_s
         first.is_accused |= has_passed
         failing_s = now_s - first.since_s
-        if first.tries >= SUSPECT_TRIES and failing_s >= SUSPECT_AFTER_S:
+        if first.tries >= GIVE_UP_TRIES and failing_s >= GIVE_UP_AFTER_S:
             if has_passed:
-                return Fault.SUSPECT
+                return Fault.FOR_GOOD
             if failing_s >= first.probe_after_s and len(turn.lane.waiting) > 1:
                 # No other camera shows whose fault it is, so the next event of this one has to. At doubling distances:
                 # a receiver that returns in just this moment gets the two in the wrong order.
@@ -148,7 +148,7 @@ class Lanes:
                 self._probe = turn.lane
         if not first.is_accused:
             return Fault.UNKNOWN
-        first.retry_at_s = now_s + max(SUSPECT_RETRY_S, took_s)  # at most half of the time, where it times out
+        first.retry_at_s = now_s + max(FAILING_RETRY_S, took_s)  # at most half of the time, where it times out
         return Fault.EVENT
 
     @property
@@ -164,6 +164,10 @@ class Lanes:
             lane.first = Failures()
         else:
             lane.waiting.remove(turn.position)
+
+    def _age(self, lane: Lane) -> tuple[bool, int]:
+        """Sorts the oldest event first; dead letters that are queued again after all others."""
+        return lane is self._again, lane.waiting[0]
 
     def _all(self) -> Iterator[Lane]:
         yield from self._lanes.values()

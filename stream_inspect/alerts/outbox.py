@@ -76,6 +76,7 @@ class Outbox:
         self._lanes = Lanes()
         self._read: int | None = None  # the last position read from the log; None: not even the cursor
         self._settled_before: set[int] = set()  # behind the cursor, by an earlier run
+        self._page: dict[int, Stored] = {}  # the events that were read last
         self._unrecorded: list[Outcome] = []  # settled, and not in the store yet
         self._poll_at_s = 0.0
         self._backoff = Backoff(doubling_s(RETRY_FIRST_S, RETRY_LONGEST_S), jitter=1.0)
@@ -133,14 +134,20 @@ class Outbox:
         if self._clock_s() >= self._poll_at_s:
             self._poll_at_s = self._clock_s() + POLL_S
             self._lanes.add_again(self._store.outputs.queued_again(self.output))
-        if len(self._lanes) >= (QUEUE_EVENTS if not self._lanes.has_untried else BATCH_EVENTS):
+        if self._lanes.has_untried or len(self._lanes) >= QUEUE_EVENTS:
             return
-        for position, camera in self._store.positions_after(self._read, BATCH_EVENTS):
+        self._page.clear()
+        for position, camera, stored in self._store.stored_after(self._read, BATCH_EVENTS):
             self._read = position
             if position in self._settled_before:
                 self._settled_before.remove(position)
-            else:
-                self._lanes.add(camera, position)
+                continue
+            self._lanes.add(camera, position)
+            if stored is not None:
+                self._page[position] = stored
+
+    def _at(self, position: int) -> Stored | None:
+        return self._page.get(position) or self._store.at(position)
 
     def _expire(self) -> bool:
         """Settle first events that are too old; whether there were any."""
@@ -150,7 +157,7 @@ class Outbox:
             while turn.lane.waiting and len(expired) < BATCH_EVENTS:
                 turn = Turn(turn.lane, turn.lane.waiting[0])
                 try:
-                    stored = self._store.at(turn.position)
+                    stored = self._at(turn.position)
                 except UnreadableEventError:
                     break
                 if stored is None or not self._is_expired(stored, expired):
@@ -177,7 +184,7 @@ class Outbox:
 
     def _send(self, turn: Turn) -> float:
         try:
-            stored = self._store.at(turn.position)
+            stored = self._at(turn.position)
         except UnreadableEventError as error:
             self._log.error("event unreadable; kept as a dead letter", position=error.position, error=str(error))
             return self._make_dead_letter(turn, Settled.REJECTED, str(error))
@@ -246,9 +253,9 @@ class Outbox:
         metrics.ALERT_FAILURES.labels(self.output).inc()
         self._close_after(error)
         facts = {"key": stored.event.key, "camera": stored.event.camera, "error": _text(error)}
-        if fault is Fault.SUSPECT:
+        if fault is Fault.FOR_GOOD:
             self._log.error("event fails while others are delivered; see `stream-inspect refused`", **facts)
-            return self._make_dead_letter(turn, Settled.SUSPECT, f"failed while others were delivered: {_text(error)}")
+            return self._make_dead_letter(turn, Settled.FAILED, f"failed while others were delivered: {_text(error)}")
         if fault is Fault.EVENT and not was_accused:
             self._log.warning("event fails while others are delivered; later events of its camera wait", **facts)
         return 0.0

@@ -39,22 +39,25 @@ from stream_inspect.store.database import Database, StoreError
 LATENCIES_KEPT = 10_000
 """A delivered event below the cursor needs no row; so many of an output keep theirs for its latency."""
 
+_REMOVED_AT_ONCE = 100
+"""Positions, so that not each delivery has to remove a row."""
+
 
 class Settled(StrEnum):
     """How an event ended at an output, or that it is queued once more."""
 
     DELIVERED = "delivered"
     REJECTED = "rejected"  # the receiver will not accept it
-    SUSPECT = "suspect"  # the receiver failed on it again and again, and accepted others meanwhile
+    FAILED = "failed"  # the receiver failed on it again and again, and accepted others meanwhile
     EXPIRED = "expired"  # older than the output wants events
     QUEUED_AGAIN = "queued_again"  # was a dead letter; a person wants it sent
 
 
-_DEAD = (Settled.REJECTED, Settled.SUSPECT)
+_DEAD = (Settled.REJECTED, Settled.FAILED)
 _OWED = (*_DEAD, Settled.QUEUED_AGAIN)
 """The event itself is still needed."""
 
-_IS_OWED = text("settled IN ('rejected', 'suspect', 'queued_again')")
+_IS_OWED = text("settled IN ('rejected', 'failed', 'queued_again')")
 """Spelled out as in the partial index: SQLite uses it for exactly these words."""
 
 METADATA = MetaData()
@@ -103,7 +106,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         """
         CREATE INDEX outcomes_owed ON outcomes (output, position)
-        WHERE settled IN ('rejected', 'suspect', 'queued_again')
+        WHERE settled IN ('rejected', 'failed', 'queued_again')
         """,
     ),
 )
@@ -288,10 +291,12 @@ def _advance(connection: Connection, output: str, cursor: int) -> None:
     if cursor <= before:
         return
     connection.execute(update(OUTPUTS).where(OUTPUTS.c.output == output).values(position=cursor))
+    if before // _REMOVED_AT_ONCE == cursor // _REMOVED_AT_ONCE:
+        return
     connection.execute(
         delete(OUTCOMES).where(
             OUTCOMES.c.output == output,
-            OUTCOMES.c.position > before - LATENCIES_KEPT,
+            OUTCOMES.c.position > before - LATENCIES_KEPT - _REMOVED_AT_ONCE,
             OUTCOMES.c.position <= cursor - LATENCIES_KEPT,
             OUTCOMES.c.settled.not_in(_OWED),
         )

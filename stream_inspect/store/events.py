@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, Select, delete, func, inspect, select, text, update
@@ -41,6 +42,8 @@ DELETE FROM counters WHERE (camera, session, name) IN (
 """
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_STORED = select(EVENTS.c.position, EVENTS.c.camera, EVENTS.c.body, EVENTS.c.appended_utc_ns, EVENTS.c.boot)
 
 _decoder = msgspec.json.Decoder(Event)
 
@@ -193,16 +196,17 @@ class EventStore(Database):
                     break
         return found
 
-    def positions_after(self, cursor: int, limit: int) -> list[tuple[int, str]]:
-        """Up to `limit` positions behind `cursor`, in order, with the cameras of their events."""
-        query = (
-            select(EVENTS.c.position, EVENTS.c.camera)
-            .where(EVENTS.c.position > cursor)
-            .order_by(EVENTS.c.position)
-            .limit(limit)
-        )
+    def stored_after(self, cursor: int, limit: int) -> list[tuple[int, str, Stored | None]]:
+        """Up to `limit` positions behind `cursor`, in order, with camera and event; None for one that is unreadable."""
+        query = _STORED.where(EVENTS.c.position > cursor).order_by(EVENTS.c.position).limit(limit)
+        found: list[tuple[int, str, Stored | None]] = []
         with self._reading() as connection:
-            return [(row.position, row.camera) for row in connection.execute(query)]
+            for row in connection.execute(query):
+                try:
+                    found.append((row.position, row.camera, self._stored(row)))
+                except UnreadableEventError:
+                    found.append((row.position, row.camera, None))
+        return found
 
     def position_of(self, key: str) -> int | None:
         """The position of the event with this key; None where the log holds none."""
@@ -213,12 +217,12 @@ class EventStore(Database):
 
     def at(self, position: int) -> Stored | None:
         """The event at this position; None where there is none. Raises `UnreadableEventError`."""
-        query = select(EVENTS.c.body, EVENTS.c.appended_utc_ns, EVENTS.c.boot).where(EVENTS.c.position == position)
         with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return Stored(_decoded(position, row.body), row.appended_utc_ns, row.boot == self._boot)
+            row = connection.execute(_STORED.where(EVENTS.c.position == position)).one_or_none()
+        return None if row is None else self._stored(row)
+
+    def _stored(self, row: Any) -> Stored:
+        return Stored(_decoded(row.position, row.body), row.appended_utc_ns, row.boot == self._boot)
 
     # --- outputs -----------------------------------------------------------------------------------------------
 

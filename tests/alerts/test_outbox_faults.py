@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError, OutputRefusedError
-from stream_inspect.alerts.lanes import SUSPECT_AFTER_S, SUSPECT_TRIES
+from stream_inspect.alerts.lanes import GIVE_UP_AFTER_S, GIVE_UP_TRIES
 from stream_inspect.alerts.outbox import Outbox
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.deliveries import Settled
@@ -113,11 +113,11 @@ class TestTheFaultOfOneEvent:
             for n in range(1, 41):
                 bench.append(an_event(n, camera="cam2"))
                 bench.run(1)
-                if n < SUSPECT_AFTER_S:
+                if n < GIVE_UP_AFTER_S:
                     assert bench.dead == []
         assert bench.dead == [(bad, "failed while others were delivered: HTTP 500")]
         assert [key for key in bench.alert.keys if key in behind] == behind
-        assert SUSPECT_TRIES <= bench.alert.tries.count(bad) <= 40
+        assert GIVE_UP_TRIES <= bench.alert.tries.count(bad) <= 40
         assert bench.store.backlog("out").depth == 0
         told = [line["event"] for line in logs if line["log_level"] != "info"]
         assert len(told) == 3, "failing, its own fault, a dead letter"
@@ -125,7 +125,7 @@ class TestTheFaultOfOneEvent:
     def test_where_one_camera_alone_has_events_the_next_one_shows_whose_fault_it_is(self, bench):
         bad, *behind = bench.append(*[an_event(n) for n in range(1, 4)])
         bench.alert.errors[bad] = AlertError("HTTP 500")
-        bench.run(SUSPECT_AFTER_S - 2)
+        bench.run(GIVE_UP_AFTER_S - 2)
         assert set(bench.alert.tries) == {bad}
         bench.run(5)
         assert [key for key, _ in bench.dead] == [bad]
@@ -135,7 +135,7 @@ class TestTheFaultOfOneEvent:
         bad = bench.append(*[an_event(1, camera=camera) for camera in ("cam1", "cam2", "cam3")])
         good = bench.append(*[an_event(2, camera=camera) for camera in ("cam1", "cam2", "cam3")])
         bench.alert.errors = dict.fromkeys(bad, AlertError("HTTP 500"))
-        bench.run(5 * SUSPECT_AFTER_S)
+        bench.run(5 * GIVE_UP_AFTER_S)
         assert sorted(key for key, _ in bench.dead) == sorted(bad)
         assert sorted(bench.alert.keys) == sorted(good)
 
@@ -297,6 +297,16 @@ class TestDeadLettersThatAreQueuedAgain:
         bench.run(2)
         assert bench.alert.keys == [good, fresh, bad]
         assert (bench.dead, bench.store.backlog("out").depth) == ([], 0)
+
+    def test_however_many_there_are_a_fresh_event_goes_first(self, bench):
+        bad = bench.append(*[an_event(n) for n in range(1, 151)])
+        bench.alert.error = AlertRejectedError("HTTP 413")
+        bench.run()
+        bench.alert.error = None
+        bench.store.outputs.queue_again("out")
+        (fresh,) = bench.append(an_event(151))
+        bench.run(2)
+        assert bench.alert.keys == [fresh, *bad]
 
     def test_one_that_is_queued_again_survives_a_restart_and_is_sent_once(self, bench):
         (bad,) = bench.append(an_event(1))

@@ -128,7 +128,7 @@ class TestSendAgain:
         store.register_outputs(["hook", "file"])
         store.append([an_event(1), an_event(2)])
         for output in ("hook", "file"):
-            outcomes = [Outcome(n, Settled.SUSPECT, reason="HTTP 500") for n in (1, 2)]
+            outcomes = [Outcome(n, Settled.FAILED, reason="HTTP 500") for n in (1, 2)]
             store.outputs.settle(output, outcomes, cursor=2)
         (line,) = told(config, "--send-again", "--output", "hook")
         assert line == "hook: 2 events queued again; the service sends them when it is started"

@@ -104,6 +104,7 @@ class TestOutputs:
 
     def test_what_the_cursor_has_left_far_behind_keeps_no_row_but_as_a_dead_letter(self, store, monkeypatch):
         monkeypatch.setattr(deliveries, "LATENCIES_KEPT", 10)
+        monkeypatch.setattr(deliveries, "_REMOVED_AT_ONCE", 5)
         store.register_outputs(["mqtt"])
         store.append([an_event(n) for n in range(1, 101)])
         for n in range(1, 101):
@@ -157,7 +158,7 @@ class TestDeadLetters:
         store.append([an_event(n) for n in (1, 2, 3)])
         for output in ("hook", "file"):
             settle(store, output, 1, Settled.REJECTED)
-            settle(store, output, 2, Settled.SUSPECT)
+            settle(store, output, 2, Settled.FAILED)
             settle(store, output, 3)
         assert store.outputs.queue_again("hook") == 2
         assert store.outputs.queued_again("hook") == [1, 2]
