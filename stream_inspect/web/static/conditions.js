@@ -16,6 +16,7 @@ const MEANING = {
   overload: { title: "overload", effect: "fewer looks at each part" },
   output_failing: { title: "output failing", effect: "its alerts are queued and sent later" },
   event_log_stuck: { title: "event log not writable", effect: "alerts wait; inspection continues" },
+  alerts_rejected: { title: "alerts rejected", effect: "they were not delivered, and are kept" },
   recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
 };
 const ON_EVERY_CAMERA = ["model_failed", "prompts_refused", "process_down"];
