@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from stream_inspect import registry
 from stream_inspect.config.base import ConfigFinding, Model
+from stream_inspect.config.confirmation import Passing, too_few_views
 from stream_inspect.config.models import Config, PluginSource
 from stream_inspect.config.plugin import unknown_plugin
 from stream_inspect.config.tree import Path
@@ -53,6 +54,16 @@ def _belt_tracker(config: Config) -> Iterator[ConfigFinding]:
     if config.track.kind == "belt" and without:
         message = f"belt needs a belt on every camera, and {', '.join(without)} has none: use auto"
         yield ConfigFinding(("track", "kind"), message)
+
+
+def _confirmation(config: Config) -> Iterator[ConfigFinding]:
+    """Only what can be known before a picture is seen; `check` opens the cameras and knows the rest."""
+    for index, camera in enumerate(config.cameras):
+        if camera.belt is None or (size_px := camera.stated_size_px) is None:
+            continue
+        what, advice, never = too_few_views(Passing(camera, size_px, camera.stated_fps), config.decide)
+        if never:
+            yield ConfigFinding(("cameras", index, "sampling", "rate_hz"), f"{what}, so none is confirmed: {advice}")
 
 
 def _stated(value: object, path: Path = ()) -> Iterator[ConfigFinding]:
@@ -110,6 +121,7 @@ CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
     (_areas, (("cameras",),)),
     (_kinds, ()),
     (_belt_tracker, (("cameras",), ("track",))),
+    (_confirmation, (("cameras",), ("decide",))),
     (_stated, ()),
     (_ring, (("recorder", "enabled"), ("recorder", "pre_roll_s"), ("transport", "ring_s"))),
     (_web, (("web", "enabled"), ("web", "host"), ("web", "token"))),

@@ -189,6 +189,17 @@ class CameraConfig(Model):
         """Millimetres a pixel where known: the belt's scale, else the camera's."""
         return self.belt.mm_per_px if self.belt else self.mm_per_px
 
+    @property
+    def stated_size_px(self) -> tuple[int, int] | None:
+        """(width, height) of the judged picture, where the configuration states it."""
+        width_px, height_px = (getattr(self.source, key, None) for key in ("width_px", "height_px"))
+        return rotated_size(width_px, height_px, self.rotate_deg) if width_px and height_px else None
+
+    @property
+    def stated_fps(self) -> float | None:
+        """Frame rate, where the configuration states it."""
+        return getattr(self.source, "fps", None)
+
     def crosscheck(self) -> Iterator[ConfigFinding]:
         if self.belt and self.mm_per_px is not None and self.mm_per_px != self.belt.mm_per_px:
             yield ConfigFinding(("mm_per_px",), "contradicts belt.mm_per_px: keep the belt's alone")

@@ -166,7 +166,17 @@ def test_a_turned_camera_is_measured_as_it_is_judged(folder: Path) -> None:
         (
             "belt: {direction: left_to_right, speed_mm_s: 400, mm_per_px: 0.5}",
             Level.WARN,
-            "the belt moves 100 of 160 px between two judged frames",
+            "the belt moves 100 of 160 px between two judged frames: a defect is in 1 or 2 of them, and decide.confirm",
+        ),
+        (
+            "belt: {direction: left_to_right, speed_mm_s: 800, mm_per_px: 0.5}",
+            Level.FAIL,
+            "the belt moves 200 of 160 px between two judged frames: a defect is in at most 1 of them, and decide.",
+        ),
+        (
+            "sampling: {rate_hz: 0.5}",
+            Level.WARN,
+            "judged frames are 2 s apart, and track.forget_after_s is 1 s: a defect is confirmed only by 2 frames",
         ),
     ],
 )

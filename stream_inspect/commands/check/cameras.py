@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.memory_sink import ScratchArray
-from stream_inspect.config.models import CameraConfig, RtspSource, Source
+from stream_inspect.config.confirmation import Passing, one_miss_ends_the_track, too_few_views
+from stream_inspect.config.models import CameraConfig, Config, RtspSource, Source
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.registry import UnknownPluginError
 
@@ -154,24 +155,32 @@ def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Fram
         if x > info.width_px or y > info.height_px:
             size = f"{info.width_px}x{info.height_px} px"
             found.append(fail(item, f"corner [{x:g}, {y:g}] of region_px is outside the picture of {size}"))
-    return found + _belt_complaint(item, config, info)
+    return found
 
 
-def _belt_complaint(item: str, config: CameraConfig, info: CameraInfo) -> list[Finding]:
-    if config.belt is None:
-        return []
-    along_px = info.width_px if config.belt.direction in ("left_to_right", "right_to_left") else info.height_px
-    step_px = config.belt.speed_mm_s / config.belt.mm_per_px / config.sampling.rate_hz
-    if step_px < along_px / 2:
-        return []
-    return [
-        warn(
-            item,
-            f"the belt moves {step_px:.0f} of {along_px} px between two judged frames: parts are seen once or not at "
-            "all",
-            "raise sampling.rate_hz, or check belt.speed_mm_s and belt.mm_per_px",
-        )
-    ]
+def check_confirmation(config: Config, seen: Sequence[Seen | None]) -> list[Finding]:
+    """Whether the rule of `decide` can be fulfilled by what each camera sees of a defect."""
+    found = []
+    for camera, size in zip(config.cameras, seen, strict=True):
+        item = f"camera {camera.name}"
+        if camera.belt is not None and size is not None:
+            passing = Passing(camera, (size.width_px, size.height_px), size.fps)
+            what, advice, never = too_few_views(passing, config.decide)
+            if never:
+                found.append(fail(item, f"{what}, so none is confirmed", advice))
+            elif what:
+                found.append(warn(item, f"{what}, so some are not confirmed", advice))
+        if one_miss_ends_the_track(camera, config.track, config.decide):
+            interval_s, hits = 1 / camera.sampling.rate_hz, config.decide.confirm_hits
+            found.append(
+                warn(
+                    item,
+                    f"judged frames are {interval_s:g} s apart, and track.forget_after_s is "
+                    f"{config.track.forget_after_s:g} s: a defect is confirmed only by {hits} frames in a row",
+                    f"set track.forget_after_s above {interval_s:g}",
+                )
+            )
+    return found
 
 
 _NETWORK = "check the network: cable, switch, packet size, transport: tcp"

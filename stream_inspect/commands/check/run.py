@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_camera
+from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_camera, check_confirmation
 from stream_inspect.commands.check.host import check_ports, check_ring, check_state
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
@@ -77,8 +77,14 @@ def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) 
     items.append(_Item("state_dir", lambda: check_state(config, running)))
     items.append(_Item("ports", lambda: check_ports(config, running)))
     _run(items, add)
-    # After the cameras: their picture sizes decide how much memory the rings need.
-    _run([_Item("ring", lambda: check_ring(config, seen, running))], add)
+    # After the cameras: their picture sizes decide how long a belt shows a defect, and how much memory the rings need.
+    _run(
+        [
+            _Item("confirmation", lambda: check_confirmation(config, seen)),
+            _Item("ring", lambda: check_ring(config, seen, running)),
+        ],
+        add,
+    )
     return Report(tuple(everything))
 
 

@@ -1,0 +1,68 @@
+"""Whether a defect is in the picture for as many judged frames as the rule asks for.
+
+A camera judges frames at a rate, a belt carries what it shows out of the picture, and `decide` wants to see a defect in
+n of m frames. Each number may be right, and no defect is ever confirmed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from stream_inspect.config.models import CameraConfig, DecideConfig, TrackConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What passes on the belt of one camera, whose judged picture has this size."""
+
+    camera: CameraConfig
+    size_px: tuple[int, int]
+    fps: float | None = None
+
+    @property
+    def along_px(self) -> int:
+        """Length of the picture along the belt."""
+        assert self.camera.belt is not None
+        return self.size_px[self.camera.belt.direction in ("top_to_bottom", "bottom_to_top")]
+
+    @property
+    def step_px(self) -> float:
+        """How far the belt runs from one judged frame to the next."""
+        assert self.camera.belt is not None
+        rate_hz = min(self.camera.sampling.rate_hz, self.fps or math.inf)
+        return self.camera.belt.speed_mm_s / self.camera.belt.mm_per_px / rate_hz
+
+    @property
+    def fewest(self) -> int:
+        """In at least so many judged frames is the front of a defect in the picture; in one more at most."""
+        return math.floor(self.along_px / self.step_px + 1e-9)
+
+    def rate_hz(self, frames: int) -> float:
+        """The rate at which the front of each defect is in this many judged frames at least, rounded up."""
+        exact = frames * self.step_px * min(self.camera.sampling.rate_hz, self.fps or math.inf) / self.along_px
+        return math.ceil(exact * 10 - 1e-9) / 10
+
+
+def too_few_views(passing: Passing, decide: DecideConfig) -> tuple[str, str, bool]:
+    """(what is wrong, what to do, whether no defect at all can be confirmed); ("", "", False) where nothing is."""
+    hits, fewest = decide.confirm_hits, passing.fewest
+    never = fewest + 1 < hits
+    if fewest >= hits:
+        return "", "", False
+    moves = f"the belt moves {passing.step_px:.0f} of {passing.along_px} px between two judged frames"
+    seen = f"{fewest} or {fewest + 1}" if fewest else "at most 1"
+    wanted_hz = passing.rate_hz(hits)
+    if passing.fps is not None and wanted_hz > passing.fps:
+        faster = f"take a camera of at least {wanted_hz:g} fps, and sampling.rate_hz the same"
+    else:
+        faster = f"set sampling.rate_hz to at least {wanted_hz:g}"
+    lower = f", or decide.confirm_hits to {max(1, fewest)}" if hits > 1 and fewest < hits else ""
+    what = f"{moves}: a defect is in {seen} of them, and decide.confirm_hits is {hits}"
+    return what, f"{faster}{lower}, or check belt.speed_mm_s and belt.mm_per_px", never
+
+
+def one_miss_ends_the_track(camera: CameraConfig, track: TrackConfig, decide: DecideConfig) -> bool:
+    """Whether a defect that one judged frame misses is begun again, so that n of m is n in a row."""
+    interval_s = 1 / camera.sampling.rate_hz
+    return 1 < decide.confirm_hits < decide.confirm_window and interval_s > track.forget_after_s
