@@ -2,7 +2,7 @@
 
 - NO_SIGNAL: no frames come, or the picture is one even colour (the blue screen of a converter without input).
 - BLACK: nearly all of the picture is black: a lamp or lens cap.
-- FROZEN: the belt moves and the picture does not.
+- FROZEN: the source repeats one picture. A belt that stands does not: noise lives in a picture of it.
 - BAD_FRAMES: a notable share of frames arrives damaged.
 
 Each begins only after it has lasted, and ends only after it has been gone for a while. Until the first decision a
@@ -100,35 +100,54 @@ def _share_changed(luma: UInt8Array, before: UInt8Array, levels: int) -> float:
     return int(np.count_nonzero(difference > levels)) / luma.size
 
 
+def _equal(luma: UInt8Array, before: UInt8Array) -> bool:
+    return _share_changed(luma, before, _EQUAL_LEVELS) <= _EQUAL_SHARE
+
+
 class FreezeDetector:
     """Whether a picture has stopped changing, but for what an encoder does to a picture that does not change.
 
     Measured on the synthetic line with x264 at CRF 20 to 40: a passing part changes 0.7 % of the picture and more by
     20 levels, sensor noise a quarter of it by 6 levels; a key frame that repeats a frozen picture at most 0.06 % and
-    16 %. In between the frozen picture is exactly equal, and an empty belt is not before CRF 35.
+    16 %. In between the frozen picture is exactly equal.
+
+    So is that of a belt that stands, from about CRF 28 on: the encoder leaves the noise out. But each key frame is made
+    from the noise of its own moment. So what the encoder has made of one key frame's interval and of the next is
+    compared: of a standing belt at least 7 % differ by more than a level (sensor noise of 0.5 to 4.5 levels), of a
+    frozen picture nothing, once its rate control has settled, after three to five intervals. Where every frame is a
+    key frame, as in raw video and MJPEG, that is at once.
     """
 
     def __init__(self) -> None:
         self._reference: UInt8Array | None = None
         self._before: UInt8Array | None = None
         self._equal: deque[bool] = deque(maxlen=_EQUAL_LOOKS)
+        self._settled: UInt8Array | None = None
+        """The last look before the last key frame."""
+        self._repeats = False
+        """Whether that was equal to the one of the interval before."""
         self.since_s = 0.0
         """Since when nothing has moved."""
 
-    def update(self, luma: UInt8Array, now_s: float) -> bool:
-        """Add a sample of the picture now. True: it is frozen."""
+    def update(self, luma: UInt8Array, now_s: float, *, key: bool) -> bool:
+        """Add a sample of the picture now; `key`: there was a key frame since the last one. True: it is frozen."""
         before, self._before = self._before, luma
         reference = self._reference
         if before is None or reference is None or before.shape != luma.shape or self._moved(luma, reference):
             self._reference, self.since_s = luma, now_s
             self._equal.clear()
+            self._settled, self._repeats = None, False
             return False
-        self._equal.append(_share_changed(luma, before, _EQUAL_LEVELS) <= _EQUAL_SHARE)
-        return 2 * sum(self._equal) > len(self._equal)
+        self._equal.append(_equal(luma, before))
+        if key:
+            self._repeats = self._settled is not None and _equal(before, self._settled)
+            self._settled = before
+        return self._repeats and 2 * sum(self._equal) > len(self._equal)
 
     def forget(self) -> None:
         """Nothing was seen for a while."""
-        self._reference = self._before = None
+        self._reference = self._before = self._settled = None
+        self._repeats = False
 
     @staticmethod
     def _moved(luma: UInt8Array, reference: UInt8Array) -> bool:
@@ -157,13 +176,16 @@ class ConditionWatch:
         self._last_frame_s = now_s
         self._last_look_s = float("-inf")
         self._freeze = FreezeDetector()
+        self._key = False
+        """Whether there was a key frame since the last look."""
         self._window: deque[tuple[float, bool]] = deque()
         self.fps: float | None = None
         """Of the source, where it reports one: a slow camera is not silent between two frames."""
 
-    def frame(self, luma: UInt8Array, now_s: float) -> list[Change]:
-        """A good frame came: its luma plane, (H, W) uint8."""
+    def frame(self, luma: UInt8Array, now_s: float, *, key: bool = True) -> list[Change]:
+        """A good frame came: its luma plane, (H, W) uint8, and whether it is a key frame."""
         self._last_frame_s = now_s
+        self._key |= key
         self._count(bad=False, now_s=now_s)
         changes: list[Change] = []
         if now_s - self._last_look_s >= _LOOK_EVERY_S:
@@ -202,9 +224,10 @@ class ConditionWatch:
         self._note(ConditionKind.BLACK, black, now_s, "the picture is black", changes)
         self._note(ConditionKind.NO_SIGNAL, uniform, now_s, "the picture is one even colour", changes)
         if ConditionKind.FROZEN in self._states:
-            frozen = self._freeze.update(luma, now_s) and not black and not uniform
+            frozen = self._freeze.update(luma, now_s, key=self._key) and not black and not uniform
+            self._key = False
             since_s = self._freeze.since_s if frozen else None
-            self._note(ConditionKind.FROZEN, frozen, now_s, "the belt moves, the picture does not", changes, since_s)
+            self._note(ConditionKind.FROZEN, frozen, now_s, "the source repeats one picture", changes, since_s)
 
     def _judge_bad(self, now_s: float, changes: list[Change]) -> None:
         while self._window and self._window[0][0] < now_s - _BAD_WINDOW_S:

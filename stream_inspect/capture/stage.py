@@ -182,7 +182,8 @@ class CaptureStage:
         self._latest = header
         yield Output("frames", header)
         if self._watch is not None:
-            changes = self._watch.frame(item.frame.picture.luma, header.capture_mono_ns * _S)
+            luma, captured_s = item.frame.picture.luma, header.capture_mono_ns * _S
+            changes = self._watch.frame(luma, captured_s, key=item.frame.is_key)
             yield from self._changed(changes, now_mono_ns)
         if due:
             if self._waiting is not None:

@@ -160,7 +160,11 @@ class ConditionsConfig(Model):
     black_after_s: float = Field(1.0, ge=0.1, le=600, description="Raise black after this long with a black picture.")
     black_luma_max: int = Field(24, ge=0, le=255, description="A picture is black with 99 % at or below this luma.")
     frozen_after_s: float = Field(
-        1.5, ge=0.1, le=600, description="Raise frozen when the picture does not change for this long on a moving belt."
+        1.5,
+        ge=0.1,
+        le=600,
+        description="Raise frozen when the source repeats one picture for this long, where there is a belt; in "
+        "compressed video three to five key frames later.",
     )
 
 

@@ -91,7 +91,7 @@ class Recording:
                 now_s=pts_s,
             )
         self._latest = header
-        changes = self._watch.frame(frame.picture.luma, pts_s) + self._watch.tick(pts_s)
+        changes = self._watch.frame(frame.picture.luma, pts_s, key=frame.is_key) + self._watch.tick(pts_s)
         return ReplayFrame(header, frame.picture, self._reported(changes))
 
     def _reported(self, changes: list[Change]) -> list[Condition]:
