@@ -22,6 +22,7 @@ from stream_inspect.draw.scale import size_at_height
 from stream_inspect.messages import Event, FrameHeader, FrameId, FrameOrder, Tracked, TrackUpdate
 from stream_inspect.picture import Picture
 from stream_inspect.record.encoder import Encoder, Packet, clip_time_base
+from stream_inspect.record.ring_length import RingLength
 from stream_inspect.transport.ring import RingError
 
 WAIT_FOR_BOXES_S = 1.0
@@ -94,7 +95,7 @@ class ClipBuilder:
         self, config: RecorderConfig, ring_s: float, read: Callable[[FrameHeader], Picture], annotate: Annotate
     ) -> None:
         self._config = config
-        self._ring_s = ring_s
+        self._ring = RingLength(ring_s)
         self._history_s = max(_HISTORY_MIN_S, 2 * ring_s)
         self._read = read
         self._annotate = annotate
@@ -118,6 +119,7 @@ class ClipBuilder:
         if not self._keys or key > self._keys[-1]:
             self._keys.append(key)
             self._headers.append(header)
+            self._ring.see(header)
             self._forget(header)
             return
         place = bisect.bisect_left(self._keys, key)
@@ -229,7 +231,7 @@ class ClipBuilder:
 
     @property
     def _wait_ns(self) -> int:
-        return int(min(WAIT_FOR_BOXES_S, self._ring_s / 4) * 1e9)
+        return int(min(WAIT_FOR_BOXES_S, self._ring.seconds / 4) * 1e9)
 
     def _wanted(self) -> dict[int, tuple[float, float]]:
         """The stretch of each session that clips need, in seconds of its media clock.
@@ -253,7 +255,7 @@ class ClipBuilder:
         before, self._encoded = self._encoded, key
         picture = self._pinned.pop(key, None)
         if picture is None:
-            behind = now_mono_ns - header.capture_mono_ns > BEHIND * self._ring_s * 1e9
+            behind = now_mono_ns - header.capture_mono_ns > BEHIND * self._ring.seconds * 1e9
             self._skip = behind and not self._skip and key not in self._judged
             if self._skip:
                 return False

@@ -144,6 +144,7 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
             "belt: {direction: top_to_bottom, speed_mm_s: 1, mm_per_px: 1}\n    source: {kind: synthetic}",
             "5:23: cameras[0].belt.direction: must be left_to_right or right_to_left for a synthetic line",
         ),
+        ("rotate_deg: false\n    source: {kind: usb}", "rotate_deg: must be 0, 90, 180 or 270, not true or false"),
         ("rotate_deg: 45\n    source: {kind: usb}", "5:17: cameras[0].rotate_deg: must be 0, 90, 180 or 270, not 45"),
         (
             f"rotate_deg: 90\n    belt: {BELT}\n    source: {{kind: synthetic}}",
