@@ -156,7 +156,10 @@ class DecideStage:
             elif event.state is EventState.CONFIRMED and event.frame and event.frame.clock is not Clock.MEDIA:
                 latency_s = (time.monotonic_ns() - event.frame.capture_mono_ns) / 1e9
                 metrics.CAPTURE_TO_EVENT.labels(event.camera).observe(latency_s)
-            self._log.info(_LOGGED[event.kind, event.state], **_summary(event))
+            # What is inspected is information; that something is wrong wants to be seen among the warnings.
+            is_wrong = event.kind == "condition" and event.state is EventState.CONFIRMED
+            log_line = self._log.warning if is_wrong else self._log.info
+            log_line(_LOGGED[event.kind, event.state], **_summary(event))
         return [Output("events", event) for event in events]
 
     def _decide(self, tracked: Tracked) -> list[Event]:

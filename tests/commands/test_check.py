@@ -422,6 +422,21 @@ def test_too_little_room_for_clips_is_reported(folder: Path) -> None:
     assert of(report, "state_dir")[1].advice == "lower it, so that old clips are removed before the disk is full"
 
 
+def test_clips_that_will_not_be_kept_for_their_age_are_reported_from_the_rate_of_those_there(folder: Path) -> None:
+    config = config_of(folder, "recorder: {min_free_gb: 0, max_size_gb: 0.00001, max_age_days: 14}")
+    (config.state_dir / "clips").mkdir(parents=True)
+    assert not [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
+    for number in range(9):
+        path = config.state_dir / "clips" / f"top-1-hole-{number}.mp4"
+        path.write_bytes(bytes(500))
+        os.utime(path, (1.7e9 + number * 86_400 / 8,) * 2)
+    (found,) = [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
+    assert found.level is Level.WARN
+    assert "keeps 2.2 days of them, not the 14 of recorder.max_age_days" in found.text, "10 kB at 4.5 kB a day"
+    config = config_of(folder, "recorder: {min_free_gb: 0, max_size_gb: 1, max_age_days: 14}")
+    assert not [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
+
+
 def test_words_that_the_embedded_model_does_not_know_are_reported(folder: Path) -> None:
     more = "inspect: {detector: {model: tiny}, segmenter: null, workers: [{device: cpu}]}\n"
     more += "defects: [{name: burr, prompts: [burr, Scratch], counter_prompts: [oil film]}]"

@@ -17,6 +17,9 @@ from stream_inspect.commands.check.cameras import Seen
 from stream_inspect.config.models import Config
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.picture import i420_shape
+from stream_inspect.record.kept_files import KeptFiles
+from stream_inspect.store.files import CLIPS, PICTURES
+from stream_inspect.store.retention_clock import DAY_S
 from stream_inspect.store.writable import existing, unwritable
 from stream_inspect.transport.ring import RingError, slot_count
 
@@ -24,6 +27,8 @@ _ASSUMED = Seen(1920, 1080, 25.0)
 """Assumed for a camera that could not be opened."""
 _MB = 1024 * 1024
 _CONTAINER_SHM_BYTES = 64 * _MB
+_RATE_MIN_DAYS = 0.25
+"""A rate of clips is that of at least a shift."""
 _MIN_STATE_GB = 0.1
 """Events need this much space whatever the recorder does."""
 
@@ -111,7 +116,34 @@ def check_state(config: Config, running: bool) -> list[Finding]:
     elif config.recorder.enabled and free_gb < config.recorder.max_size_gb:
         text = f"recorder.max_size_gb ({config.recorder.max_size_gb:g}) exceeds the {free_gb:.1f} GB that are free"
         found.append(warn(item, text, "lower it, so that old clips are removed before the disk is full"))
+    if config.recorder.enabled:
+        found += _check_retention(config)
     return found
+
+
+def _check_retention(config: Config) -> list[Finding]:
+    """Whether recorder.max_size_gb holds the clips of recorder.max_age_days, by those that are there."""
+    kept = KeptFiles()
+    try:
+        for folder in (CLIPS, PICTURES):
+            for path in (config.state_dir / folder).glob("[!.]*"):
+                kept.note(path)
+    except OSError:
+        return []
+    oldest, wanted_days = kept.oldest(), config.recorder.max_age_days
+    if oldest is None or kept.newest_s is None or kept.newest_s - oldest.newest_s < _RATE_MIN_DAYS * DAY_S:
+        return []
+    seen_days = (kept.newest_s - oldest.newest_s) / DAY_S
+    gb_a_day = kept.total_bytes / 1e9 / seen_days
+    days = config.recorder.max_size_gb / gb_a_day
+    if days >= wanted_days:
+        return []
+    text = (
+        f"clips take {gb_a_day:.2g} GB a day (of the last {seen_days:.1f} days): recorder.max_size_gb keeps "
+        f"{days:.1f} days of them, not the {wanted_days:g} of recorder.max_age_days"
+    )
+    advice = f"raise recorder.max_size_gb to {math.ceil(gb_a_day * wanted_days * 1.2)}, or lower recorder.max_age_days"
+    return [warn("state_dir", text, advice)]
 
 
 def check_ports(config: Config, running: bool) -> list[Finding]:
