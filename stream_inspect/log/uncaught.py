@@ -8,9 +8,7 @@ import warnings
 from types import TracebackType
 from typing import TextIO
 
-from stream_inspect.log import get_logger
-
-_NAME = "python"
+from stream_inspect.log import Logger, get_logger
 
 
 def install() -> None:
@@ -25,22 +23,18 @@ def _uncaught(kind: type[BaseException], error: BaseException, tb: TracebackType
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, tb)
     else:
-        get_logger(_NAME).error("uncaught exception", exc_info=error)
+        _log().error("uncaught exception", exc_info=error)
 
 
 def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
-        get_logger(_NAME).error(
-            "uncaught exception in a thread", thread=args.thread and args.thread.name, exc_info=args.exc_value
-        )
+        _log().error("uncaught exception in a thread", thread=args.thread and args.thread.name, exc_info=args.exc_value)
 
 
 def _unraisable(args: sys.UnraisableHookArgs) -> None:
     """Of a callback from C, a destructor, a weak reference: nothing could catch it."""
     text = args.err_msg or "exception ignored in"
-    get_logger(_NAME).error(
-        "exception in a callback or destructor", where=f"{text} {args.object!r}", exc_info=args.exc_value
-    )
+    _log().error("exception in a callback or destructor", where=f"{text} {args.object!r}", exc_info=args.exc_value)
 
 
 def _warning(
@@ -51,6 +45,9 @@ def _warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    get_logger(_NAME).warning(
-        "warning of a library", text=str(message), category=category.__name__, where=f"{filename}:{lineno}"
-    )
+    _log().warning("warning of a library", text=str(message), category=category.__name__, where=f"{filename}:{lineno}")
+
+
+def _log() -> Logger:
+    """Made when it is needed: a logger that was made before logging is set up would not use it."""
+    return get_logger("python")
