@@ -8,6 +8,7 @@ The supervisor adds the ledger and the restarts itself, in `service/health.py`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram, values
 
@@ -38,6 +39,18 @@ QUEUE_DEPTH = Gauge(
     _P + "queue_depth",
     "Messages read from the inbox in one turn of the loop.",
     ["stage"],
+    multiprocess_mode="mostrecent",
+)
+HELD_ITEMS = Gauge(
+    _P + "held_items",
+    "Items in a container that grows when what empties it is slow.",
+    ["process", "what"],
+    multiprocess_mode="mostrecent",
+)
+HELD_ITEMS_LIMIT = Gauge(
+    _P + "held_items_limit",
+    "The bound of that container; what comes beyond it is dropped and counted.",
+    ["process", "what"],
     multiprocess_mode="mostrecent",
 )
 
@@ -132,3 +145,10 @@ MEDIA_OLDEST = Gauge(
     multiprocess_mode="mostrecent",
 )
 LIVE_PICTURES = Counter(_P + "live_pictures", "Annotated live pictures produced.", ["camera"])
+
+
+def export_held(process: str, held: Mapping[str, tuple[int, int]]) -> None:
+    """Export what a process holds: of each container its (items, bound)."""
+    for what, (items, limit) in held.items():
+        HELD_ITEMS.labels(process, what).set(items)
+        HELD_ITEMS_LIMIT.labels(process, what).set(limit)

@@ -132,6 +132,10 @@ class CaptureStage:
                 yield from self._changed(self._watch.tick(time.monotonic()), now_mono_ns)
         yield from self._levels.due(now_mono_ns)
 
+    def held(self) -> dict[str, tuple[int, int]]:
+        """Frames that were read and not handled yet."""
+        return {"frames": self._reader.queued} if self._reader is not None else {}
+
     def undelivered(self, output: Output) -> None:
         """A due frame whose worker's mailbox is full is dropped.
 

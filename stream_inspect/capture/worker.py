@@ -108,6 +108,11 @@ class ReadLoop:
         except queue.Empty:
             return None
 
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Frames not yet taken, and how many there may be."""
+        return self._items.qsize(), self._items.maxsize
+
     def blocked_s(self, now_s: float) -> float:
         """How long the thread has been inside the present call of the camera's library; 0 outside of one."""
         began_s = self._call_began_s

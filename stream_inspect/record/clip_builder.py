@@ -305,6 +305,11 @@ class ClipBuilder:
         self._pinned.clear()
         return clips
 
+    @property
+    def open_clips(self) -> tuple[int, int]:
+        """Clips that are not complete, and how many there may be."""
+        return len(self._clips), OPEN_CLIPS_MAX
+
     def take_finished(self, now_mono_ns: int, stopping: bool = False) -> list[Clip]:
         """Remove and return the clips that are complete, or will get no more frames."""
         finished = []

@@ -98,6 +98,11 @@ class MediaStore:
         self._thread.start()
         self._looked.wait(_OPEN_WITHIN_S)
 
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Files that wait to be written, and how many there may be."""
+        return self._waiting.qsize(), self._waiting.maxsize
+
     def enqueue(self, item: Item) -> str:
         """Queue an item for writing. Returns "", or why it was rejected: the cause of the `Stop`, or "disk_slow"."""
         if stop := self._stop:

@@ -122,6 +122,15 @@ class RecorderStage:
         self._state.follow(self._media.stopped)
         return self._state.due(now_mono_ns)
 
+    def held(self) -> dict[str, tuple[int, int]]:
+        """Events that wait for their frame, pictures and files that wait to be written, clips that are not complete."""
+        return {
+            "events": (len(self._waiting), _WAITING_EVENTS_MAX),
+            "pictures": (len(self._pictures), _PICTURES_MAX),
+            "files": self._media.queued,
+            **{f"clips of {camera}": builder.open_clips for camera, builder in self._builders.items()},
+        }
+
     def undelivered(self, output: Output) -> None:
         """Conditions are broadcast: they are never refused."""
 

@@ -7,7 +7,7 @@ the same object runs in a test, in a local process, or in a Ray actor.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from stream_inspect import metrics
@@ -17,6 +17,8 @@ from stream_inspect.stopping import DRAIN_S
 from stream_inspect.transport.channel import Channels
 from stream_inspect.transport.envelope import MessageTooLargeError
 
+HELD_EVERY_S = 1.0
+"""How often what a stage holds is exported."""
 TICK_S = 0.05
 """A stage with nothing to do is ticked this often: the floor of every time-out and of the heartbeat."""
 
@@ -51,6 +53,14 @@ class HasFinish(Protocol):
         """What is left, called once after the last batch of a stage that stops in good order."""
 
 
+@runtime_checkable
+class HasHeld(Protocol):
+    """A stage with containers that grow when what empties them is slow."""
+
+    def held(self) -> Mapping[str, tuple[int, int]]:
+        """Of each such container (items, bound)."""
+
+
 def run_stage(
     name: str,
     stage: Stage,
@@ -81,6 +91,7 @@ def run_stage(
 
     _log = get_logger(__name__)
     depth = metrics.QUEUE_DEPTH.labels(name)
+    holder, held_at_s = stage if isinstance(stage, HasHeld) else None, 0.0
     try:
         for topic, key in subscriptions:
             channels.subscribe(topic, key)
@@ -93,6 +104,9 @@ def run_stage(
             if batch:
                 send(stage.process(batch))
             send(stage.tick(time.monotonic_ns()))
+            if holder is not None and time.monotonic() >= held_at_s:
+                held_at_s = time.monotonic() + HELD_EVERY_S
+                metrics.export_held(name, holder.held())
         drain_until = time.monotonic() + DRAIN_S
         while time.monotonic() < drain_until and (batch := channels.receive(0.0)):
             send(stage.process(batch))

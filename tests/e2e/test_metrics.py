@@ -37,7 +37,14 @@ def test_rates_latencies_depths_drops_and_restarts_are_exported_and_survive(tmp_
             assert before[P + name] > 0, name
         for name in ("capture_to_inspect_seconds", "capture_to_judged_seconds", "inspect_seconds", "batch_frames"):
             assert before[f"{P}{name}_count"] > 0, name
-        for name in ("queue_depth", "outbox_depth", "frames_in_flight", "process_silence_seconds"):
+        for name in (
+            "queue_depth",
+            "outbox_depth",
+            "frames_in_flight",
+            "process_silence_seconds",
+            "held_items",
+            "held_items_limit",
+        ):
             assert P + name in before, name
         assert before[P + "frames_residual"] == 0
         assert before[P + "process_restarts_total"] == 0

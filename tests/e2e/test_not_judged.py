@@ -56,7 +56,7 @@ def judged_of_due(service: Service, seconds: float) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_more_due_frames_than_the_model_can_judge_are_reported_with_their_share(tmp_path: Path):
     """The rate is chosen by what the model manages here and now: three quarters of the due frames can be judged."""
     settings = (f"state_dir={tmp_path}/state", "web.enabled=false", "recorder.enabled=false")
@@ -73,6 +73,6 @@ def test_more_due_frames_than_the_model_can_judge_are_reported_with_their_share(
         service.wait_for(lambda seen: active("overload", "supervisor", seen), 60 * crowding(), "the overload reported")
         (report,) = (one for one in service.health()["conditions"] if one["kind"] == "overload")
         assert report["camera"] == "belt"
-        assert re.match(r"\d+% of the due frames of the last 10 s were dropped", report["detail"])
+        assert re.match(r"\d+% of the due frames of the last \d+ s were dropped", report["detail"])
         assert service.stop() == 0
         assert '"overload"' in service.log

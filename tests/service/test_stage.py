@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
+from stream_inspect import metrics
 from stream_inspect.messages import AnyMessage, Condition, ConditionKind, Event, EventState, Output
 from stream_inspect.service.chain import Chain
 from stream_inspect.service.stage import run_stage
@@ -124,6 +125,19 @@ def test_a_failing_stage_is_closed_and_its_error_goes_to_the_caller(where: str):
         run(stage, channels)
     assert stage.calls[-1] == "close"
     assert channels.closed
+
+
+class Holding(Recorded):
+    """Holds so many frames."""
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        return {"frames": (3, 8)}
+
+
+def test_what_a_stage_holds_and_its_bound_are_metrics():
+    run(Holding(), OneBatchChannels([[]]))
+    for gauge, value in ((metrics.HELD_ITEMS, 3), (metrics.HELD_ITEMS_LIMIT, 8)):
+        assert gauge.labels("track", "frames")._value.get() == value
 
 
 class Echo(Recorded):
