@@ -52,6 +52,10 @@ class Levels:
             known.condition = msgspec.structs.replace(known.condition, detail=level.detail)
         return known.condition
 
+    def repeat_now(self) -> None:
+        """Have all levels due at once: a reader has just come that knows none of them."""
+        self._repeat_at_mono_ns = 0
+
     def due(self, now_mono_ns: int) -> list[Output]:
         """What to send now: the levels that have changed, and all of them every `CONDITION_REPEAT_S`."""
         repeat = now_mono_ns >= self._repeat_at_mono_ns

@@ -12,6 +12,9 @@ from stream_inspect.messages import CONDITION_REPEAT_S, ActiveCondition, Conditi
 from stream_inspect.service.plan import SUPERVISOR_READS
 from stream_inspect.transport.channel import Channels
 
+_READ_AFTER_S = 1.0
+"""The process that makes events of conditions has heard a level that was repeated this long ago, when it began to work.
+"""
 _LAPSES_AFTER_S = 5 * CONDITION_REPEAT_S
 """A process that works and has not repeated a level for this long no longer knows of it: it has been restarted."""
 
@@ -94,10 +97,10 @@ class SupervisorConditions:
         `are_read`: the process that makes events of conditions works; `are_recorded`: and the events reach the log.
         """
         now_mono_ns = time.monotonic_ns()
+        self._note_unread(now_mono_ns, are_read)
         for levels in self._levels.values():
             for output in levels.due(now_mono_ns):
                 self._channels.send(output.topic, output.message)
-        self._note_unread(now_mono_ns, are_read)
         for key, one in self._active.items():
             if not are_recorded and key not in self._logged:
                 self._logged.add(key)
@@ -128,7 +131,9 @@ class SupervisorConditions:
             return
         if self._read_since_mono_ns is None:
             self._read_since_mono_ns = now_mono_ns
-        if now_mono_ns - self._read_since_mono_ns > CONDITION_REPEAT_S * 1e9:  # each has been repeated once since
+            for levels in self._levels.values():
+                levels.repeat_now()
+        if now_mono_ns - self._read_since_mono_ns > _READ_AFTER_S * 1e9:
             self._unread.clear()
 
 

@@ -6,8 +6,10 @@ from collections import deque
 
 from stream_inspect.backoff import Backoff
 
-DOWN_AFTER_S = 5.0
+DOWN_AFTER_S = 3.0
 """A process that runs again sooner, at the first attempt, is not an event: judging has hardly stopped."""
+SHORT_TURNS_LIMIT_S = 10.0
+"""A process that may be silent for longer than this before it is killed has turns that are long by nature."""
 DOWN_AFTER_FAILURES = 2
 STEADY_AFTER_S = 20.0
 """After running for this long a process no longer fails again and again: the next failure is the first of a new row."""
@@ -63,7 +65,10 @@ def absent_detail(process: str, absent_s: float) -> str:
 
 
 def unresponsive_detail(process: str, silence_s: float, limit_s: float) -> str:
-    """The same for one that runs and gives no heartbeat: it is down halfway to being killed for it."""
-    if silence_s > max(DOWN_AFTER_S, limit_s / 2):
+    """The same for one that runs and gives no heartbeat, for which it is killed after `limit_s`.
+
+    One with long turns (an inspect worker whose batches are long, or not measured yet) is down halfway to that.
+    """
+    if silence_s > (limit_s / 2 if limit_s > SHORT_TURNS_LIMIT_S else DOWN_AFTER_S):
         return f"{process} has not responded for {silence_s:.0f} s"
     return ""

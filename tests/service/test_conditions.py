@@ -64,6 +64,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     for module in ("stream_inspect.levels", "stream_inspect.service.conditions"):
         monkeypatch.setattr(f"{module}.CONDITION_REPEAT_S", CONDITION_REPEAT_S / 10)
     monkeypatch.setattr(conditions_module, "_LAPSES_AFTER_S", CONDITION_REPEAT_S / 2)
+    monkeypatch.setattr(conditions_module, "_READ_AFTER_S", 0.3)
     log.configure("info", "json", process="supervisor")
     with ExitStack() as stack:
         yield Line(tmp_path, stack)

@@ -77,7 +77,8 @@ def test_a_process_of_the_line_is_down_when_it_has_been_absent_for_long(absent_s
 
 
 @pytest.mark.parametrize(
-    ("silence_s", "limit_s", "down"), [(0.1, 10, False), (4.9, 10, False), (5.1, 10, True), (59, 120, False)]
+    ("silence_s", "limit_s", "down"),
+    [(0.1, 10, False), (2.9, 10, False), (3.1, 10, True), (59, 120, False), (61, 120, True), (6, 11, True)],
 )
 def test_a_process_that_gives_no_heartbeat_is_down_before_it_is_killed_for_it(silence_s, limit_s, down):
     assert bool(unresponsive_detail("track", silence_s, limit_s)) is down
