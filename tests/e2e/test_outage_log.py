@@ -89,7 +89,7 @@ def test_each_outage_has_a_line_when_it_begins_and_one_when_it_ends(tmp_path: Pa
 
             ballast = fill(disk)
             wait_for(service, "recording stopped", 60)
-            wait_for(service, "cannot write the event log or its journal; holding events in memory", 60)
+            wait_for(service, "cannot write the event log; events wait in its journal", 60)
             ballast.unlink()
             wait_for(service, "recording resumed", 60)
             wait_for(service, "event log writable again", 60)
