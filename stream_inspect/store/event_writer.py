@@ -123,7 +123,7 @@ class EventWriter:
             self._log.error("damaged lines in the journal of the event log", lines=damaged)
         if self._journal.reserve_error:
             self._log.warning(
-                "cannot reserve space for the journal of the event log; a full disk leaves memory alone for events",
+                "cannot reserve space for the journal; a full disk may stop it",
                 error=self._journal.reserve_error,
             )
         if self._inherited:
@@ -215,7 +215,7 @@ class EventWriter:
             self._log.warning("events wait in the journal; the next start writes them to the log", events=in_journal)
         if self._held and held:
             self._log.error(
-                "events wait in shared memory; the next start writes them to the log, and a reboot loses them",
+                "events wait in shared memory; restart before a reboot loses them",
                 events=held,
                 path=str(self._held.path),
             )
