@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic_core import ErrorDetails
 
+from stream_inspect import registry
 from stream_inspect.config.problems import Problem, did_you_mean
 from stream_inspect.config.schema import Schema, allowed_words, in_words, is_secret, schema_at, variants
 from stream_inspect.config.tree import Path, Tree
@@ -61,8 +62,7 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
             place = parent.keys.get(str(path[-1]), parent.place)
             return parent.problem(f"unknown key.{meant}", path, place)
         case "union_tag_invalid":
-            known = _kinds(tree, path)
-            return (node or parent).problem(_not_one_of(node, known), path)
+            return (node or parent).problem(_not_one_of(node, _kinds(tree, path), _plugins(path)), path)
     node = node or parent
     if error["type"] in ("value_error", "secret_missing", "secret_form"):
         return node.problem(error["msg"].removeprefix("Value error, "), path)
@@ -84,12 +84,26 @@ def _nearest(tree: Tree, path: Path) -> Tree:
     return found
 
 
-def _not_one_of(node: Tree | None, known: list[str]) -> str:
+def _not_one_of(node: Tree | None, known: list[str], plugins: Sequence[str] = ()) -> str:
     if node is None or isinstance(node.value, dict | list):
         return f"must be {in_words({'enum': known})}"
-    return f"must be {in_words({'enum': known})}, not {_scalar(node)}.{did_you_mean(node.value, known)}".removesuffix(
-        "."
-    )
+    meant = did_you_mean(node.value, [*known, *plugins])
+    for name in plugins:
+        if meant == f" Did you mean {name}?":
+            meant = f" For the plug-in {name} write kind: plugin, plugin: {name}"
+    return f"must be {in_words({'enum': known})}, not {_scalar(node)}.{meant}".removesuffix(".")
+
+
+def _plugins(path: Path) -> list[str]:
+    """The installed plug-ins that a `kind` at this path may have meant."""
+    kind: registry.Kind
+    if path[0] == "alerts":
+        kind = "alert"
+    elif path[-2:] == ("source", "kind"):
+        kind = "camera"
+    else:
+        return []
+    return [name for name in registry.names(kind) if name not in registry.BUILT_IN[kind]]
 
 
 def _kinds(tree: Tree, path: Path) -> list[str]:

@@ -219,6 +219,14 @@ def test_check_fails_for_a_plugin_that_cannot_be_created(tmp_path: Path, install
     assert found.text == "the plug-in bell cannot be created: OSError: no bell on this computer"
 
 
+@pytest.mark.usefixtures("bell")
+@pytest.mark.parametrize("kind", ["bell", "bel"])
+def test_a_plugin_that_is_written_as_a_kind_is_recognised(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(f"{REST}alerts: [{{kind: {kind}, name: door}}]\n", tmp_path / "line.yaml")
+    assert f'plugin, not "{kind}". For the plug-in bell write kind: plugin, plugin: bell' in str(caught.value)
+
+
 def test_ours_are_not_plugins(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, "", plugin="mqtt")
     assert found.endswith("alerts[1].plugin: mqtt is built in: write kind: mqtt")
