@@ -279,7 +279,8 @@ class TestLatency:
     def test_is_from_the_capture_of_the_confirming_frame(self, outbox, store):
         store.append([an_event(1, capture_mono_ns=time.monotonic_ns() - 250_000_000)])
         all_steps(outbox)
-        assert store.outputs.latencies_s("out") == [pytest.approx(0.25, abs=0.2)]
+        (latency_s,) = store.outputs.latencies_s("out")
+        assert 0.25 <= latency_s < 5
 
     def test_a_cleared_event_has_none(self, outbox, store):
         store.append([an_event(1, state=EventState.CLEARED)])
