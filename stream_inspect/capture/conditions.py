@@ -2,7 +2,7 @@
 
 - NO_SIGNAL: no frames come, or the picture is one even colour (the blue screen of a converter without input).
 - BLACK: nearly all of the picture is black: a lamp or lens cap.
-- FROZEN: the source repeats one picture. A belt that stands does not: noise lives in a picture of it.
+- FROZEN: the source repeats one picture. Noise changes the picture of a belt that stands.
 - BAD_FRAMES: a notable share of frames arrives damaged.
 
 Each begins only after it has lasted, and ends only after it has been gone for a while. Until the first decision a
