@@ -37,6 +37,11 @@ class Fault:
     kills: str = ""
     """The process that is killed for it."""
 
+    @property
+    def outputs(self) -> set[str]:
+        """The outputs that it may make fail."""
+        return {sign.source for sign in (*self.reported_as, *self.also) if sign.kind == "output_failing"}
+
 
 def _moving(plant: Plant) -> None:
     plant.top.show(PATTERN, SPEED_PX)
@@ -171,6 +176,7 @@ FAULTS = (
         _one_after_the_other(Plant.kill_broker, _kill("alerts")),
         lambda plant: plant.broker.start(),
         (Sign("output_failing", source="mqtt"),),
+        within_s=DOWN_WITHIN_S,  # the next process does not know since when
         also=(Sign("process_down", source="alerts"),),
         kills="alerts",
     ),

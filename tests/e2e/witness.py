@@ -5,7 +5,6 @@ A witness sees only what an operator or a PLC can see: /healthz, the status in t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
@@ -97,10 +96,11 @@ class Witness:
     def _look_at_receivers(self) -> None:
         now_s = time.monotonic()
         messages = self._plant.subscriber.messages
-        for topic, payload, _retain in self._new("mqtt", messages):
+        for topic, payload, is_retained in self._new("mqtt", messages):
             if STATUS_TOPIC in topic:
-                with contextlib.suppress(ValueError):  # "online" and "offline" in the first format
-                    self._levels("status in the broker", json.loads(payload).get("conditions", []))
+                if is_retained:
+                    continue  # what the broker still knew when it was restarted
+                self._levels("status in the broker", json.loads(payload)["conditions"])
             else:
                 self._arrived("mqtt", now_s, json.loads(payload))
         for arrived_s, event in self._new("webhook", self._plant.accepted):
