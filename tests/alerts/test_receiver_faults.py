@@ -52,8 +52,8 @@ def sending(tmp_path: Path) -> Iterator[Callable[..., AlertsStage]]:
         stage.close()
 
 
-def a_hook(receiver: HttpReceiver) -> dict[str, object]:
-    return {"kind": "webhook", "name": "hook", "url": f"http://127.0.0.1:{receiver.port}/", "timeout_s": 0.5}
+def a_hook(receiver: HttpReceiver, timeout_s: float = 5.0) -> dict[str, object]:
+    return {"kind": "webhook", "name": "hook", "url": f"http://127.0.0.1:{receiver.port}/", "timeout_s": timeout_s}
 
 
 def key(request: Request) -> str:
@@ -143,7 +143,7 @@ def test_no_sequence_of_answers_loses_an_event(store, receiver, sending, seed):
         return int(kind), {"retry-after": "1"} if kind == "503" else {}
 
     receiver.answer = answer
-    stage = sending(**a_hook(receiver))
+    stage = sending(**a_hook(receiver, timeout_s=0.5))
     keys = []
     for n in range(1, 41):
         events = [an_event(n, camera=f"cam{n % 3}")]
