@@ -21,6 +21,9 @@ class DueFrames:
         self._ledger = ledger
         self._open: list[FrameHeader] = []
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def add(self, header: FrameHeader) -> FrameHeader:
         """This frame is due: its header with its number."""
         numbered = msgspec.structs.replace(header, due=self._ledger.number_due())

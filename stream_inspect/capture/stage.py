@@ -18,7 +18,7 @@ from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.levels import Levels
 from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, Credit, DueFrame, FrameHeader, Output
-from stream_inspect.transport.ledger import CameraLedger, DropCause
+from stream_inspect.transport.ledger import CELLS_PER_CAMERA, CameraLedger, DropCause
 
 _HANG_LIMIT_S = 10.0
 """A call to the camera's library that lasts longer than this and twice the configured time-outs does not return."""
@@ -133,8 +133,10 @@ class CaptureStage:
         yield from self._levels.due(now_mono_ns)
 
     def held(self) -> dict[str, tuple[int, int]]:
-        """Frames that were read and not handled yet."""
-        return {"frames": self._reader.queued} if self._reader is not None else {}
+        """Frames that were read and not handled yet, and due frames that are neither judged nor dropped yet."""
+        if self._reader is None:
+            return {}
+        return {"frames": self._reader.queued, "due_frames": (len(self._due), CELLS_PER_CAMERA)}
 
     def undelivered(self, output: Output) -> None:
         """A due frame whose worker's mailbox is full is dropped.

@@ -9,7 +9,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import EventLog
 from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import AnyMessage, Output
-from stream_inspect.service.stage import HasFinish, Stage
+from stream_inspect.service.stage import HasFinish, HasHeld, Stage
 from stream_inspect.track.stage import TrackStage
 
 
@@ -69,6 +69,15 @@ class Chain:
             if output.topic in self._hand_over:
                 yield from self._then.process([output.message])
             yield output
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        """What its stages hold."""
+        return {
+            what: held
+            for stage in (self._first, self._then)
+            if isinstance(stage, HasHeld)
+            for what, held in stage.held().items()
+        }
 
     def undelivered(self, output: Output) -> None:
         self._first.undelivered(output)

@@ -25,7 +25,7 @@ from stream_inspect.messages import (
     Tracked,
     TrackUpdate,
 )
-from stream_inspect.track.reorder import LIMIT_S, Reorder
+from stream_inspect.track.reorder import LIMIT_S, MOST_WAITING, Reorder
 from stream_inspect.track.tracker import Tracker, TrackerFrame
 
 _SILENT_S = 5 * LIMIT_S
@@ -151,6 +151,11 @@ class TrackStage:
     def finish(self) -> Iterable[Output]:
         """The service stops and no more frames come: work off what waits. Tracks stay open."""
         yield from self._release(self._clock(), everything=True)
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        """Results that wait for earlier ones."""
+        waiting = sum(len(camera.reorder) for camera in self._cameras.values())
+        return {"results": (waiting, MOST_WAITING * len(self._cameras))}
 
     def undelivered(self, output: Output) -> None:
         """`tracked` is a broadcast: it is never refused."""

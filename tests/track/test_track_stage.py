@@ -129,6 +129,7 @@ def test_a_frame_of_another_session_waits_for_those_before_it_too(stage):
 
 def test_what_waits_at_the_stop_is_worked_off_and_tracks_stay_open(stage):
     assert run(stage, inspection(2, box_at(2)), inspection(1, box_at(1))) == []
+    assert stage.held()["results"][0] == 2
     finished = [output.message for output in stage.finish()]
     assert [tracked.frame.id.seq for tracked in finished] == [1, 2]
     assert [len(tracked.ended) for tracked in finished] == [0, 0]
