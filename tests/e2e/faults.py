@@ -39,8 +39,8 @@ class Fault:
 
     @property
     def outputs(self) -> set[str]:
-        """The outputs that it makes fail."""
-        return {sign.source for sign in self.reported_as if sign.kind == "output_failing"}
+        """The outputs that it may make fail."""
+        return {sign.source for sign in (*self.reported_as, *self.also) if sign.kind == "output_failing"}
 
 
 def _moving(plant: Plant) -> None:
@@ -152,7 +152,6 @@ FAULTS = (
         Plant.unlock,
         (Sign("event_log_stuck"),),
         needs_event="log",
-        also=OUTPUTS,
     ),
     Fault(
         "outputs' database is locked",
@@ -163,14 +162,14 @@ FAULTS = (
     ),
     _stopped("inspect.0", *NOT_JUDGED),
     _stopped("track", also=NOT_JUDGED),
-    _stopped("alerts", also=OUTPUTS),
+    _stopped("alerts"),
     Fault(
         "event log is locked and track killed",
         _one_after_the_other(lambda plant: plant.lock("events.sqlite"), _kill("track")),
         Plant.unlock,
         (Sign("event_log_stuck"),),
         needs_event="log",
-        also=(*OUTPUTS, *NOT_JUDGED, Sign("process_down", source="track")),
+        also=(*NOT_JUDGED, Sign("process_down", source="track")),
         kills="track",
     ),
     Fault(

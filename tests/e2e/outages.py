@@ -11,7 +11,7 @@ from statistics import median
 from stream_inspect.messages import Event, EventState
 from tests.e2e.faults import Fault
 from tests.e2e.plant import Plant
-from tests.e2e.witness import Report, Witness
+from tests.e2e.witness import Report, Sign, Witness
 
 STARTS_S = 20.0
 """An event comes about once a second."""
@@ -98,8 +98,10 @@ class Verdict:
             yield f"{report.sign} reported by {report.by}, which nothing explains"
 
 
-def judged(outages: Sequence[Outage], witness: Witness, log: Sequence[Event], slack_s: float) -> list[Verdict]:
-    """The verdict of each outage."""
+def judged(
+    outages: Sequence[Outage], witness: Witness, log: Sequence[Event], slack_s: float, excused: Sequence[Sign] = ()
+) -> list[Verdict]:
+    """The verdict of each outage; `excused` may be reported at any time."""
     confirmed = [one for one in log if one.state is EventState.CONFIRMED]
     made_s = {one.key: monotonic_s(one.last_seen_utc_ns) for one in confirmed}
     defects_s = [made_s[one.key] for one in confirmed if one.kind == "defect"]
@@ -121,7 +123,7 @@ def judged(outages: Sequence[Outage], witness: Witness, log: Sequence[Event], sl
                 None if None in ends else max([0.0, *(end - outage.ended_s for end in ends if end is not None)]),
                 _caught_up_s(outage, witness, made_s),
                 sum(outage.began_s <= at_s <= outage.ended_s for at_s in defects_s),
-                tuple(one for one in mine if one not in known),
+                tuple(one for one in mine if one not in known and not any(sign.covers(one.sign) for sign in excused)),
                 slack_s,
             )
         )

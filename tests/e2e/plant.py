@@ -149,7 +149,9 @@ class Plant:
         )
         self.broker = Mosquitto(folder / "broker", extra=saved)
         self.broker.start()
-        self.subscriber = Subscriber(self.broker.port, "stream_inspect/plant/#", holds_acks=True)
+        self.subscriber = Subscriber(self.broker.port, "stream_inspect/plant/+/events", holds_acks=True)
+        # Apart: what is not answered is repeated by a restarted broker, and an old status would look like a new one.
+        self.status = Subscriber(self.broker.port, "stream_inspect/plant/status/#", "status")
         self.webhook = HttpReceiver()
         self.webhook.answer = self._answer
         self.webhook.start()
@@ -223,6 +225,7 @@ class Plant:
     def close(self) -> None:
         self.service.close()
         self.subscriber.close()
+        self.status.close()
         self.broker.close()
         self.webhook.close()
         for server in (self.top, self.side):

@@ -15,7 +15,6 @@ from typing import Any
 from tests.e2e.plant import Plant
 
 LOOK_EVERY_S = 0.1
-STATUS_TOPIC = "/status/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +58,14 @@ class Witness:
         self.restarts: dict[str, int] = {}
         self._plant = plant
         self._open: dict[tuple[str, Sign], Report] = {}
-        self._seen = {"mqtt": 0, "webhook": 0}
+        self._seen = {"mqtt": 0, "webhook": 0, "status": 0}
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(look,), daemon=True)
             for look in (self._look_at_health, self._look_at_receivers)
         ]
         """Two, so that a slow answer of /healthz delays no time of an arrival."""
+        self._look_at_receivers()  # what arrived before is not of the first outage
         for thread in self._threads:
             thread.start()
 
@@ -95,14 +95,11 @@ class Witness:
 
     def _look_at_receivers(self) -> None:
         now_s = time.monotonic()
-        messages = self._plant.subscriber.messages
-        for topic, payload, is_retained in self._new("mqtt", messages):
-            if STATUS_TOPIC in topic:
-                if is_retained:
-                    continue  # what the broker still knew when it was restarted
+        for _topic, payload, is_retained in self._new("status", self._plant.status.messages):
+            if not is_retained:  # that is what a restarted broker still knew
                 self._levels("status in the broker", json.loads(payload)["conditions"])
-            else:
-                self._arrived("mqtt", now_s, json.loads(payload))
+        for _topic, payload, _ in self._new("mqtt", self._plant.subscriber.messages):
+            self._arrived("mqtt", now_s, json.loads(payload))
         for arrived_s, event in self._new("webhook", self._plant.accepted):
             self._arrived("webhook", arrived_s, event)
 
