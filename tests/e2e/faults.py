@@ -12,6 +12,8 @@ from tests.e2e.plant import PATTERN, SPEED_PX, Plant
 from tests.e2e.witness import Sign
 
 WITHIN_S = 3.0
+NO_ANSWER_WITHIN_S = 4.0
+"""That nothing is answered is known when the output's time-out (here 1 s) is over."""
 DOWN_WITHIN_S = 4.0
 """A process that does not respond for 3 s is reported: one that is back sooner has not been missed."""
 
@@ -90,12 +92,15 @@ def _one_after_the_other(*steps: Callable[[Plant], None]) -> Callable[[Plant], N
     return begin
 
 
-def _webhook(name: str, begin: Callable[[Plant], None], end: Callable[[Plant], None]) -> Fault:
+def _webhook(
+    name: str, begin: Callable[[Plant], None], end: Callable[[Plant], None], within_s: float = WITHIN_S
+) -> Fault:
     return Fault(
         f"webhook's receiver {name}",
         begin,
         end,
         (Sign("output_failing", source="webhook"),),
+        within_s=within_s,
         needs_event="webhook",
     )
 
@@ -133,12 +138,13 @@ FAULTS = (
         lambda plant: plant.broker.signal(signal.SIGSTOP),
         lambda plant: plant.broker.signal(signal.SIGCONT),
         (Sign("output_failing", source="mqtt"),),
+        within_s=NO_ANSWER_WITHIN_S,
         needs_event="mqtt",
     ),
     _webhook("is down", lambda plant: plant.webhook.kill(), lambda plant: plant.webhook.start()),
     _webhook("answers 500", _answers(500), _answers(204)),
     _webhook("answers 401", _answers(401), _answers(204)),
-    _webhook("trickles", Plant.trickle, Plant.untrickle),
+    _webhook("trickles", Plant.trickle, Plant.untrickle, NO_ANSWER_WITHIN_S),
     Fault(
         "disk is full",
         Plant.fill_disk,
@@ -158,6 +164,7 @@ FAULTS = (
         lambda plant: plant.lock("outputs.sqlite"),
         Plant.unlock,
         OUTPUTS,
+        within_s=NO_ANSWER_WITHIN_S,
         needs_event="log",
     ),
     _stopped("inspect.0", *NOT_JUDGED),
