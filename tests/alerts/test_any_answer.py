@@ -148,9 +148,17 @@ class AnyAnswers(RuleBasedStateMachine):
         if answer != "2xx":
             self.world.bad[event.key] = answer
 
-    @rule(camera=st.sampled_from(CAMERAS), answer=st.sampled_from(["2xx", "2xx", "2xx", "413", "500", "time-out"]))
-    def append(self, camera: str, answer: str) -> None:
-        self.append_one(camera, answer)
+    @rule(
+        events=st.lists(
+            st.tuples(st.sampled_from(CAMERAS), st.sampled_from(["2xx", "2xx", "2xx", "413", "500", "time-out"])),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    def append(self, events: list[tuple[str, str]]) -> None:
+        """Some of them are answered in their own way, always."""
+        for camera, answer in events:
+            self.append_one(camera, answer)
 
     @rule(answer=st.sampled_from(ANSWERS), full=st.booleans(), steps=st.integers(1, 4))
     def answers(self, answer: str, full: bool, steps: int) -> None:
@@ -246,5 +254,5 @@ class AnyAnswers(RuleBasedStateMachine):
 TestAnyAnswers = AnyAnswers.TestCase
 TestAnyAnswers.pytestmark = pytest.mark.timeout(300)
 TestAnyAnswers.settings = settings(
-    max_examples=examples(15), stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(80), stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
