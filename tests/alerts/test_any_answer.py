@@ -229,12 +229,12 @@ class AnyAnswers(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
-        for _ in range(150):  # other events pass, so what fails alone is found out
+        for _ in range(1500):  # other events pass, so what fails alone is found out
             self.append_one("last", "2xx")
             self.world.now_s += min(self.step(), 1.0)
             for _ in range(5):
                 self.step()
-            self.world.now_s += 1.0
+            self.world.now_s += 2.0
             if self.store.backlog("out").depth == 0 and self.outbox.outage is None:
                 break
         assert set(self.appended) == set(self.world.got) | self.dead()
