@@ -15,7 +15,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.messages import Event, Tracked
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import plan
-from stream_inspect.service.process import LaunchSpec
+from stream_inspect.service.process import LOG_FD, LaunchSpec
 from stream_inspect.service.run_dir import heartbeats_path
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
@@ -42,6 +42,7 @@ class TrackProcess:
                 "defects": [{"name": "scratch", "prompts": ["a scratch"]}],
                 "track": {"forget_after_s": 1},
                 "transport": {"ring_dir": str(run_dir)},
+                "log": {"format": "json"},
                 "web": {"enabled": False},
                 "recorder": {"enabled": False},
             }
@@ -70,6 +71,7 @@ class TrackProcess:
                 [sys.executable, "-m", "stream_inspect.service.process", str(os.getpid()), "row=track"],
                 stdin=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env={**os.environ, LOG_FD: "2"},
                 text=True,
             )
             self._logger = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=log)
