@@ -10,9 +10,9 @@ from stream_inspect.levels import Levels
 from stream_inspect.messages import ActiveCondition, Condition, ConditionKind, Output
 from stream_inspect.redact import redact
 
-FAILING_AFTER_S = 2.0
+FAILING_AFTER_S = 1.5
 """A broker that is restarted has returned by then. An output that is refused is reported at once: no retry helps it."""
-HANGS_AFTER_S = 3.0
+HANGS_AFTER_S = 2.5
 """One delivery, or one connection, that takes longer than this is reported before its own time-out ends it."""
 STEADY_AFTER_S = 30.0
 """One that fails again within this time of its recovery counts as recovered when it has worked for as long. Each begin
