@@ -68,6 +68,8 @@ class Lanes:
         self._again = Lane()
         self._passes = 0  # events delivered so far
         self._probe: Lane | None = None
+        self._retry_at_s = -math.inf
+        """Until then the events that fail alone leave the time to the others, however many cameras have one."""
 
     def add(self, camera: str, position: int) -> None:
         """Queue the event behind those of its camera."""
@@ -102,18 +104,19 @@ class Lanes:
         probed, self._probe = self._probe, None
         if probed is not None and len(probed.waiting) > 1:
             return Turn(probed, probed.waiting[1])
-        due = [lane for lane in self._all() if lane.waiting and lane.first.retry_at_s <= now_s]
+        due = [lane for lane in self._all() if lane.waiting and self._due_at_s(lane) <= now_s]
         if not due:
             return None
         if is_down:  # in turns: the receiver may fail on one of them and be well
             lane = min(due, key=lambda lane: (lane.first.is_accused, lane.first.tried_at_s, *self._age(lane)))
         else:
-            lane = min(due, key=lambda lane: (not lane.first.is_accused, *self._age(lane)))
+            accused = [lane for lane in due if lane.first.is_accused]
+            lane = min(accused, key=lambda lane: lane.first.tried_at_s) if accused else min(due, key=self._age)
         return Turn(lane, lane.waiting[0])
 
     def due_in_s(self, now_s: float) -> float:
         """How long until an event is due, in seconds; infinite while none waits."""
-        return max(0.0, min((lane.first.retry_at_s for lane in self._all() if lane.waiting), default=math.inf) - now_s)
+        return max(0.0, min((self._due_at_s(lane) for lane in self._all() if lane.waiting), default=math.inf) - now_s)
 
     def passed(self, turn: Turn, now_s: float, *, was_down: bool) -> None:
         """It was delivered. `was_down`: it is the first after an outage, in which failures said nothing."""
@@ -148,7 +151,8 @@ class Lanes:
                 self._probe = turn.lane
         if not first.is_accused:
             return Fault.UNKNOWN
-        first.retry_at_s = now_s + max(FAILING_RETRY_S, took_s)  # at most half of the time, where it times out
+        first.retry_at_s = now_s + FAILING_RETRY_S
+        self._retry_at_s = now_s + took_s  # half of the time at most, where it times out
         return Fault.EVENT
 
     @property
@@ -164,6 +168,9 @@ class Lanes:
             lane.first = Failures()
         else:
             lane.waiting.remove(turn.position)
+
+    def _due_at_s(self, lane: Lane) -> float:
+        return max(lane.first.retry_at_s, self._retry_at_s) if lane.first.is_accused else lane.first.retry_at_s
 
     def _age(self, lane: Lane) -> tuple[bool, int]:
         """Sorts the oldest event first; dead letters that are queued again after all others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,8 @@ class ByEvent:
         self.error: Exception | None = None
         self.got: list[Event] = []
         self.tries: list[str] = []
+        self.wait: Callable[[str], None] = lambda key: None
+        """Lets the time pass that sending takes."""
 
     @property
     def keys(self) -> list[str]:
@@ -41,6 +43,7 @@ class ByEvent:
     def send(self, event: Event) -> None:
         key = event.key.partition(":")[2]
         self.tries.append(key)
+        self.wait(key)
         error = self.error or self.errors.get(key)
         if error is not None:
             raise error
@@ -138,6 +141,25 @@ class TestTheFaultOfOneEvent:
         bench.run(5 * GIVE_UP_AFTER_S)
         assert sorted(key for key, _ in bench.dead) == sorted(bad)
         assert sorted(bench.alert.keys) == sorted(good)
+
+    def test_however_many_cameras_have_one_that_times_out_the_others_have_half_of_the_time(self, bench):
+        bad = [bench.append(an_event(1, camera=f"bad{n}"))[0] for n in range(3)]
+        good = bench.append(*(an_event(n) for n in range(1, 200)))
+        bench.alert.errors = dict.fromkeys(bad, AlertError("no answer within 5 s"))
+
+        def wait(key: str) -> None:
+            bench.now_s += 5.0 if key in bad else 0.5
+
+        bench.alert.wait = wait
+        start_s = bench.now_s
+        while len(bench.alert.got) < len(good):
+            pause_s = bench.outbox.step()
+            bench.now_s += pause_s
+            took_s = bench.now_s - start_s
+            assert took_s < 300, f"{len(bench.alert.got)} of {len(good)} delivered"
+        assert bench.alert.keys == good
+        assert took_s < 2.2 * 0.5 * len(good)
+        assert {key for _, key in bench.store.dead_letters("out")} == set(bad)
 
     def test_a_hundred_bad_events_of_one_camera_do_not_hide_the_good_ones_of_another(self, bench):
         bad = bench.append(*[an_event(n) for n in range(1, 301)])
