@@ -53,7 +53,8 @@ class HeartbeatTable:
         self._cells[row, _OWNER] = owner
 
     def set_state(self, row: int, state: ProcessState) -> None:
-        """The process reports its state."""
+        """The process reports its state, which is a heartbeat too: a long start is not a silence."""
+        self.beat(row)
         self._cells[row, _STATE] = state
 
     def beat(self, row: int) -> None:
