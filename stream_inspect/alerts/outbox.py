@@ -87,6 +87,8 @@ class Outbox:
         self._failed_sending = False  # then only an answer to an event shows that the output works again
         self.outage: Outage | None = None
         """None while deliveries succeed. May be read from another thread."""
+        self.queued = 0
+        """How many events of the queue were known here at the last step. May be read from another thread."""
 
     def step(self) -> float:
         """Send the next event, if one is due; returns how long the next step can wait, in seconds."""
@@ -96,6 +98,7 @@ class Outbox:
         try:
             self._record()
             self._fill()
+            self.queued = len(self._lanes)
             if self._max_age_s is not None and self._expire():
                 return 0.0
             turn = self._lanes.next(self._clock_s(), is_down=self.outage is not None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from stream_inspect import metrics
 from stream_inspect.alerts.alert import Alert, ShowsStatus
 from stream_inspect.alerts.build import build_alert, secrets_of
-from stream_inspect.alerts.outbox import Outage, Outbox, OutboxThread
+from stream_inspect.alerts.outbox import QUEUE_EVENTS, Outage, Outbox, OutboxThread
 from stream_inspect.alerts.status import StatusBoard, StatusReport
 from stream_inspect.alerts.watch import REJECTED_FOR_S, OutputWatch
 from stream_inspect.config.models import Config
@@ -94,6 +94,11 @@ class AlertsStage:
             self._update(output, outage, 0.0, now_mono_ns)
         self._show_status(now_mono_ns)
         return [output for watch in self._watches.values() for output in watch.due(now_mono_ns)]
+
+    def held(self) -> dict[str, tuple[int, int]]:
+        """What is known of each output's queue; the queue itself is in the event log."""
+        outboxes = [thread.outbox for thread in self._threads]
+        return {f"queue of {outbox.output}": (outbox.queued, QUEUE_EVENTS) for outbox in outboxes}
 
     def undelivered(self, output: Output) -> None:
         """Nothing: a condition is repeated."""

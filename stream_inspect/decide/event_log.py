@@ -16,6 +16,10 @@ class EventLog(Protocol):
         """Events taken and not written yet."""
 
     @property
+    def in_memory(self) -> tuple[int, int]:
+        """Those of them that are in no file of the state folder, and how many that may be."""
+
+    @property
     def stuck_since_mono_ns(self) -> int:
         """Since when nothing has been written though events wait; 0 while it is well."""
 
@@ -45,6 +49,7 @@ class MemoryLog:
     """An event log in memory, of a replay: `events` is all of it, in order. What is appended is written at once."""
 
     waiting = 0
+    in_memory = (0, 0)
     stuck_since_mono_ns = 0
 
     def __init__(self) -> None:

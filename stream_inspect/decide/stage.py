@@ -129,6 +129,10 @@ class DecideStage:
         metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - stuck_since_ns) / 1e9 if stuck_since_ns else 0)
         return self._announce()
 
+    def held(self) -> dict[str, tuple[int, int]]:
+        """Events that cannot be written."""
+        return {"events in memory": self._events.in_memory}
+
     def undelivered(self, output: Output) -> None:
         """`events` is a broadcast: it is never refused. Alerts read the log."""
 

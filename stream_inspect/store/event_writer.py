@@ -160,6 +160,12 @@ class EventWriter:
             return self._waiting()
 
     @property
+    def in_memory(self) -> tuple[int, int]:
+        """Events that are not in the journal either, and how many these may be."""
+        with self._changed:
+            return len(self._incoming), MEMORY_EVENTS
+
+    @property
     def stuck_since_mono_ns(self) -> int:
         """Since when nothing has been written to the log though events wait; 0 while it is well."""
         with self._changed:

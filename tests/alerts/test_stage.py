@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream_inspect import metrics
+from stream_inspect.alerts.outbox import QUEUE_EVENTS
 from stream_inspect.alerts.stage import AlertsStage
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import a_config, an_event
@@ -70,6 +71,15 @@ def test_a_stop_sends_what_waits(tmp_path, path, store):
     store.append([an_event(n) for n in range(1, 21)])
     stage.close()
     assert keys_in(tmp_path / "events.jsonl") == [an_event(n).key for n in range(1, 21)]
+
+
+def test_what_an_output_knows_of_its_queue_is_exported_with_its_bound(tmp_path, path, store):
+    nobody_listens = {"kind": "webhook", "url": f"http://127.0.0.1:{free_port()}/"}
+    stage = AlertsStage(a_config(tmp_path, nobody_listens), path)
+    stage.open()
+    store.append([an_event(n) for n in range(1, 8)])
+    assert wait_until(lambda: stage.held() == {"queue of webhook": (7, QUEUE_EVENTS)}, 5)
+    stage.close()
 
 
 def test_a_second_life_goes_on_where_the_first_was(tmp_path, path, store):

@@ -237,8 +237,11 @@ def test_where_the_journal_is_full_too_events_wait_in_memory_and_none_is_lost(ma
         ballast = fill(disk)
         writer.append([an_event(n) for n in range(1, 1501)])
         assert not writer.flush(1)
+        in_memory, limit = writer.in_memory
+        assert 1000 < in_memory < 1500 < limit == MEMORY_EVENTS
         ballast.unlink()
         assert writer.flush(60)
+        assert writer.in_memory[0] == 0
         assert in_log(disk) == writer.written() == [an_event(n) for n in range(1, 1501)]
         writer.close(5)
     said = of_the_outage(logs)
