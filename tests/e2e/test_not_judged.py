@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
-import time
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from stream_inspect.config.builtin import builtin_config
-from tests.e2e.service import Service, crowding, running
+from tests.e2e.service import crowding, running
 
 WITHIN_S = 3.0
 
@@ -45,34 +48,42 @@ def test_a_stopped_worker_and_a_stopped_track_are_reported_while_they_hang(tmp_p
         assert '"process_down"' in service.log
 
 
-def judged_of_due(service: Service, seconds: float) -> float:
-    """Share of the due frames of this time that were judged."""
-    before = service.account()
-    time.sleep(seconds)
-    after = service.account()
-    judged = after["judged"] - before["judged"]
-    lost = sum(after["dropped"].values()) - sum(before["dropped"].values())
-    return judged / max(1, judged + lost)
+@contextmanager
+def held_up(process: psutil.Process, stopped_s: float, running_s: float) -> Iterator[None]:
+    """The process gets a share of the time only, as one that others crowd out, on a machine of any speed."""
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.is_set():
+            process.send_signal(signal.SIGSTOP)
+            done.wait(stopped_s)
+            process.send_signal(signal.SIGCONT)
+            done.wait(running_s)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_more_due_frames_than_the_model_can_judge_are_reported_with_their_share(tmp_path: Path):
-    """The rate is chosen by what the model manages here and now: three quarters of the due frames can be judged."""
+@pytest.mark.timeout(180)
+def test_more_due_frames_than_can_be_judged_are_reported_with_their_share(tmp_path: Path):
+    """Frames are due each 125 ms: while the worker stands still for 300 ms, one or two are superseded."""
     settings = (f"state_dir={tmp_path}/state", "web.enabled=false", "recorder.enabled=false")
-    frames = ("cameras.belt.source.fps=50", "cameras.belt.source.width_px=640", "cameras.belt.source.height_px=360")
-    with running(
-        builtin_config("demo"), tmp_path / "log", *settings, *frames, "cameras.belt.sampling.rate_hz=50"
-    ) as most:
-        most.wait_judging(5)
-        rate_hz = 50 * judged_of_due(most, 10)
-        assert most.stop() == 0
-    rate = f"cameras.belt.sampling.rate_hz={1.3 * rate_hz:.1f}"
-    with running(builtin_config("demo"), tmp_path / "log", *settings, *frames, rate) as service:
-        service.wait_judging(5)
-        service.wait_for(lambda seen: active("overload", "supervisor", seen), 60 * crowding(), "the overload reported")
-        (report,) = (one for one in service.health()["conditions"] if one["kind"] == "overload")
+    with running(builtin_config("demo"), tmp_path / "log", *settings) as service:
+        service.wait_judging(40)
+        assert not active("overload", "supervisor", service.health() or {"status": "", "conditions": []})
+        with held_up(service.children()["inspect.0"], stopped_s=0.3, running_s=0.5):
+            service.wait_for(lambda seen: active("overload", "supervisor", seen), 30 + crowding(), "overload reported")
+            (report,) = (one for one in service.health()["conditions"] if one["kind"] == "overload")
         assert report["camera"] == "belt"
         assert re.match(r"\d+% of the due frames of the last \d+ s were dropped", report["detail"])
+        service.wait_for(
+            lambda seen: not active("overload", "supervisor", seen), 30 + 10 * crowding(), "the end of it reported"
+        )
         assert service.stop() == 0
         assert '"overload"' in service.log

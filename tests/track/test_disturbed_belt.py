@@ -32,7 +32,7 @@ def test_the_defects_are_reported_once_each(name: str) -> None:
     check(outcome(name, 400.0, 8.0))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(("speed_mm_s", "rate_hz"), [(100.0, 4.0), (400.0, 8.0), (1000.0, 12.0)])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_defects_are_reported_once_each_at_any_speed(name: str, speed_mm_s: float, rate_hz: float) -> None:
