@@ -1,4 +1,4 @@
-"""Plug-ins of other packages, installed for a test as pip would: a module, and a dist-info with its entry points."""
+"""What tests of outputs share: a web server that receives, and plug-ins installed as pip would."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ from pathlib import Path
 import pytest
 
 from stream_inspect.config.plugin import options_model, options_schema
+from tests.alerts.receivers import HttpReceiver
 
 Install = Callable[[str, str, str], None]
 
 
 @pytest.fixture
+def receiver() -> Iterator[HttpReceiver]:
+    receiver = HttpReceiver()
+    receiver.start()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Installs a module's text and registers `module:Class` under the module's name in an entry point group."""
+    """Installs a module's text and registers `module:Class` under the module's name in an entry point group.
+
+    As for a package: the module, and a dist-info with its entry points.
+    """
     site = tmp_path / "site-packages"
     site.mkdir()
     installed = []

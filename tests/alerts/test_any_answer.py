@@ -19,9 +19,9 @@ from stream_inspect.alerts.alert import AlertError, AlertRejectedError, OutputRe
 from stream_inspect.alerts.lanes import GIVE_UP_TRIES
 from stream_inspect.alerts.outbox import Outbox
 from stream_inspect.messages import Event
-from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
+from tests.alerts.full_disk import FullDisk
 from tests.properties import examples
 
 CAMERAS = ("cam1", "cam2", "cam3")
@@ -117,21 +117,15 @@ class AnyAnswers(RuleBasedStateMachine):
         self.appended: list[str] = []
         self.counts = dict.fromkeys((*CAMERAS, "last"), 0)
         self.sent_again: set[str] = set()
-        self.is_full = False
         self.start()
         self.store.register_outputs(["out"])
 
     def start(self) -> None:
         """A new run of the alerts process: only the files remain."""
         self.store = EventStore(Path(self.folder.name) / "events.sqlite")
-        settle = self.store.outputs.settle
-
-        def settle_or_fail(*arguments: object) -> None:
-            if self.is_full:
-                raise StoreError("disk is full")
-            settle(*arguments)  # type: ignore[arg-type]
-
-        self.store.outputs.settle = settle_or_fail  # type: ignore[method-assign]
+        was_full = hasattr(self, "disk") and self.disk.is_full
+        self.disk = FullDisk(self.store)
+        self.disk.is_full = was_full
         self.outbox = Outbox("out", AnyAnswer(self.world), self.store, self.world.clock_s)
 
     def step(self) -> float:
@@ -167,10 +161,10 @@ class AnyAnswers(RuleBasedStateMachine):
 
     @rule(answer=st.sampled_from(ANSWERS), full=st.booleans(), steps=st.integers(1, 4))
     def answers(self, answer: str, full: bool, steps: int) -> None:
-        self.world.answer, self.is_full = answer, full
+        self.world.answer, self.disk.is_full = answer, full
         for _ in range(steps):
             self.step_and_wait()
-        self.world.answer, self.is_full = "2xx", False
+        self.world.answer, self.disk.is_full = "2xx", False
 
     @rule(answer=st.sampled_from(["2xx", "2xx", "500", "no connection", "time-out", "401"]))
     def some_time_of(self, answer: str) -> None:

@@ -13,9 +13,9 @@ import pytest
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError
 from stream_inspect.alerts.outbox import POLL_S, RETRY_FIRST_S, RETRY_LONGEST_S, Outbox, OutboxThread
 from stream_inspect.messages import Event, EventState
-from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
+from tests.alerts.full_disk import FullDisk
 
 
 def key_in_the_log(sent: Event) -> str:
@@ -63,21 +63,6 @@ class ScriptedAlert:
 
     def close(self) -> None:
         self.is_open = False
-
-
-class FullDisk:
-    """The disk of the record of deliveries, which fills up."""
-
-    def __init__(self, store: EventStore) -> None:
-        self.is_full = False
-        settle = store.outputs.settle
-
-        def settle_or_fail(*arguments: object, **named: object) -> None:
-            if self.is_full:
-                raise StoreError("disk is full")
-            settle(*arguments, **named)  # type: ignore[arg-type]
-
-        store.outputs.settle = settle_or_fail  # type: ignore[method-assign]
 
 
 class Clock:

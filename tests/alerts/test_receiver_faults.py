@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import time
@@ -27,14 +28,6 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
     store = EventStore(tmp_path / "events.sqlite")
     yield store
     store.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[HttpReceiver]:
-    receiver = HttpReceiver()
-    receiver.start()
-    yield receiver
-    receiver.close()
 
 
 @pytest.fixture
@@ -99,14 +92,13 @@ def test_an_event_that_the_receiver_fails_on_is_listed_and_the_others_pass(store
     receiver.answer = lambda request: (500 if key(request) == bad else 204, {})
     sending(**a_hook(receiver))
     store.append([an_event(1), an_event(2)])
+    numbers = itertools.count(1)
 
     def another_camera_has_an_event_and_the_bad_one_is_found_out() -> bool:
-        another_camera_has_an_event_and_the_bad_one_is_found_out.n += 1  # type: ignore[attr-defined]
-        store.append([an_event(another_camera_has_an_event_and_the_bad_one_is_found_out.n, camera="cam2")])  # type: ignore[attr-defined]
+        store.append([an_event(next(numbers), camera="cam2")])
         time.sleep(0.2)
         return bool(store.dead_letters("hook"))
 
-    another_camera_has_an_event_and_the_bad_one_is_found_out.n = 0  # type: ignore[attr-defined]
     assert wait_until(another_camera_has_an_event_and_the_bad_one_is_found_out, 30)
     assert [key for _, key in store.dead_letters("hook")] == [bad]
     assert wait_until(lambda: store.backlog("hook").depth == 0)

@@ -102,14 +102,6 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.close()
 
 
-@pytest.fixture
-def receiver() -> Iterator[HttpReceiver]:
-    receiver = HttpReceiver()
-    receiver.start()
-    yield receiver
-    receiver.close()
-
-
 def mqtt(broker: Mosquitto, **more: object) -> dict[str, object]:
     return {"kind": "mqtt", "host": "127.0.0.1", "port": broker.port, "timeout_s": 1.0, **more}
 

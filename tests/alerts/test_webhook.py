@@ -27,14 +27,6 @@ def make_alert(url: str, **more: object) -> WebhookAlert:
 
 
 @pytest.fixture
-def receiver():
-    receiver = HttpReceiver()
-    receiver.start()
-    yield receiver
-    receiver.close()
-
-
-@pytest.fixture
 def alert(receiver):
     alert = make_alert(f"http://127.0.0.1:{receiver.port}/hook/tok3n?key=s3cret", secret=SECRET)
     alert.open()
