@@ -1,26 +1,17 @@
-"""Recorded material as a camera: a video file, or a folder of pictures."""
+"""A video file as a camera."""
 
 from __future__ import annotations
 
-from fractions import Fraction
-from pathlib import Path
-
 import av
 import av.error
-import cv2
-import numpy as np
 
 from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived_now, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.display_matrix import display_rotation
 from stream_inspect.capture.pace import Pacer
-from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot
-from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
+from stream_inspect.config.models import CameraConfig, FileSource
 from stream_inspect.messages import Clock
-from stream_inspect.picture import UInt8Array
 from stream_inspect.rotation import combined, rotation_of_file
-
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
 
 class FileCamera:
@@ -71,77 +62,3 @@ class FileCamera:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-class ImageFolderCamera:
-    """The pictures of a folder, by name. One that cannot be read counts as a bad frame.
-
-    Sizes may change from picture to picture: capture lays them down in a ring of their size, as it does when a camera
-    changes its resolution.
-    """
-
-    def __init__(self, config: CameraConfig) -> None:
-        assert isinstance(config.source, ImagesSource)
-        self._source = config.source
-        self._time_base = 1 / Fraction(self._source.fps).limit_denominator(1000)
-        self._paths: list[Path] = []
-        self._next = 0
-        self._pacer: Pacer | None = None
-
-    def open(self) -> CameraInfo:
-        folder = self._source.path
-        if not folder.is_dir():
-            raise CameraError(f"no such folder: {folder}")
-        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-        self._next = 0
-        first = next((picture for path in self._paths if (picture := _load(path)) is not None), None)
-        if first is None:
-            kinds = ", ".join(sorted(PICTURE_SUFFIXES))
-            raise CameraError(f"{folder} contains no picture that can be read ({kinds})")
-        self._pacer = Pacer() if self._source.pace == "real_time" else None
-        return CameraInfo(
-            width_px=first.shape[1],
-            height_px=first.shape[0],
-            fps=self._source.fps,
-            codec="pictures",
-            time_base=self._time_base,
-            clock=Clock.ARRIVAL,
-            frame_count=len(self._paths),
-        )
-
-    def read(self, sink: FrameSink) -> CapturedFrame | None:
-        if not self._paths:
-            raise CameraError("the folder is not open")
-        if self._next >= len(self._paths):
-            raise EndOfMediaError("end of the folder")
-        pts, self._next = self._next, self._next + 1
-        picture = _load(self._paths[pts])
-        if self._pacer is not None:
-            self._pacer.wait(float(pts * self._time_base))
-        if picture is None:
-            return None
-        arrival = arrived_now()
-        lay = copy_gray_to_slot if picture.ndim == 2 else copy_bgr_to_slot
-        return CapturedFrame(
-            picture=lay(picture, sink),
-            pts=pts,
-            time_base=self._time_base,
-            capture_mono_ns=arrival.mono_ns,
-            capture_utc_ns=arrival.utc_ns,
-            clock=arrival.clock,
-        )
-
-    def close(self) -> None:
-        self._paths = []
-
-
-def _load(path: Path) -> UInt8Array | None:
-    """The picture as (H, W) or (H, W, 3) BGR uint8, or None where it cannot be read. It is upright as its Exif says."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
-        return None
-    if not data.size:
-        return None
-    picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR)
-    return None if picture is None else np.asarray(picture, np.uint8)

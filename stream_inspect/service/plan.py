@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import Literal
 
 from stream_inspect.config.models import Config
-from stream_inspect.messages import TOPICS, Delivery
 from stream_inspect.stopping import CAPTURE_CLOSE_S, DRAIN_S, INSPECT_CLOSE_S, OUTPUT_CLOSE_S, TRACK_CLOSE_S
+from stream_inspect.topics import TOPICS, Delivery
 
 SUPERVISOR = "main"
 SUPERVISOR_READS = ("conditions",)

@@ -11,7 +11,7 @@ from stream_inspect.messages import AnyMessage
 class Channels(Protocol):
     """All the channels of one stage. Made, used and closed in one thread.
 
-    `subscribe` and `publish` name a topic of `messages.TOPICS`; `key` is the address within a keyed topic.
+    `subscribe` and `publish` name a topic of `topics.TOPICS`; `key` is the address within a keyed topic.
     A MAILBOX topic is owned by its one reader (who calls `subscribe`); senders address it by (topic, key).
     """
 

@@ -11,16 +11,8 @@ from collections import OrderedDict
 
 from stream_inspect import metrics
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import (
-    MAX_MESSAGE_BYTES,
-    TOPICS,
-    AnyMessage,
-    Delivery,
-    MalformedMessageError,
-    Topic,
-    decode,
-    encode,
-)
+from stream_inspect.messages import MAX_MESSAGE_BYTES, AnyMessage, MalformedMessageError, decode, encode
+from stream_inspect.topics import TOPICS, Delivery, Topic
 
 ENVELOPE = struct.Struct("<QQ")  # the sender's run, a random number; the message's number within it, from 0
 _RUNS_REMEMBERED = 1024

@@ -22,7 +22,8 @@ from types import MappingProxyType
 import zmq
 
 from stream_inspect import metrics
-from stream_inspect.messages import MAX_MESSAGE_BYTES, AnyMessage, Delivery, Topic
+from stream_inspect.messages import MAX_MESSAGE_BYTES, AnyMessage
+from stream_inspect.topics import Delivery, Topic
 from stream_inspect.transport.envelope import ENVELOPE, ChannelError, Packer, Unpacker, topic_of
 
 RECONNECT_MS = 50

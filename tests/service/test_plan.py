@@ -10,7 +10,6 @@ import pytest
 
 from stream_inspect.alerts.stage import CLOSE_S as ALERTS_CLOSE_S
 from stream_inspect.config.models import Config
-from stream_inspect.messages import TOPICS, Delivery
 from stream_inspect.record.media_store import _CLOSE_WITHIN_S as MEDIA_CLOSE_S
 from stream_inspect.record.stage import _CLOSE_BUDGET_S as ENCODING_CLOSE_S
 from stream_inspect.service import conditions, supervisor
@@ -18,6 +17,7 @@ from stream_inspect.service.build import BUILDERS
 from stream_inspect.service.plan import SUPERVISOR, SUPERVISOR_READS, SUPERVISOR_WRITES, Plan, Row, plan
 from stream_inspect.stopping import DRAIN_S, OUTPUT_CLOSE_S
 from stream_inspect.store.database import BUSY_TIMEOUT_S
+from stream_inspect.topics import TOPICS, Delivery
 from stream_inspect.web.stage import _STOP_WITHIN_S as WEB_CLOSE_S
 
 

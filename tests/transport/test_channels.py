@@ -14,7 +14,8 @@ import pytest
 import zmq
 
 from stream_inspect import metrics
-from stream_inspect.messages import MAX_MESSAGE_BYTES, TOPICS, WIRE_VERSION, AnyMessage, encode
+from stream_inspect.messages import MAX_MESSAGE_BYTES, WIRE_VERSION, AnyMessage, encode
+from stream_inspect.topics import TOPICS
 from stream_inspect.transport.channel import Channels
 from stream_inspect.transport.envelope import ENVELOPE, ChannelError, MessageTooLargeError
 from stream_inspect.transport.zmq import ZmqChannels

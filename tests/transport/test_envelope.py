@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_inspect import metrics
-from stream_inspect.messages import TOPICS, Message, encode
+from stream_inspect.messages import Message, encode
+from stream_inspect.topics import TOPICS
 from stream_inspect.transport.envelope import ENVELOPE, Packer, Unpacker
 from tests.transport.frames import header
 

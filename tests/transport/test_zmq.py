@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from stream_inspect import metrics
-from stream_inspect.messages import TOPICS, AnyMessage
+from stream_inspect.messages import AnyMessage
+from stream_inspect.topics import TOPICS
 from stream_inspect.transport.envelope import ChannelError
 from stream_inspect.transport.zmq import MAX_PATH_BYTES, RECEIVE_MAX, ZmqChannels
 from tests.transport.frames import due, header, inspection
