@@ -268,7 +268,8 @@ class EventStore(Database):
         """Remove events appended before that time, the oldest first and `PRUNE_ROWS` at most; says how many.
 
         Kept, however old: open events, and what a configured output has not settled (dead letters included). The cost
-        does not grow with the log: where the clock was set back, an old event waits for the younger ones before it.
+        does not grow with the log: only the first `PRUNE_ROWS` that may go are looked through. So where the clock was
+        set back, an old event with as many younger ones before it stays until some of these are old enough.
         The counters of sessions that never come back go as well.
         """
         limit, kept = self.outputs.owed()
