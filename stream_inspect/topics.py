@@ -52,6 +52,7 @@ TOPICS: dict[str, Topic] = {
         Topic("conditions", Condition, Delivery.BROADCAST, depth=1024),
         Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),
+        Topic("confirmed", Event, Delivery.BROADCAST, depth=1024),
         Topic("events", Event, Delivery.BROADCAST, depth=1024),
         Topic("live", LivePicture, Delivery.BROADCAST, depth=64),
     )

@@ -69,7 +69,11 @@ class _TrackedDefect:
 
 
 class DecideStage:
-    """Turns `Tracked` and `Condition` into `Event`. Hands events to the log and sends them once they are in it."""
+    """Turns `Tracked` and `Condition` into `Event`. Hands events to the log and sends them once they are in it.
+
+    The recorder gets a defect at once, on `confirmed`: its frames are overwritten within seconds, and the log may be
+    locked for longer. A clip needs no event that is on disk; an alert does.
+    """
 
     wake_fd: int | None = None
 
@@ -114,12 +118,16 @@ class DecideStage:
         return self._events.stuck_since_mono_ns
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
+        to_record: list[Output] = []
         for message in batch:
             if isinstance(message, Tracked):
-                self._events.append(self._decide(message))
+                events = self._decide(message)
+                self._events.append(events)
+                if self._config.recorder.enabled:
+                    to_record += [Output("confirmed", e) for e in events if e.state is EventState.CONFIRMED]
             elif isinstance(message, Condition):
                 self._events.append(self._conditions.update(message))
-        return self._announce()
+        return to_record + self._announce()
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         self._wake.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,17 @@ class KeptFiles:
         self.total_bytes, self.newest_s = 0, None
         self._kept.clear()
         self._by_age.clear()
+
+    def add(self, path: Path) -> None:
+        """Take in a file just written, which is the newest whatever the clock says. Raises OSError.
+
+        Where the clock was set back (a dead RTC battery), the file gets the time of the newest one: by its own it would
+        be the oldest, and the first to be removed.
+        """
+        newest_s = self.newest_s or 0.0
+        if path.stat().st_mtime < newest_s:
+            os.utime(path, (newest_s, newest_s))
+        self.note(path)
 
     def note(self, path: Path) -> None:
         """Take in this file of the event that it is named after, as it is on the disk now. Raises OSError."""

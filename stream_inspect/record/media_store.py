@@ -162,7 +162,7 @@ class MediaStore:
             for path, write in item.files:
                 with durable_file(path) as file:
                     write(file)
-                self._kept.note(path)
+                self._kept.add(path)
         except OSError as error:
             stop = self._disk.failure(error)
             self._stop_at(stop, item.size_hint_bytes)
@@ -215,8 +215,12 @@ class MediaStore:
         self._retention_at_mono_s = 0.0
 
     def _apply_retention_when_due(self) -> None:
-        """Not while stopped: a disk that cannot be read may look empty, and one that is unmounted is another one."""
+        """Not while the disk fails: one that cannot be read may look empty, and one that is unmounted is another one.
+
+        While it is full all the more: what is too old makes room.
+        """
         now_s = time.monotonic()
-        if self._stop is None and now_s >= self._retention_at_mono_s:
+        is_sound = self._stop is None or self._stop.cause == "disk_full"
+        if is_sound and now_s >= self._retention_at_mono_s:
             self._retention_at_mono_s = now_s + _RETENTION_EVERY_S
             self._retention.apply()

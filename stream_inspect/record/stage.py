@@ -53,7 +53,7 @@ _DAY_S = 86400.0
 
 
 class RecorderStage:
-    """Reads `frames`, `tracked` and `events`; writes pictures/ and clips/ in the state folder."""
+    """Reads `frames`, `tracked` and `confirmed`; writes pictures/ and clips/ in the state folder."""
 
     def __init__(self, config: Config, *, ring_dir: Path, state_dir: Path) -> None:
         recorder = config.recorder

@@ -115,7 +115,7 @@ def plan(config: Config) -> Plan:
         rows.append(_output("web", reads=("live", "events", "status"), nice=5))
         rows.append(_output("live", reads=("frames", "tracked", "status"), writes=("live",), nice=10))
     if config.recorder.enabled:
-        rows.append(_output("recorder", reads=("frames", "tracked", "events"), writes=("conditions",), nice=10))
+        rows.append(_output("recorder", reads=("frames", "tracked", "confirmed"), writes=("conditions",), nice=10))
     if config.alerts:
         rows.append(_output("alerts", reads=("events", "status"), writes=("conditions",)))
     rows.append(
@@ -123,7 +123,7 @@ def plan(config: Config) -> Plan:
             "track",
             "track",
             reads=(("inspections", ""), ("missed", ""), ("conditions", "")),
-            writes=("tracked", "events", "conditions"),
+            writes=("tracked", "confirmed", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
         )

@@ -35,6 +35,24 @@ def test_a_defect_is_told_once_however_often_it_is_seen():
     assert told(stage, tracked(41)) == []
 
 
+def test_the_recorder_gets_a_confirmed_defect_before_the_log_has_taken_it():
+    """Its frames are overwritten within seconds; another program may lock the log for a minute."""
+
+    class LockedLog(MemoryLog):
+        def written(self):
+            return []
+
+    stage, _ = started(LockedLog())
+    outputs = [output for seq in range(4) for output in stage.process([tracked(seq, update(seq=seq))])]
+    assert [(output.topic, output.message.id) for output in outputs] == [("confirmed", "top-3-scratch-1")]
+
+
+def test_without_a_recorder_nothing_is_sent_before_it_is_in_the_log():
+    stage, _ = started(recorder={"enabled": False})
+    outputs = [output for seq in range(4) for output in stage.process([tracked(seq, update(seq=seq))])]
+    assert [output.topic for output in outputs] == ["events"]
+
+
 def test_what_is_seen_too_rarely_is_never_told():
     stage, log = started()
     for seq in range(20):

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ NO_LIMITS = Limits(max_age_s=1e9, max_bytes=10**15, min_free_bytes=0)
 class Recorder:
     """A media store, followed as the recorder's stage follows it."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, limits: Limits = NO_LIMITS) -> None:
         self.folder = state_dir / "clips"
         self._media = MediaStore(
-            [self.folder, state_dir / "pictures"], NO_LIMITS, clock_path=state_dir / "media.clock", look_every_s=0.02
+            [self.folder, state_dir / "pictures"], limits, clock_path=state_dir / "media.clock", look_every_s=0.02
         )
         self._state = RecordingState()
         self._files = 0
@@ -50,6 +51,12 @@ class Recorder:
         deadline_s = time.monotonic() + within_s
         while self.turn() != cause:
             assert time.monotonic() < deadline_s, f"{self.turn()!r} and not {cause!r}"
+            time.sleep(0.002)
+
+    def wait_for_files(self, count: int, within_s: float = 30.0) -> None:
+        deadline_s = time.monotonic() + within_s
+        while len(list(self.folder.glob("*.mp4"))) != count:
+            assert time.monotonic() < deadline_s, f"not {count} files"
             time.sleep(0.002)
 
     def put(self, size_bytes: int = 1000, write: Callable[[], object] = lambda: None) -> None:
@@ -79,8 +86,8 @@ def _probe_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def recording(state_dir: Path) -> Iterator[Recorder]:
-    recorder = Recorder(state_dir)
+def recording(state_dir: Path, limits: Limits = NO_LIMITS) -> Iterator[Recorder]:
+    recorder = Recorder(state_dir, limits)
     yield recorder
     recorder.close()
 
@@ -114,6 +121,20 @@ def test_a_full_disk_is_found_before_an_event_needs_it(small_disk: Path) -> None
         recorder.wait("")
     assert lines(logs) == OUTAGE
     assert "No space left on device" in error_of(logs)
+
+
+def test_on_a_full_disk_what_is_too_old_makes_room(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removal by age goes on, or recording would stay stopped until a person frees space."""
+    monkeypatch.setattr(media_store, "_RETENTION_EVERY_S", 0.1)
+    age_s = 3.0
+    with recording(small_disk, replace(NO_LIMITS, max_age_s=age_s)) as recorder:
+        recorder.wait("")
+        recorder.put(1 << 20)
+        recorder.wait_for_files(1)
+        fill(small_disk / "ballast")
+        recorder.wait("disk_full")
+        recorder.wait("", within_s=age_s + 30)
+    assert list(recorder.folder.iterdir()) == []
 
 
 def test_a_disk_mounted_read_only_is_found_before_an_event_needs_it(small_disk: Path) -> None:

@@ -62,6 +62,25 @@ def test_a_wall_clock_set_40_days_ahead_removes_nothing(tmp_path: Path) -> None:
     assert [line["event"] for line in logs] == ["clock moved; nothing is removed by age for a day"]
 
 
+def test_what_is_written_after_the_clock_was_set_back_is_not_removed_first(tmp_path: Path) -> None:
+    """A dead RTC battery and no time server: it is the year 2000 after a power failure, and the folder is full."""
+    shelf = Shelf(tmp_path, max_bytes=1000)
+    for number in range(10):
+        shelf.put(f"event{number}.mp4", age_days=2.3 - number / 1000)
+    new = shelf.folder / "new.mp4"
+    new.write_bytes(bytes(100))
+    os.utime(new, (946_684_800.0,) * 2)
+    shelf.kept.add(new)
+    shelf.retention.keep_within_size()
+    assert shelf.names == sorted([*(f"event{number}.mp4" for number in range(1, 10)), "new.mp4"])
+    after_a_restart = KeptFiles()
+    for name in shelf.names:
+        after_a_restart.note(shelf.folder / name)
+    oldest = after_a_restart.oldest()
+    assert oldest is not None
+    assert oldest.name == "event1", "nor by age, once the clock is right again"
+
+
 def test_evidence_removed_earlier_than_configured_is_logged_once_a_day_and_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

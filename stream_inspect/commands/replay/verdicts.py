@@ -50,7 +50,7 @@ class Verdicts:
         """Keep the events; the last `Tracked`, if there is one."""
         tracked = None
         for output in outputs:
-            if isinstance(output.message, Event):
+            if output.topic == "events" and isinstance(output.message, Event):
                 self.events.append(output.message)
                 self._file.write(event_json(output.message) + b"\n")
             elif isinstance(output.message, Tracked):
