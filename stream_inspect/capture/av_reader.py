@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,13 +15,13 @@ import av.error
 from av.container import InputContainer
 
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
-from stream_inspect.capture.memory_sink import ScratchArray
-from stream_inspect.capture.planes import copy_rotated_to_slot, copy_to_slot
+from stream_inspect.capture.presentation import Presentation
+from stream_inspect.capture.sender_clock import Arrival, SenderClock, arrived_now
 from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsRepair
+from stream_inspect.capture.video_stream import video_stream
 from stream_inspect.messages import Clock
-from stream_inspect.picture import Picture
 from stream_inspect.redact import redact
-from stream_inspect.rotation import Rotation, rotated_size
+from stream_inspect.rotation import Rotation
 
 DECODER_THREADS = 2
 """Slices of one picture in parallel: no frame of delay, unlike frame threads. One core decodes 1080p in 2 to 3 ms."""
@@ -41,19 +40,6 @@ _STEPS_KNOWN, _STEPS_NEEDED = 15, 5
 """The frame interval is the median of the last ones: the rate that a stream reports is often wrong."""
 _TIMES_KEPT = 64
 """Packets whose arrival time is kept: more than any decoder reorders."""
-_PRODUCER_TIME = struct.Struct("=q")
-"""AVProducerReferenceTime begins with the wall clock in microseconds."""
-_UTC_TRUST_NS = 5_000_000_000
-"""A camera clock farther than this from the host's is not set: the times in its sender reports are ignored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """When a packet arrived, and when its picture was taken by the best clock known."""
-
-    mono_ns: int
-    utc_ns: int
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +49,6 @@ class Decoded:
     frame: av.VideoFrame
     pts: int
     arrival: Arrival
-
-
-def arrived_now() -> Arrival:
-    """The arrival time of a packet; called after the blocking read that returned it, never before."""
-    return Arrival(time.monotonic_ns(), time.time_ns(), Clock.ARRIVAL)
 
 
 def error_text(error: BaseException, secrets: Iterable[str] = ()) -> str:
@@ -81,8 +62,8 @@ class AvReader:
 
     A live source, one with `silent_limit_s`, fails when its stream ends or no packet arrives for that long (the
     container must have the same read time-out); otherwise the end of the stream is the end of the medium. With
-    `loses_frames` (a network without retransmission) a gap in pts counts as lost frames. `rotation` gives the clockwise
-    turn that makes a decoded frame the sensor picture. `close` closes the container.
+    `loses_frames` (a network without retransmission) a gap in pts counts as lost frames. `made_with_deg` is how far the
+    pictures of a file of ours were turned already. `close` closes the container.
     """
 
     def __init__(
@@ -91,17 +72,18 @@ class AvReader:
         *,
         silent_limit_s: float | None = None,
         loses_frames: bool = False,
-        rotation: Callable[[av.VideoFrame], Rotation] = lambda _: 0,
+        made_with_deg: Rotation = 0,
         secrets: Iterable[str] = (),
     ) -> None:
-        if not container.streams.video:
-            container.close()
-            raise CameraError("it has no video stream")
         self._container = container
         self._silent_limit_s = silent_limit_s
         self._live = live = silent_limit_s is not None
         self._secrets = tuple(secrets)
-        self._stream = container.streams.video[0]
+        try:
+            self._stream = video_stream(container)
+        except CameraError:
+            container.close()
+            raise
         self._stream.codec_context.thread_count = DECODER_THREADS
         self._stream.codec_context.thread_type = "SLICE"
         # Without it FFmpeg returns broken H.265 and MJPEG pictures as if they were intact.
@@ -118,8 +100,8 @@ class AvReader:
         self._pts_repair = PtsRepair(self.time_base, self.fps, live=live)
         self._first: Decoded | None = None
         self._loses_frames = loses_frames
-        self._rotation = rotation
-        self._scratch = ScratchArray()
+        self._presentation = Presentation(self._stream, made_with_deg)
+        self._sender_clock = SenderClock()
         self._last_pts: int | None = None
         self._steps: deque[int] = deque(maxlen=_STEPS_KNOWN)
 
@@ -129,7 +111,7 @@ class AvReader:
         while self._first is None:
             self._first = self._decode(give_up_s)
         frame = self._first.frame
-        width_px, height_px = rotated_size(frame.width, frame.height, self._rotation(frame))
+        width_px, height_px = self._presentation.size_px(frame)
         return CameraInfo(
             width_px=width_px,
             height_px=height_px,
@@ -138,6 +120,7 @@ class AvReader:
             time_base=self.time_base,
             clock=clock,
             frame_count=self._stream.frames or None,
+            notes=self._presentation.notes(frame),
         )
 
     def next(self) -> Decoded | None:
@@ -154,7 +137,7 @@ class AvReader:
             return None
         arrival = wait(decoded) if wait else decoded.arrival
         return CapturedFrame(
-            picture=self._copy_to_slot(decoded.frame, sink),
+            picture=self._presentation.copy(decoded.frame, sink),
             pts=decoded.pts,
             time_base=self.time_base,
             capture_mono_ns=arrival.mono_ns,
@@ -162,12 +145,6 @@ class AvReader:
             clock=arrival.clock,
             is_key=decoded.frame.key_frame,
         )
-
-    def _copy_to_slot(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
-        rotate_deg = self._rotation(frame)
-        if rotate_deg == 0:
-            return copy_to_slot(frame, sink)
-        return copy_rotated_to_slot(copy_to_slot(frame, self._scratch), rotate_deg, sink)
 
     def close(self) -> None:
         self._first = None
@@ -224,11 +201,7 @@ class AvReader:
         return CameraError("the stream ended") if self._live else EndOfMediaError("end of the file")
 
     def _note_arrival(self, packet: av.Packet[Any]) -> None:
-        arrival = arrived_now()
-        if packet.has_sidedata("prft"):
-            (wallclock_us,) = _PRODUCER_TIME.unpack_from(bytes(packet.get_sidedata("prft")))
-            if abs(wallclock_us * 1000 - arrival.utc_ns) < _UTC_TRUST_NS:
-                arrival = Arrival(arrival.mono_ns, wallclock_us * 1000, Clock.RTCP)
+        arrival = self._sender_clock.at(packet, arrived_now())
         self._latest = self._times[packet.pts] = arrival
         if len(self._times) > _TIMES_KEPT:
             del self._times[next(iter(self._times))]

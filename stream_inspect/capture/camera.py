@@ -23,6 +23,14 @@ class EndOfMediaError(CameraError):
 
 
 @dataclass(frozen=True, slots=True)
+class PictureNotes:
+    """What a source says of its pictures' shape or values, beyond their size: fit for a log, a sentence each."""
+
+    honoured: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CameraInfo:
     """What a camera reports once it is open; `None` where it does not."""
 
@@ -33,6 +41,7 @@ class CameraInfo:
     time_base: Fraction
     clock: Clock
     frame_count: int | None = None
+    notes: PictureNotes = PictureNotes()
 
 
 class FrameSink(Protocol):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import av
 import av.error
 
-from stream_inspect.capture.av_reader import Arrival, AvReader, Decoded, arrived_now, error_text
+from stream_inspect.capture.av_reader import AvReader, Decoded, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
-from stream_inspect.capture.display_matrix import display_rotation
 from stream_inspect.capture.pace import Pacer
+from stream_inspect.capture.sender_clock import Arrival, arrived_now
 from stream_inspect.config.models import CameraConfig, FileSource
 from stream_inspect.messages import Clock
-from stream_inspect.rotation import combined, rotation_of_file
+from stream_inspect.rotation import rotation_of_file
 
 
 class FileCamera:
@@ -36,8 +36,7 @@ class FileCamera:
         except (av.error.FFmpegError, OSError) as error:
             raise CameraError(f"{path} cannot be opened as a video: {error_text(error)}") from None
         try:
-            made_with_deg = rotation_of_file(container.metadata)
-            self._reader = AvReader(container, rotation=lambda frame: combined(display_rotation(frame), -made_with_deg))
+            self._reader = AvReader(container, made_with_deg=rotation_of_file(container.metadata))
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError:
             self.close()

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stream_inspect.capture.av_reader import arrived_now
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot
+from stream_inspect.capture.sender_clock import arrived_now
 from stream_inspect.config.models import CameraConfig, ImagesSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import UInt8Array

@@ -4,11 +4,13 @@ Eight-bit planar YUV (what nearly every camera sends) is copied plane by plane, 
 4:4:4 is averaged down on the way. NV12 and packed 4:2:2 are taken apart. Everything else (10 bit, RGB) goes through
 swscale first. Nothing is ever converted to BGR.
 
-A stream that does not state its colour matrix is taken as BT.601, as FFmpeg and OpenCV do.
+A stream that does not state its colour matrix is taken as BT.601, as FFmpeg and OpenCV do. Gray that does not state its
+range is full, which is what swscale always takes it for.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -22,14 +24,16 @@ from stream_inspect.rotation import Rotation, rotated_size
 
 _MATRIX: dict[int, ColorMatrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 """AVColorSpace (ITU-T H.273) to our names."""
-_FULL_RANGE = 2
-"""AVCOL_RANGE_JPEG."""
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
+"""AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG."""
 _PLANAR = frozenset(
     f"yuv{full}{sampling}p" for full in ("", "j") for sampling in ("420", "422", "444", "440", "411", "410")
 )
 _PACKED = {"yuyv422": 0, "uyvy422": 1}
 """Packed 4:2:2, what USB cameras send uncompressed, and which byte of a pixel is luma."""
 _GRAY = "gray"
+_GRAYS = re.compile(_GRAY + r"(\d+[lb]e)?")
+"""Luma alone, of 8, 9, 10, 12, 14 or 16 bits."""
 _NEUTRAL_CHROMA = 128
 _CV2_ROTATION: dict[Rotation, int] = {
     90: cv2.ROTATE_90_CLOCKWISE,
@@ -53,34 +57,40 @@ def planes_of(slot: UInt8Array) -> Planes:
     return Planes(slot[:height], chroma[0], chroma[1])
 
 
-def copy_to_slot(frame: av.VideoFrame, sink: FrameSink) -> Picture:
-    """Write a decoded frame of any pixel format into the sink's slot."""
+def copy_to_slot(frame: av.VideoFrame, sink: FrameSink, *, top_field: bool = False) -> Picture:
+    """Write a decoded frame of any pixel format into the sink's slot.
+
+    With `top_field` only its first, third, fifth... line: one of the two fields of an interlaced frame, of half the
+    height, rounded up.
+    """
     full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
     matrix = _MATRIX.get(int(frame.colorspace), "bt601")
-    name = frame.format.name
-    if name not in _PLANAR and name not in _PACKED and name not in ("nv12", _GRAY):
+    if _GRAYS.fullmatch(frame.format.name):
+        full_range = frame.color_range != _LIMITED_RANGE
+        if frame.format.name != _GRAY:
+            frame = frame.reformat(format=_GRAY)  # the depth alone: swscale takes both for full range
+    elif frame.format.name not in _PLANAR and frame.format.name not in _PACKED and frame.format.name != "nv12":
         frame, matrix, full_range = _to_planar(frame, matrix, full_range)
-        name = "yuv420p"
-    width, height = frame.width, frame.height
+    name, width, step = frame.format.name, frame.width, 2 if top_field else 1
+    height = _lines(frame.height, step)
     slot = sink.slot(width, height)
     planes = planes_of(slot)
     if name in _PACKED:
         even_width = width + width % 2
-        packed = _plane(frame, 0, 2 * even_width, height).reshape(height, even_width, 2)
+        packed = _plane(frame, 0, 2 * even_width, frame.height)[::step].reshape(height, even_width, 2)
         _take_apart(packed, _PACKED[name], width, planes)
         return Picture(slot, width, height, matrix, full_range)
-    _copy_luma(_plane(frame, 0, width, height), planes.y)
+    _copy_luma(_plane(frame, 0, width, frame.height)[::step], planes.y)
     if name == _GRAY:
         planes.u.fill(_NEUTRAL_CHROMA)
         planes.v.fill(_NEUTRAL_CHROMA)
-        full_range = True  # FFmpeg's gray is 0 to 255
     elif name == "nv12":
-        interleaved = _plane(frame, 1, width + width % 2, (height + 1) // 2)
+        interleaved = _plane(frame, 1, width + width % 2, (frame.height + 1) // 2)[::step]
         planes.u[:], planes.v[:] = interleaved[:, 0::2], interleaved[:, 1::2]
     else:
         for index, target in ((1, planes.u), (2, planes.v)):
             plane = frame.planes[index]
-            _copy_chroma(_plane(frame, index, plane.width, plane.height), target)
+            _copy_chroma(_plane(frame, index, plane.width, plane.height)[::step], target)
     return Picture(slot, width, height, matrix, full_range)
 
 
@@ -130,6 +140,43 @@ def copy_rotated_to_slot(picture: Picture, rotate_deg: Rotation, sink: FrameSink
     return replace(picture, i420=slot, width_px=width, height_px=height)
 
 
+def copy_mirrored_to_slot(picture: Picture, sink: FrameSink) -> Picture:
+    """Write a picture into the sink's slot with left and right exchanged. Samples are moved and never mixed."""
+    slot = sink.slot(picture.width_px, picture.height_px)
+    source, target = planes_of(picture.i420), planes_of(slot)
+    width, height = picture.width_px, picture.height_px
+    cv2.flip(picture.luma, 1, dst=target.y[:height, :width])
+    _pad(target.y, width, height)
+    cv2.flip(source.u, 1, dst=target.u)
+    cv2.flip(source.v, 1, dst=target.v)
+    return replace(picture, i420=slot)
+
+
+def copy_field_to_slot(field: Picture, height_px: int, sink: FrameSink) -> Picture:
+    """Write a top field into the sink's slot at a frame's full height: its lines, and between two lines their mean."""
+    slot = sink.slot(field.width_px, height_px)
+    source, target = planes_of(field.i420), planes_of(slot)
+    _between(field.luma, target.y[:height_px, : field.width_px])
+    _pad(target.y, field.width_px, height_px)
+    _between(source.u, target.u)
+    _between(source.v, target.v)
+    return replace(field, i420=slot, height_px=height_px)
+
+
+def copy_resized_to_slot(picture: Picture, width_px: int, height_px: int, sink: FrameSink) -> Picture:
+    """Write a picture into the sink's slot at another size, interpolated linearly: for pixels that are not square."""
+    slot = sink.slot(width_px, height_px)
+    source, target = planes_of(picture.i420), planes_of(slot)
+    for plane, resized in (
+        (picture.luma, target.y[:height_px, :width_px]),
+        (source.u, target.u),
+        (source.v, target.v),
+    ):
+        resized[:] = cv2.resize(plane, (resized.shape[1], resized.shape[0]), interpolation=cv2.INTER_LINEAR)
+    _pad(target.y, width_px, height_px)
+    return replace(picture, i420=slot, width_px=width_px, height_px=height_px)
+
+
 def _take_apart(packed: UInt8Array, luma_first: int, width: int, planes: Planes) -> None:
     """Packed 4:2:2 of (H, padded W, 2) uint8, luma in the byte `luma_first` of each pixel, to planes."""
     _copy_luma(packed[:, :width, luma_first], planes.y)
@@ -143,6 +190,23 @@ def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> UInt8Ar
     buffer: Any = plane  # PyAV's planes speak the buffer protocol; their type stubs do not say so
     rows: UInt8Array = np.frombuffer(buffer, np.uint8, plane.line_size * height).reshape(height, plane.line_size)
     return rows[:, :width]
+
+
+def _lines(height: int, step: int) -> int:
+    """How many lines `plane[::step]` has."""
+    return (height + step - 1) // step
+
+
+def _between(field: UInt8Array, frame: UInt8Array) -> None:
+    """The lines of a top field into every second line of a frame, and their means (rounded down) into the others."""
+    height = frame.shape[0]
+    lines = field[: _lines(height, 2)]
+    frame[0::2] = lines
+    above, below = lines[: height // 2], lines[1:]
+    if below.shape[0] < above.shape[0]:
+        frame[height - 1] = above[-1]
+        above = above[:-1]
+    frame[1 : 2 * above.shape[0] : 2] = (above & below) + ((above ^ below) >> 1)
 
 
 def _copy_luma(source: UInt8Array, target: UInt8Array) -> None:
@@ -168,14 +232,17 @@ def _copy_chroma(source: UInt8Array, target: UInt8Array) -> None:
 
 
 def _to_planar(frame: av.VideoFrame, matrix: ColorMatrix, full_range: bool) -> tuple[av.VideoFrame, ColorMatrix, bool]:
-    """Convert to yuv420p by swscale. YUV keeps its matrix and range; RGB becomes limited-range BT.601."""
+    """Convert to 8-bit planar by swscale. YUV keeps its matrix and range; RGB becomes limited-range BT.601.
+
+    Chroma lines stay where they are (4:2:2 stays that), so that the fields of an interlaced frame are not mixed.
+    """
     if frame.format.is_rgb or frame.format.has_palette:
         converted = frame.reformat(format="yuv420p", dst_colorspace=5, src_color_range=2, dst_color_range=1)
         return converted, "bt601", False
     code = next(code for code, name in _MATRIX.items() if name == matrix)
     range_code = 2 if full_range else 1
     converted = frame.reformat(
-        format="yuv420p",
+        format="yuv420p" if frame.format.chroma_height(2) == 1 else "yuv422p",
         src_colorspace=code,
         dst_colorspace=code,
         src_color_range=range_code,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from stream_inspect.capture.av_reader import arrived_now
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.pace import Pacer
+from stream_inspect.capture.sender_clock import arrived_now
 from stream_inspect.config.models import BeltConfig, CameraConfig, SyntheticSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture

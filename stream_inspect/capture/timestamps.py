@@ -12,7 +12,7 @@ DEFAULT_INTERVAL_S = Fraction(1, 25)
 
 
 class MissingPts:
-    """A frame without a pts gets the previous one plus one frame interval; the first frame gets one before zero.
+    """A frame without a pts gets the previous one plus one frame interval; the first frame gets zero.
 
     FFmpeg's RTSP client has no pts for the first packet, whose RTP time becomes the zero of the following ones; raw
     elementary streams in files have none at all.
@@ -24,7 +24,7 @@ class MissingPts:
 
     def repair(self, pts: int | None) -> int:
         if pts is None:
-            pts = -self._interval if self._last is None else self._last + self._interval
+            pts = 0 if self._last is None else self._last + self._interval
         self._last = pts
         return pts
 

@@ -258,10 +258,14 @@ class _Outage:
             "fps": info.fps,
             "codec": info.codec,
         }
+        if info.notes.honoured:
+            details["pictures"] = "; ".join(info.notes.honoured)
         if self._errors:
             after_s = round(time.monotonic() - self._since_s, 2)
             self._log.info("camera reconnected" if self._seen else "camera connected", after_s=after_s, **details)
         elif not self._seen:
             self._log.info("camera connected", **details)
+        for note in () if self._seen else info.notes.ignored:
+            self._log.warning("part of what the camera says of its pictures is ignored", pictures=note)
         self._seen = True
         self._errors.clear()

@@ -59,6 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=360)
     parser.add_argument("--fps", type=int, default=25)
+    parser.add_argument("--pixel", default="1/1", help="width of a pixel by its height, e.g. 16/15")
     parser.add_argument("--gop", type=int, default=25, help="frames from key frame to key frame")
     parser.add_argument("--pattern", default="ball", help="videotestsrc pattern, e.g. ball, black, blue, smpte")
     parser.add_argument("--speed", type=int, default=0, help="pixels a frame that the picture scrolls by")
@@ -91,7 +92,8 @@ def launch_lines(args: argparse.Namespace) -> dict[str, str]:
 
 
 def raw_caps(args: argparse.Namespace, width: int, height: int) -> str:
-    return f"video/x-raw,format=I420,width={width},height={height},framerate={args.fps}/1"
+    size = f"width={width},height={height},pixel-aspect-ratio={args.pixel}"
+    return f"video/x-raw,format=I420,{size},framerate={args.fps}/1"
 
 
 def change_size_every_second(_factory: object, media: object, args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 
 from stream_inspect.capture.planes import (
     copy_bgr_to_slot,
+    copy_field_to_slot,
     copy_gray_to_slot,
+    copy_mirrored_to_slot,
+    copy_resized_to_slot,
     copy_rotated_to_slot,
     copy_to_slot,
     copy_yuyv_to_slot,
@@ -68,6 +72,29 @@ def test_the_range_is_kept(pixel_format: str, full_range: bool) -> None:
     assert copy_to_slot(frame, ArraySink()).full_range is full_range
 
 
+@pytest.mark.parametrize("depth", ["", "10le", "12le", "16le", "16be"])
+@pytest.mark.parametrize(("stated", "full_range"), [(0, True), (1, False), (2, True)])
+def test_gray_keeps_its_levels_and_is_of_the_range_that_it_states(depth: str, stated: int, full_range: bool) -> None:
+    """What is black at 16 in a mono camera's H.265 must be black, not dark gray."""
+    levels = np.repeat(np.arange(0, 256, dtype=np.uint8)[None], 4, axis=0)
+    bits = int(depth[:-2] or 8)
+    if depth:
+        deep = (levels.astype(np.uint16) << (bits - 8)).astype(">u2" if depth.endswith("be") else "<u2")
+        frame = av.VideoFrame(256, 4, f"gray{depth}")
+        frame.planes[0].update(np.pad(deep, ((0, 0), (0, frame.planes[0].line_size // 2 - 256))).tobytes())
+    else:
+        frame = av.VideoFrame.from_ndarray(levels, format="gray")
+    frame.color_range = stated
+    picture = copy_to_slot(frame, ArraySink())
+    assert picture.full_range is full_range
+    assert np.abs(picture.luma.astype(int) - levels).max() <= 1
+    assert planes_of(picture.i420).u.min() == planes_of(picture.i420).u.max() == 128
+    black, white = (0, 255) if full_range else (16, 235)
+    shown = picture.to_bgr()
+    assert shown[:, black].max() <= 1
+    assert shown[:, white].min() >= 254
+
+
 @pytest.mark.parametrize(("code", "name"), [(1, "bt709"), (5, "bt601"), (6, "bt601"), (9, "bt2020"), (2, "bt601")])
 def test_the_colour_matrix_is_kept_and_bt601_where_none_is_stated(code: int, name: str) -> None:
     frame = av.VideoFrame(64, 48, "yuv420p")
@@ -102,6 +129,40 @@ def noise(width: int, height: int, seed: int, **more: object) -> Picture:
     for plane in planes_of(picture.i420)[1:]:
         plane[:] = rng.integers(0, 256, plane.shape, np.uint8)
     return replace(picture, **more)  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 41), st.integers(2, 41), st.integers(0, 2**32))
+def test_a_field_keeps_its_lines_and_lies_between_them_in_the_mean(width: int, height: int, seed: int) -> None:
+    frame = noise(width, height, seed)
+    field = noise(width, (height + 1) // 2, seed)
+    shown = copy_field_to_slot(field, height, ArraySink())
+    assert (shown.width_px, shown.height_px) == (frame.width_px, frame.height_px)
+    for lines, plane in zip(planes_of(field.i420), planes_of(shown.i420), strict=True):
+        assert np.array_equal(plane[0:height:2][: lines.shape[0]], lines[: plane[0:height:2].shape[0]])
+    lines, luma = field.luma.astype(int), shown.luma
+    for row in range(1, height - 1, 2):
+        assert np.array_equal(luma[row], (lines[row // 2] + lines[row // 2 + 1]) // 2)
+    if height % 2 == 0:
+        assert np.array_equal(luma[-1], luma[-2])
+
+
+@given(st.integers(1, 41), st.integers(1, 41), st.integers(0, 2**32))
+def test_mirroring_moves_each_sample_to_where_numpy_moves_it(width: int, height: int, seed: int) -> None:
+    picture = noise(width, height, seed)
+    mirrored = copy_mirrored_to_slot(picture, ArraySink())
+    assert np.array_equal(mirrored.luma, picture.luma[:, ::-1])
+    for before, after in zip(planes_of(picture.i420)[1:], planes_of(mirrored.i420)[1:], strict=True):
+        assert np.array_equal(after, before[:, ::-1])
+    assert np.array_equal(copy_mirrored_to_slot(mirrored, ArraySink()).i420, picture.i420)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_another_size_shows_the_same_picture(size: tuple[int, int]) -> None:
+    bgr = smooth_bgr(*size)
+    larger = copy_resized_to_slot(copy_bgr_to_slot(bgr, ArraySink()), 2 * size[0], size[1], ArraySink())
+    assert (larger.width_px, larger.height_px) == (2 * size[0], size[1])
+    wide = cv2.resize(bgr, (2 * size[0], size[1]), interpolation=cv2.INTER_LINEAR)
+    assert np.percentile(np.abs(larger.to_bgr().astype(int) - wide), 90) <= 12
 
 
 sides = st.integers(1, 41)

@@ -27,9 +27,9 @@ def test_sound_pts_are_left_alone(steps: list[int], first: int, live: bool) -> N
     assert [mender.repair(one) for one in pts] == pts
 
 
-def test_a_missing_pts_is_one_interval_after_the_last() -> None:
+def test_a_missing_pts_is_one_interval_after_the_last_and_the_first_is_zero() -> None:
     missing = MissingPts(3600)
-    assert [missing.repair(one) for one in (None, 0, None, None, 10_800)] == [-3600, 0, 3600, 7200, 10_800]
+    assert [missing.repair(one) for one in (None, 3600, None, None, 14_400)] == [0, 3600, 7200, 10_800, 14_400]
 
 
 def test_a_clock_that_begins_anew_goes_on() -> None:

@@ -58,8 +58,13 @@ DISPLAY_MATRICES = {
     "180": (-_ONE, 0, 0, -_ONE),
     "270": (0, -_ONE, _ONE, 0),
     "mirrored": (-_ONE, 0, 0, _ONE),
+    "upside down": (_ONE, 0, 0, -_ONE),
     "transposed": (0, _ONE, _ONE, 0),
+    "transposed the other way": (0, -_ONE, -_ONE, 0),
+    "slanted": (56756, 32768, -32768, 56756),
+    "empty": (0, 0, 0, 0),
 }
+"""a, b, c, d: the pixel (x, y) is shown at (a x + c y, b x + d y), moved to where it is seen."""
 
 
 def set_display_matrix(mp4: Path, name: str) -> None:

@@ -26,7 +26,7 @@ from stream_inspect.findings import Finding, Level, fail, ok
 from stream_inspect.service.run_dir import RunDir
 from tests.alerts.receivers import Mosquitto, free_port, make_certificates
 from tests.capture.processes import RtspServer, need_rtsp_server
-from tests.capture.videos import write_video
+from tests.capture.videos import set_display_matrix, write_video
 
 HIDDEN = "hunter2-Zq9"
 
@@ -209,6 +209,30 @@ def test_a_real_rtsp_camera_with_rare_key_frames_and_one_with_a_wrong_password(f
     assert refused.advice.startswith(f"port 127.0.0.1:{server.port} is open: check user name, password and path")
     assert HIDDEN not in good.to_text() + bad.to_text()
     assert "cameras.top.source.password is stored in plain text" in good.to_text()
+
+
+@pytest.mark.slow
+def test_which_clock_a_camera_has_does_not_depend_on_the_moment_of_the_check(folder: Path) -> None:
+    """Everything else is measured after 2 s; the first sender report of this server comes later than that."""
+    need_rtsp_server()
+    server = RtspServer("--gop", "10")
+    try:
+        report = check(config_of(folder, source=f"{{kind: rtsp, url: '{server.url()}'}}"))
+    finally:
+        server.stop()
+    assert one(report, "camera top").text.endswith("clock: rtcp")
+
+
+def test_what_the_container_says_of_its_pictures_is_reported(folder: Path) -> None:
+    set_display_matrix(write_video(folder / "a.mp4", count=30), "90")
+    measured, turned = of(check(config_of(folder, source="{kind: file, path: a.mp4, pace: fast}")), "camera top")
+    assert measured.text.startswith("h264 120x160")
+    assert (turned.level, turned.text) == (Level.OK, "display matrix: turned by 90 degrees")
+    set_display_matrix(write_video(folder / "b.mp4", count=30), "slanted")
+    measured, slanted = of(check(config_of(folder, source="{kind: file, path: b.mp4, pace: fast}")), "camera top")
+    assert measured.text.startswith("h264 160x120")
+    assert slanted.level is Level.WARN
+    assert "not a quarter turn" in slanted.text
 
 
 def test_a_secret_too_short_to_hide_is_warned_of_and_not_printed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

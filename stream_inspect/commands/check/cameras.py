@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,16 @@ from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.config.confirmation import Passing, one_miss_ends_the_track, too_few_views
 from stream_inspect.config.models import CameraConfig, Config, RtspSource, Source
 from stream_inspect.findings import Finding, fail, ok, warn
+from stream_inspect.messages import Clock
 from stream_inspect.registry import UnknownPluginError
 
 MEASURE_S = 2.0
 """Long enough to measure a frame rate."""
 KEY_FRAME_WAIT_S = 4.0
 """How long to wait for a second key frame."""
+CLOCK_WAIT_S = 6.5
+"""How long to wait for an RTSP camera's first sender report: RFC 3550 has one every 5 s, give or take a quarter. Which
+clock a camera has must not depend on the moment of the check."""
 _MOST_FRAMES = 300
 _LONGEST_GOP_S = 1.1
 """A second, plus a frame or two."""
@@ -76,7 +81,7 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
         return [fail(item, f"cannot load its plug-in: {error}")], None
     try:
         info = camera.open()
-        frames = _look(camera.read)
+        frames = _look(camera.read, may_send_time=isinstance(config.source, RtspSource))
     except CameraError as error:
         advice = "a service with this state_dir is running and may hold the camera: stop it during the check"
         return [fail(item, str(error), advice if busy else _advice(config))], None
@@ -91,14 +96,16 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
     return [ok(item, _described(config, info, frames)), *_complaints(item, config, info, frames, fps)], seen
 
 
-def _look(read: Callable[[FrameSink], CapturedFrame | None]) -> _Frames:
+def _look(read: Callable[[FrameSink], CapturedFrame | None], may_send_time: bool) -> _Frames:
     frames, sink = _Frames(), ScratchArray()
     started_s = time.monotonic()
     try:
-        while frames.count < _MOST_FRAMES:
-            passed_s = time.monotonic() - started_s
+        while True:
             enough_s = MEASURE_S if frames.gop_s is not None else KEY_FRAME_WAIT_S
-            if passed_s > enough_s:
+            most = _MOST_FRAMES
+            if may_send_time and frames.clock != Clock.RTCP:
+                enough_s, most = CLOCK_WAIT_S, sys.maxsize
+            if time.monotonic() - started_s > enough_s or frames.count >= most:
                 break
             frame = read(sink)
             if frame is None:
@@ -120,11 +127,18 @@ def _described(config: CameraConfig, info: CameraInfo, frames: _Frames) -> str:
     length = f", {info.frame_count} frames" if info.frame_count else ""
     size = f"{info.codec} {info.width_px}x{info.height_px}"
     turned = f" (turned by {config.rotate_deg} degrees)" if config.rotate_deg else ""
-    return f"{size}{turned}, {rate}{measured}, {keys}, clock: {frames.clock}{length}"
+    return f"{size}{turned}, {rate}{measured}, {keys}, clock: {_clock(config, frames)}{length}"
+
+
+def _clock(config: CameraConfig, frames: _Frames) -> str:
+    if isinstance(config.source, RtspSource) and frames.clock != Clock.RTCP:
+        return f"{frames.clock} (the camera sent no time of its own that can be trusted within {CLOCK_WAIT_S:g} s)"
+    return frames.clock
 
 
 def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:
-    found = []
+    found = [ok(item, note) for note in info.notes.honoured]
+    found += [warn(item, note) for note in info.notes.ignored]
     if isinstance(config.source, RtspSource) and (frames.gop_s is None or frames.gop_s > _LONGEST_GOP_S):
         found.append(
             warn(

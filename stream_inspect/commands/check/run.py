@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from stream_inspect.commands.check.cameras import KEY_FRAME_WAIT_S, Seen, check_camera, check_confirmation
+from stream_inspect.commands.check.cameras import CLOCK_WAIT_S, Seen, check_camera, check_confirmation
 from stream_inspect.commands.check.host import check_ports, check_ring, check_state
 from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
 from stream_inspect.commands.check.outputs import check_alert
@@ -111,7 +111,7 @@ def _try(item: _Item) -> None:
 
 
 def _camera_limit_s(source: Model) -> float:
-    return LIMIT_S + KEY_FRAME_WAIT_S + float(getattr(source, "open_timeout_s", 0.0))
+    return LIMIT_S + CLOCK_WAIT_S + float(getattr(source, "open_timeout_s", 0.0))
 
 
 def _summary(config: Config) -> Finding:

@@ -1,0 +1,148 @@
+"""From the pictures as a container stores them to the pictures that it means.
+
+A player shows more than the decoder's output: of interlaced pictures one moment at a time, pixels that are not square
+at their true width, and lying or mirrored pictures upright. Here the same is done to the planes, in that order. Where
+a stream says nothing of the kind, a picture is copied once, straight into the slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import av
+from av.video.stream import VideoStream
+
+from stream_inspect.capture.camera import FrameSink, PictureNotes
+from stream_inspect.capture.display_matrix import UPRIGHT, Orientation, angle_of, orientation_of
+from stream_inspect.capture.memory_sink import ScratchArray
+from stream_inspect.capture.planes import (
+    copy_field_to_slot,
+    copy_mirrored_to_slot,
+    copy_resized_to_slot,
+    copy_rotated_to_slot,
+    copy_to_slot,
+)
+from stream_inspect.picture import Picture
+from stream_inspect.rotation import Rotation, combined, rotated_size
+
+_SQUARE = Fraction(1, 100)
+"""A pixel whose sides differ by less than this is square: encoders write 4319:4320 for sizes that they rounded."""
+_MOST_ASPECT = 4
+"""Wider or narrower pixels than this (MJPEG cameras put anything into their density) are not believed."""
+
+_Step = Callable[[Picture, FrameSink], Picture]
+
+
+class Presentation:
+    """Writes a stream's decoded frames into slots as its container means them.
+
+    `made_with_deg` is how far the pictures of a file of ours were turned already (`rotation.rotation_of_file`): they
+    are turned back by that, so that both give the sensor picture.
+    """
+
+    def __init__(self, stream: VideoStream, made_with_deg: Rotation = 0) -> None:
+        self._stream = stream
+        self._made_with_deg = made_with_deg
+        self._scratch = (ScratchArray(), ScratchArray())
+
+    def size_px(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """(width, height) of the picture that `copy` gives."""
+        return rotated_size(*self._square_size(frame), self._orientation(frame).rotate_deg)
+
+    def copy(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
+        """The sensor picture of a decoded frame, written into the sink's slot."""
+        steps = self._steps(frame)
+        sinks = [self._scratch[number % 2] for number in range(len(steps))] + [sink]
+        picture = copy_to_slot(frame, sinks[0], top_field=self._has_two_fields(frame))
+        for step, target in zip(steps, sinks[1:], strict=True):
+            picture = step(picture, target)
+        return picture
+
+    def notes(self, frame: av.VideoFrame) -> PictureNotes:
+        """What the container says of this frame's shape: what of it is honoured, and what is not."""
+        honoured, ignored = [], []
+        if self._has_two_fields(frame):
+            honoured.append("interlaced: of each picture one field, the top one, is judged, at full height")
+        elif frame.interlaced_frame:
+            ignored.append(
+                "interlaced H.265: each picture is one field of half the height; set the camera to progressive"
+            )
+        aspect = self._stated_aspect()
+        if not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+            ignored.append(f"pixels of {_ratio(aspect)} are taken as square")
+        width_px, height_px = self._square_size(frame)
+        if (width_px, height_px) != (frame.width, frame.height):
+            stored = f"{frame.width}x{frame.height}"
+            honoured.append(f"pixels of {_ratio(aspect)} made square: {stored} to {width_px}x{height_px} px")
+        orientation = orientation_of(frame)
+        if orientation is None:
+            angle = f"{angle_of(frame):.0f} degrees"
+            ignored.append(f"a display matrix that is not a quarter turn ({angle}): pictures are taken as stored")
+        elif orientation != UPRIGHT:
+            honoured.append(f"display matrix: {_described(orientation)}")
+        side_data: Any = frame.side_data
+        if "STEREO3D" in side_data:
+            ignored.append("stereo: both views of a pair are judged as one picture")
+        if "SPHERICAL" in side_data:
+            ignored.append("a panorama: its projection is judged as it is stored")
+        return PictureNotes(tuple(honoured), tuple(ignored))
+
+    def _steps(self, frame: av.VideoFrame) -> list[_Step]:
+        steps: list[_Step] = []
+        if self._has_two_fields(frame):
+            steps.append(partial(_at_full_height, frame.height))
+        width_px, height_px = self._square_size(frame)
+        if (width_px, height_px) != (frame.width, frame.height):
+            steps.append(partial(_resized, width_px, height_px))
+        orientation = self._orientation(frame)
+        if orientation.mirrored:
+            steps.append(copy_mirrored_to_slot)
+        if orientation.rotate_deg:
+            steps.append(partial(_turned, orientation.rotate_deg))
+        return steps
+
+    def _has_two_fields(self, frame: av.VideoFrame) -> bool:
+        """H.265 has no pictures of two fields: FFmpeg's decoder marks single fields as interlaced."""
+        return frame.interlaced_frame and self._stream.codec_context.name != "hevc"
+
+    def _orientation(self, frame: av.VideoFrame) -> Orientation:
+        stated = orientation_of(frame) or UPRIGHT
+        return Orientation(stated.mirrored, combined(stated.rotate_deg, -self._made_with_deg))
+
+    def _square_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """The size with square pixels, by the side that grows: no detail is lost."""
+        aspect = self._stated_aspect()
+        if abs(aspect - 1) < _SQUARE or not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+            return frame.width, frame.height
+        if aspect > 1:
+            return round(frame.width * aspect), frame.height
+        return frame.width, round(frame.height / aspect)
+
+    def _stated_aspect(self) -> Fraction:
+        """Width of a pixel by its height; 1 where nothing is stated. A container's word counts before the codec's."""
+        stated = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
+        return Fraction(stated) if stated else Fraction(1)
+
+
+def _at_full_height(height_px: int, picture: Picture, sink: FrameSink) -> Picture:
+    return copy_field_to_slot(picture, height_px, sink)
+
+
+def _resized(width_px: int, height_px: int, picture: Picture, sink: FrameSink) -> Picture:
+    return copy_resized_to_slot(picture, width_px, height_px, sink)
+
+
+def _turned(rotate_deg: Rotation, picture: Picture, sink: FrameSink) -> Picture:
+    return copy_rotated_to_slot(picture, rotate_deg, sink)
+
+
+def _described(orientation: Orientation) -> str:
+    turned = f"turned by {orientation.rotate_deg} degrees" if orientation.rotate_deg else ""
+    return " and ".join(part for part in ("mirrored" if orientation.mirrored else "", turned) if part)
+
+
+def _ratio(aspect: Fraction) -> str:
+    return f"{aspect.numerator}:{aspect.denominator}"

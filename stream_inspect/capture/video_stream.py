@@ -1,0 +1,24 @@
+"""Which stream of a container is the film: not the cover picture, and not the preview."""
+
+from __future__ import annotations
+
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from stream_inspect.capture.camera import CameraError
+
+_NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The video stream to read; of several that FFmpeg takes for the best one. Raises `CameraError`.
+
+    A music file's cover, a film's poster and a list of thumbnails are video streams for FFmpeg too, often the first.
+    """
+    films = [stream for stream in container.streams.video if not stream.disposition & _NOT_A_FILM]
+    if not films:
+        covers = len(container.streams.video)
+        raise CameraError("there is no video in it" + (", only a cover picture" if covers else ""))
+    best = container.streams.best("video")
+    return next((stream for stream in films if stream is best), films[0])
