@@ -17,6 +17,7 @@ from stream_inspect.service.run_dir import RunDir, RunDirError, metrics_path
 from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
+from stream_inspect.store.room import make_room
 
 
 class Interrupts:
@@ -60,6 +61,7 @@ def serve(
     """
     _log = log.get_logger("service")
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
+        make_room(config.state_dir)
         store = EventStore(events_database(config.state_dir))  # created, or refused, before anything depends on it
         store.register_outputs([alert.name for alert in config.alerts])  # from now on they are owed every event
         store.close()

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.store.durable import sync_folder
 from stream_inspect.store.migrations import NewerSchemaError, is_current, migrate
+from stream_inspect.store.room import is_full
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for its turn. Transactions here take milliseconds."""
@@ -99,6 +100,8 @@ class Database:
             ) from error
         except (DBAPIError, sqlite3.Error, OSError) as error:
             cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+            if "disk I/O error" in cause and is_full(self.path.parent):  # what SQLite says where it cannot make a file
+                cause = f"{cause}, disk is full"
             raise StoreError(f"cannot {doing} the {self._name} {self.path}: {cause}. {self._advice(cause)}") from error
 
     def _advice(self, cause: str) -> str:
