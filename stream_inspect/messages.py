@@ -229,6 +229,8 @@ class ConditionKind(StrEnum):
     STATIC_FIND = "static_find"
     MODEL_FAILED = "model_failed"
     PROMPTS_REFUSED = "prompts_refused"
+    CONFIG_MISFIT = "config_misfit"
+    DEMO_MODELS = "demo_models"
     RECORDING_STOPPED = "recording_stopped"
     PROCESS_DOWN = "process_down"
     NOT_JUDGED = "not_judged"

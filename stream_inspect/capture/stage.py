@@ -9,15 +9,16 @@ from pathlib import Path
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.conditions import Change, ConditionWatch
 from stream_inspect.capture.due_frames import DueFrames
+from stream_inspect.capture.picture_fit import PictureFit
 from stream_inspect.capture.reports import condition, frame_header
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.capture.sampler import Sampler
 from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
-from stream_inspect.config.models import CameraConfig, TransportConfig
+from stream_inspect.config.models import CameraConfig, DecideConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.levels import Levels
-from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, Credit, DueFrame, FrameHeader, Output
+from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, ConditionKind, Credit, DueFrame, FrameHeader, Output
 from stream_inspect.transport.ledger import CELLS_PER_CAMERA, CameraLedger, DropCause
 
 _HANG_LIMIT_S = 10.0
@@ -49,6 +50,7 @@ class CaptureStage:
         owner: int,
         state_dir: Path,
         transport: TransportConfig,
+        decide: DecideConfig,
     ) -> None:
         self._config = camera
         self._ledger = ledger
@@ -61,6 +63,7 @@ class CaptureStage:
         self._reader: ReadLoop | None = None
         self._watch: ConditionWatch | None = None
         self._sampler = Sampler(camera.sampling.rate_hz)
+        self._fit = PictureFit(camera, decide)
         self._session = -1
         self._due = DueFrames(ledger)
         self._waiting: FrameHeader | None = None
@@ -186,6 +189,9 @@ class CaptureStage:
         else:
             self._ledger.not_due(index)
         self._latest = header
+        fps = self._reader.info.fps if self._reader and self._reader.info else None
+        if (reason := self._fit.reason((header.width_px, header.height_px), fps)) is not None:
+            self._levels.set(ConditionKind.CONFIG_MISFIT, bool(reason), reason, camera=self._config.name)
         yield Output("frames", header)
         if self._watch is not None:
             luma, captured_s = item.frame.picture.luma, header.capture_mono_ns * _S

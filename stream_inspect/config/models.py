@@ -16,7 +16,7 @@ from pydantic.config import JsonDict
 from stream_inspect.config.base import ConfigFinding, Model, Name, OptionValue, PlainUrl
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.problems import did_you_mean
-from stream_inspect.config.region import sane_region
+from stream_inspect.config.region import region_in_parts, region_in_px
 from stream_inspect.config.secret import Secret
 from stream_inspect.errors import UsageError
 from stream_inspect.rotation import Direction, Rotation, rotated_horizontals, rotated_size
@@ -38,6 +38,13 @@ Prompt = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"\S", json_schema_extra={"x-rule": "text of 1 to 100 characters"})
 ]
 Point = tuple[float, float]
+
+
+def same_wording(text: str) -> str:
+    """What two wordings share that mean the same to a detector: spaces and capitals make no difference to it."""
+    return " ".join(text.split()).casefold()
+
+
 RELOADABLE: JsonDict = {"x-reloadable": True}
 """Marks a key that, with all keys below it, takes effect while the service runs; see `reload.py`."""
 
@@ -177,11 +184,18 @@ class CameraConfig(Model):
     rotate_deg: Rotation = Field(
         0, description="Clockwise turn of the sensor picture into the judged one: 90 turns its top edge to the right."
     )
-    region_px: Annotated[list[Point], AfterValidator(sane_region)] | None = Field(
+    region_px: Annotated[list[Point], AfterValidator(region_in_px)] | None = Field(
         None,
         min_length=3,
         max_length=64,
         description="Polygon of interest, [x, y] corners in the judged picture; all of it if absent.",
+    )
+    region: Annotated[list[Point], AfterValidator(region_in_parts)] | None = Field(
+        None,
+        min_length=3,
+        max_length=64,
+        description="The same in parts of one, for a picture of any size: [0, 0] is its top left, [1, 1] its bottom "
+        "right.",
     )
     mm_per_px: float | None = Field(None, gt=0, le=100, description="Scale, for a camera without a belt.")
     belt: BeltConfig | None = Field(None, description="The conveyor under the camera, if any.")
@@ -207,6 +221,8 @@ class CameraConfig(Model):
     def crosscheck(self) -> Iterator[ConfigFinding]:
         if self.belt and self.mm_per_px is not None and self.mm_per_px != self.belt.mm_per_px:
             yield ConfigFinding(("mm_per_px",), "contradicts belt.mm_per_px: keep the belt's alone")
+        if self.region is not None and self.region_px is not None:
+            yield ConfigFinding(("region",), "is given a second time by region_px: keep one of them")
         if isinstance(self.source, SyntheticSource):
             turned = f" turned by {self.rotate_deg} degrees" if self.rotate_deg else ""
             directions = rotated_horizontals(self.rotate_deg)
@@ -214,10 +230,6 @@ class CameraConfig(Model):
                 yield ConfigFinding(
                     ("belt", "direction"), f"must be {' or '.join(directions)} for a synthetic line{turned}"
                 )
-            width_px, height_px = rotated_size(self.source.width_px, self.source.height_px, self.rotate_deg)
-            if any(x > width_px or y > height_px for x, y in self.region_px or ()):
-                size = f"{width_px}x{height_px} px"
-                yield ConfigFinding(("region_px",), f"a corner lies outside of the picture of {size}")
 
 
 # --- inspection --------------------------------------------------------------------------------------------------
@@ -235,6 +247,15 @@ class DefectConfig(Model):
     min_area_mm2: float | None = Field(None, ge=0, description="Minimum area; needs the camera's scale.")
     min_area_px: float | None = Field(None, ge=0, description="Minimum area, in square pixels of the judged picture.")
     severity: Literal["minor", "major", "critical"] = Field("major", description="Included in the event.")
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        """A wording on both sides: the counter-prompt scores as high as the prompt, never higher, and has no effect."""
+        own = {same_wording(text) for text in self.prompts}
+        for index, text in enumerate(self.counter_prompts):
+            if same_wording(text) in own:
+                yield ConfigFinding(
+                    ("counter_prompts", index), f'"{text}" is listed as prompt and as counter-prompt: remove one of them'
+                )
 
 
 class DetectorConfig(Model):

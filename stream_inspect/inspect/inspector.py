@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream_inspect import metrics, registry
 from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
+from stream_inspect.config.region import Point, in_px
 from stream_inspect.inspect import masks, regions
 from stream_inspect.inspect.crowding import Crowding
 from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections
@@ -40,14 +41,20 @@ SMALLEST_SIDE_PX = 0.5
 class CameraSettings:
     """What judging a picture depends on in the camera that it comes from."""
 
-    region_px: tuple[tuple[float, float], ...] | None = None
+    region_px: tuple[Point, ...] | None = None
     mm_per_px: float | None = None
+    region: tuple[Point, ...] | None = None
+    """As `region_px`, in parts of one."""
 
     @classmethod
     def of(cls, camera: CameraConfig) -> CameraSettings:
         """The settings of a configured camera."""
-        region = tuple(camera.region_px) if camera.region_px else None
-        return cls(region, camera.scale_mm_per_px)
+        region_px, region = (tuple(corners) if corners else None for corners in (camera.region_px, camera.region))
+        return cls(region_px, camera.scale_mm_per_px, region)
+
+    def region_in(self, width_px: int, height_px: int) -> tuple[Point, ...] | None:
+        """The region in a picture of this size, corners in px; None where it is all of the picture."""
+        return self.region_px if self.region is None else tuple(in_px(self.region, width_px, height_px))
 
 
 class Inspector:
@@ -161,8 +168,8 @@ class Inspector:
             patch_px=self._detector.patch_px(width, height),
             overlap=self._fuse_overlap,
         )
-        if camera.region_px is not None:
-            touching = [regions.share_inside(_as_box(box), camera.region_px) > 0 for box in boxes.boxes_xyxy]
+        if (region_px := camera.region_in(width, height)) is not None:
+            touching = [regions.share_inside(_as_box(box), region_px) > 0 for box in boxes.boxes_xyxy]
             boxes = boxes.take(np.asarray(touching, dtype=np.bool_))
         return boxes.take(slice(self._max_detections))
 
@@ -191,6 +198,7 @@ class Inspector:
     ) -> list[Detection]:
         """Boxes become the masks' tight boxes; then what is double, too small or outside the region goes."""
         height, width = picture.shape[:2]
+        region_px = camera.region_in(width, height)
         detections = []
         for index, mask in _merge_by_mask(hits, placed, prompts.severities):
             box = mask.box_xyxy_px if mask else _as_box(hits.boxes_xyxy[index].round(2))
@@ -198,7 +206,7 @@ class Inspector:
             extent = (
                 masks.extent_of_mask(mask, camera.mm_per_px) if mask else masks.extent_of_box(box, camera.mm_per_px)
             )
-            if camera.region_px is not None and regions.share_inside(box, camera.region_px) < regions.MIN_SHARE:
+            if region_px is not None and regions.share_inside(box, region_px) < regions.MIN_SHARE:
                 continue
             if _too_small(defect, extent.area_px, extent.area_mm2):
                 continue

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream_inspect.boxes import areas, intersections
 from stream_inspect.config.models import DefectConfig
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import UsageError
 from stream_inspect.inspect.detect.detector import RawDetections
 
 MAX_CANDIDATES = 200
@@ -22,7 +22,7 @@ SAME_BOX_IOU = 0.5
 """Two raw boxes that share this much are the same box for a counter-prompt."""
 
 
-class PromptsError(StreamInspectError):
+class PromptsError(UsageError):
     """These defects cannot be used. The text says which one, why, and what to do."""
 
 
@@ -102,11 +102,8 @@ def compile_prompts(defects: Sequence[DefectConfig]) -> CompiledPrompts:
         if earlier.name == later.name:
             raise PromptsError(f"two defects are called {later.name!r}: put their prompts under one name")
     for defect in ordered:
-        both = {_tidy(text) for text in defect.prompts} & {_tidy(text) for text in defect.counter_prompts}
-        if both:
-            raise PromptsError(
-                f"defect {defect.name!r} has {sorted(both)[0]!r} as prompt and as counter-prompt: remove one of them"
-            )
+        for finding in defect.crosscheck():
+            raise PromptsError(f"defect {defect.name!r}: {finding.message}")
         texts.update(_tidy(text) for text in (*defect.prompts, *defect.counter_prompts))
     queries = tuple(sorted(texts))
     column = {text: index for index, text in enumerate(queries)}

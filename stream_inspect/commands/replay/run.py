@@ -19,6 +19,7 @@ from stream_inspect.capture.camera import CameraInfo
 from stream_inspect.commands.replay import summary as summaries
 from stream_inspect.commands.replay.batching import BatchedJudging
 from stream_inspect.commands.replay.drawing import Drawing
+from stream_inspect.commands.replay.fitness import refuse_misfits, scope_warnings
 from stream_inspect.commands.replay.frames import to_line
 from stream_inspect.commands.replay.judges import Judge, ModelJudge, RecordedJudge
 from stream_inspect.commands.replay.recording import Recording, ReplayFrame
@@ -27,6 +28,7 @@ from stream_inspect.commands.replay.summary import Summary
 from stream_inspect.commands.replay.verdicts import Verdicts
 from stream_inspect.config.models import Config, FileSource
 from stream_inspect.inspect.models import sha256_of
+from stream_inspect.inspect.prompt_length import refuse_long_prompts
 
 _PICTURES_BYTES = 256 * 1024 * 1024
 """Pictures held at most while their frames wait for the next judged one."""
@@ -67,6 +69,9 @@ def replay(
     info = recording.open()
     with ExitStack() as stack:
         stack.callback(recording.close)
+        warnings = refuse_misfits(config, info)
+        if inspections is None:
+            refuse_long_prompts(config.inspect.detector, config.defects)
         inputs = [video, *([inspections] if inspections else [])]
         check_output_folder(out, force, inputs)
         judge: Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
@@ -100,6 +105,7 @@ def replay(
                 inspections=sha256_of(inspections) if inspections else "",
             ),
             defects_not_configured=judge.not_configured,
+            warnings=[*warnings, *scope_warnings(config, judge.model_hash if inspections else "")],
         )
     total_s = time.perf_counter() - began
     timing = summaries.Timing(

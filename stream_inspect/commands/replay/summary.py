@@ -65,6 +65,8 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
     events: Events
     hashes: Hashes
     defects_not_configured: list[str] = []
+    warnings: list[str] = []
+    """What makes the verdicts worth less than they look."""
 
 
 class Timing(msgspec.Struct, kw_only=True, frozen=True):

@@ -64,3 +64,5 @@ class ReplayView:
             self._console.print(f"not in the configuration, taken as major: {missing}", style="yellow")
         results = f"results: {out}/ (events.jsonl, frames.jsonl, annotated.mp4, summary.json)"
         self._console.print(results, markup=False, soft_wrap=True)
+        for warning in summary.warnings:  # last, where they are read
+            self._console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)

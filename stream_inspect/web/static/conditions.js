@@ -10,6 +10,8 @@ const MEANING = {
   not_judged: { title: "not judged", effect: "parts can pass without inspection", isBad: true },
   model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true },
   prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use" },
+  config_misfit: { title: "does not fit the picture", effect: "parts pass without inspection", isBad: true },
+  demo_models: { title: "demonstration models", effect: "their verdicts mean nothing here", isBad: true },
   process_down: { title: "process down", effect: "" },
   bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
   static_find: { title: "static find", effect: "dirt or glare: what passes there is hidden" },
