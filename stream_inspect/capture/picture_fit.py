@@ -27,5 +27,5 @@ class PictureFit:
         found = misfits(self._camera, self._decide, size_px, fps)
         for misfit in found:
             if not misfit.fatal:
-                self._log.warning("some defects will not be confirmed", reason=misfit.text, advice=misfit.advice)
+                self._log.warning("some defects will not be confirmed", misfit=misfit.text, advice=misfit.advice)
         return "; ".join(str(misfit) for misfit in found if misfit.fatal)

@@ -254,7 +254,8 @@ class DefectConfig(Model):
         for index, text in enumerate(self.counter_prompts):
             if same_wording(text) in own:
                 yield ConfigFinding(
-                    ("counter_prompts", index), f'"{text}" is listed as prompt and as counter-prompt: remove one of them'
+                    ("counter_prompts", index),
+                    f'"{text}" is listed as prompt and as counter-prompt: remove one of them',
                 )
 
 

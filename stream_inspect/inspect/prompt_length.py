@@ -83,4 +83,5 @@ def _clip_tokenizer(folder: Path) -> Tokenizer:
     tokenizer.normalizer = Normalizers([NFC(), Replace(Regex(r"\s+"), " "), Lowercase()])
     split = Split(Regex(_CLIP_WORDS), "removed", invert=True)
     tokenizer.pre_tokenizer = PreTokenizers([split, ByteLevel(add_prefix_space=False)])
+    tokenizer.add_special_tokens(["<|startoftext|>", "<|endoftext|>"])
     return tokenizer

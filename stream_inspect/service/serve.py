@@ -62,7 +62,7 @@ def serve(
     everything has been killed.
     """
     _log = log.get_logger("service")
-    with suppress(ModelError):  # a model that is not here now may come: its worker reports it, and tries again
+    with suppress(ModelError):  # the worker reports a missing model, and retries
         refuse_long_prompts(config.inspect.detector, config.defects)
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
         store = EventStore(events_database(config.state_dir))  # created, or refused, before anything depends on it
@@ -90,7 +90,7 @@ def serve(
             _log.warning(
                 "demonstration models judge a real camera",
                 cameras=list(demonstrated),
-                reason=next(iter(demonstrated.values())),
+                worth=next(iter(demonstrated.values())),
                 advice=scope.ADVICE,
                 known_words=scope.known_words(),
             )

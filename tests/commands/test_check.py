@@ -24,6 +24,7 @@ from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config
 from stream_inspect.findings import Finding, Level, fail, ok
 from stream_inspect.service.run_dir import RunDir
+from stream_inspect.tiny import scope
 from tests.alerts.receivers import Mosquitto, free_port, make_certificates
 from tests.capture.processes import RtspServer, need_rtsp_server
 from tests.capture.videos import set_display_matrix, write_video
@@ -465,10 +466,37 @@ def test_words_that_the_embedded_model_does_not_know_are_reported(folder: Path) 
     more = "inspect: {detector: {model: tiny}, segmenter: null, workers: [{device: cpu}]}\n"
     more += "defects: [{name: burr, prompts: [burr, Scratch], counter_prompts: [oil film]}]"
     report = check(config_of(folder, more))
-    strange = [finding for finding in of(report, "detector") if finding.level is Level.WARN]
-    assert [finding.text for finding in strange] == [
-        "tiny was not trained on: burr, oil film. It is for demonstration and tests"
-    ]
+    (strange,) = [finding for finding in of(report, "detector") if finding.level is Level.WARN]
+    assert strange.text.startswith(
+        "tiny does not know: burr, oil film. It knows only these words: scratch, scratches, "
+    )
+    assert of(report, "models") == []  # it is the synthetic line
+
+
+def test_embedded_models_on_anything_but_the_synthetic_line_are_reported(folder: Path) -> None:
+    write_video(folder / "a.mp4", count=10, fps=25)
+    source = "{kind: file, path: a.mp4, pace: fast}"
+    for more, reported in (
+        ("inspect: {workers: [{device: cpu}]}", scope.VERDICTS),
+        (f"inspect: {{detector: {{model: {folder}/owl}}, workers: [{{device: cpu}}]}}", scope.OUTLINES),
+    ):
+        found = one(check(config_of(folder, more, source)), "models")
+        assert (found.level, found.text) == (Level.WARN, f"{reported} (camera top)")
+        assert "google/owlv2-base-patch16-ensemble" in found.advice
+    assert of(check(config_of(folder, source=source)), "models") == []
+
+
+def test_a_prompt_that_the_detector_cannot_read_whole_fails_and_is_named(folder: Path) -> None:
+    more = "inspect: {detector: {model: tiny}, segmenter: null, workers: [{device: cpu}]}\n"
+    more += (
+        "defects: [{name: burr, prompts: [burr, a long thin bright line on the top of the grey metal box next to it]}]"
+    )
+    report = check(config_of(folder, more))
+    (found,) = of(report, "prompts")
+    assert found.level is Level.FAIL
+    assert (
+        "the prompt 'a long thin bright line on the top of the grey metal box next to it' of defect burr" in found.text
+    )
 
 
 def test_a_broken_model_is_found_without_loading_it(folder: Path) -> None:

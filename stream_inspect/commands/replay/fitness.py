@@ -8,6 +8,7 @@ from stream_inspect.config.models import Config, InspectConfig
 from stream_inspect.errors import UsageError
 from stream_inspect.inspect.inspector import inspector_hash
 from stream_inspect.inspect.models import resolve
+from stream_inspect.inspect.prompt_length import refuse_long_prompts
 from stream_inspect.tiny import scope
 
 
@@ -15,8 +16,19 @@ class MisfitError(UsageError):
     """With this configuration nothing would be found in this recording. The text says what to change."""
 
 
-def refuse_misfits(config: Config, info: CameraInfo) -> list[str]:
-    """What of the first camera's configuration fits this recording badly. Raises `MisfitError` where nothing fits."""
+def before_judging(config: Config, info: CameraInfo, *, recorded_hash: str | None) -> list[str]:
+    """What makes the verdicts worth less than they look, in sentences.
+
+    `recorded_hash` is that of the models which made recorded inspections; None where the configured ones will judge.
+    Raises `MisfitError`; `PromptsError` for prompts that the detector cannot read.
+    """
+    if recorded_hash is None:
+        refuse_long_prompts(config.inspect.detector, config.defects)
+    return [*_misfits(config, info), *_scope(config, recorded_hash)]
+
+
+def _misfits(config: Config, info: CameraInfo) -> list[str]:
+    """What of the first camera's configuration fits this recording badly. Raises `MisfitError` where nothing does."""
     camera = config.cameras[0]
     found = misfits(camera, config.decide, (info.width_px, info.height_px), info.fps)
     if unfit := [str(misfit) for misfit in found if misfit.fatal]:
@@ -24,9 +36,9 @@ def refuse_misfits(config: Config, info: CameraInfo) -> list[str]:
     return [str(misfit) for misfit in found]
 
 
-def scope_warnings(config: Config, recorded_hash: str) -> list[str]:
-    """Whether the embedded models judged what they do not know; `recorded_hash` is that of recorded inspections."""
-    if recorded_hash:
+def _scope(config: Config, recorded_hash: str | None) -> list[str]:
+    """Whether the embedded models judge what they do not know."""
+    if recorded_hash is not None:
         return [scope.VERDICTS] if _are_embedded(recorded_hash) else []
     reason = scope.out_of_scope(config.inspect)
     if not reason:

@@ -19,7 +19,7 @@ from stream_inspect.capture.camera import CameraInfo
 from stream_inspect.commands.replay import summary as summaries
 from stream_inspect.commands.replay.batching import BatchedJudging
 from stream_inspect.commands.replay.drawing import Drawing
-from stream_inspect.commands.replay.fitness import refuse_misfits, scope_warnings
+from stream_inspect.commands.replay.fitness import before_judging
 from stream_inspect.commands.replay.frames import to_line
 from stream_inspect.commands.replay.judges import Judge, ModelJudge, RecordedJudge
 from stream_inspect.commands.replay.recording import Recording, ReplayFrame
@@ -28,7 +28,6 @@ from stream_inspect.commands.replay.summary import Summary
 from stream_inspect.commands.replay.verdicts import Verdicts
 from stream_inspect.config.models import Config, FileSource
 from stream_inspect.inspect.models import sha256_of
-from stream_inspect.inspect.prompt_length import refuse_long_prompts
 
 _PICTURES_BYTES = 256 * 1024 * 1024
 """Pictures held at most while their frames wait for the next judged one."""
@@ -58,9 +57,8 @@ def replay(
 ) -> Summary:
     """Replay `video` as the first camera of `config` would have seen it, into the folder `out`.
 
-    With `inspections` the detections come from that frames.jsonl and no model is loaded. Raises `StreamInspectError`
-    (its text says what to do) for a video, a configuration or recorded detections that cannot be used, and for a folder
-    that is not empty unless `force` allows to replace an earlier replay's files in it.
+    With `inspections` the detections come from that frames.jsonl, and no model is loaded. Raises `StreamInspectError`
+    for input that cannot be used, and for a folder that is not empty unless `force` allows to replace its results.
     """
     started_utc, began = datetime.now(UTC), time.perf_counter()
     config = _for_replay(config, video)
@@ -69,13 +67,11 @@ def replay(
     info = recording.open()
     with ExitStack() as stack:
         stack.callback(recording.close)
-        warnings = refuse_misfits(config, info)
-        if inspections is None:
-            refuse_long_prompts(config.inspect.detector, config.defects)
         inputs = [video, *([inspections] if inspections else [])]
         check_output_folder(out, force, inputs)
         judge: Judge = RecordedJudge(inspections, config) if inspections else ModelJudge(config)
         stack.callback(judge.close)
+        warnings = before_judging(config, info, recorded_hash=judge.model_hash if inspections else None)
         judge.open()
         prepare_output_folder(out, force, inputs)
         load_s = time.perf_counter() - began
@@ -105,7 +101,7 @@ def replay(
                 inspections=sha256_of(inspections) if inspections else "",
             ),
             defects_not_configured=judge.not_configured,
-            warnings=[*warnings, *scope_warnings(config, judge.model_hash if inspections else "")],
+            warnings=warnings,
         )
     total_s = time.perf_counter() - began
     timing = summaries.Timing(
