@@ -22,6 +22,7 @@ from stream_inspect.config.schema import in_words, schema_at
 from stream_inspect.config.secret import Secret
 from stream_inspect.config.tree import MAX_BYTES, Place, Tree, parse
 from stream_inspect.config.tree import Path as KeyPath
+from stream_inspect.config.unfilled import unfilled
 
 M = TypeVar("M", bound=Model)
 
@@ -50,9 +51,11 @@ def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_sec
     for each in overrides:
         problems += override.apply(tree, each)
     problems += override.plain_secrets(tree)
+    variables = list(unfilled(tree))
+    places = {(each.file, each.line, each.column) for each in variables}
     folder = path.resolve().parent
     config, wrong = _validated(tree, {"folder": folder, "fetch_secrets": fetch_secrets})
-    problems += wrong
+    problems += [*variables, *(each for each in wrong if (each.file, each.line, each.column) not in places)]
     if problems or config is None:
         raise ConfigError(problems)
     state_dir = _absolute(config, tree, folder, folder).state_dir

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
-from stream_inspect.config.base import ConfigFinding, Model, Name, OptionValue, PlainUrl
+from stream_inspect.config.address import plain_url
+from stream_inspect.config.base import ConfigFinding, Host, Model, Name, OptionValue
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.region import region_in_parts, region_in_px
@@ -48,6 +49,23 @@ def same_wording(text: str) -> str:
 RELOADABLE: JsonDict = {"x-reloadable": True}
 """Marks a key that, with all keys below it, takes effect while the service runs; see `reload.py`."""
 
+_RTSP_RULE = "a URL: rtsp://host:port/path"
+
+
+def _rtsp_url(text: str) -> str:
+    instead = (
+        "write them under `username` and `password`, the password as {env: NAME} or {file: PATH}; "
+        "there `@` is written as it is, and not as %40"
+    )
+    return plain_url(text, ("rtsp", "rtsps"), _RTSP_RULE, instead)
+
+
+RtspUrl = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": "^[Rr][Tt][Ss][Pp][Ss]?://", "x-rule": _RTSP_RULE}),
+    AfterValidator(_rtsp_url),
+]
+
 # --- cameras -----------------------------------------------------------------------------------------------------
 
 
@@ -55,11 +73,7 @@ class RtspSource(Model):
     """An RTSP camera: H.264, H.265 or MJPEG over TCP or UDP, with Basic or Digest authentication."""
 
     kind: Literal["rtsp"]
-    url: PlainUrl = Field(
-        pattern=r"^rtsps?://",
-        description="rtsp://host:port/path, without user and password.",
-        json_schema_extra={"x-rule": "a URL: rtsp://host:port/path"},
-    )
+    url: RtspUrl = Field(description="rtsp://host:port/path, without user and password.")
     transport: Literal["tcp", "udp"] = Field("tcp", description="TCP loses no packets; UDP has less delay.")
     username: str | None = Field(None, description="User name, for Basic or Digest authentication.")
     password: Secret | None = Field(None, description="Password of that user.")
@@ -379,9 +393,7 @@ class WebConfig(Model):
     """The live page."""
 
     enabled: bool = Field(True, description="Serve the live page.")
-    host: str = Field(
-        "127.0.0.1", min_length=1, description="Address to listen on; any but a loopback address requires a token."
-    )
+    host: Host = Field("127.0.0.1", description="Address to listen on; any but a loopback address requires a token.")
     port: int = Field(8080, ge=0, le=65535, description="0: any free port.")
     token: Secret | None = Field(None, description="Token that users must enter on the page.")
     live_rate_hz: float = Field(10.0, gt=0, le=60, description="Live pictures per second, for each camera.")
@@ -402,7 +414,7 @@ class MetricsConfig(Model):
     """Prometheus metrics and /healthz, served by the supervisor."""
 
     enabled: bool = Field(True, description="Serve /metrics and /healthz.")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; no token is required.")
+    host: Host = Field("127.0.0.1", description="Address to listen on; no token is required.")
     port: int = Field(9108, ge=0, le=65535, description="0: any free port.")
 
 

@@ -447,19 +447,34 @@ def test_too_little_room_for_clips_is_reported(folder: Path) -> None:
     assert of(report, "state_dir")[1].advice == "lower it, so that old clips are removed before the disk is full"
 
 
-def test_clips_that_will_not_be_kept_for_their_age_are_reported_from_the_rate_of_those_there(folder: Path) -> None:
-    config = config_of(folder, "recorder: {min_free_gb: 0, max_size_gb: 0.00001, max_age_days: 14}")
-    (config.state_dir / "clips").mkdir(parents=True)
-    assert not [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
+def test_what_clips_take_is_reported_against_the_limit_at_the_rate_of_those_there(folder: Path) -> None:
+    def reported(max_size_gb: float) -> tuple[Level, str]:
+        recorder = f"recorder: {{min_free_gb: 0, max_size_gb: {max_size_gb:f}, max_age_days: 14}}"
+        (found,) = [
+            one for one in of(check(config_of(folder, recorder)), "state_dir") if "clips and pictures" in one.text
+        ]
+        return found.level, found.text
+
+    clips = config_of(folder).state_dir / "clips"
+    clips.mkdir(parents=True)
+    assert "clips and pictures" not in check(config_of(folder)).to_text()
     for number in range(9):
-        path = config.state_dir / "clips" / f"top-1-hole-{number}.mp4"
+        path = clips / f"top-1-hole-{number}.mp4"
         path.write_bytes(bytes(500))
         os.utime(path, (1.7e9 + number * 86_400 / 8,) * 2)
-    (found,) = [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
-    assert found.level is Level.WARN
-    assert "keeps 2.2 days of them, not the 14 of recorder.max_age_days" in found.text, "10 kB at 4.5 kB a day"
-    config = config_of(folder, "recorder: {min_free_gb: 0, max_size_gb: 1, max_age_days: 14}")
-    assert not [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
+        if number == 1:
+            level, text = reported(0.00001)
+            assert level is Level.OK
+            assert text.startswith(
+                "clips and pictures take 1e-06 of the 1e-05 GB of recorder.max_size_gb; how much a day"
+            )
+    level, text = reported(0.00001)
+    assert level is Level.WARN
+    assert "4.5e-06 GB a day (of the last 1.0 days): it keeps 2.2 days of them, not the 14 of recorder.max_ag" in text
+    level, text = reported(1)
+    assert level is Level.OK
+    assert text.startswith("clips and pictures take 4.5e-06 of the 1 GB of recorder.max_size_gb, 4.5e-06 GB a day (of")
+    assert text.endswith("it holds 222222 days of them, and recorder.max_age_days removes them after 14")
 
 
 def test_words_that_the_embedded_model_does_not_know_are_reported(folder: Path) -> None:

@@ -276,9 +276,9 @@ def test_what_only_follows_from_another_mistake_is_not_told() -> None:
     [
         ("", "1:1: is empty: begin with `version: 1`"),
         ("- a\n", "1:1: is not a mapping of keys to values: begin with `version: 1`"),
-        ("a: 'x\n", "a quote is not closed before the end of the file"),
+        ("a: 'x\n", "1:4: a quote that opens here is not closed on its line"),
         ("a: b: c\n", "1:5: is not YAML here: text that holds ': ' needs quotes"),
-        ("a:\n\tb: 1\n", "2:1: is not YAML here: text with special characters needs quotes, and tabs do not indent"),
+        ("a:\n\tb: 1\n", "2:1: is indented with a tab: write spaces, two for each level"),
         ("a: *b\n", "1:4: text that begins with * needs quotes"),
         ("a: 1\n---\nb: 2\n", "holds a second document (after ---): one file holds one configuration"),
         ("a: &a [*a]\n", "is nested more than 30 levels deep"),
@@ -412,6 +412,16 @@ def test_a_secret_that_cannot_be_read_is_reported_with_its_place(wrong: str, rep
         f"alerts: [{{kind: mqtt, host: a, username: b, password: @{HIDDEN}}}]",
         f'alerts: [{{kind: mqtt, host: a, username: b, password: "\\{HIDDEN}"}}]',
         f"web: {{token: '{HIDDEN}', host: 0.0.0.0, port: x}}",
+        f"web: {{token:{HIDDEN}}}",
+        f"web:\n  token:{HIDDEN}",
+        f"web:\n  token:{HIDDEN}\n  port: 80",
+        f"web: {{token: 'a${{{HIDDEN}}}'}}",
+        f"web: {{token: ${{{HIDDEN}}}}}",
+        f"web:\n  token = {HIDDEN}\n  port: 80",
+        f"web:\n  token: 'a\n  host: '{HIDDEN}'",
+        f"alerts: [{{kind: mqtt, host: 'bob:{HIDDEN}'}}]",
+        f"cameras: [{{name: a, source: {{kind: rtsp, url: 'rtsp://bob:{HIDDEN}/@a/'}}}}]",
+        f"cameras: [{{name: a, source: {{kind: rtsp, url: 'rtsp://bob:{HIDDEN}#@a/'}}}}]",
         f"cameras: {HIDDEN}\nweb: {{port: x}}",
     ],
 )
@@ -419,7 +429,7 @@ def test_no_error_shows_a_secret(wrong: str) -> None:
     with pytest.raises(ConfigError) as caught:
         right(LEAST + wrong + "\n")
     shown = str(caught.value) + repr(caught.value)
-    if not wrong.startswith("cameras"):  # that is no secret's key
+    if not wrong.startswith(f"cameras: {HIDDEN}"):  # that is no secret's key
         assert HIDDEN not in shown
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -464,7 +474,7 @@ def test_an_anchor_given_twice_is_allowed_and_no_line_is_printed() -> None:
 
 def test_a_password_in_an_address_is_refused_with_advice() -> None:
     (found,) = problems(CAMERA + f"source: {{kind: rtsp, url: 'rtsp://bob:{HIDDEN}@cam/1'}}\n")
-    assert "5:31: cameras[0].source.url: contains a user name or password: move them to keys of their own" in found
+    assert "5:31: cameras[0].source.url: contains a user name or password: write them under `username` and" in found
     assert HIDDEN not in found
 
 
