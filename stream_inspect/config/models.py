@@ -273,11 +273,17 @@ class DefectConfig(Model):
                 )
 
 
+_MODEL = (
+    "A hub id, a local folder, or `tiny` (embedded; it knows only the synthetic line, and of anything else its verdicts "
+    "mean nothing)."
+)
+
+
 class DetectorConfig(Model):
     """The open-vocabulary detector."""
 
     kind: str = Field("owlv2", min_length=1, description="`owlv2`, or a plug-in (group `stream_inspect.detector`).")
-    model: str = Field("tiny", min_length=1, description="`tiny` (embedded), a hub id, or a local folder.")
+    model: str = Field("tiny", min_length=1, description=_MODEL)
     revision: str | None = Field(None, description="Hub revision to pin: a tag or a commit.")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the weights; a GPU is faster with bfloat16 or float16."
@@ -288,7 +294,7 @@ class SegmenterConfig(Model):
     """The segmenter, run on hits only. `segmenter: null` turns it off; events then have boxes but no masks."""
 
     kind: str = Field("sam", min_length=1, description="`sam`, or a plug-in (group `stream_inspect.segmenter`).")
-    model: str = Field("tiny", min_length=1, description="`tiny` (embedded), a hub id, or a local folder.")
+    model: str = Field("tiny", min_length=1, description=_MODEL)
     revision: str | None = Field(None, description="Hub revision to pin: a tag or a commit.")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the weights; a GPU is faster with bfloat16 or float16."
