@@ -274,8 +274,8 @@ class DefectConfig(Model):
 
 
 _MODEL = (
-    "A hub id, a local folder, or `tiny` (embedded; it knows only the synthetic line, and of anything else its verdicts "
-    "mean nothing)."
+    "A hub id, a local folder, or `tiny` (embedded; knows only the synthetic line, of anything else its verdicts mean "
+    "nothing)."
 )
 
 

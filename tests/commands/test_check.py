@@ -189,6 +189,14 @@ def test_what_does_not_fit_the_camera_is_reported(folder: Path, more: str, level
     assert complaint.text.startswith(reported)
 
 
+def test_what_the_scale_makes_of_the_picture_is_reported(folder: Path) -> None:
+    write_video(folder / "a.mp4", count=30, fps=25)
+    source = "{kind: file, path: a.mp4, pace: fast}\n    mm_per_px: 0.25"
+    assert one(check(config_of(folder, source=source)), "camera top").text.startswith(
+        "h264 160x120 of 40x30 mm, 25 fps"
+    )
+
+
 @pytest.mark.slow
 def test_a_real_rtsp_camera_with_rare_key_frames_and_one_with_a_wrong_password(folder: Path) -> None:
     need_rtsp_server()

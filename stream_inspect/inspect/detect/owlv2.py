@@ -19,6 +19,10 @@ from stream_inspect.inspect.transformers_model import load_model, load_tokenizer
 from stream_inspect.picture import UInt8Array
 
 
+_MOST_TEXTS = 256
+"""Encoded at once."""
+
+
 class Owlv2Detector:
     """`transformers.Owlv2ForObjectDetection` from a local folder."""
 
@@ -63,7 +67,12 @@ class Owlv2Detector:
         with torch_device.computing("encoding the prompts"):
             ids = torch.tensor(tokens["input_ids"], device=self._device)
             mask = torch.tensor(tokens["attention_mask"], device=self._device)
-            features = self._model.owlv2.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
+            # Thousands of prompts at once would not fit into every GPU, and the model would be loaded again and again.
+            parts = [
+                self._model.owlv2.get_text_features(input_ids=each, attention_mask=seen).pooler_output
+                for each, seen in zip(ids.split(_MOST_TEXTS), mask.split(_MOST_TEXTS), strict=True)
+            ]
+            features = torch.cat(parts)
             embeds = features / torch.linalg.norm(features, ord=2, dim=-1, keepdim=True)
         return PromptSet(tuple(queries), embeds)
 
