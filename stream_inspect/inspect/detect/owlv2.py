@@ -18,7 +18,6 @@ from stream_inspect.inspect.prompts import PromptsError
 from stream_inspect.inspect.transformers_model import load_model, load_tokenizer
 from stream_inspect.picture import UInt8Array
 
-
 _MOST_TEXTS = 256
 """Encoded at once."""
 
@@ -70,7 +69,7 @@ class Owlv2Detector:
             # Thousands of prompts at once would not fit into every GPU, and the model would be loaded again and again.
             parts = [
                 self._model.owlv2.get_text_features(input_ids=each, attention_mask=seen).pooler_output
-                for each, seen in zip(ids.split(_MOST_TEXTS), mask.split(_MOST_TEXTS), strict=True)
+                for each, seen in zip(torch.split(ids, _MOST_TEXTS), torch.split(mask, _MOST_TEXTS), strict=True)
             ]
             features = torch.cat(parts)
             embeds = features / torch.linalg.norm(features, ord=2, dim=-1, keepdim=True)
