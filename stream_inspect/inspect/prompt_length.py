@@ -7,7 +7,6 @@ read, in a twentieth of a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer
@@ -59,7 +58,6 @@ def _limit(folder: Path) -> int:
     return int(text.get("max_position_embeddings", _CLIP_TOKENS)) if isinstance(text, dict) else _CLIP_TOKENS
 
 
-@lru_cache(maxsize=4)
 def _counter(folder: Path) -> Callable[[str], int]:
     """Counts the tokens of a text, as the model's own tokenizer does."""
     try:

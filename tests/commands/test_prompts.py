@@ -94,6 +94,14 @@ def test_defects_are_added_and_removed(file: Path) -> None:
             r"defects\[0\]\.prompts: must be a list of 1 to 32",
         ),
         (lambda file: prompts.set_prompts(file, "hole", prompts=[" "]), r"defects\[0\]\.prompts\[0\]: must be text of"),
+        (
+            lambda file: prompts.set_prompts(file, "hole", prompts=["a very " + "long " * 15 + "hole"]),
+            r"the prompt 'a very long .*' of defect hole has 20 tokens, this detector reads 16",
+        ),
+        (
+            lambda file: prompts.set_prompts(file, "rust", counter_prompts=["Rust"]),
+            r"defects\[1\]\.counter_prompts\[0\]: \"Rust\" is listed as prompt and as counter-prompt",
+        ),
         (lambda file: prompts.add(file, "Big Dent", ["dent"]), r"defects\[2\]\.name: must be a name"),
         (lambda file: prompts.add(file, "rust", ["dent"]), "defect rust already exists"),
         (lambda file: prompts.set_prompts(file, "hol", threshold=0.5), r"available: hole, rust\. Did you mean hole\?"),
