@@ -96,7 +96,7 @@ def test_defects_are_added_and_removed(file: Path) -> None:
         (lambda file: prompts.set_prompts(file, "hole", prompts=[" "]), r"defects\[0\]\.prompts\[0\]: must be text of"),
         (
             lambda file: prompts.set_prompts(file, "hole", prompts=["a very " + "long " * 15 + "hole"]),
-            r"the prompt 'a very long .*' of defect hole has 20 tokens, this detector reads 16",
+            r"the prompt 'a very long .*' of defect hole has 21 tokens, this detector reads 16",
         ),
         (
             lambda file: prompts.set_prompts(file, "rust", counter_prompts=["Rust"]),
