@@ -55,7 +55,7 @@ def belt_misfits(
     camera: CameraConfig, decide: DecideConfig, size_px: tuple[int, int], fps: float | None
 ) -> list[Misfit]:
     """Whether the belt shows a defect for as many judged frames as the rule of `decide` wants."""
-    if camera.belt is None:
+    if camera.belt is None or camera.stills:
         return []
     what, advice, never = too_few_views(Passing(camera, size_px, fps), decide)
     if not what:

@@ -125,12 +125,17 @@ class FileSource(Model):
 
 
 class ImagesSource(Model):
-    """A folder of pictures, sorted by name."""
+    """A folder of pictures, each judged alone: none is left out or dropped, nothing is tracked, each find is an event.
+
+    It is read once, to its end. `sampling`, `track`, `decide` and the belt's speed have no effect on it.
+    """
 
     kind: Literal["images"]
     path: Path = Field(description="The folder, relative to the configuration file.")
-    fps: float = Field(5.0, gt=0, le=1000, description="Pictures per second; defines the time of each.")
-    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are read.")
+    fps: float = Field(5.0, gt=0, le=1000, description="Pictures per second at most; defines the time of each.")
+    pace: Literal["real_time", "fast"] = Field(
+        "real_time", description="At that rate, or as fast as they are judged. A slow model is waited for either way."
+    )
     loop: bool = Field(False, description="Start again at the end, as a new session.")
 
 
@@ -220,6 +225,16 @@ class CameraConfig(Model):
     def scale_mm_per_px(self) -> float | None:
         """Millimetres a pixel where known: the belt's scale, else the camera's."""
         return self.belt.mm_per_px if self.belt else self.mm_per_px
+
+    @property
+    def stills(self) -> bool:
+        """Whether its frames are pictures that stand alone: each is judged, and none has to do with the one before."""
+        return isinstance(self.source, ImagesSource)
+
+    @property
+    def waits_for_judging(self) -> bool:
+        """Whether its source is read no faster than frames are judged, so that no due frame is dropped."""
+        return self.stills or getattr(self.source, "pace", "real_time") == "fast"
 
     @property
     def stated_size_px(self) -> tuple[int, int] | None:

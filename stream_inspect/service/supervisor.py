@@ -121,7 +121,7 @@ class Supervisor:
         self._judging: dict[str, JudgingWatch] = {}
         self._overload: dict[str, OverloadWatch] = {}
         for camera in config.cameras:
-            lossless = getattr(camera.source, "pace", "real_time") == "fast"
+            lossless = camera.waits_for_judging
             self._judging[camera.name] = JudgingWatch(camera.sampling.rate_hz, lossless=lossless)
             self._overload[camera.name] = OverloadWatch(camera.sampling.rate_hz, lossless=lossless)
         self._progress: dict[str, CameraProgress] = {}

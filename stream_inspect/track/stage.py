@@ -26,6 +26,7 @@ from stream_inspect.messages import (
     TrackUpdate,
 )
 from stream_inspect.track.reorder import LIMIT_S, MOST_WAITING, Reorder
+from stream_inspect.track.stills import StillTracks
 from stream_inspect.track.tracker import Tracker, TrackerFrame
 
 _SILENT_S = 5 * LIMIT_S
@@ -124,14 +125,15 @@ class TrackStage:
         self._track = track
         self._first = process_run << _TRACKS_BITS
         self._clock = clock
-        self._cameras: dict[str, _CameraTracks] = {}
+        self._cameras: dict[str, _CameraTracks | StillTracks] = {}
         self._levels = Levels("track")
         self._log = get_logger(__name__, stage="track")
 
     def open(self) -> None:
         """Make the trackers. Raises `UnknownPluginError` for a tracker that does not exist."""
         self._cameras = {
-            name: _CameraTracks(camera, self._track, self._first) for name, camera in self._configured.items()
+            name: StillTracks(self._first) if camera.stills else _CameraTracks(camera, self._track, self._first)
+            for name, camera in self._configured.items()
         }
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
@@ -181,11 +183,11 @@ class TrackStage:
                 if isinstance(message, Missed):
                     continue  # it has shown nothing: it only had to be waited for no longer
                 yield Output("tracked", camera.follow(message))
-                if camera.has_belt:
+                if isinstance(camera, _CameraTracks) and camera.has_belt:
                     self._levels.put(_static_level(message.frame, camera.tracker.static_finds))
 
     @staticmethod
-    def _end(camera: _CameraTracks) -> Iterable[Output]:
+    def _end(camera: _CameraTracks | StillTracks) -> Iterable[Output]:
         tracked = camera.end()
         if tracked is not None and tracked.ended:
             yield Output("tracked", tracked)

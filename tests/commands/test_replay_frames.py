@@ -11,14 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from stream_inspect.commands.replay.frames import (
-    FramesError,
-    JudgedFrame,
-    RecordedFrames,
-    _covered_px,
-    frames_schema,
-    to_line,
-)
+from stream_inspect.commands.replay.frames import JudgedFrame, frames_schema, to_line
+from stream_inspect.commands.replay.recorded import FramesError, RecordedFrames, _covered_px
 from stream_inspect.inspect import masks
 from stream_inspect.messages import Clock, FrameHeader, FrameId, Rle
 from tests.commands.replays import HEIGHT_PX, WIDTH_PX, config, line, write_lines

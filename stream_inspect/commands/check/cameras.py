@@ -92,6 +92,8 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
         return [
             fail(item, f"opened, but delivered no intact frame within {MEASURE_S:g} s ({frames.bad} corrupt)")
         ], None
+    if config.stills:
+        return _pictures(item, info, frames), Seen(info.width_px, info.height_px, info.fps or 0.0)
     fps = frames.fps or info.fps or 0.0
     seen = Seen(info.width_px, info.height_px, info.fps or fps)
     return [ok(item, _described(config, info, frames)), *_complaints(item, config, info, frames, fps)], seen
@@ -139,6 +141,14 @@ def _clock(config: CameraConfig, frames: _Frames) -> str:
     return frames.clock
 
 
+def _pictures(item: str, info: CameraInfo, frames: _Frames) -> list[Finding]:
+    found = [ok(item, f"{info.frame_count} pictures, the first {info.width_px}x{info.height_px} px; each is judged")]
+    if frames.bad:
+        tried = f"{frames.bad} of the first {frames.bad + frames.count} pictures cannot be read"
+        found.append(warn(item, tried, "`stream-inspect replay FOLDER` names every one, with the reason"))
+    return found
+
+
 def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:
     found = [ok(item, note) for note in info.notes.honoured]
     found += [warn(item, note) for note in info.notes.ignored]
@@ -179,6 +189,8 @@ def check_fit(config: Config, seen: Sequence[Seen | None]) -> list[Finding]:
         if size is not None:
             unfit = misfits(camera, config.decide, (size.width_px, size.height_px), size.fps)
             found += [(fail if misfit.fatal else warn)(item, misfit.text, misfit.advice) for misfit in unfit]
+        if camera.stills:
+            continue  # a find is confirmed by its picture alone
         if one_miss_ends_the_track(camera, config.track, config.decide):
             interval_s, hits = 1 / camera.sampling.rate_hz, config.decide.confirm_hits
             found.append(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from stream_inspect.capture.sampler import Sampler
-from stream_inspect.commands.replay.frames import RecordedFrames
+from stream_inspect.capture.sampler import make_sampler
+from stream_inspect.commands.replay.recorded import RecordedFrames
 from stream_inspect.config.models import Config
 from stream_inspect.inspect.detect.detector import OutOfMemoryError
 from stream_inspect.messages import FrameHeader, Inspection
@@ -43,7 +43,7 @@ class ModelJudge:
         camera = config.cameras[0]
         self._defects = config.defects
         self._settings = CameraSettings.of(camera)
-        self._sampler = Sampler(camera.sampling.rate_hz)
+        self._sampler = make_sampler(camera)
         self._most = config.inspect.batch_max_frames
         self._inspector = build_inspector(config.inspect, config.inspect.workers[0])
         self.batch = 1

@@ -32,6 +32,20 @@ class Events(msgspec.Struct, kw_only=True):
     by_name: dict[str, int] = {}
 
 
+class Pictures(msgspec.Struct, kw_only=True, frozen=True):
+    """The pictures, where there is no video: their verdicts, and in how many each defect was found."""
+
+    name: str
+    sha256: str
+    count: int
+    verdicts: dict[str, int]
+    found_in: dict[str, int]
+    unreadable: dict[str, str]
+    """Name and reason of each that could not be read."""
+    left_out: list[str]
+    """What lies in their folder and is not a picture."""
+
+
 class Video(msgspec.Struct, kw_only=True, frozen=True):
     """The recording."""
 
@@ -48,6 +62,7 @@ class Hashes(msgspec.Struct, kw_only=True, frozen=True):
 
     program: str
     video: str
+    """Of the pictures, where there is no video."""
     config: str
     models: str
     prompts: str
@@ -59,7 +74,8 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
 
     camera: str
     line: str
-    video: Video
+    video: Video | msgspec.UnsetType = msgspec.UNSET
+    pictures: Pictures | msgspec.UnsetType = msgspec.UNSET
     frames: Frames
     detections: int
     events: Events
