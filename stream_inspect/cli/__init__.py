@@ -166,7 +166,7 @@ def replay(
     from stream_inspect.commands.replay.view import ReplayView
 
     with plain_errors(), ReplayView(out) as view:
-        loaded = load_config(config, overrides, camera)
+        loaded = load_config(config, overrides, camera, fetch_secrets=False)
         summary = run_replay(source, loaded, out_dir, inspections=inspections, progress=view.show, force=force)
         view.finished(summary, out_dir)
 
@@ -216,7 +216,7 @@ def refused(
     with plain_errors():
         if send_again and as_json:
             raise UsageError("--json lists events and --send-again sends them: choose one")
-        loaded = load_config(config, overrides)
+        loaded = load_config(config, overrides, fetch_secrets=False)
         lines = (
             dead_letters.send_again(loaded, output=output)
             if send_again

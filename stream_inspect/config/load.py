@@ -31,12 +31,13 @@ STARS = "***"
 __all__ = ["ConfigError", "Problem", "dump", "load", "load_text", "parse_dump", "redacted"]
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load(path: Path, overrides: Sequence[str] = (), *, fetch_secrets: bool = True) -> Config:
     """The configuration of a file with `key=value` overrides applied; every path in it is absolute.
 
-    Raises `ConfigError` with every problem. Secrets are read from their environment variables and files.
+    Raises `ConfigError` with every problem. Secrets are read from their environment variables and files, unless what
+    it is for uses none.
     """
-    return load_text(_read(path), path, overrides)
+    return load_text(_read(path), path, overrides, fetch_secrets=fetch_secrets)
 
 
 def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_secrets: bool = True) -> Config:
