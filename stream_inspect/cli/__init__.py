@@ -143,7 +143,7 @@ def replay(
             metavar="FRAMES.JSONL",
             exists=True,
             dir_okay=False,
-            help="Take the detections from this file instead of running the models.",
+            help="Take the detections from this file; no model runs, but thresholds, regions and sizes apply.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the results of an earlier replay in DIR.")] = False,
@@ -158,6 +158,9 @@ def replay(
     Pictures are judged each by itself: none is left out by `sampling`, nothing is tracked, and every find is an event
     that names its file. They get verdicts.csv (file, verdict, reason, number of detections, best score of each defect)
     and, instead of the video, the folder annotated/. A picture that cannot be read is UNDECIDED and named.
+
+    frames.jsonl also holds what did not count, and why. With it as `--inspections`, thresholds, regions and sizes are
+    tried in seconds; other prompts, or a threshold below what it holds, need the models and are refused.
 
     Examples: `stream-inspect replay yesterday.mp4 --config line.yaml --out results`,
     `stream-inspect replay pictures/ --config line.yaml --out results`

@@ -79,10 +79,10 @@ def test_each_picture_is_judged_alone_and_its_events_name_it(folder, found, tmp_
     summary = replay(folder, config(), tmp_path / "out", inspections=found)
     events = read_lines(tmp_path / "out" / "events.jsonl")
     assert [(event["frame"]["file"], event["score"], event["state"]) for event in events] == [
-        ("a.png", 0.4, "confirmed"),
         ("a.png", 0.9, "confirmed"),
-        ("a.png", 0.4, "cleared"),
+        ("a.png", 0.4, "confirmed"),
         ("a.png", 0.9, "cleared"),
+        ("a.png", 0.4, "cleared"),
         ("b.jpg", 0.5, "confirmed"),
         ("b.jpg", 0.5, "cleared"),
     ]
@@ -300,6 +300,7 @@ def test_the_end_names_what_was_not_read_and_counts_the_verdicts(folder, found, 
         "not read: e.png: the file is empty",
         "5 pictures: 1 PASS, 2 FAIL, 2 UNDECIDED",
         "3 detections (spot in 2)",
+        "prompts and counter-prompts have no effect on these recorded detections",
         f"results: {tmp_path}/[out]/ (verdicts.csv, annotated/, events.jsonl, frames.jsonl, summary.json)",
     ]
     assert (seen[-1].frames, seen[-1].frame_count, seen[-1].judged, seen[-1].failed) == (5, 5, 3, 2)

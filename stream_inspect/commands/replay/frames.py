@@ -1,30 +1,64 @@
 """frames.jsonl: one object a judged frame, with its detections. Written by a replay; `recorded.py` reads it back.
 
-A detector outside of this program needs only the keys without a default; `docs/frames.schema.json` is the schema.
+A detector outside of this program needs only the keys without a default; `docs/frames.schema.json` is the schema. A
+replay also writes what did not count and why, and what was looked for: a question is then answered from the file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
 
-from stream_inspect.messages import Box, Extent, Inspection, Outline, Rle, Severity
+from stream_inspect.inspect.candidates import Candidate, RefusedFor
+from stream_inspect.messages import Box, Detection, Extent, Inspection, Outline, Rle, Severity
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _SizePx = Annotated[int, msgspec.Meta(ge=1, le=32768)]
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+_Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One detection: `box_xyxy_px` in pixels of the judged picture, right and bottom exclusive."""
 
-    defect: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-    score: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    defect: _Name
+    score: _Score
     box_xyxy_px: Box
     mask_rle: Rle | None = None
     severity: Severity | None = None
     outline_px: Outline | None = None
     extent: Extent | None = None
+    prompt: str | msgspec.UnsetType = msgspec.UNSET
+    """The wording that matched."""
+
+
+class RefusedDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A box that is not a detection, and why: its score is below the threshold, a counter-prompt scored higher, it lies
+    outside of the region, it is too small, or there were more than `max_detections` better ones."""
+
+    defect: _Name
+    score: _Score
+    box_xyxy_px: Box
+    refused_for: RefusedFor
+    prompt: str = ""
+    """The wording that matched."""
+    counter_prompt: str = ""
+    """The wording that won, with `counter_score`."""
+    counter_score: _Score = 0.0
+    extent: Extent | None = None
+
+
+class LookedFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a defect was looked for."""
+
+    wordings: str
+    """Hash of its prompts and counter-prompts."""
+    threshold: float
+    floor: float
+    """Every candidate down to this score is in `candidates`."""
 
 
 class JudgedFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +74,22 @@ class JudgedFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     prompts_hash: str = ""
     file: str | msgspec.UnsetType = msgspec.UNSET
     """Name of the picture, where the frame is one that stands alone."""
+    candidates: list[RefusedDefect] | msgspec.UnsetType = msgspec.UNSET
+    """What did not count, best first."""
+    looked_for: dict[str, LookedFor] | msgspec.UnsetType = msgspec.UNSET
+    """By defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A judged frame, and what its line in frames.jsonl has beyond the inspection."""
+
+    inspection: Inspection
+    prompts: Sequence[str] = ()
+    """The wording of each detection; none where they are not known."""
+    candidates: Sequence[Candidate] = ()
+    looked_for: Mapping[str, LookedFor] = field(default_factory=dict)
+    """Empty where it is not known what was looked for."""
 
 
 def frames_schema() -> dict[str, Any]:
@@ -51,29 +101,48 @@ def frames_schema() -> dict[str, Any]:
     }
 
 
-def to_line(inspection: Inspection) -> bytes:
+def to_line(judged: Judged) -> bytes:
     """A judged frame as a line of frames.jsonl."""
-    frame = inspection.frame
+    inspection = judged.inspection
+    frame, known = inspection.frame, bool(judged.looked_for)
+    prompts = judged.prompts or [""] * len(inspection.detections)
     record = JudgedFrame(
         camera=frame.id.camera,
         seq=frame.id.seq,
         pts_s=frame.id.pts_s,
         width_px=frame.width_px,
         height_px=frame.height_px,
-        detections=[
-            FoundDefect(
-                defect=found.defect,
-                score=found.score,
-                box_xyxy_px=found.box_xyxy_px,
-                mask_rle=found.mask_rle,
-                severity=found.severity,
-                outline_px=found.outline_px,
-                extent=found.extent,
-            )
-            for found in inspection.detections
-        ],
+        detections=[_found(one, prompt) for one, prompt in zip(inspection.detections, prompts, strict=True)],
         model_hash=inspection.model_hash,
         prompts_hash=inspection.prompts_hash,
         file=frame.file or msgspec.UNSET,
+        candidates=[_refused(one) for one in judged.candidates] if known else msgspec.UNSET,
+        looked_for=dict(judged.looked_for) if known else msgspec.UNSET,
     )
     return msgspec.json.encode(record) + b"\n"
+
+
+def _found(found: Detection, prompt: str) -> FoundDefect:
+    return FoundDefect(
+        defect=found.defect,
+        score=found.score,
+        box_xyxy_px=found.box_xyxy_px,
+        mask_rle=found.mask_rle,
+        severity=found.severity,
+        outline_px=found.outline_px,
+        extent=found.extent,
+        prompt=prompt or msgspec.UNSET,
+    )
+
+
+def _refused(one: Candidate) -> RefusedDefect:
+    return RefusedDefect(
+        defect=one.defect,
+        score=one.score,
+        box_xyxy_px=one.box_xyxy_px,
+        refused_for=one.refused_for,
+        prompt=one.prompt,
+        counter_prompt=one.counter_prompt,
+        counter_score=one.counter_score,
+        extent=one.extent,
+    )

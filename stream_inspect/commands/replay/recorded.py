@@ -1,4 +1,4 @@
-"""Recorded detections as inspections: a frames.jsonl read back, checked whole before anything is decided.
+"""A frames.jsonl read back, checked whole before anything is decided.
 
 One wrong line refuses the file. A frame of a video is found by its seq, a picture by its name where the file has it.
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from stream_inspect.commands.replay.frames import FoundDefect, JudgedFrame
-from stream_inspect.config.models import CameraConfig, DefectConfig
+from stream_inspect.commands.replay.frames import FoundDefect, JudgedFrame, RefusedDefect
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.inspect import masks
-from stream_inspect.messages import Detection, FrameHeader, Inspection
+from stream_inspect.messages import FrameHeader
 
 _MOST_MASK_PX = 32768 * 32768
 _SAME_TIME_S = 0.1
@@ -30,13 +28,11 @@ class FramesError(StreamInspectError):
 
 
 class RecordedFrames:
-    """A checked frames.jsonl. `take` gives the inspections of the frames that `is_due` has named, in their order."""
+    """A checked frames.jsonl. `take` gives what it says of the frames that `is_due` has named, in their order."""
 
-    def __init__(self, path: Path, camera: CameraConfig, defects: list[DefectConfig]) -> None:
+    def __init__(self, path: Path, camera: str) -> None:
         self._path = path
-        self._camera = camera
-        self._severity = {defect.name: defect.severity for defect in defects}
-        self._frames = _of_camera(path, list(_read(path)), camera.name)
+        self._frames = _of_camera(path, list(_read(path)), camera)
         self._by_file = all(record.file for _, record in self._frames)
         self._unused = self._by_key()
         self._due: deque[JudgedFrame] = deque()
@@ -45,18 +41,12 @@ class RecordedFrames:
     @property
     def model_hash(self) -> str:
         """The models' hash if all frames agree on it, else "mixed"; empty if they state none."""
-        return _common(record.model_hash for _, record in self._frames)
+        return common(record.model_hash for _, record in self._frames)
 
     @property
-    def prompts_hash(self) -> str:
-        """The same for the prompts."""
-        return _common(record.prompts_hash for _, record in self._frames)
-
-    @property
-    def not_configured(self) -> list[str]:
-        """Defects in the file that the configuration does not name: their severity is `major`."""
-        found = {found.defect for _, record in self._frames for found in record.detections}
-        return sorted(found - self._severity.keys())
+    def lines(self) -> Sequence[tuple[int, JudgedFrame]]:
+        """(number of the line, what it says) of the camera's frames, in order."""
+        return self._frames
 
     def is_due(self, header: FrameHeader) -> bool:
         """Whether the file has this frame. Raises `FramesError` where it has it with another size or time."""
@@ -85,16 +75,9 @@ class RecordedFrames:
         del self._unused[self._key(header)]
         return True
 
-    def take(self, header: FrameHeader) -> Inspection:
-        """The recorded inspection of the oldest frame that `is_due` has named and that was not taken yet."""
-        record = self._due.popleft()
-        return Inspection(
-            frame=header,
-            detections=[self._detection(found) for found in record.detections],
-            model_hash=record.model_hash,
-            prompts_hash=record.prompts_hash,
-            judged_mono_ns=header.capture_mono_ns,
-        )
+    def take(self) -> JudgedFrame:
+        """The oldest frame that `is_due` has named and that was not taken yet."""
+        return self._due.popleft()
 
     def end(self, frame_count: int) -> None:
         """The material is over. Raises `FramesError` if the file has frames that it has not."""
@@ -121,28 +104,6 @@ class RecordedFrames:
     def _key(self, header: FrameHeader) -> str | int:
         return header.file if self._by_file else header.id.seq
 
-    def _detection(self, found: FoundDefect) -> Detection:
-        """The detection; what the file leaves out is computed from box and mask."""
-        outline, extent = found.outline_px, found.extent
-        if outline is None or extent is None:
-            scale = self._camera.scale_mm_per_px
-            placed = masks.crop_to_content(masks.from_rle(found.mask_rle)) if found.mask_rle else None
-            if outline is None:
-                outline = masks.outline(placed) if placed else []
-            if extent is None:
-                extent = (
-                    masks.extent_of_mask(placed, scale) if placed else masks.extent_of_box(found.box_xyxy_px, scale)
-                )
-        return Detection(
-            defect=found.defect,
-            score=found.score,
-            box_xyxy_px=found.box_xyxy_px,
-            severity=found.severity or self._severity.get(found.defect, "major"),
-            mask_rle=found.mask_rle,
-            outline_px=outline,
-            extent=extent,
-        )
-
 
 def _read(path: Path) -> Iterator[tuple[int, JudgedFrame]]:
     """(line number, frame) of each line. Raises `FramesError` at the first wrong one."""
@@ -168,10 +129,12 @@ def _read(path: Path) -> Iterator[tuple[int, JudgedFrame]]:
             raise FramesError(f"{where}: pts_s must be a finite number")
         for index, found in enumerate(record.detections):
             _check(found, record, f"{where}, detections[{index}]")
+        for index, refused in enumerate(record.candidates or ()):
+            _check_place(refused, record, f"{where}, candidates[{index}]")
         yield number, record
 
 
-def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:
+def _check_place(found: FoundDefect | RefusedDefect, record: JudgedFrame, where: str) -> None:
     if found.defect.endswith("\n"):  # Python's `$` matches before it
         raise FramesError(f"{where}: defect {found.defect!r} ends with a line feed")
     left, top, right, bottom = found.box_xyxy_px
@@ -187,14 +150,18 @@ def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:
             f"{where}: box_xyxy_px {list(found.box_xyxy_px)} lies outside of the picture of "
             f"{record.width_px}x{record.height_px} px: give pixels of the judged picture"
         )
+    if found.extent is not None and min(value or 0 for value in msgspec.structs.astuple(found.extent)) < 0:
+        raise FramesError(f"{where}: extent must hold no negative size")
+
+
+def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:
+    _check_place(found, record, where)
     for polygon in found.outline_px or ():
         if not polygon or not _are_near(polygon, record):
             raise FramesError(
                 f"{where}: outline_px must be polygons of points in pixels of the picture of "
                 f"{record.width_px}x{record.height_px} px"
             )
-    if found.extent is not None and min(value or 0 for value in msgspec.structs.astuple(found.extent)) < 0:
-        raise FramesError(f"{where}: extent must hold no negative size")
     if found.mask_rle is not None:
         size = (record.height_px, record.width_px)
         if found.mask_rle.size != size:
@@ -249,6 +216,7 @@ def _of_camera(path: Path, frames: list[tuple[int, JudgedFrame]], camera: str) -
     return [(number, record) for number, record in frames if record.camera == camera]
 
 
-def _common(values: Iterator[str]) -> str:
+def common(values: Iterable[str]) -> str:
+    """The value that all agree on, else "mixed"; empty where there is none."""
     distinct = set(values)
     return distinct.pop() if len(distinct) == 1 else ("mixed" if distinct else "")

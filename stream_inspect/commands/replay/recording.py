@@ -9,6 +9,7 @@ from stream_inspect.capture.camera import Camera, CameraInfo, CapturedFrame, End
 from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.memory_sink import FreshArrays
 from stream_inspect.capture.reports import at_media_time, condition, frame_header
+from stream_inspect.commands.replay.frames import Judged
 from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import Condition, FrameHeader, Inspection, Tracked
 from stream_inspect.picture import Picture
@@ -24,8 +25,12 @@ class ReplayFrame:
     header: FrameHeader
     picture: Picture
     conditions: list[Condition]
-    inspection: Inspection | None = None
+    judged: Judged | None = None
     tracked: Tracked | None = None
+
+    @property
+    def inspection(self) -> Inspection | None:
+        return self.judged.inspection if self.judged is not None else None
 
     @property
     def due(self) -> bool:

@@ -23,6 +23,7 @@ from stream_inspect.capture.camera import CameraInfo
 from stream_inspect.capture.pictures import printable
 from stream_inspect.commands.replay import summary as summaries
 from stream_inspect.commands.replay.annotated import AnnotatedPictures
+from stream_inspect.commands.replay.applied import Applied
 from stream_inspect.commands.replay.batching import BatchedJudging
 from stream_inspect.commands.replay.drawing import Drawing
 from stream_inspect.commands.replay.fitness import before_judging
@@ -175,6 +176,7 @@ class _Run:
             ),
             defects_not_configured=judge.not_configured,
             warnings=warnings,
+            recorded=_recorded(judge.applied) if judge.applied is not None else msgspec.UNSET,
         )
 
     def all_frames(self, progress: Callable[[ReplayProgress], None] | None) -> None:
@@ -197,10 +199,10 @@ class _Run:
     def _pass_on(self, frames: Sequence[ReplayFrame]) -> None:
         for frame in frames:
             self.verdicts.follow(frame)
-            if frame.inspection is not None:
+            if frame.judged is not None:
                 self.frames.judged += 1
-                self.detections += len(frame.inspection.detections)
-                self._frames_file.write(to_line(frame.inspection))
+                self.detections += len(frame.judged.inspection.detections)
+                self._frames_file.write(to_line(frame.judged))
             else:
                 self.frames.not_due += 1
             if self._table is not None:
@@ -259,6 +261,14 @@ class _Run:
             media_s=self._recording.duration_s,
             wall_s=wall_s,
         )
+
+
+def _recorded(applied: Applied) -> summaries.Recorded:
+    return summaries.Recorded(
+        refused={reason: applied.refused[reason] for reason in sorted(applied.refused)},
+        candidates_counted=applied.promoted,
+        prompts_known=applied.is_ours,
+    )
 
 
 def _for_replay(config: Config, material: Material) -> Config:

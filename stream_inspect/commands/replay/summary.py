@@ -69,6 +69,17 @@ class Hashes(msgspec.Struct, kw_only=True, frozen=True):
     inspections: str
 
 
+class Recorded(msgspec.Struct, kw_only=True, frozen=True):
+    """What the configuration made of recorded detections."""
+
+    refused: dict[str, int]
+    """Detections that do not count any more, by reason: threshold, region, size, limit."""
+    candidates_counted: int
+    """Candidates that count now; they have boxes and no masks."""
+    prompts_known: bool
+    """Whether the file says with which prompts it was made. If not, those of the configuration had no part in it."""
+
+
 class Summary(msgspec.Struct, kw_only=True, frozen=True):
     """summary.json."""
 
@@ -83,6 +94,7 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
     defects_not_configured: list[str] = []
     warnings: list[str] = []
     """What makes the verdicts worth less than they look."""
+    recorded: Recorded | msgspec.UnsetType = msgspec.UNSET
 
 
 class Timing(msgspec.Struct, kw_only=True, frozen=True):

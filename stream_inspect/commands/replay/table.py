@@ -19,7 +19,8 @@ _FIRST_COLUMNS = ("file", "verdict", "reason", "detections")
 class PictureTable:
     """Writes the row of each picture as soon as those of all earlier ones are written.
 
-    The columns after the first four are the defects: the best score of each in the picture, empty where there is none.
+    The columns after the first four are the defects: the best score of each in the picture, also below its threshold;
+    empty where there is none down to the floor of what is recorded.
     """
 
     def __init__(self, file: BinaryIO, pictures: Sequence[PictureFile], defects: Sequence[str]) -> None:
@@ -36,15 +37,17 @@ class PictureTable:
 
     def judged(self, frame: ReplayFrame) -> None:
         """A picture that was read, with its inspection if it was judged."""
-        name, inspection = frame.header.file, frame.inspection
-        if inspection is None:
+        name, judged = frame.header.file, frame.judged
+        if judged is None:
             self._put(name, UNDECIDED, "the recorded inspections do not hold it")
             return
-        found = inspection.detections
+        found = judged.inspection.detections
+        seen = [(one.defect, one.score) for one in found]
+        seen += [(one.defect, one.score) for one in judged.candidates if one.refused_for == "threshold"]
         best: dict[str, float] = {}
-        for one in found:
-            best[one.defect] = max(one.score, best.get(one.defect, 0.0))
-        for defect in best:
+        for defect, score in seen:
+            best[defect] = max(score, best.get(defect, 0.0))
+        for defect in {one.defect for one in found}:
             self.found_in[defect] += 1
         scores = [f"{best[defect]:.4f}" if defect in best else "" for defect in self._defects]
         black = next((one.detail for one in frame.conditions if one.active and one.kind is ConditionKind.BLACK), "")

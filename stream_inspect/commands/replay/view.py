@@ -14,9 +14,15 @@ from rich.progress import Progress as Bar
 from stream_inspect import log
 from stream_inspect.commands.replay.results import ANNOTATED, TABLE
 from stream_inspect.commands.replay.run import ReplayProgress
-from stream_inspect.commands.replay.summary import Pictures, Summary
+from stream_inspect.commands.replay.summary import Pictures, Recorded, Summary
 
 _LINE_EVERY_S = 10.0
+_REFUSED = {
+    "threshold": "below their threshold",
+    "region": "outside of the region",
+    "size": "too small",
+    "limit": "beyond max_detections",
+}
 _LISTED = 10
 """Names listed at the end; the table has them all."""
 
@@ -74,9 +80,23 @@ class ReplayView:
         if summary.defects_not_configured:
             missing = ", ".join(summary.defects_not_configured)
             self._console.print(f"not in the configuration, taken as major: {missing}", style="yellow")
+        if isinstance(summary.recorded, Recorded):
+            self._recorded(summary.recorded)
         self._console.print(f"results: {out}/ ({files})", markup=False, soft_wrap=True)
         for warning in summary.warnings:  # last, where they are read
             self._console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+
+    def _recorded(self, recorded: Recorded) -> None:
+        def show(text: str) -> None:
+            self._console.print(text, style="yellow", markup=False, soft_wrap=True)
+
+        if recorded.refused:
+            refused = ", ".join(f"{count} {_REFUSED[reason]}" for reason, count in recorded.refused.items())
+            show(f"recorded detections that do not count: {refused}")
+        if recorded.candidates_counted:
+            show(f"recorded candidates that count now, by their boxes (no masks): {recorded.candidates_counted}")
+        if not recorded.prompts_known:
+            show("prompts and counter-prompts have no effect on these recorded detections")
 
     def _pictures(self, pictures: Pictures, detections: int) -> None:
         def show(text: str, style: str = "") -> None:
