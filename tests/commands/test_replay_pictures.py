@@ -210,6 +210,14 @@ def test_a_black_picture_is_undecided_and_a_condition_of_its_own(tmp_path):
     ]
 
 
+def test_a_picture_that_the_region_does_not_fit_is_undecided_and_not_passed(folder, found, tmp_path):
+    region = {"region_px": [[80, 0], [150, 0], [150, 110], [80, 110]]}
+    replay(folder, config(camera=region), tmp_path / "out", inspections=found)
+    rows = table(tmp_path / "out")
+    assert [rows[name]["verdict"] for name in ("a.png", "b.jpg", "c.bmp")] == ["PASS", "PASS", "UNDECIDED"]
+    assert rows["c.bmp"]["reason"].startswith("corner [150, 0] of region_px is outside the picture of 81x61 px")
+
+
 def test_recorded_inspections_are_found_by_name_whatever_was_added(folder, found, tmp_path):
     make_picture(folder / "0.png")
     summary = replay(folder, config(), tmp_path / "out", inspections=found)

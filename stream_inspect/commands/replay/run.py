@@ -145,7 +145,7 @@ class _Run:
         if material.pictures:
             table_file: BinaryIO = stack.enter_context((out / TABLE).open("wb"))
             defects = [*(defect.name for defect in config.defects), *judge.not_configured]
-            self._table = PictureTable(table_file, material.pictures, defects)
+            self._table = PictureTable(table_file, material.pictures, defects, config.cameras[0])
             self._drawing = AnnotatedPictures(out / ANNOTATED, material.pictures)
         else:
             self._drawing = Drawing(out / "annotated.mp4", config, info.fps)

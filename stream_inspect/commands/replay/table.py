@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from stream_inspect.capture.pictures import PictureFile
 from stream_inspect.commands.replay.recording import ReplayFrame
+from stream_inspect.config.fits import region_misfits
+from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import ConditionKind
 
 PASS, FAIL, UNDECIDED = "PASS", "FAIL", "UNDECIDED"
@@ -23,8 +25,11 @@ class PictureTable:
     empty where there is none down to the floor of what is recorded.
     """
 
-    def __init__(self, file: BinaryIO, pictures: Sequence[PictureFile], defects: Sequence[str]) -> None:
+    def __init__(
+        self, file: BinaryIO, pictures: Sequence[PictureFile], defects: Sequence[str], camera: CameraConfig
+    ) -> None:
         self._file = file
+        self._camera = camera
         self._names = [one.name for one in pictures]
         self._places = {name: place for place, name in enumerate(self._names)}
         self._defects = defects
@@ -50,13 +55,19 @@ class PictureTable:
         for defect in {one.defect for one in found}:
             self.found_in[defect] += 1
         scores = [f"{best[defect]:.4f}" if defect in best else "" for defect in self._defects]
-        black = next((one.detail for one in frame.conditions if one.active and one.kind is ConditionKind.BLACK), "")
+        unknown = self._why_unknown(frame)
         if found:
             counts = Counter(one.defect for one in found)
             reason = ", ".join(f"{counts[defect]} {defect}" for defect in self._defects if counts[defect])
             self._put(name, FAIL, reason, len(found), scores)
         else:
-            self._put(name, UNDECIDED if black else PASS, black, 0, scores)
+            self._put(name, UNDECIDED if unknown else PASS, unknown, 0, scores)
+
+    def _why_unknown(self, frame: ReplayFrame) -> str:
+        """Why a picture without detections does not pass: nothing could be seen in it. "" where it passes."""
+        black = [one.detail for one in frame.conditions if one.active and one.kind is ConditionKind.BLACK]
+        unfit = region_misfits(self._camera, (frame.header.width_px, frame.header.height_px))
+        return "; ".join([*black, *(misfit.text for misfit in unfit)])
 
     def unreadable(self, name: str, reason: str) -> None:
         """A picture that could not be read."""
