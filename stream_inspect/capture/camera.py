@@ -62,6 +62,8 @@ class CapturedFrame:
     capture_utc_ns: int
     clock: Clock
     is_key: bool = True
+    file: str = ""
+    """Name of the file that holds this frame alone: that of a picture."""
 
 
 class Camera(Protocol):

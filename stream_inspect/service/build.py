@@ -42,6 +42,7 @@ def capture(context: ProcessContext, row: Row) -> Stage:
     return CaptureStage(
         camera,
         transport=context.config.transport,
+        decide=context.config.decide,
         ring_dir=context.run_dir,
         ring_prefix=camera.name,
         ledger=Ledger.attach(ledger_path(context.run_dir)).camera(camera.name),

@@ -29,6 +29,7 @@ from stream_inspect.service.process_down import Failures, absent_detail, unrespo
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, last_error_path, ledger_path, metrics_path
 from stream_inspect.service.stray_output import StrayOutput
 from stream_inspect.store.files import line_dir
+from stream_inspect.tiny.scope import cameras_out_of_scope
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels
 
@@ -116,10 +117,11 @@ class Supervisor:
         self._conditions = SupervisorConditions(
             ZmqChannels(run_dir.path, SUPERVISOR, self.plan.writers(), line_sockets)
         )
+        self._demonstrated = cameras_out_of_scope(config)
         self._judging: dict[str, JudgingWatch] = {}
         self._overload: dict[str, OverloadWatch] = {}
         for camera in config.cameras:
-            lossless = getattr(camera.source, "pace", "real_time") == "fast"
+            lossless = camera.waits_for_judging
             self._judging[camera.name] = JudgingWatch(camera.sampling.rate_hz, lossless=lossless)
             self._overload[camera.name] = OverloadWatch(camera.sampling.rate_hz, lossless=lossless)
         self._progress: dict[str, CameraProgress] = {}
@@ -239,6 +241,8 @@ class Supervisor:
         for process in self.line_processes:
             detail = absent_detail(process.row.name, now_s - process.seen_mono_s)
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=process.row.name)
+        for camera, detail in self._demonstrated.items():
+            self._conditions.set(ConditionKind.DEMO_MODELS, detail, source="models", camera=camera)
         longest_batch_s = max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
         for camera, totals in self.totals.items():
             detail = self._judging[camera].update(totals, now_s, longest_batch_s)

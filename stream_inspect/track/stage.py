@@ -26,6 +26,7 @@ from stream_inspect.messages import (
     TrackUpdate,
 )
 from stream_inspect.track.reorder import LIMIT_S, MOST_WAITING, Reorder
+from stream_inspect.track.stills import StillTracks
 from stream_inspect.track.tracker import Tracker, TrackerFrame
 from stream_inspect.transport.ledger import CameraLedger, Ledger
 
@@ -129,16 +130,21 @@ class TrackStage:
         self._first = process_run << _TRACKS_BITS
         self._clock = clock
         self._ledger = ledger
-        self._cameras: dict[str, _CameraTracks] = {}
+        self._cameras: dict[str, _CameraTracks | StillTracks] = {}
         self._levels = Levels("track")
         self._log = get_logger(__name__, stage="track")
 
     def open(self) -> None:
         """Make the trackers. Raises `UnknownPluginError` for a tracker that does not exist."""
         self._cameras = {
-            name: _CameraTracks(camera, self._track, self._first, self._ledger.camera(name) if self._ledger else None)
+            name: self._tracks_of(camera, self._ledger.camera(name) if self._ledger else None)
             for name, camera in self._configured.items()
         }
+
+    def _tracks_of(self, camera: CameraConfig, ledger: CameraLedger | None) -> _CameraTracks | StillTracks:
+        if camera.stills:
+            return StillTracks(self._first, ledger)
+        return _CameraTracks(camera, self._track, self._first, ledger)
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         now_ns = self._clock()
@@ -189,11 +195,11 @@ class TrackStage:
                 if isinstance(message, Missed):
                     continue  # it has shown nothing: it only had to be waited for no longer
                 yield Output("tracked", camera.follow(message))
-                if camera.has_belt:
+                if isinstance(camera, _CameraTracks) and camera.has_belt:
                     self._levels.put(_static_level(message.frame, camera.tracker.static_finds))
 
     @staticmethod
-    def _end(camera: _CameraTracks) -> Iterable[Output]:
+    def _end(camera: _CameraTracks | StillTracks) -> Iterable[Output]:
         tracked = camera.end()
         if tracked is not None and tracked.ended:
             yield Output("tracked", tracked)

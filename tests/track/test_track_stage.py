@@ -292,3 +292,19 @@ def test_a_restarted_process_gives_no_track_a_number_that_was_used_before():
 def test_a_replay_which_has_one_process_run_numbers_from_one(stage):
     (tracked,) = run(stage, inspection(0, box_at(0)))
     assert [update.track for update in tracked.tracks] == [1]
+
+
+def test_pictures_that_stand_alone_share_no_track_and_leave_none_open():
+    stills = CameraConfig.model_validate({"name": "cam1", "source": {"kind": "images", "path": "parts"}})
+    stage = TrackStage([stills], TrackConfig(), process_run=3)
+    stage.open()
+    box, inside = (100.0, 100.0, 140.0, 140.0), (110.0, 110.0, 120.0, 120.0)
+    sent = [output.message for output in stage.process([inspection(0, box, inside), inspection(1, box), inspection(2)])]
+    assert [len(one.tracks) for one in sent] == [2, 1, 0]
+    numbers = [track.track for one in sent for track in one.tracks]
+    assert numbers == [(3 << 32) + n for n in (1, 2, 3)]
+    for one in sent:
+        assert [track.track for track in one.ended] == [track.track for track in one.tracks]
+        assert all(track.seen and track.detection for track in one.tracks)
+        assert all(track.left and track.detection is None for track in one.ended)
+    assert list(stage.tick(time.monotonic_ns() + 3600 * S)) == []

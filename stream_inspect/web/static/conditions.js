@@ -12,6 +12,8 @@ const MEANING = {
   model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
   prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use", lamps: "impaired" },
   process_down: { title: "process down", effect: "parts pass without inspection", isBad: true, lamps: "bad" },
+  config_misfit: { title: "does not fit the picture", effect: "parts pass without inspection", isBad: true },
+  demo_models: { title: "demonstration models", effect: "their verdicts mean nothing here", isBad: true },
   bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
   static_find: { title: "static find", effect: "dirt or glare: what passes there is hidden" },
   overload: { title: "overload", effect: "fewer looks at each part" },
