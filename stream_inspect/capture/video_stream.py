@@ -21,4 +21,9 @@ def video_stream(container: InputContainer) -> VideoStream:
         covers = len(container.streams.video)
         raise CameraError("there is no video in it" + (", only a cover picture" if covers else ""))
     best = container.streams.best("video")
-    return next((stream for stream in films if stream is best), films[0])
+    chosen = next((stream for stream in films if stream is best), films[0])
+    if chosen.codec_context is None:  # PyAV's type stubs do not know of it
+        raise CameraError(
+            "its video is encrypted, or in a codec without a decoder here (`ffprobe` names it): convert it to H.264"
+        )
+    return chosen

@@ -26,6 +26,7 @@ from stream_inspect.commands.replay.results import check_output_folder, prepare_
 from stream_inspect.commands.replay.summary import Summary
 from stream_inspect.commands.replay.verdicts import Verdicts
 from stream_inspect.config.models import Config, FileSource
+from stream_inspect.file_names import printable
 from stream_inspect.inspect.models import sha256_of
 
 _PICTURES_BYTES = 256 * 1024 * 1024
@@ -81,7 +82,7 @@ def replay(
             camera=camera.name,
             line=config.line_of(camera.name),
             video=summaries.Video(
-                name=video.name,
+                name=printable(video.name),
                 sha256=(video_hash := sha256_of(video)),
                 codec=info.codec,
                 width_px=info.width_px,
