@@ -55,7 +55,12 @@ class FileCamera:
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         if self._reader is None:
             raise CameraError("the file is not open")
-        return self._reader.read(sink, self._wait)
+        try:
+            return self._reader.read(sink, self._wait)
+        except EndOfMediaError:
+            raise
+        except CameraError as error:
+            raise CameraError(f"{printable(self._source.path)}: {error}") from None
 
     def _wait(self, decoded: Decoded) -> Arrival:
         if self._pacer is not None and self._reader is not None:

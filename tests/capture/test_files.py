@@ -78,6 +78,25 @@ def test_codecs_and_pixel_formats(tmp_path: Path, codec: str, pixel_format: str,
         assert all(close_to(frame, index) for index, frame in enumerate(frames))
 
 
+def test_what_is_black_in_a_mono_cameras_h265_is_black(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx265", rate=25, options={"x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "gray"
+        stream.codec_context.color_range = 1  # limited, as cameras send it: black is 16, white 235
+        levels = np.full((120, 160), 16, np.uint8)
+        levels[:, 80:] = 235
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(levels, format="gray")
+            frame.color_range = 1
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    shown = [frame.picture.to_bgr() for frame in read_all(path) if frame]
+    assert len(shown) == 3
+    assert shown[0][:, :72].max() <= 2
+    assert shown[0][:, 88:].min() >= 253
+
+
 def test_odd_sizes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mkv", count=3, size=(161, 121), codec="ffv1", pixel_format="yuv444p")
     frames = read_all(path)
