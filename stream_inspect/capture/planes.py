@@ -163,6 +163,24 @@ def copy_field_to_slot(field: Picture, height_px: int, sink: FrameSink) -> Pictu
     return replace(field, i420=slot, height_px=height_px)
 
 
+def copy_cropped_to_slot(
+    picture: Picture, corner_xy_px: tuple[int, int], size_px: tuple[int, int], sink: FrameSink
+) -> Picture:
+    """Write the part of a picture from this upper left corner on, of this (width, height), into the sink's slot.
+
+    From an odd column or row on, the chroma lies half of its own pixel aside.
+    """
+    (left, top), (width, height) = corner_xy_px, size_px
+    slot = sink.slot(width, height)
+    source, target = planes_of(picture.i420), planes_of(slot)
+    target.y[:height, :width] = picture.luma[top : top + height, left : left + width]
+    _pad(target.y, width, height)
+    for plane, cropped in ((source.u, target.u), (source.v, target.v)):
+        rows, columns = cropped.shape
+        cropped[:] = plane[top // 2 : top // 2 + rows, left // 2 : left // 2 + columns]
+    return replace(picture, i420=slot, width_px=width, height_px=height)
+
+
 def copy_resized_to_slot(picture: Picture, width_px: int, height_px: int, sink: FrameSink) -> Picture:
     """Write a picture into the sink's slot at another size, interpolated linearly: for pixels that are not square."""
     slot = sink.slot(width_px, height_px)

@@ -1,8 +1,9 @@
 """From the pictures as a container stores them to the pictures that it means.
 
-A player shows more than the decoder's output: of interlaced pictures one moment at a time, pixels that are not square
-at their true width, and lying or mirrored pictures upright. Here the same is done to the planes, in that order. Where
-a stream says nothing of the kind, a picture is copied once, straight into the slot.
+A player shows more than the decoder's output: of interlaced pictures one moment at a time, without the margins that a
+container crops, pixels that are not square at their true width, and lying or mirrored pictures upright. Here the same
+is done to the planes, in that order. Where a stream says nothing of the kind, a picture is copied once, straight into
+the slot.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from stream_inspect.capture.camera import FrameSink, PictureNotes
 from stream_inspect.capture.display_matrix import UPRIGHT, Orientation, angle_of, orientation_of
 from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.capture.planes import (
+    copy_cropped_to_slot,
     copy_field_to_slot,
     copy_mirrored_to_slot,
     copy_resized_to_slot,
     copy_rotated_to_slot,
     copy_to_slot,
 )
+from stream_inspect.capture.stated_crop import NO_CROP, Crop
 from stream_inspect.picture import Picture
 from stream_inspect.rotation import Rotation, combined, rotated_size
 
@@ -39,12 +42,13 @@ _Step = Callable[[Picture, FrameSink], Picture]
 class Presentation:
     """Writes a stream's decoded frames into slots as its container means them.
 
-    `made_with_deg` is how far the pictures of a file of ours were turned already (`rotation.rotation_of_file`): they
-    are turned back by that, so that both give the sensor picture.
+    `crop` is what the container states (`stated_crop`). `made_with_deg` is how far the pictures of a file of ours were
+    turned already (`rotation.rotation_of_file`): they are turned back by that, so that both give the sensor picture.
     """
 
-    def __init__(self, stream: VideoStream, made_with_deg: Rotation = 0) -> None:
+    def __init__(self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0) -> None:
         self._stream = stream
+        self._crop = crop
         self._made_with_deg = made_with_deg
         self._scratch = (ScratchArray(), ScratchArray())
 
@@ -70,13 +74,17 @@ class Presentation:
             ignored.append(
                 "interlaced H.265: each picture is one field of half the height; set the camera to progressive"
             )
+        cropped = self._cropped_size(frame)
+        if cropped != (frame.width, frame.height):
+            honoured.append(f"cropped from {frame.width}x{frame.height} to {_by(cropped)} px")
+        elif self._crop != NO_CROP:
+            ignored.append(f"a crop that leaves nothing of {frame.width}x{frame.height} px")
         aspect = self._stated_aspect()
         if not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
             ignored.append(f"pixels of {_ratio(aspect)} are taken as square")
-        width_px, height_px = self._square_size(frame)
-        if (width_px, height_px) != (frame.width, frame.height):
-            stored = f"{frame.width}x{frame.height}"
-            honoured.append(f"pixels of {_ratio(aspect)} made square: {stored} to {width_px}x{height_px} px")
+        square = self._square_size(frame)
+        if square != cropped:
+            honoured.append(f"pixels of {_ratio(aspect)} made square: {_by(cropped)} to {_by(square)} px")
         orientation = orientation_of(frame)
         if orientation is None:
             angle = f"{angle_of(frame):.0f} degrees"
@@ -94,9 +102,11 @@ class Presentation:
         steps: list[_Step] = []
         if self._has_two_fields(frame):
             steps.append(partial(_at_full_height, frame.height))
-        width_px, height_px = self._square_size(frame)
-        if (width_px, height_px) != (frame.width, frame.height):
-            steps.append(partial(_resized, width_px, height_px))
+        cropped, square = self._cropped_size(frame), self._square_size(frame)
+        if cropped != (frame.width, frame.height):
+            steps.append(partial(_cropped, self._crop, cropped))
+        if square != cropped:
+            steps.append(partial(_resized, square))
         orientation = self._orientation(frame)
         if orientation.mirrored:
             steps.append(copy_mirrored_to_slot)
@@ -112,14 +122,21 @@ class Presentation:
         stated = orientation_of(frame) or UPRIGHT
         return Orientation(stated.mirrored, combined(stated.rotate_deg, -self._made_with_deg))
 
+    def _cropped_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """The size without the margins; that of the frame where they would leave nothing of it."""
+        crop = self._crop
+        width_px, height_px = frame.width - crop.left_px - crop.right_px, frame.height - crop.top_px - crop.bottom_px
+        return (width_px, height_px) if width_px > 0 and height_px > 0 else (frame.width, frame.height)
+
     def _square_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """The size with square pixels, by the side that grows: no detail is lost."""
+        width_px, height_px = self._cropped_size(frame)
         aspect = self._stated_aspect()
         if abs(aspect - 1) < _SQUARE or not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
-            return frame.width, frame.height
+            return width_px, height_px
         if aspect > 1:
-            return round(frame.width * aspect), frame.height
-        return frame.width, round(frame.height / aspect)
+            return round(width_px * aspect), height_px
+        return width_px, round(height_px / aspect)
 
     def _stated_aspect(self) -> Fraction:
         """Width of a pixel by its height; 1 where nothing is stated. A container's word counts before the codec's."""
@@ -131,8 +148,12 @@ def _at_full_height(height_px: int, picture: Picture, sink: FrameSink) -> Pictur
     return copy_field_to_slot(picture, height_px, sink)
 
 
-def _resized(width_px: int, height_px: int, picture: Picture, sink: FrameSink) -> Picture:
-    return copy_resized_to_slot(picture, width_px, height_px, sink)
+def _cropped(crop: Crop, size_px: tuple[int, int], picture: Picture, sink: FrameSink) -> Picture:
+    return copy_cropped_to_slot(picture, (crop.left_px, crop.top_px), size_px, sink)
+
+
+def _resized(size_px: tuple[int, int], picture: Picture, sink: FrameSink) -> Picture:
+    return copy_resized_to_slot(picture, *size_px, sink)
 
 
 def _turned(rotate_deg: Rotation, picture: Picture, sink: FrameSink) -> Picture:
@@ -142,6 +163,10 @@ def _turned(rotate_deg: Rotation, picture: Picture, sink: FrameSink) -> Picture:
 def _described(orientation: Orientation) -> str:
     turned = f"turned by {orientation.rotate_deg} degrees" if orientation.rotate_deg else ""
     return " and ".join(part for part in ("mirrored" if orientation.mirrored else "", turned) if part)
+
+
+def _by(size_px: tuple[int, int]) -> str:
+    return f"{size_px[0]}x{size_px[1]}"
 
 
 def _ratio(aspect: Fraction) -> str:
