@@ -1,4 +1,7 @@
-"""How many bits of 16-bit pictures hold the picture: cameras of 10, 12 and 14 bits write them into the low bits."""
+"""How many bits of 16-bit pictures hold the picture: cameras of 10, 12 and 14 bits write them into the low bits.
+
+So do thermal cameras in the video format Y16.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _One = TypeVar("_One")
 
 
 class BitDepth:
-    """The depth of the 16-bit pictures of one folder, by their content: no file format states it.
+    """The depth of the 16-bit pictures of one folder or video, by their content: no file format states it.
 
     It is the smallest of 10, 12, 14 and 16 bits that holds the greatest value of all pictures that were learned from:
     one depth for all, so that a dark picture among bright ones stays dark. The same pictures in the same order give the
@@ -52,7 +55,7 @@ class BitDepth:
         self.learn(picture)
         before, self._in_use = self._in_use, self.bits
         if before is not None and before != self.bits:
-            self._log.warning("picture has more bits than those before", bits=self.bits, before=before)
+            self._log.warning("pictures have another bit depth than those before", bits=self.bits, before=before)
         return (picture >> (self.bits - 8)).astype(np.uint8)
 
     def note(self) -> str | None:

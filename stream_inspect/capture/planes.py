@@ -24,7 +24,7 @@ from stream_inspect.rotation import Rotation, rotated_size
 
 _MATRIX: dict[int, ColorMatrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 """AVColorSpace (ITU-T H.273) to our names."""
-_LIMITED_RANGE, _FULL_RANGE = 1, 2
+LIMITED_RANGE, _FULL_RANGE = 1, 2
 """AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG."""
 _PLANAR = frozenset(
     f"yuv{full}{sampling}p" for full in ("", "j") for sampling in ("420", "422", "444", "440", "411", "410")
@@ -66,7 +66,7 @@ def copy_to_slot(frame: av.VideoFrame, sink: FrameSink, *, top_field: bool = Fal
     full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
     matrix = _MATRIX.get(int(frame.colorspace), "bt601")
     if _GRAYS.fullmatch(frame.format.name):
-        full_range = frame.color_range != _LIMITED_RANGE
+        full_range = frame.color_range != LIMITED_RANGE
         if frame.format.name != _GRAY:
             frame = frame.reformat(format=_GRAY)  # the depth alone: swscale takes both for full range
     elif frame.format.name not in _PLANAR and frame.format.name not in _PACKED and frame.format.name != "nv12":

@@ -9,19 +9,24 @@ the slot.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import av
+import numpy as np
 from av.video.stream import VideoStream
 
+from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import FrameSink, PictureNotes
 from stream_inspect.capture.display_matrix import UPRIGHT, Orientation, angle_of, orientation_of
 from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.capture.planes import (
+    LIMITED_RANGE,
     copy_cropped_to_slot,
     copy_field_to_slot,
+    copy_gray_to_slot,
     copy_mirrored_to_slot,
     copy_resized_to_slot,
     copy_rotated_to_slot,
@@ -35,6 +40,8 @@ _SQUARE = Fraction(1, 100)
 """A pixel whose sides differ by less than this is square: encoders write 4319:4320 for sizes that they rounded."""
 _MOST_ASPECT = 4
 """Wider or narrower pixels than this (MJPEG cameras put anything into their density) are not believed."""
+
+_DEEP_GRAY = frozenset({"gray16le", "gray16be"})
 
 _Step = Callable[[Picture, FrameSink], Picture]
 
@@ -50,6 +57,7 @@ class Presentation:
         self._stream = stream
         self._crop = crop
         self._made_with_deg = made_with_deg
+        self._depth = BitDepth()
         self._scratch = (ScratchArray(), ScratchArray())
 
     def size_px(self, frame: av.VideoFrame) -> tuple[int, int]:
@@ -60,7 +68,7 @@ class Presentation:
         """The sensor picture of a decoded frame, written into the sink's slot."""
         steps = self._steps(frame)
         sinks = [self._scratch[number % 2] for number in range(len(steps))] + [sink]
-        picture = copy_to_slot(frame, sinks[0], top_field=self._has_two_fields(frame))
+        picture = self._stored(frame, sinks[0])
         for step, target in zip(steps, sinks[1:], strict=True):
             picture = step(picture, target)
         return picture
@@ -91,12 +99,23 @@ class Presentation:
             ignored.append(f"a display matrix that is not a quarter turn ({angle}): pictures are taken as stored")
         elif orientation != UPRIGHT:
             honoured.append(f"display matrix: {_described(orientation)}")
+        if frame.format.name in _DEEP_GRAY:
+            self._depth.learn(frame.to_ndarray().astype(np.uint16, copy=False))
+            honoured += [depth] if (depth := self._depth.note()) else []
         side_data: Any = frame.side_data
         if "STEREO3D" in side_data:
             ignored.append("stereo: both views of a pair are judged as one picture")
         if "SPHERICAL" in side_data:
             ignored.append("a panorama: its projection is judged as it is stored")
         return PictureNotes(tuple(honoured), tuple(ignored))
+
+    def _stored(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
+        """The picture as it is stored, or its top field."""
+        if frame.format.name not in _DEEP_GRAY:
+            return copy_to_slot(frame, sink, top_field=self._has_two_fields(frame))
+        gray = self._depth.to_eight_bits(frame.to_ndarray().astype(np.uint16, copy=False))
+        picture = copy_gray_to_slot(gray[:: 2 if self._has_two_fields(frame) else 1], sink)
+        return replace(picture, full_range=frame.color_range != LIMITED_RANGE)
 
     def _steps(self, frame: av.VideoFrame) -> list[_Step]:
         steps: list[_Step] = []

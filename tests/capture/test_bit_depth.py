@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from stream_inspect.picture import Picture
 from tests.capture.videos import picture
 
 
-def read_all(folder: Path) -> tuple[CameraInfo, list[Picture]]:
-    source = {"kind": "images", "path": str(folder), "pace": "fast"}
+def read_all(path: Path) -> tuple[CameraInfo, list[Picture]]:
+    source = {"kind": "images" if path.is_dir() else "file", "path": str(path), "pace": "fast"}
     camera = make_camera(CameraConfig.model_validate({"name": "c1", "source": source}))
     info = camera.open()
     pictures = []
@@ -87,7 +88,7 @@ def test_a_picture_that_has_more_bits_than_those_before_raises_the_depth_and_is_
         shown = [int(depth.to_eight_bits(one)[0, 0]) for one in (twelve, twelve, sixteen, twelve)]
     assert shown == [250, 250, 234, 15]
     assert [(entry["event"], entry["bits"], entry["before"]) for entry in logs] == [
-        ("picture has more bits than those before", 16, 12)
+        ("pictures have another bit depth than those before", 16, 12)
     ]
 
 
@@ -102,3 +103,20 @@ def test_the_numbers_of_pictures_are_their_order(tmp_path: Path) -> None:
     for number in range(1, 13):
         cv2.imwrite(str(tmp_path / f"frame_{number}.png"), np.full((8, 8), 10 * number, np.uint8))
     assert [int(shown.luma[0, 0]) for shown in read_all(tmp_path)[1]] == [10 * number for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("bits", [12, 14, 16])
+def test_a_deep_gray_video_is_as_bright_as_the_one_of_eight_bits(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        for index in range(3):
+            deep = gray(index).astype(np.uint16) << (bits - 8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(deep, format="gray16le")))
+        output.mux(stream.encode())
+    info, pictures = read_all(path)
+    assert len(info.notes.honoured) == (bits < 16)
+    for index, shown in enumerate(pictures):
+        assert np.array_equal(shown.luma, gray(index))
+        assert shown.full_range

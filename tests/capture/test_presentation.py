@@ -320,6 +320,22 @@ def test_the_film_is_read_and_not_its_cover(tmp_path: Path) -> None:
     assert (info.width_px, info.height_px, len(frames)) == (160, 120, 10)
 
 
+def test_the_film_is_read_and_not_its_preview(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as output:
+        streams = [output.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, (width, height) in zip(streams, ((160, 120), (320, 240)), strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(5):
+            for stream in streams:
+                shown = picture(index, stream.width, stream.height)
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="bgr24")))
+        for stream in streams:
+            output.mux(stream.encode())
+    info, frames = everything(path)
+    assert (info.width_px, info.height_px, len(frames)) == (320, 240, 5)
+
+
 def test_sound_with_a_cover_has_no_video(tmp_path: Path) -> None:
     write_with_cover(tmp_path / "sound.m4a", film=False)
     with pytest.raises(CameraError, match="there is no video in it, only a cover picture"):
