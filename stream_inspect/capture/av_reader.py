@@ -17,6 +17,7 @@ from av.container import InputContainer
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.presentation import Presentation
 from stream_inspect.capture.sender_clock import Arrival, SenderClock, arrived_now
+from stream_inspect.capture.stated_crop import NO_CROP, stated_crop
 from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsRepair
 from stream_inspect.capture.video_stream import video_stream
 from stream_inspect.messages import Clock
@@ -100,7 +101,8 @@ class AvReader:
         self._pts_repair = PtsRepair(self.time_base, self.fps, live=live)
         self._first: Decoded | None = None
         self._loses_frames = loses_frames
-        self._presentation = Presentation(self._stream, made_with_deg)
+        crop = NO_CROP if live else stated_crop(container, self._stream)
+        self._presentation = Presentation(self._stream, crop, made_with_deg)
         self._sender_clock = SenderClock()
         self._last_pts: int | None = None
         self._steps: deque[int] = deque(maxlen=_STEPS_KNOWN)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.bit_depth import BitDepth, samples
+from stream_inspect.capture.camera import (
+    CameraError,
+    CameraInfo,
+    CapturedFrame,
+    EndOfMediaError,
+    FrameSink,
+    PictureNotes,
+)
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot
 from stream_inspect.capture.sender_clock import arrived_now
 from stream_inspect.config.models import CameraConfig, ImagesSource
 from stream_inspect.errors import StreamInspectError
+from stream_inspect.file_names import in_number_order, printable
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Clock
-from stream_inspect.picture import UInt8Array
 
 cv2.utils.logging.setLogLevel(0)  # it would print on stderr what it cannot decode, which is reported here
 
@@ -45,12 +54,12 @@ def is_picture(path: Path) -> bool:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, in their order."""
-    return sorted(path for path in folder.iterdir() if is_picture(path))
+    """The pictures of a folder, in the order of the numbers in their names."""
+    return sorted((path for path in folder.iterdir() if is_picture(path)), key=in_number_order)
 
 
-def load_picture(path: Path) -> UInt8Array:
-    """The picture as (H, W) or (H, W, 3) BGR uint8, upright as its Exif says. Raises `PictureError`."""
+def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The picture as (H, W) or (H, W, 3) BGR, uint8 or uint16, upright as its Exif says. Raises `PictureError`."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -58,12 +67,16 @@ def load_picture(path: Path) -> UInt8Array:
     if not data.size:
         raise PictureError("the file is empty")
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR)
+        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise PictureError(f"cannot be decoded: {error.err}") from None
     if picture is None:
         raise PictureError("cannot be decoded: damaged, cut short, or not a picture")
-    return np.asarray(picture, np.uint8)
+    if picture.dtype == np.uint16:
+        return picture.astype(np.uint16, copy=False)
+    if picture.dtype != np.uint8:
+        raise PictureError(f"has values of the type {picture.dtype}, not 8 or 16 bits")
+    return picture.astype(np.uint8, copy=False)
 
 
 class PicturesCamera:
@@ -88,12 +101,18 @@ class PicturesCamera:
         self._pictures: Sequence[PictureFile] = ()
         self._next = 0
         self._pacer: Pacer | None = None
+        self._depth = BitDepth()
         self._log = get_logger(__name__, camera=config.name)
 
     def open(self) -> CameraInfo:
         self._pictures = self._chosen or _of_folder(self._source.path)
         self._next = 0
         first = self._first_readable()
+        self._depth = BitDepth()
+        for one in samples(self._pictures):
+            with suppress(PictureError):  # reported when its turn comes
+                self._depth.learn(load_picture(one.path))
+        depth = self._depth.note()
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return CameraInfo(
             width_px=first.shape[1],
@@ -103,6 +122,7 @@ class PicturesCamera:
             time_base=self._time_base,
             clock=Clock.ARRIVAL,
             frame_count=len(self._pictures),
+            notes=PictureNotes(honoured=(depth,) if depth else ()),
         )
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
@@ -113,13 +133,14 @@ class PicturesCamera:
         pts, self._next = self._next, self._next + 1
         chosen = self._pictures[pts]
         try:
-            picture = load_picture(chosen.path)
+            loaded = load_picture(chosen.path)
         except PictureError as error:
             self._unreadable(chosen.name, str(error))
             return None
         if self._pacer is not None:
             self._pacer.wait(float(pts * self._time_base))
         arrival = arrived_now()
+        picture = self._depth.to_eight_bits(loaded)
         lay = copy_gray_to_slot if picture.ndim == 2 else copy_bgr_to_slot
         return CapturedFrame(
             picture=lay(picture, sink),
@@ -134,7 +155,7 @@ class PicturesCamera:
     def close(self) -> None:
         self._pictures = ()
 
-    def _first_readable(self) -> UInt8Array:
+    def _first_readable(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         why = ""
         for one in self._pictures:
             try:
@@ -150,16 +171,11 @@ class PicturesCamera:
 def _of_folder(folder: Path) -> list[PictureFile]:
     """The pictures of a folder. Raises `CameraError` where there is none."""
     if not folder.is_dir():
-        raise CameraError(f"no such folder: {folder}")
+        raise CameraError(f"no such folder: {printable(folder)}")
     try:
         found = pictures_in(folder)
     except OSError as error:
-        raise CameraError(f"cannot read the folder {folder}: {error.strerror}") from None
+        raise CameraError(f"cannot read the folder {printable(folder)}: {error.strerror}") from None
     if not found:
-        raise CameraError(f"{folder} contains no picture ({PICTURE_KINDS})")
+        raise CameraError(f"{printable(folder)} contains no picture ({PICTURE_KINDS})")
     return [PictureFile(path, printable(path.name)) for path in found]
-
-
-def printable(name: str) -> str:
-    """A file's name as text: what is not UTF-8 in it is written as \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

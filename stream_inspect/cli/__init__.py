@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,8 @@ app.add_typer(schema_app, name="schema")
 
 def main() -> None:
     """The entry point `stream-inspect`."""
+    if isinstance(sys.stdout, TextIOWrapper):  # as stderr does: a file's name may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:

@@ -20,7 +20,6 @@ from typing import BinaryIO
 import msgspec
 
 from stream_inspect.capture.camera import CameraInfo
-from stream_inspect.capture.pictures import printable
 from stream_inspect.commands.replay import summary as summaries
 from stream_inspect.commands.replay.annotated import AnnotatedPictures
 from stream_inspect.commands.replay.applied import Applied
@@ -43,6 +42,7 @@ from stream_inspect.commands.replay.summary import Summary
 from stream_inspect.commands.replay.table import FAIL, PictureTable
 from stream_inspect.commands.replay.verdicts import Verdicts
 from stream_inspect.config.models import Config
+from stream_inspect.file_names import printable
 from stream_inspect.inspect.models import sha256_of
 
 _PICTURES_BYTES = 256 * 1024 * 1024
