@@ -56,6 +56,10 @@ _STEPS_KNOWN, _STEPS_NEEDED = 15, 5
 """The frame interval is the median of the last ones: the rate that a stream reports is often wrong."""
 _TIMES_KEPT = 64
 """Packets whose arrival time is kept: more than any decoder reorders."""
+_BELIEVED = (
+    "every packet fails FFmpeg's strict decoding and none fails without it: read without, so that damaged pictures are "
+    "not noticed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,12 +276,8 @@ class AvReader:
 
     def _notes(self, frame: av.VideoFrame) -> PictureNotes:
         notes = self._presentation.notes(frame)
-        chosen, strictness = chosen_of_several(self._container, self._stream), ()
-        if self._decoder.believed:
-            strictness = (
-                f"every packet of this {self._received.codec} stream fails FFmpeg's strict decoding and none fails "
-                "without it: it is read without, and damaged pictures are not noticed",
-            )
+        chosen = chosen_of_several(self._container, self._stream)
+        strictness = (_BELIEVED,) if self._decoder.believed else ()
         return PictureNotes((*notes.honoured, *chosen), (*notes.ignored, *strictness))
 
     def _note_arrival(self, packet: av.Packet[Any]) -> None:
