@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import av
 import av.error
+from av.codec.context import Flags
 from av.video.stream import VideoStream
 
 from stream_inspect.capture.nal_units import NalFormat
@@ -23,9 +24,19 @@ _THREADS = 1
 """With two slice threads FFmpeg switches the error concealment of H.264 off and loses errors of H.265's rows: of 80
 H.264 pictures with one of four slices damaged 54 passed as whole. One core decodes 1080p in 2 to 3 ms."""
 _STRICT = {"err_detect": "explode"}
+_DELIMITER = b"\x46\x01\x50"
 _TRIAL = 10
 """A stream is believed when this many packets in a row, its first from a key frame on, all fail under strict decoding
 and all decode without it."""
+
+
+class _Sent:
+    """Goes with a packet into the decoder and comes out with its frame."""
+
+    __slots__ = ("failed",)
+
+    def __init__(self) -> None:
+        self.failed = False
 
 
 class PictureDecoder:
@@ -43,11 +54,13 @@ class PictureDecoder:
         self._extradata = context.extradata
         self._side_units: SideUnits | None = None
         self._failed: list[av.Packet[Any]] | None = [] if reliable and codec != "h264" else None
+        self._late: list[av.VideoFrame] = []
         self.believed = False
         context.thread_count = _THREADS
         if codec == "h264":
             return
         context.options = dict(_STRICT)
+        context.flags |= Flags.copy_opaque
         if self._opens(context) and self.nal is not None:
             self._side_units = SideUnits(self.nal, self._another(strict=True))
 
@@ -56,18 +69,41 @@ class PictureDecoder:
 
         Raises `av.error.FFmpegError` for a packet whose picture is damaged, `av.error.EOFError` once flushed.
         """
+        sent = _Sent()
         try:
             readable = packet if self._side_units is None else self._side_units.readable(packet)
-            frames = self._context.decode(readable)
+            readable.opaque = sent
+            frames = self._whole(self._context.decode(readable))
         except av.error.EOFError:
             raise
         except av.error.FFmpegError:
+            sent.failed = True
             if believed := self._without_strictness(packet):
                 return believed
+            self._late += self._drained()
             raise
+        frames, self._late = self._late + frames, []
         if frames:
             self._failed = None
         return frames
+
+    def _whole(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        """The decoder of H.265 gives out the picture of a packet that failed too, later and as if it were whole."""
+        return [frame for frame in frames if not (isinstance(frame.opaque, _Sent) and frame.opaque.failed)]
+
+    def _drained(self) -> list[av.VideoFrame]:
+        """What an H.265 decoder still holds after a failure.
+
+        It would come with the next packet, and PyAV then passes over an error of that one. A unit without a picture,
+        the access unit delimiter, brings it.
+        """
+        if self.nal is None:
+            return []
+        prefix = len(_DELIMITER).to_bytes(self.nal.length_bytes, "big") if self.nal.length_bytes else b"\0\0\0\1"
+        try:
+            return self._whole(self._context.decode(av.Packet(prefix + _DELIMITER)))
+        except av.error.FFmpegError:
+            return []
 
     def _opens(self, context: av.VideoCodecContext) -> bool:
         """Open the strict decoder; extradata that it rejects is left out, or, where it is needed, strictness is."""
@@ -108,4 +144,5 @@ class PictureDecoder:
         if len(frames) < _TRIAL // 2 or any(frame.is_corrupt for frame in frames):
             return []
         self._context, self._side_units, self._failed, self.believed = context, None, None, True
+        self._late = []
         return frames

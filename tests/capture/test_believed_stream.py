@@ -11,15 +11,15 @@ import pytest
 from stream_inspect.capture.av_reader import AvReader
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.messages import Clock
-from tests.capture.bitstreams import encoded, write_raw
+from tests.capture.bitstreams import encoded, is_slice, joined, units, write_raw
 from tests.capture.harness import ArraySink
 
 PICTURES, GOP = 30, 15
 
 
 def ended_too_early(packet: bytes) -> bytes:
-    """As from an encoder that leaves out the last bytes of each slice."""
-    return packet[:-4]
+    """As from an encoder that leaves out the end of each slice."""
+    return joined([unit[: len(unit) // 2] if is_slice("hevc", unit) else unit for unit in units(packet)])
 
 
 def opened(path: Path, *, loses_frames: bool = False) -> tuple[AvReader, CameraInfo]:
