@@ -43,12 +43,13 @@ class FileCamera:
         try:
             self._reader = AvReader(container, made_with_deg=rotation_of_file(container.metadata))
             info = self._reader.open(Clock.ARRIVAL)
-        except EndOfMediaError:
+        except EndOfMediaError as end:
             self.close()
-            raise CameraError(f"{name} contains no picture that can be decoded") from None
+            text = f"{name} contains no picture that can be decoded ({end})"
+            raise CameraError(text, bad_frames=end.bad_frames) from None
         except CameraError as error:
             self.close()
-            raise CameraError(f"{name}: {error}") from None
+            raise error.at(name) from None
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return info
 

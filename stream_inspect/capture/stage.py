@@ -173,7 +173,7 @@ class CaptureStage:
         index = self._ledger.captured(self._owner)
         if isinstance(item, CorruptFrame):
             self._ledger.drop(index, DropCause.CAPTURE_BAD_FRAME)
-            if self._watch is not None:
+            if self._watch is not None and not item.before_first:
                 self._watch.damaged(item.mono_ns * _S)
             return
         if item.session != self._session:

@@ -16,10 +16,10 @@ from stream_inspect.capture.pictures import (
     PicturesCamera,
     is_picture,
     pictures_in,
-    printable,
 )
 from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
 from stream_inspect.errors import UsageError
+from stream_inspect.file_names import printable
 from stream_inspect.inspect.models import sha256_of
 
 _LISTED = 5

@@ -57,7 +57,9 @@ class Recording:
 
     def open(self) -> CameraInfo:
         """Raises `CameraError`."""
-        return self._camera.open()
+        info = self._camera.open()
+        self.captured = self.damaged = info.bad_frames
+        return info
 
     def frames(self) -> Iterator[ReplayFrame]:
         """Every undamaged frame, in order, each picture in memory of its own. Raises `CameraError`."""
