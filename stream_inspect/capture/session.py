@@ -51,6 +51,22 @@ class SessionCounter:
         self._given = number
         return number
 
+    def begin_after(self, number: int) -> None:
+        """Let the next number be higher than this one, which was given before the file was lost. Raises OSError."""
+        try:
+            raw = self._path.read_bytes()
+        except FileNotFoundError:
+            known = 0
+        else:
+            slots = (raw[:_SLOT_BYTES], raw[_SLOT_BYTES:])
+            # Where both are damaged, counting continues far ahead anyway.
+            known = max((found for slot in slots if (found := _unpack(slot)) is not None), default=number)
+        if known < number:
+            self._log.error(
+                "session counter lost; continuing after the event log's", file=str(self._path), after=number
+            )
+            self._make(number)
+
     def _after(self, kept: list[int | None]) -> int:
         whole = [number for number in kept if number is not None]
         if len(whole) == 2:
@@ -60,11 +76,11 @@ class SessionCounter:
         self._log.warning("session counter file is corrupt", file=str(self._path), next_session=number)
         return number
 
-    def _make(self) -> None:
+    def _make(self, number: int = 0) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_name(f"{self._path.name}.new")
         with fresh.open("wb") as file:
-            file.write(2 * _pack(0))
+            file.write(2 * _pack(number))
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)

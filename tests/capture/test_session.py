@@ -109,3 +109,35 @@ def fill(folder: Path) -> Path:
         while True:
             file.write(bytes(4096))
     return filler
+
+
+class TestALostCounter:
+    """The event log remembers sessions too: an id that it holds must not come again."""
+
+    def test_continues_after_the_session_that_is_known(self, tmp_path: Path) -> None:
+        counted(tmp_path, 3)
+        file_of(tmp_path).unlink()
+        with structlog.testing.capture_logs() as logs:
+            SessionCounter(tmp_path, "c1").begin_after(3)
+        assert [entry["log_level"] for entry in logs] == ["error"]
+        assert counted(tmp_path, 2) == [4, 5]
+
+    def test_one_of_a_backup_continues_after_it_as_well(self, tmp_path: Path) -> None:
+        counted(tmp_path, 3)
+        SessionCounter(tmp_path, "c1").begin_after(17)
+        assert counted(tmp_path, 2) == [18, 19]
+
+    @pytest.mark.parametrize("times", [0, 3, 4])
+    def test_one_that_is_not_lost_stays_as_it_is(self, tmp_path: Path, times: int) -> None:
+        """Most sessions make no event: the counter is ahead of the log."""
+        counted(tmp_path, times)
+        with structlog.testing.capture_logs() as logs:
+            SessionCounter(tmp_path, "c1").begin_after(min(times, 3))
+        assert logs == []
+        assert counted(tmp_path, 1) == [times + 1]
+
+    def test_one_that_is_damaged_continues_far_ahead(self, tmp_path: Path) -> None:
+        counted(tmp_path, 3)
+        file_of(tmp_path).write_bytes(b"17")
+        SessionCounter(tmp_path, "c1").begin_after(3)
+        assert counted(tmp_path, 1)[0] > 10**12
