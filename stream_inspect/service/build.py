@@ -78,7 +78,8 @@ def track(context: ProcessContext, row: Row) -> Stage:
         memory_dir=config.transport.ring_dir,
         max_age_ns=round(config.recorder.max_age_days * 86_400 * 10**9),
     )
-    return judging_chain(config, writer, process_run=context.owner)
+    ledger = Ledger.attach(ledger_path(context.run_dir))
+    return judging_chain(config, writer, process_run=context.owner, ledger=ledger)
 
 
 def alerts(context: ProcessContext, row: Row) -> Stage:
