@@ -227,7 +227,8 @@ class Supervisor:
             detail = child.failures.detail(name, now_s, running=child.running)
             if child.running and not detail:
                 detail = unresponsive_detail(name, self.silence_s(child), self._silent_limit_s(child))
-            self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name)
+            camera = child.row.unit if child.row.source else ""
+            self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name, camera=camera)
             stuck = event_log_detail(
                 self._heartbeats.vital(child.index, "stuck_since_mono_ns") / 1e9,
                 self._heartbeats.vital(child.index, "waiting"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -10,30 +10,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from stream_inspect.live.stage import LiveStage
 from stream_inspect.messages import AnyMessage, ConditionKind, LivePicture, Tracked
 from stream_inspect.record.stage import RecorderStage
+from stream_inspect.service.plan import plan
 from stream_inspect.web.app import STATIC
 from tests.record.filmed import Belt
+from tests.web.chromium import Watched
 from tests.web.served import Served, active, condition, config, defect
 
 pytestmark = pytest.mark.slow
-
-_ARGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_ARGS)
-        yield browser
-        browser.close()
-
 
 _NUMBER_IN_VIDEO = """() => {
     const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
@@ -46,40 +34,6 @@ _NUMBER_IN_VIDEO = """() => {
     return number;
 }"""
 """Reads what `Belt.picture` has drawn."""
-
-
-class Watched:
-    """A page, and everything it has complained of."""
-
-    def __init__(self, browser: Browser, url: str) -> None:
-        self.complaints: list[str] = []
-        self.page: Page = browser.new_page(viewport={"width": 1440, "height": 900})
-        self.page.on("console", self._note)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._note_foreign)
-        self._url = url
-        self.page.goto(url)
-
-    def _note(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _note_foreign(self, request: object) -> None:
-        address = str(getattr(request, "url", ""))
-        if not address.startswith((self._url, "blob:")):
-            self.complaints.append(f"asks elsewhere: {address}")
-
-    def brightness(self, camera: str = "cam") -> float:
-        """Of the middle of a live picture as drawn."""
-        script = """camera => {
-            const canvas = document.querySelector(`[data-camera="${camera}"] canvas`);
-            const context = canvas.getContext("2d");
-            return context.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
-        }"""
-        return float(self.page.evaluate(script, camera))
-
-    def wait_for(self, script: str, timeout_s: float = 8.0) -> None:
-        self.page.wait_for_function(script, timeout=timeout_s * 1000)
 
 
 class Line:
@@ -254,7 +208,20 @@ def test_state_banners_and_lamps_agree_in_every_state_of_the_line(browser: Brows
     expect(page.locator(".banner")).to_contain_text("32 % of the due frames are dropped")
     down = active(ConditionKind.PROCESS_DOWN, "", "track has failed 2 times in a row", source="track")
     served.report("degraded", down)
-    expect_line("DEGRADED", "impaired", "impaired", "impaired", ["track: PROCESS DOWN"])
+    expect_line("DEGRADED", "bad", "bad", "bad", ["track: PROCESS DOWN"])
+    expect(page.locator(".banner")).to_contain_text("parts pass without inspection")
+    crashing = active(ConditionKind.PROCESS_DOWN, "left", "capture.left has failed 2 times in a row")
+    served.report("degraded", crashing)
+    expect_line("DEGRADED", "bad", "bad", "ok", ["left: PROCESS DOWN"])
+    worker = active(ConditionKind.PROCESS_DOWN, "", "inspect.1 has failed 2 times in a row", source="inspect.1")
+    served.report("degraded", worker)
+    expect_line("DEGRADED", "bad", "impaired", "impaired", ["inspect.1: PROCESS DOWN"])
+    recorder = active(ConditionKind.PROCESS_DOWN, "", "recorder has failed 2 times in a row", source="recorder")
+    served.report("degraded", recorder)
+    expect_line("DEGRADED", "impaired", "ok", "ok", ["recorder: PROCESS DOWN"])
+    expect(page.locator(".banner")).to_contain_text("new events have no picture and no clip")
+    served.report("degraded", recorder, crashing)
+    expect_line("DEGRADED", "bad", "bad", "ok", ["left: PROCESS DOWN", "recorder: PROCESS DOWN"])
     output = active(ConditionKind.OUTPUT_FAILING, "", "16 events waiting: connection refused", source="mqtt")
     served.report("degraded", output)
     expect_line("DEGRADED", "impaired", "ok", "ok", ["mqtt: OUTPUT FAILING"])
@@ -287,6 +254,15 @@ def test_without_a_status_nothing_is_green(browser: Browser, served: Served) -> 
 def test_every_kind_of_condition_has_words_on_the_page() -> None:
     script = (STATIC / "conditions.js").read_text()
     assert [kind for kind in ConditionKind if f"  {kind}: {{ title: " not in script] == []
+
+
+def test_every_process_that_judging_can_do_without_is_named_on_the_page(tmp_path: Path) -> None:
+    script = (STATIC / "conditions.js").read_text()
+    named = set(re.findall(r"  (\w+): \{ title: \"process down\"", script)) - {ConditionKind.PROCESS_DOWN}
+    outputs = {
+        row.name for row in plan(config(tmp_path, alerts=[{"kind": "file"}])).rows if row.stop_group == "outputs"
+    }
+    assert named == outputs | {"inspect"}
 
 
 def test_pictures_that_stop_are_not_taken_for_the_present(browser: Browser, served: Served) -> None:

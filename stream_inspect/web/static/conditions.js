@@ -2,15 +2,16 @@
 
 import { clockText, words } from "./format.js";
 
-// By kind: the title, what it means for the parts that pass, and whether they pass without inspection.
+// By kind: the title, what it means for the parts that pass, and whether they pass without inspection. `lamps`: what
+// the lamp of every camera shows, where no camera is named.
 const MEANING = {
   no_signal: { title: "no signal", effect: "parts pass without inspection", isBad: true },
   black: { title: "picture is black", effect: "parts pass without inspection", isBad: true },
   frozen: { title: "picture is frozen", effect: "parts pass without inspection", isBad: true },
   not_judged: { title: "not judged", effect: "parts can pass without inspection", isBad: true },
-  model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true },
-  prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use" },
-  process_down: { title: "process down", effect: "" },
+  model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
+  prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use", lamps: "impaired" },
+  process_down: { title: "process down", effect: "parts pass without inspection", isBad: true, lamps: "bad" },
   bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
   static_find: { title: "static find", effect: "dirt or glare: what passes there is hidden" },
   overload: { title: "overload", effect: "fewer looks at each part" },
@@ -19,9 +20,21 @@ const MEANING = {
   alerts_rejected: { title: "alerts rejected", effect: "they were not delivered, and are kept" },
   recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
 };
-const ON_EVERY_CAMERA = ["model_failed", "prompts_refused", "process_down"];
 
-const meaning = (condition) => MEANING[condition.kind] ?? { title: words(condition.kind), effect: "" };
+// A process that is down, by its name up to the dot: those that judging can do without, or has more than one of. What is
+// not listed is needed.
+const DOWN = {
+  inspect: { title: "process down", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
+  alerts: { title: "process down", effect: "alerts are queued and sent later" },
+  recorder: { title: "process down", effect: "new events have no picture and no clip" },
+  live: { title: "process down", effect: "no live pictures" },
+  web: { title: "process down", effect: "this page may not answer" },
+};
+
+function meaning({ kind, source }) {
+  const down = kind === "process_down" && DOWN[source.split(".")[0]];
+  return down || (MEANING[kind] ??= { title: words(kind), effect: "" });
+}
 
 // The process or the output that it is about, where there is no camera.
 const place = (condition, line) => condition.camera || condition.source || line;
@@ -39,7 +52,7 @@ export function lineState(status) {
   return { kind: "ok", text: "OK" };
 }
 
-// What is wrong, worst first; one banner for a kind, however many cameras have it.
+// What is wrong, worst first; one banner for a meaning, however many cameras have it.
 export function banners(status) {
   const shown = [];
   if (status.silent_s !== null)
@@ -50,7 +63,7 @@ export function banners(status) {
       kind: "lost",
     });
   const groups = new Map();
-  for (const one of status.conditions) groups.set(one.kind, [...(groups.get(one.kind) ?? []), one]);
+  for (const one of status.conditions) groups.set(meaning(one), [...(groups.get(meaning(one)) ?? []), one]);
   const conditions = [...groups.values()].map((group) => banner(group, status.line));
   shown.push(...conditions.filter((one) => one.kind === "bad"), ...conditions.filter((one) => one.kind !== "bad"));
   if (status.event_log)
@@ -88,8 +101,8 @@ export function cameraState(name, status) {
       kind: meaning(worst).isBad ? "bad" : "impaired",
       text: `${meaning(worst).title} since ${clockText(worst.since_ms)}`,
     };
-  const everywhere = status.conditions.find((one) => !one.camera && ON_EVERY_CAMERA.includes(one.kind));
-  if (everywhere)
-    return { kind: "impaired", text: `${place(everywhere, status.line)}: ${meaning(everywhere).title}` };
+  const everywhere = status.conditions.filter((one) => !one.camera && meaning(one).lamps);
+  const first = everywhere.find((one) => meaning(one).lamps === "bad") ?? everywhere[0];
+  if (first) return { kind: meaning(first).lamps, text: `${place(first, status.line)}: ${meaning(first).title}` };
   return { kind: "ok", text: "" };
 }
