@@ -18,6 +18,7 @@ from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.messages import ActiveCondition, ConditionKind
 from stream_inspect.service.conditions import SupervisorConditions, event_log_detail
+from stream_inspect.service.frame_rate import FrameRateWatch
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.judging import WITHIN_S, JudgingWatch
 from stream_inspect.service.last_error import exit_text, take_error
@@ -117,10 +118,14 @@ class Supervisor:
             ZmqChannels(run_dir.path, SUPERVISOR, self.plan.writers(), line_sockets)
         )
         self._judging: dict[str, JudgingWatch] = {}
+        self._frame_rate: dict[str, FrameRateWatch] = {}
         self._overload: dict[str, OverloadWatch] = {}
         for camera in config.cameras:
             lossless = getattr(camera.source, "pace", "real_time") == "fast"
             self._judging[camera.name] = JudgingWatch(camera.sampling.rate_hz, lossless=lossless)
+            self._frame_rate[camera.name] = FrameRateWatch(
+                camera.sampling.rate_hz, camera.conditions.no_signal_after_s, lossless=lossless
+            )
             self._overload[camera.name] = OverloadWatch(camera.sampling.rate_hz, lossless=lossless)
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
@@ -240,8 +245,14 @@ class Supervisor:
             detail = absent_detail(process.row.name, now_s - process.seen_mono_s)
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=process.row.name)
         longest_batch_s = max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
+        stated_mhz = {
+            child.row.unit: self._heartbeats.vital(child.index, "stated_rate_mhz")
+            for child in self.children
+            if child.row.source
+        }
         for camera, totals in self.totals.items():
-            detail = self._judging[camera].update(totals, now_s, longest_batch_s)
+            too_slow = self._frame_rate[camera].update(totals, now_s, stated_mhz.get(camera, 0) / 1000)
+            detail = self._judging[camera].update(totals, now_s, longest_batch_s) or too_slow
             self._conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera=camera)
             detail = self._overload[camera].update(totals, now_s, judging=not detail)
             self._conditions.set(ConditionKind.OVERLOAD, detail, source="supervisor", camera=camera)
