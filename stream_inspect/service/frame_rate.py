@@ -54,7 +54,7 @@ class FrameRateWatch:
             return ""
         (first_s, first), (last_s, last) = self._counts[0], self._counts[-1]
         arrived_hz = (last - first) / (last_s - first_s)
-        return f"{arrived_hz:.1f} of {expected_hz:g} frames a second have come from the camera for {window_s:.0f} s"
+        return f"{arrived_hz:.1f} of {expected_hz:g} frames a second have arrived from the camera for {window_s:.0f} s"
 
     def _note(self, captured: int, due: int, now_s: float, window_s: float) -> None:
         silent_after_s = max(self._silent_after_s, _SILENT_INTERVALS / (self._stated_hz or self._rate_hz))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -130,6 +131,8 @@ class Supervisor:
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
         self._sources_start_mono_s = 0.0
+        self.watched_mono_s = time.monotonic()
+        """When every process and the ledger were last checked."""
         self._were_running = False
         """Whether all processes have run at the same time since the start."""
 
@@ -187,6 +190,7 @@ class Supervisor:
         for camera, totals in self.totals.items():
             self._progress.setdefault(camera, CameraProgress(now_s)).note(totals, now_s)
         self._report_conditions(now_s)
+        self.watched_mono_s = time.monotonic()
 
     def stop(self) -> None:
         """Stop the groups of the plan one after the other, and kill what takes longer than its group's share."""
@@ -261,11 +265,15 @@ class Supervisor:
         self._conditions.receive(working)
         are_read = self.plan.readers("conditions") <= working
         self._conditions.send(are_read=are_read, are_recorded=are_read and not log_is_stuck)
+        self._conditions.send_status(self._line_state(now_s))
+
+    def _line_state(self, now_s: float) -> Literal["starting", "ok", "degraded"]:
         self._were_running = self._were_running or self.all_running
-        if not self._were_running:
-            self._conditions.send_status("starting")
-        else:
-            self._conditions.send_status("ok" if self.all_running and not self.conditions else "degraded")
+        if self.all_running and not self.conditions:
+            return "ok"
+        # A start that does not end is a fault: a process that never runs must not hide what is wrong with the others.
+        starts = not self._were_running and not self.conditions and now_s < self._sources_start_mono_s
+        return "starting" if starts else "degraded"
 
     def _silent_limit_s(self, child: Child) -> float:
         """Without a heartbeat for this long, the process hangs."""

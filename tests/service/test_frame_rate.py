@@ -78,7 +78,7 @@ def test_a_frame_rate_that_collapses_is_reported_and_its_return_too():
     raised_s = camera.run(60, every(1.4))
     assert raised_s is not None
     assert raised_s <= 10.0
-    assert camera.detail in {f"0.{n} of 8 frames a second have come from the camera for 10 s" for n in (7, 8)}
+    assert camera.detail in {f"0.{n} of 8 frames a second have arrived from the camera for 10 s" for n in (7, 8)}
     cleared_s = camera.run(60, every(1 / 25))
     assert cleared_s is not None
     assert cleared_s <= 10.0
