@@ -34,7 +34,7 @@ from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event, event_json
 
-_ABOUT_THIS_EVENT = {400, 409, 413, 422}
+ABOUT_THIS_EVENT = {400, 409, 413, 422}
 _MAY_PASS = {408, 423, 424, 425, 429}
 
 
@@ -85,7 +85,7 @@ class WebhookAlert:
         if 200 <= status < 300:
             return
         text = f"webhook {self._where}: HTTP {status}"
-        if status in _ABOUT_THIS_EVENT:
+        if status in ABOUT_THIS_EVENT:
             raise AlertRejectedError(text)
         if status in _MAY_PASS or status >= 500:
             raise AlertError(text, retry_after_s=_seconds(retry_after))

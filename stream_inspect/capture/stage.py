@@ -81,6 +81,12 @@ class CaptureStage:
         """A finite source has been read to its end, and each of its frames has been dealt with."""
         return self._reader is not None and self._reader.ended and self._watch is None and self._waiting is None
 
+    @property
+    def stated_rate_mhz(self) -> int:
+        """Frames in 1000 s that the camera states to send; 0 where it states nothing, or is not connected."""
+        info = self._reader.info if self._reader else None
+        return round(info.fps * 1000) if info and info.fps else 0
+
     def open(self) -> None:
         """Start reading. A camera that cannot be reached is not an error here: connecting is retried until stopped."""
         source = self._config.source
