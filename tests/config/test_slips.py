@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from stream_inspect.config.address import HOST_PATTERN, plain_host
 from stream_inspect.config.load import load_text
 from stream_inspect.config.models import RtspSource
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
@@ -168,6 +170,14 @@ def test_a_scheme_may_be_written_in_capitals(written: str, taken: str) -> None:
 )
 def test_hosts_and_addresses_alone_are_right(host: str) -> None:
     load_text(LEAST + f"alerts: [{{kind: mqtt, host: '{host}'}}]\n", Path("/nowhere/line.yaml"))
+    assert re.search(HOST_PATTERN, host), "editors accept it too"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1:80", "broker:1883", "[::1]", "[::1]:80", "mqtt://a", "a b", "bob@a", ""])
+def test_editors_mark_what_is_no_host_alone(host: str) -> None:
+    assert not re.search(HOST_PATTERN, host)
+    with pytest.raises(ValueError, match=r"must be a host name or address alone"):
+        plain_host(host)
 
 
 def test_dollars_and_braces_that_are_no_variables_are_text() -> None:
