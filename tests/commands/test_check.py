@@ -503,7 +503,12 @@ def test_embedded_models_on_anything_but_the_synthetic_line_are_reported(folder:
         ("inspect: {workers: [{device: cpu}]}", scope.VERDICTS),
         (f"inspect: {{detector: {{model: {folder}/owl}}, workers: [{{device: cpu}}]}}", scope.OUTLINES),
     ):
-        found = one(check(config_of(folder, more, source)), "models")
+        report = check(config_of(folder, more, source))
+        found = one(report, "models")
+        listed = [
+            each.text for each in of(report, "detector") if each.text.startswith("tiny knows only these words: scr")
+        ]
+        assert len(listed) == (reported == scope.VERDICTS)
         assert (found.level, found.text) == (Level.WARN, f"{reported} (camera top)")
         assert "google/owlv2-base-patch16-ensemble" in found.advice
     assert of(check(config_of(folder, source=source)), "models") == []
