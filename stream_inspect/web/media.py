@@ -62,7 +62,7 @@ def _status_of_file(path: Path) -> os.stat_result | None:
 
 @dataclass(slots=True)
 class Media:
-    """The files of one event, as the page shows them: a URL path, or why it has none."""
+    """The files of one event, as the page shows them: an address relative to it, or why there is none."""
 
     event: Event
     known_mono_s: float
@@ -94,8 +94,8 @@ class Media:
         """What the page shows. `stops` are the `recording_stopped` events of the log."""
         event_id = self.event.id
         return {
-            "picture": f"/{picture_name(event_id)}" if self.has_picture else None,
-            "clip": f"/{clip_name(event_id)}" if self.has_clip else None,
+            "picture": f"{picture_name(event_id)}" if self.has_picture else None,
+            "clip": f"{clip_name(event_id)}" if self.has_clip else None,
             "no_picture": "" if self.has_picture else self._why_missing(recorder, stops, _PICTURE_WITHIN_S),
             "no_clip": "" if self.has_clip else self._why_missing(recorder, stops, clip_within_s(recorder)),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -10,30 +9,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from stream_inspect.live.stage import LiveStage
 from stream_inspect.messages import AnyMessage, ConditionKind, LivePicture, Tracked
 from stream_inspect.record.stage import RecorderStage
 from stream_inspect.web.app import STATIC
 from tests.record.filmed import Belt
+from tests.web.chromium import Watched
 from tests.web.served import Served, active, condition, config, defect
 
 pytestmark = pytest.mark.slow
-
-_ARGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_ARGS)
-        yield browser
-        browser.close()
-
 
 _NUMBER_IN_VIDEO = """() => {
     const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
@@ -46,40 +32,6 @@ _NUMBER_IN_VIDEO = """() => {
     return number;
 }"""
 """Reads what `Belt.picture` has drawn."""
-
-
-class Watched:
-    """A page, and everything it has complained of."""
-
-    def __init__(self, browser: Browser, url: str) -> None:
-        self.complaints: list[str] = []
-        self.page: Page = browser.new_page(viewport={"width": 1440, "height": 900})
-        self.page.on("console", self._note)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._note_foreign)
-        self._url = url
-        self.page.goto(url)
-
-    def _note(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _note_foreign(self, request: object) -> None:
-        address = str(getattr(request, "url", ""))
-        if not address.startswith((self._url, "blob:")):
-            self.complaints.append(f"asks elsewhere: {address}")
-
-    def brightness(self, camera: str = "cam") -> float:
-        """Of the middle of a live picture as drawn."""
-        script = """camera => {
-            const canvas = document.querySelector(`[data-camera="${camera}"] canvas`);
-            const context = canvas.getContext("2d");
-            return context.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data[0];
-        }"""
-        return float(self.page.evaluate(script, camera))
-
-    def wait_for(self, script: str, timeout_s: float = 8.0) -> None:
-        self.page.wait_for_function(script, timeout=timeout_s * 1000)
 
 
 class Line:

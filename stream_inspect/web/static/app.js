@@ -21,7 +21,7 @@ class Connection {
   constructor() {
     this.abort = new AbortController();
     this.heardMs = performance.now();
-    this.source = new EventSource("/api/events/stream");
+    this.source = new EventSource("api/events/stream");
     this.source.addEventListener("snapshot", (message) => this.take(message, true));
     this.source.addEventListener("change", (message) => this.take(message, false));
     this.source.onerror = () => this.lose();
@@ -39,7 +39,7 @@ class Connection {
 
   async pictures() {
     try {
-      for await (const part of readPictures("/api/live", this.abort.signal)) {
+      for await (const part of readPictures("api/live", this.abort.signal)) {
         this.heardMs = performance.now();
         if (part.camera) cameras.show(part);
       }
@@ -72,8 +72,8 @@ function retry() {
 async function connect() {
   if (connection || document.hidden) return;
   try {
-    const answer = await fetch("/api/status", { headers: { Accept: "application/json" } });
-    if (answer.status === 401) return location.replace("/login");
+    const answer = await fetch("api/status", { headers: { Accept: "application/json" } });
+    if (answer.status === 401) return location.replace("login");
     if (!answer.ok) throw new Error(answer.statusText);
     showStatus(await answer.json());
     if (!connection) connection = new Connection();

@@ -54,7 +54,7 @@ export class Viewer {
   async toJudgedFrame() {
     this.video.pause();
     const id = this.id;
-    const answer = await fetch(`/clips/${encodeURIComponent(id)}.json`);
+    const answer = await fetch(`clips/${encodeURIComponent(id)}.json`);
     if (!answer.ok || id !== this.id) return;
     const { judged_time_s: time } = await answer.json();
     if (time === null) return;
