@@ -197,8 +197,8 @@ class ConditionWatch:
         """A frame came damaged."""
         self._count(bad=True, now_s=now_s)
 
-    def tick(self, now_s: float) -> list[Change]:
-        """Time went by. Call often."""
+    def tick(self, now_s: float, reason: str = "") -> list[Change]:
+        """Time went by. Call often. `reason` is why no frames come, where that is known."""
         changes: list[Change] = []
         silent_after_s = self._config.no_signal_after_s
         if self.fps:
@@ -206,7 +206,7 @@ class ConditionWatch:
         if self._expect_frames and now_s - self._last_frame_s >= silent_after_s:
             if self._states[ConditionKind.NO_SIGNAL].active is not True:
                 self._forget_pictures()
-            self._note(ConditionKind.NO_SIGNAL, True, now_s, "no frames", changes, since_s=self._last_frame_s)
+            self._note(ConditionKind.NO_SIGNAL, True, now_s, reason or "no frames", changes, since_s=self._last_frame_s)
         self._judge_bad(now_s, changes)
         return changes
 

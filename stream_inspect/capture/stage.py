@@ -17,7 +17,7 @@ from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
 from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.levels import Levels
-from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, Credit, DueFrame, FrameHeader, Output
+from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, ConditionKind, Credit, DueFrame, FrameHeader, Output
 from stream_inspect.transport.ledger import CELLS_PER_CAMERA, CameraLedger, DropCause
 
 _HANG_LIMIT_S = 10.0
@@ -129,7 +129,8 @@ class CaptureStage:
                 self._watch = None
             else:
                 self._watch.fps = reader.info.fps if reader.info else None
-                yield from self._changed(self._watch.tick(time.monotonic()), now_mono_ns)
+                yield from self._changed(self._watch.tick(time.monotonic(), reader.error), now_mono_ns)
+                self._levels.explain(ConditionKind.NO_SIGNAL, self._config.name, reader.error)
         yield from self._levels.due(now_mono_ns)
 
     def held(self) -> dict[str, tuple[int, int]]:

@@ -20,6 +20,7 @@ from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled
 from stream_inspect.messages import (
     AnyMessage,
+    Box,
     Event,
     EventState,
     FrameHeader,
@@ -252,11 +253,21 @@ class RecorderStage:
                 for clip in self._builders[name].abort_clips():
                     self._lost(clip.event, "encoder_failed", error)
 
-    def _annotate(self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]) -> Picture:
+    def _annotate(
+        self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]
+    ) -> tuple[Picture, dict[int, Box]]:
         width_px, height_px = size_px
         bgr = np.ascontiguousarray(scaled(picture, width_px, height_px).to_bgr())
-        draw(bgr, self._judged[header.id.camera].marks(header.id), scale=height_px / header.height_px)
+        marks, scale = self._judged[header.id.camera].marks(header.id), height_px / header.height_px
+        draw(bgr, marks, scale=scale, name_frames=True)
         caption(
             bgr, f"{header.id.camera}   {utc_text(header.capture_utc_ns)}   frame {header.id.session}/{header.id.seq}"
         )
-        return Picture.from_bgr(bgr)
+        return Picture.from_bgr(bgr), {
+            mark.track: _scaled(mark.box_xyxy_px, scale) for mark in marks if mark.track is not None
+        }
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    left, top, right, bottom = (round(value * scale, 1) for value in box)
+    return (left, top, right, bottom)

@@ -232,6 +232,8 @@ def _card(event: Event) -> dict[str, Any]:
         "first_seen_ms": event.first_seen_utc_ns // 1_000_000,
         "last_seen_ms": event.last_seen_utc_ns // 1_000_000,
         "score": event.score,
+        "score_seq": event.score_seq,
+        "frame": [event.frame.session, event.frame.seq] if event.frame else None,
         "views": event.views,
         "length_mm": extent.length_mm if extent else None,
         "width_mm": extent.width_mm if extent else None,

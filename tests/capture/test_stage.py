@@ -151,12 +151,28 @@ def test_a_camera_that_cannot_be_reached_is_reported_and_its_coming_back_too(scr
     began_ns = time.monotonic_ns()
     harness.run(lambda: bool(harness.conditions))
     first = harness.conditions[0]
-    assert (first.kind, first.active, first.detail) == (ConditionKind.NO_SIGNAL, True, "no frames")
+    assert (first.kind, first.active, first.detail) == (ConditionKind.NO_SIGNAL, True, "refused")
     assert (time.monotonic_ns() - began_ns) / 1e9 < 2.0
     assert abs(first.mono_ns - began_ns) < 1e9, "stamped with the beginning of the silence"
     assert abs(first.utc_ns - (time.time_ns() - (time.monotonic_ns() - first.mono_ns))) < 1e8
     go.set()
     harness.run(lambda: any(c.kind is ConditionKind.NO_SIGNAL and not c.active for c in harness.conditions))
+
+
+def test_why_a_camera_is_silent_is_reported_also_when_that_is_known_later(scripted: Scripted) -> None:
+    refuse = threading.Event()
+
+    def fail() -> None:
+        refuse.wait(20)
+        raise CameraError("cam: Connection refused")
+
+    harness = scripted([0, 40, fail], *[CameraError("cam: Connection refused")] * 50)
+    silent = lambda: [c for c in harness.conditions if c.kind is ConditionKind.NO_SIGNAL and c.active]  # noqa: E731
+    harness.run(lambda: bool(silent()))
+    assert silent()[-1].detail == "no frames"
+    refuse.set()
+    harness.run(lambda: silent()[-1].detail == "cam: Connection refused")
+    assert silent()[-1].mono_ns == silent()[0].mono_ns, "the time is still that of the beginning"
 
 
 def test_bad_frames_are_counted_and_never_sent(scripted: Scripted) -> None:

@@ -1,9 +1,9 @@
 // The page: connects while it is visible, shows when the connection is lost, and passes what arrives to its parts.
 
 import { Cameras } from "./cameras.js";
-import { banners, lineState } from "./conditions.js";
+import { banners, lineState, lostState } from "./conditions.js";
 import { Events } from "./events.js";
-import { clockText } from "./format.js";
+import { clockText, utcText } from "./format.js";
 import { readPictures } from "./live.js";
 import { Viewer } from "./viewer.js";
 
@@ -35,6 +35,7 @@ class Connection {
     showStatus(status);
     if (isWhole) events.replace(cards);
     else for (const card of cards) if (events.take(card)) cameras.hit(card.camera, card.severity);
+    viewer.update(cards);
   }
 
   async pictures() {
@@ -83,11 +84,14 @@ async function connect() {
   }
 }
 
+let lastStatus = null;
 function showStatus(status) {
+  lastStatus = status;
   element("line").textContent = status.line;
   element("logout").hidden = !status.has_login;
   cameras.set(status.cameras, status);
   const health = status.health;
+  element("figures").classList.toggle("old", !health || status.silent_s !== null);
   element("judged").textContent = health?.judged_fps?.toFixed(1) ?? "–";
   element("captured").textContent = health?.captured_fps?.toFixed(1) ?? "–";
   element("dropped").textContent = health?.dropped?.toLocaleString() ?? "–";
@@ -122,19 +126,19 @@ function showState(kind, text) {
 let lostSinceMs = null;
 function showLost() {
   lostSinceMs ??= Date.now();
-  showState("lost", "CONNECTION LOST");
-  document.title = "CONNECTION LOST – stream_inspect";
-  for (const figure of ["judged", "captured", "dropped"]) element(figure).textContent = "–";
-  const detail = `no answer from the service since ${clockText(lostSinceMs)}; retrying`;
-  showBanners([{ what: "connection lost", where: element("line").textContent.trim() || "page", detail, kind: "lost" }]);
-  cameras.age(true);
+  const { kind, text, detail } = lostState(lastStatus, lostSinceMs);
+  showState(kind, text);
+  document.title = `${text} – stream_inspect`;
+  element("figures").classList.add("old");
+  showBanners([{ what: text.toLowerCase(), where: element("line").textContent.trim() || "page", detail, kind }]);
+  cameras.age(text.toLowerCase());
 }
 
 setInterval(() => {
   element("clock").textContent = clockText(Date.now());
-  element("clock").title = new Date().toISOString();
+  element("clock").title = utcText(Date.now());
   if (connection && performance.now() - connection.heardMs > SILENT_MS) connection.lose();
-  cameras.age(!connection);
+  cameras.age(connection ? "" : element("state").textContent.toLowerCase());
 }, 500);
 
 // A hidden page disconnects: browsers limit the connections to one host, and unseen pictures cost the line time.
