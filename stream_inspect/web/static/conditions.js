@@ -10,7 +10,8 @@ const MEANING = {
   not_judged: { title: "not judged", effect: "parts can pass without inspection", isBad: true },
   model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true },
   prompts_refused: { title: "configuration change rejected", effect: "the earlier values stay in use", isOfLine: true },
-  demonstration_models: { title: "demonstration models", effect: "they know the synthetic line alone: here their verdicts mean nothing" },
+  config_misfit: { title: "does not fit the picture", effect: "parts pass without inspection", isBad: true },
+  demo_models: { title: "demonstration models", effect: "their verdicts mean nothing here", isBad: true },
   process_down: { title: "process down", effect: "" },
   bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
   static_find: { title: "static find", effect: "dirt or glare: what passes there is hidden" },
@@ -20,7 +21,7 @@ const MEANING = {
   alerts_rejected: { title: "alerts rejected", effect: "they were not delivered, and are kept" },
   recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
 };
-const ON_EVERY_CAMERA = ["model_failed", "demonstration_models", "process_down"];
+const ON_EVERY_CAMERA = ["model_failed", "process_down"];
 
 const meaning = (condition) => MEANING[condition.kind] ?? { title: words(condition.kind), effect: "" };
 
