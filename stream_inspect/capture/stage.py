@@ -148,19 +148,21 @@ class CaptureStage:
             self._ledger.drop(output.message.header.ledger_index, DropCause.TRANSPORT_MAILBOX_FULL)
 
     def close(self) -> None:
-        """Stop reading, and account for what still waits."""
+        """Stop reading, and account for what still waits.
+
+        The ring stays: the recorder, which stops last, makes the clips of the last seconds of it. It goes with the
+        run's folder, or when this camera's process starts again.
+        """
         reader, self._reader = self._reader, None
         if reader is None:
             return
-        stopped = reader.stop()
+        reader.stop()
         while (item := reader.take()) is not None:
             cause = DropCause.CAPTURE_BAD_FRAME if isinstance(item, CorruptFrame) else DropCause.CAPTURE_STOPPED
             self._ledger.drop(self._ledger.captured(self._owner), cause)
         if self._waiting is not None:
             self._ledger.drop(self._waiting.ledger_index, DropCause.CAPTURE_STOPPED)
             self._waiting = None
-        if stopped:
-            self._sink.close()
         self.wake_fd = None
 
     def _handle(self, item: QueuedFrame | CorruptFrame, now_mono_ns: int) -> Iterable[Output]:

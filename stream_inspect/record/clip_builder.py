@@ -307,6 +307,11 @@ class ClipBuilder:
         self._pinned.clear()
         return clips
 
+    def judged_frames_missing(self) -> list[FrameHeader]:
+        """The judged frames of open clips that are not encoded yet, in their order."""
+        keys = sorted({clip.judged for clip in self._clips if clip.judged > self._encoded})
+        return [header for key in keys if (header := self.header(key)) is not None]
+
     @property
     def open_clips(self) -> tuple[int, int]:
         """Clips that are not complete, and how many there may be."""

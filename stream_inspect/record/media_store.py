@@ -21,7 +21,7 @@ from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.record.disk import Disk, Stop
 from stream_inspect.record.kept_files import KeptFiles
 from stream_inspect.record.retention import Limits, Retention
-from stream_inspect.stopping import OUTPUT_CLOSE_S
+from stream_inspect.stopping import RECORDER_CLOSE_S
 from stream_inspect.store.durable import durable_file, remove_leftovers
 from stream_inspect.store.retention_clock import RetentionClock
 
@@ -35,7 +35,7 @@ _HANGS_AFTER_S = 5.0
 _RESUME_LONGEST_S = 60.0
 """A disk that lets a probe pass and then fails again is tried at most this rarely, so that recording does not alternate
 between stopped and resumed each second."""
-_CLOSE_WITHIN_S = OUTPUT_CLOSE_S * 2 / 3
+_CLOSE_WITHIN_S = RECORDER_CLOSE_S * 0.53
 _OPEN_WITHIN_S = 1.0
 
 
@@ -69,6 +69,7 @@ class MediaStore:
         self._failed_bytes = 0
         self._resume_waits = Backoff(doubling_s(look_every_s, _RESUME_LONGEST_S))
         self._resume_at_mono_s = self._resumed_mono_s = self._probe_at_mono_s = 0.0
+        self._writing: Item | None = None
         self._busy_since_mono_s: float | None = None
         self._hangs = False
         self._looked = threading.Event()
@@ -113,14 +114,18 @@ class MediaStore:
             return "disk_slow"
         return ""
 
-    def close(self) -> bool:
-        """Write what is queued, for 0.4 s at most; returns whether all of it was written."""
+    def close(self) -> list[Item]:
+        """Write what is queued, for 1.6 s at most; returns the items that were not written."""
         self._stopping.set()
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
         if self._thread.is_alive():
             self._thread.join(_CLOSE_WITHIN_S)
-        return self._waiting.empty() and not self._thread.is_alive()
+        unwritten = [self._writing] if self._thread.is_alive() else []
+        with suppress(queue.Empty):
+            while True:
+                unwritten.append(self._waiting.get_nowait())
+        return [item for item in unwritten if item is not None]
 
     # --- in the store's own thread ---
 
@@ -140,7 +145,10 @@ class MediaStore:
                 if item is None:
                     return
                 self._works()
-                item.done(self._write(item))
+                self._writing = item
+                outcome = self._write(item)
+                self._writing = None
+                item.done(outcome)
             self._apply_retention_when_due()
 
     def _next(self) -> Item | None:

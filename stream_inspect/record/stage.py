@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -36,18 +37,22 @@ from stream_inspect.record.media_store import Item, MediaStore
 from stream_inspect.record.picture_file import annotated_jpeg
 from stream_inspect.record.recording_state import RecordingState
 from stream_inspect.record.retention import Limits
-from stream_inspect.stopping import OUTPUT_CLOSE_S
+from stream_inspect.stopping import RECORDER_CLOSE_S
 from stream_inspect.store.files import CLIPS, PICTURES, clip_list_name, clip_name, picture_name, retention_clock
+from stream_inspect.store.missing_clip import NOT_FINISHED, write_missing
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 from stream_inspect.transport.wake import Wake
 
 _BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
-_CLOSE_BUDGET_S = OUTPUT_CLOSE_S / 4
-"""Of the time to close, for encoding; `media_store.py` takes two thirds for writing."""
+_CLOSE_BUDGET_S = RECORDER_CLOSE_S * 0.4
+"""Of the time to close, for encoding; `media_store.py` takes half of it for writing."""
+_STOPPED = "stopped"
+"""Why a clip is missing that could not be finished before a stop."""
 _FRAME_COMES_WITHIN_S = RING_MARGIN_S
 """An event may overtake the header and the tracks of its frame, which come by other sockets. They are waited for as
 long as the ring is sure to keep the frames that the clip begins with."""
+_LATE_NS = 3600 * 10**9
 _WAITING_EVENTS_MAX = 1024
 _PICTURES_MAX = 64
 _DAY_S = 86400.0
@@ -136,13 +141,21 @@ class RecorderStage:
         """Conditions are broadcast: they are never refused."""
 
     def close(self) -> None:
-        """End the open clips with what there is, write what is waiting, for a short while."""
-        self._work(until_s=time.monotonic() + _CLOSE_BUDGET_S)
+        """End the open clips with what there is, and write what is waiting. What takes too long is named as missing.
+
+        Where the time does not suffice for all frames, each clip has at least its judged frame.
+        """
+        self._begin_clips(math.inf)
+        self._work(until_s=time.monotonic() + _CLOSE_BUDGET_S, stopping=True)
         for builder in self._builders.values():
+            for header in builder.judged_frames_missing():
+                self._encode(builder, header, time.monotonic_ns())
             for clip in builder.take_finished(time.monotonic_ns(), stopping=True):
                 self._put_clip(clip)
-        if not self._media.close():
-            self._log.warning("stopped before everything was written")
+        for event, _, _ in self._pictures:
+            self._done("picture", event)(_STOPPED)
+        for item in self._media.close():
+            item.done(_STOPPED)
         self._state.close()
         self._ring.close()
         self._wake.close()
@@ -189,16 +202,16 @@ class RecorderStage:
         jpeg = annotated_jpeg(event, picture, self._judged[event.camera].marks(header.id))
         path = self._state_dir / picture_name(event.id)
         done = self._done("picture", event)
-        if reason := self._media.enqueue(Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done)):
+        pending = partial(write_missing, event=event, cause=NOT_FINISHED)
+        files = ((path, lambda file: file.write(jpeg)), (self._state_dir / clip_list_name(event.id), pending))
+        if reason := self._media.enqueue(Item(event.id, len(jpeg), files, done)):
             done(reason)
 
     def _put_clip(self, clip: Clip) -> None:
         event = clip.event
-        if not clip.frames:
-            self._lost(event, "frames_overwritten")
-            return
         if not clip.holds_judged_frame:
-            self._lost(event, "without_judged_frame")
+            overwritten = "without_judged_frame" if clip.frames else "frames_overwritten"
+            self._lost(event, _STOPPED if clip.ended_by == "stopped" else overwritten)
             return
         size = sum(len(encoded.packet.data) for encoded in clip.frames)
         # The list goes first: a clip on the disk always has its list.
@@ -227,11 +240,16 @@ class RecorderStage:
     def _lost(self, event: Event, cause: str, error: Exception | None = None) -> None:
         metrics.CLIPS.labels(cause).inc()
         self._state.not_recorded("event clip not recorded", event.id, cause, error)
+        record = (self._state_dir / clip_list_name(event.id), partial(write_missing, event=event, cause=cause))
+        self._media.enqueue(Item(event.id, 0, (record,), lambda _: None))  # not while the disk fails
 
     # --- pictures and clips ---
 
-    def _work(self, until_s: float) -> bool:
-        """Encode pictures of events, then clips, oldest frames first, until the time is up. True: more waits."""
+    def _work(self, until_s: float, *, stopping: bool = False) -> bool:
+        """Encode pictures of events, then clips, oldest frames first, until the time is up. True: more waits.
+
+        `stopping`: no frame waits for boxes that do not come any more.
+        """
         while self._pictures:
             if time.monotonic() >= until_s:
                 return True
@@ -239,19 +257,23 @@ class RecorderStage:
         self._read_last = None
         while True:
             now_ns = time.monotonic_ns()
+            due_ns = now_ns + _LATE_NS if stopping else now_ns
             ready = [
                 (header.capture_mono_ns, name, header)
                 for name, builder in self._builders.items()
-                if (header := builder.next_frame(now_ns)) is not None
+                if (header := builder.next_frame(due_ns)) is not None
             ]
             if not ready or time.monotonic() >= until_s:
                 return bool(ready)
             _, name, header = min(ready, key=lambda one: one[0])
-            try:
-                self._builders[name].encode(header, now_ns)
-            except FFmpegError as error:
-                for clip in self._builders[name].abort_clips():
-                    self._lost(clip.event, "encoder_failed", error)
+            self._encode(self._builders[name], header, now_ns)
+
+    def _encode(self, builder: ClipBuilder, header: FrameHeader, now_ns: int) -> None:
+        try:
+            builder.encode(header, now_ns)
+        except FFmpegError as error:
+            for clip in builder.abort_clips():
+                self._lost(clip.event, "encoder_failed", error)
 
     def _annotate(
         self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]
