@@ -117,7 +117,7 @@ def demo(
 def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOption = None) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
-    It finishes what is in progress and stops within three seconds, five where clips are still to be written; a second
+    It finishes what is in progress and stops within three seconds, seven where clips are still to be written; a second
     Ctrl-C stops it at once.
 
     Example: `stream-inspect run line.yaml --camera top --set log.level=debug`

@@ -307,6 +307,10 @@ class ClipBuilder:
         self._pinned.clear()
         return clips
 
+    def is_open(self, event: Event) -> bool:
+        """Whether the clip of this event is being made."""
+        return any(clip.event.id == event.id for clip in self._clips)
+
     def judged_frames_missing(self) -> list[FrameHeader]:
         """The judged frames of open clips that are not encoded yet, in their order."""
         keys = sorted({clip.judged for clip in self._clips if clip.judged > self._encoded})

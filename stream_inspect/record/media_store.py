@@ -22,7 +22,7 @@ from stream_inspect.record.disk import Disk, Stop
 from stream_inspect.record.kept_files import KeptFiles
 from stream_inspect.record.retention import Limits, Retention
 from stream_inspect.stopping import RECORDER_CLOSE_S
-from stream_inspect.store.durable import durable_file, remove_leftovers
+from stream_inspect.store.durable import durable_file, remove_leftovers, whole_file
 from stream_inspect.store.retention_clock import RetentionClock
 
 _WAITING_MAX = 64
@@ -48,6 +48,8 @@ class Item:
     files: tuple[tuple[Path, Callable[[BinaryIO], object]], ...]
     done: Callable[[str], None]
     """Called with the outcome, in the store's thread: "written", "not_made", or the cause of a `Stop`."""
+    note: tuple[Path, Callable[[BinaryIO], object]] | None = None
+    """A small file to write first, without waiting for the disk: it survives a kill, and perhaps not a power cut."""
 
 
 class MediaStore:
@@ -104,12 +106,15 @@ class MediaStore:
         """Files that wait to be written, and how many there may be."""
         return self._waiting.qsize(), self._waiting.maxsize
 
-    def enqueue(self, item: Item) -> str:
-        """Queue an item for writing. Returns "", or why it was rejected: the cause of the `Stop`, or "disk_slow"."""
+    def enqueue(self, item: Item, wait_s: float = 0.0) -> str:
+        """Queue an item for writing. Returns "", or why it was rejected: the cause of the `Stop`, or "disk_slow".
+
+        "disk_slow" says that the queue was full, for `wait_s`.
+        """
         if stop := self._stop:
             return stop.cause
         try:
-            self._waiting.put_nowait(item)
+            self._waiting.put(item, block=wait_s > 0, timeout=wait_s or None)
         except queue.Full:
             return "disk_slow"
         return ""
@@ -167,6 +172,11 @@ class MediaStore:
         if self._stop is not None:
             return self._stop.cause
         try:
+            if item.note is not None:
+                path, write = item.note
+                with whole_file(path) as file:
+                    write(file)
+                self._kept.add(path)
             for path, write in item.files:
                 with durable_file(path) as file:
                     write(file)

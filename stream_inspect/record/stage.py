@@ -45,8 +45,8 @@ from stream_inspect.transport.wake import Wake
 
 _BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
-_CLOSE_BUDGET_S = RECORDER_CLOSE_S * 0.4
-"""Of the time to close, for encoding; `media_store.py` takes half of it for writing."""
+_CLOSE_BUDGET_S, _CLOSE_ENCODING_S = RECORDER_CLOSE_S * 0.4, RECORDER_CLOSE_S * 0.3
+"""Of the time to close, until all is handed to `media_store.py`, which takes half of it; the first part is encoding."""
 _STOPPED = "stopped"
 """Why a clip is missing that could not be finished before a stop."""
 _FRAME_COMES_WITHIN_S = RING_MARGIN_S
@@ -85,6 +85,8 @@ class RecorderStage:
         self._waiting: list[tuple[float, Event]] = []
         self._pictures: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
+        self._patient_until_s = 0.0
+        """Until then a full queue of the media store is waited for: at a stop."""
         self._log = log.get_logger(__name__)
         self._wake = Wake()
         self.wake_fd = self._wake.fd
@@ -145,8 +147,9 @@ class RecorderStage:
 
         Where the time does not suffice for all frames, each clip has at least its judged frame.
         """
+        self._patient_until_s = time.monotonic() + _CLOSE_BUDGET_S
         self._begin_clips(math.inf)
-        self._work(until_s=time.monotonic() + _CLOSE_BUDGET_S, stopping=True)
+        self._work(until_s=time.monotonic() + _CLOSE_ENCODING_S, stopping=True)
         for builder in self._builders.values():
             for header in builder.judged_frames_missing():
                 self._encode(builder, header, time.monotonic_ns())
@@ -202,9 +205,12 @@ class RecorderStage:
         jpeg = annotated_jpeg(event, picture, self._judged[event.camera].marks(header.id))
         path = self._state_dir / picture_name(event.id)
         done = self._done("picture", event)
-        pending = partial(write_missing, event=event, cause=NOT_FINISHED)
-        files = ((path, lambda file: file.write(jpeg)), (self._state_dir / clip_list_name(event.id), pending))
-        if reason := self._media.enqueue(Item(event.id, len(jpeg), files, done)):
+        note = None
+        if self._builders[event.camera].is_open(event):
+            note = self._state_dir / clip_list_name(event.id), partial(write_missing, event=event, cause=NOT_FINISHED)
+        if reason := self._enqueue(
+            Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done, note=note)
+        ):
             done(reason)
 
     def _put_clip(self, clip: Clip) -> None:
@@ -223,8 +229,11 @@ class RecorderStage:
             ),
         )
         item = Item(event.id, size, files, self._done("clip", event))
-        if reason := self._media.enqueue(item):
+        if reason := self._enqueue(item):
             self._lost(event, reason)
+
+    def _enqueue(self, item: Item) -> str:
+        return self._media.enqueue(item, wait_s=max(0.0, self._patient_until_s - time.monotonic()))
 
     def _done(self, what: str, event: Event) -> Callable[[str], None]:
         def done(outcome: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -54,8 +56,15 @@ class Stopped:
 
 
 @pytest.fixture
-def stopped(tmp_path: Path) -> Stopped:
-    return Stopped(tmp_path)
+def in_memory() -> Iterator[Path]:
+    """A folder on a disk that no other load makes slow."""
+    with TemporaryDirectory(prefix="stop", dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def stopped(in_memory: Path) -> Stopped:
+    return Stopped(in_memory)
 
 
 def test_every_clip_is_written(stopped: Stopped) -> None:
@@ -68,10 +77,10 @@ def test_every_clip_is_written(stopped: Stopped) -> None:
 
 
 def test_without_time_for_all_frames_each_clip_has_its_judged_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_inspect.record.stage._CLOSE_BUDGET_S", 0.0)
-    stopped = Stopped(tmp_path)
+    stopped = Stopped(in_memory)
     stopped.stage._work(until_s=time.monotonic() + 10)  # the pictures
     stopped.stage._builders["cam"]._encoded = (1, 25)  # as if the encoder had got as far as this
     assert stopped.lost(stopped.close()) == set()
@@ -80,8 +89,8 @@ def test_without_time_for_all_frames_each_clip_has_its_judged_one(
         assert pictures_of(stopped.clip(event))
 
 
-def test_what_cannot_be_written_in_time_is_named_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = Stopped(tmp_path, events=5)
+def test_what_cannot_be_written_in_time_is_named_by_its_id(in_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = Stopped(in_memory, events=5)
     monkeypatch.setattr("stream_inspect.record.media_store._CLOSE_WITHIN_S", 0.5)
     release = threading.Event()
     hanging = Item("x", 1, ((stopped.state_dir / "clips" / "x.mp4", lambda _: release.wait(20)),), lambda _: None)
@@ -95,8 +104,8 @@ def test_what_cannot_be_written_in_time_is_named_by_its_id(tmp_path: Path, monke
     assert pictures == {event.id for event in stopped.events}
 
 
-def test_an_event_whose_frame_has_not_arrived_is_named_and_on_record(tmp_path: Path) -> None:
-    stopped = Stopped(tmp_path, events=1)
+def test_an_event_whose_frame_has_not_arrived_is_named_and_on_record(in_memory: Path) -> None:
+    stopped = Stopped(in_memory, events=1)
     early = stopped.belt.event(stopped.belt.shoot(), n=77)
     list(stopped.stage.process([early]))
     assert stopped.lost(stopped.close()) == {early.id}
@@ -115,11 +124,21 @@ def test_a_clip_that_a_kill_prevents_is_on_record_from_its_beginning_on(stopped:
     assert "not_recorded" not in stopped.record(event)
 
 
-def test_frames_after_the_judged_one_do_not_wait_for_boxes_at_a_stop(tmp_path: Path) -> None:
-    stopped = Stopped(tmp_path, events=0)
+def test_frames_after_the_judged_one_do_not_wait_for_boxes_at_a_stop(in_memory: Path) -> None:
+    stopped = Stopped(in_memory, events=0)
     header = stopped.belt.shoot()
     later = [stopped.belt.shoot() for _ in range(10)]
     event = stopped.belt.event(header, n=5)
     list(stopped.stage.process([header, Tracked(frame=header, tracks=[]), *later, event]))
     stopped.close()
     assert stopped.record(event)["frames"][-1]["seq"] == later[-1].id.seq
+
+
+def test_an_event_that_gets_no_clip_keeps_its_reason_on_record(in_memory: Path) -> None:
+    stopped = Stopped(in_memory, events=40)
+    lost = stopped.events[32:]  # more than there can be clips at a time
+    logs = stopped.close()
+    for event in lost:
+        assert stopped.record(event)["not_recorded"] == "too_many"
+        assert (stopped.state_dir / "pictures" / f"{event.id}.jpg").exists()
+    assert stopped.lost(logs) == set(), "that was said when it happened"
