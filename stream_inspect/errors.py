@@ -5,6 +5,7 @@
     │   ├── ConfigError      config/problems.py    the configuration is invalid, with file and line
     │   └── ReplayError      commands/replay/results.py  a replay would overwrite files
     ├── CameraError          capture/camera.py     a source failed
+    │   ├── NoPictureError                         it was reached, but sends no picture that can be decoded
     │   └── EndOfMediaError                        a finite source has ended
     ├── ModelError           inspect/detect/       a model is missing, corrupt or failed
     │   └── OutOfMemoryError                       a smaller batch may succeed

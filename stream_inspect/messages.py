@@ -101,6 +101,8 @@ class FrameHeader(Message, frozen=True, kw_only=True):
     due: int | None = None
     """Its number among its camera's due frames, from 0 and without a gap as long as the run lasts; None: not due."""
     slot: RingSlot | None = None
+    file: str = ""
+    """Name of the file that holds this frame alone; empty for a frame of a camera or a video."""
 
 
 CREDIT_REPEAT_S = 1.0
@@ -229,6 +231,8 @@ class ConditionKind(StrEnum):
     STATIC_FIND = "static_find"
     MODEL_FAILED = "model_failed"
     PROMPTS_REFUSED = "prompts_refused"
+    CONFIG_MISFIT = "config_misfit"
+    DEMO_MODELS = "demo_models"
     RECORDING_STOPPED = "recording_stopped"
     PROCESS_DOWN = "process_down"
     NOT_JUDGED = "not_judged"
@@ -317,6 +321,8 @@ class FrameRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     capture_mono_ns: int
     capture_utc_ns: int
     clock: Clock
+    file: str | msgspec.UnsetType = msgspec.UNSET
+    """Name of the picture file, where the frame is one."""
 
     @property
     def order(self) -> FrameOrder:

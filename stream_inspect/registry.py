@@ -19,7 +19,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "usb": "stream_inspect.capture.usb:UsbCamera",
         "gige": "stream_inspect.capture.gige:GigeCamera",
         "file": "stream_inspect.capture.files:FileCamera",
-        "images": "stream_inspect.capture.pictures:ImageFolderCamera",
+        "images": "stream_inspect.capture.pictures:PicturesCamera",
         "synthetic": "stream_inspect.capture.synthetic:SyntheticCamera",
     },
     "detector": {"owlv2": "stream_inspect.inspect.detect.owlv2:Owlv2Detector"},

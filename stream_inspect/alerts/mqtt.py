@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import socket
@@ -44,7 +45,7 @@ class MqttAlert:
     def __init__(self, config: MqttAlertConfig, *, line: str, state_dir: Path) -> None:
         """`state_dir` is part of the client id."""
         host = socket.gethostname()
-        folder = hashlib.blake2s(str(state_dir.absolute()).encode(), digest_size=4).hexdigest()
+        folder = hashlib.blake2s(os.fsencode(state_dir.absolute()), digest_size=4).hexdigest()
         self._config = config
         self._status_topic = _filled(config.status_topic, line=line, host=host)
         self._client_id = config.client_id or f"stream_inspect-{line}-{config.name}-{host}-{folder}"

@@ -19,7 +19,8 @@ from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
 from stream_inspect.messages import EventState, as_sent
 from stream_inspect.store.database import StoreError
-from stream_inspect.store.deliveries import Outcome, Settled
+from stream_inspect.store.deliveries import Outcome
+from stream_inspect.store.deliveries_schema import Settled
 from stream_inspect.store.events import EventStore, Stored, UnreadableEventError
 
 POLL_S = 1.0

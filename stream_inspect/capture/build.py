@@ -12,5 +12,9 @@ def make_camera(config: CameraConfig) -> Camera:
     """The camera object for this configuration, not yet open. Raises `registry.UnknownPluginError`."""
     source = config.source
     name = source.plugin if isinstance(source, PluginSource) else source.kind
-    camera: Camera = registry.load("camera", name)(config)
+    return turned(registry.load("camera", name)(config), config)
+
+
+def turned(camera: Camera, config: CameraConfig) -> Camera:
+    """The camera, its pictures turned as configured."""
     return RotatedCamera(camera, config.rotate_deg) if config.rotate_deg else camera

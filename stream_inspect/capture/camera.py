@@ -14,8 +14,21 @@ from stream_inspect.picture import Picture, UInt8Array
 class CameraError(StreamInspectError):
     """The source failed (refused, ended, hung, sent garbage). The read loop closes it and connects again.
 
-    The text is fit for a log: it names what failed and carries no password.
+    The text is fit for a log: it names what failed and carries no password. `bad_frames` arrived before `open` failed
+    with it: they are counted like those that `read` returns.
     """
+
+    def __init__(self, text: str, *, bad_frames: int = 0) -> None:
+        super().__init__(text)
+        self.bad_frames = bad_frames
+
+    def at(self, where: str) -> CameraError:
+        """The same error, with the place before its text."""
+        return type(self)(f"{where}: {self}", bad_frames=self.bad_frames)
+
+
+class NoPictureError(CameraError):
+    """The source was reached and accepted the login, but what it sent is not a picture that can be decoded."""
 
 
 class EndOfMediaError(CameraError):
@@ -42,6 +55,8 @@ class CameraInfo:
     clock: Clock
     frame_count: int | None = None
     notes: PictureNotes = PictureNotes()
+    bad_frames: int = 0
+    """Frames that arrived while the first good one was waited for: counted like those that `read` returns."""
 
 
 class FrameSink(Protocol):
@@ -62,6 +77,8 @@ class CapturedFrame:
     capture_utc_ns: int
     clock: Clock
     is_key: bool = True
+    file: str = ""
+    """Name of the file that holds this frame alone: that of a picture."""
 
 
 class Camera(Protocol):

@@ -8,6 +8,8 @@
 Each begins only after it has lasted, and ends only after it has been gone for a while. Until the first decision a
 condition is unknown; that a camera was found well is a change too.
 
+Of a picture that stands alone, nothing can last: it is black or it is not (`StillWatch`).
+
 The functions are pure; `Hysteresis`, `FreezeDetector` and `ConditionWatch` remember what came before, and take the time
 as an argument.
 """
@@ -19,10 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_inspect.config.models import ConditionsConfig
+from stream_inspect.config.models import CameraConfig, ConditionsConfig
 from stream_inspect.messages import ConditionKind
 from stream_inspect.picture import UInt8Array
 
+BLACK = "the picture is black"
 _LOOK_EVERY_S = 0.1
 _EQUAL_LOOKS = 5
 """A picture is frozen when most of this many looks in a row were equal."""
@@ -221,7 +224,7 @@ class ConditionWatch:
     def _look(self, luma: UInt8Array, now_s: float, changes: list[Change]) -> None:
         black = is_black(luma, self._config.black_luma_max)
         uniform = not black and is_uniform(luma)
-        self._note(ConditionKind.BLACK, black, now_s, "the picture is black", changes)
+        self._note(ConditionKind.BLACK, black, now_s, BLACK, changes)
         self._note(ConditionKind.NO_SIGNAL, uniform, now_s, "the picture is one even colour", changes)
         if ConditionKind.FROZEN in self._states:
             frozen = self._freeze.update(luma, now_s, key=self._key) and not black and not uniform
@@ -262,3 +265,36 @@ class ConditionWatch:
         state = self._states[kind]
         if state.update(sign, now_s, since_s):
             changes.append(Change(kind, sign, state.since_s, detail if sign else ""))
+
+
+class StillWatch:
+    """Watches pictures that stand alone, where a `ConditionWatch` watches frames: a black one begins and ends it."""
+
+    fps: float | None = None
+
+    def __init__(self, config: ConditionsConfig) -> None:
+        self._config = config
+
+    def frame(self, luma: UInt8Array, now_s: float, *, key: bool = True) -> list[Change]:
+        """A picture: its luma plane, (H, W) uint8."""
+        if not is_black(sample(luma), self._config.black_luma_max):
+            return []
+        return [Change(ConditionKind.BLACK, True, now_s, BLACK), Change(ConditionKind.BLACK, False, now_s)]
+
+    def damaged(self, now_s: float) -> None:
+        """A picture cannot be read: its camera has named it."""
+
+    def tick(self, now_s: float, reason: str = "") -> list[Change]:
+        return []
+
+    def finish(self) -> list[Change]:
+        return []
+
+
+def watch_for(camera: CameraConfig, *, expect_frames: bool, now_s: float) -> ConditionWatch | StillWatch:
+    """What watches this camera's frames; see `ConditionWatch`."""
+    if camera.stills:
+        return StillWatch(camera.conditions)
+    return ConditionWatch(
+        camera.conditions, belt_moves=camera.belt is not None, expect_frames=expect_frames, now_s=now_s
+    )

@@ -9,7 +9,9 @@ from stream_inspect.capture.av_reader import AvReader, Decoded, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.sender_clock import Arrival, arrived_now
+from stream_inspect.capture.unreadable import why_unreadable
 from stream_inspect.config.models import CameraConfig, FileSource
+from stream_inspect.file_names import ffmpeg_url, printable
 from stream_inspect.messages import Clock
 from stream_inspect.rotation import rotation_of_file
 
@@ -28,29 +30,38 @@ class FileCamera:
         self._pacer: Pacer | None = None
 
     def open(self) -> CameraInfo:
-        path = self._source.path
+        path, name = self._source.path, printable(self._source.path)
+        if path.is_dir():
+            raise CameraError(f"{name} is a folder, not a video file: for a folder of pictures write kind: images")
         if not path.is_file():
-            raise CameraError(f"no such file: {path}")
+            raise CameraError(f"no such file: {name}")
         try:
-            container = av.open(str(path))
+            container = av.open(ffmpeg_url(path))
         except (av.error.FFmpegError, OSError) as error:
-            raise CameraError(f"{path} cannot be opened as a video: {error_text(error)}") from None
+            reason = why_unreadable(path) or error_text(error)
+            raise CameraError(f"{name} cannot be opened as a video: {reason}") from None
         try:
             self._reader = AvReader(container, made_with_deg=rotation_of_file(container.metadata))
             info = self._reader.open(Clock.ARRIVAL)
-        except EndOfMediaError:
+        except EndOfMediaError as end:
             self.close()
-            raise CameraError(f"{path} contains no picture that can be decoded") from None
+            text = f"{name} contains no picture that can be decoded ({end})"
+            raise CameraError(text, bad_frames=end.bad_frames) from None
         except CameraError as error:
             self.close()
-            raise CameraError(f"{path}: {error}") from None
+            raise error.at(name) from None
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return info
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         if self._reader is None:
             raise CameraError("the file is not open")
-        return self._reader.read(sink, self._wait)
+        try:
+            return self._reader.read(sink, self._wait)
+        except EndOfMediaError:
+            raise
+        except CameraError as error:
+            raise CameraError(f"{printable(self._source.path)}: {error}") from None
 
     def _wait(self, decoded: Decoded) -> Arrival:
         if self._pacer is not None and self._reader is not None:

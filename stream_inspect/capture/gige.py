@@ -8,6 +8,7 @@ An installation needs Aravis with its typelib, and PyGObject in the service's en
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import threading
 import time
 from collections.abc import Callable
@@ -73,14 +74,17 @@ class GigeCamera:
         self._missing = 0
         self._held: Any = None
         self._lost = False
+        self._route = ""
 
     def open(self) -> CameraInfo:
         aravis, self._glib_error = _import_aravis()
         self._lost = False
         self._aravis = aravis
         name = self._source.device or "any GigE camera"
+        self._route = ""
         try:
-            self._camera = aravis.Camera.new(self._source.device or _first_device(aravis))
+            self._camera = aravis.Camera.new(_address_of(aravis, self._source.device))
+            self._route = _route(self._camera)
             fps = self._configure()
             self._stream = self._camera.create_stream(None, None)
             payload_bytes = self._camera.get_payload()
@@ -90,8 +94,7 @@ class GigeCamera:
             self._camera.start_acquisition()
         except self._glib_error as error:
             self.close()
-            aravis.update_device_list()  # so that the next attempt finds a new camera, or one with a new address
-            raise CameraError(f"{name}: {error.message}") from None
+            raise CameraError(f"{name}{self._route}: {error.message}") from None
         self._clock = DeviceClock()
         self._last_id, self._last_pts, self._missing = None, -1, 0
         return CameraInfo(
@@ -158,7 +161,8 @@ class GigeCamera:
         buffer = self._stream.timeout_pop_buffer(round(_SILENT_LIMIT_S * 1e6))
         if buffer is None:
             self._lost = True
-            raise CameraError(f"{self._source.device or 'the camera'}: no data for {_SILENT_LIMIT_S:g} s")
+            name = self._source.device or "the camera"
+            raise CameraError(f"{name}{self._route}: no data for {_SILENT_LIMIT_S:g} s")
         return buffer
 
     def _missing_before(self, frame_id: int) -> int:
@@ -203,13 +207,42 @@ class GigeCamera:
         return rows if self._bytes_per_px == 1 else rows.reshape(height, width, self._bytes_per_px)
 
 
-def _first_device(aravis: Any) -> str:
-    """The id of the first GigE camera that answers within the second that Aravis searches. Raises `CameraError`."""
+def _address_of(aravis: Any, device: str | None) -> str:
+    """The address by which to open a camera, of the list that Aravis makes now, in a second. Raises `CameraError`.
+
+    By an address Aravis chooses the interface of the same subnet. By an id it takes whichever interface first brought
+    an answer to its search, or did so once: on a host with two, the stream then goes to the wrong one, and never comes.
+    `device` is an address, an id, a serial number or a MAC address; None is the first GigE camera that answers.
+    """
+    if device is not None and _is_address(device):
+        return device
     aravis.update_device_list()
     for index in range(aravis.get_n_devices()):
-        if aravis.get_device_protocol(index) == "GigEVision":
-            return str(aravis.get_device_id(index))
+        if aravis.get_device_protocol(index) != "GigEVision":
+            continue
+        names = (aravis.get_device_id(index), aravis.get_device_serial_nbr(index), aravis.get_device_physical_id(index))
+        if device is None or device in names:
+            return str(aravis.get_device_address(index))
+    if device is not None:
+        return device  # Aravis knows cameras by other names too: the one that the user gave it
     raise CameraError("no GigE camera answers on any network of this host: is it powered, and in the same subnet?")
+
+
+def _is_address(device: str) -> bool:
+    try:
+        ipaddress.ip_address(device)
+    except ValueError:
+        return False
+    return True
+
+
+def _route(camera: Any) -> str:
+    """Which camera was opened and which interface of this host it streams to, for error messages."""
+    if not camera.is_gv_device():
+        return ""
+    device = camera.get_device()
+    ends = [end.get_address().to_string() for end in (device.get_device_address(), device.get_interface_address())]
+    return f" (camera {ends[0]} to this host's interface {ends[1]})"
 
 
 def _import_aravis() -> tuple[Any, Any]:

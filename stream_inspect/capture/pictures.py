@@ -1,66 +1,118 @@
-"""A folder of pictures as a camera."""
+"""Pictures as a camera: those of a folder, or those of a list. Each is a frame that stands alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.bit_depth import BitDepth, samples
+from stream_inspect.capture.camera import (
+    CameraError,
+    CameraInfo,
+    CapturedFrame,
+    EndOfMediaError,
+    FrameSink,
+    PictureNotes,
+)
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot
 from stream_inspect.capture.sender_clock import arrived_now
 from stream_inspect.config.models import CameraConfig, ImagesSource
+from stream_inspect.errors import StreamInspectError
+from stream_inspect.file_names import in_number_order, printable
+from stream_inspect.log import get_logger
 from stream_inspect.messages import Clock
-from stream_inspect.picture import UInt8Array
+
+cv2.utils.logging.setLogLevel(0)  # it would print on stderr what it cannot decode, which is reported here
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+PICTURE_KINDS = ", ".join(sorted(PICTURE_SUFFIXES))
+
+
+class PictureError(StreamInspectError):
+    """A picture cannot be read. The text says why, and not which one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture, and the name under which events and tables list it."""
+
+    path: Path
+    name: str
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the file is read as a picture, by its name."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, in their order."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    """The pictures of a folder, in the order of the numbers in their names."""
+    return sorted((path for path in folder.iterdir() if is_picture(path)), key=in_number_order)
 
 
-def load_picture(path: Path) -> UInt8Array | None:
-    """The picture as (H, W) or (H, W, 3) BGR uint8, or None where it cannot be read. It is upright as its Exif says."""
+def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The picture as (H, W) or (H, W, 3) BGR, uint8 or uint16, upright as its Exif says. Raises `PictureError`."""
     try:
         data = np.fromfile(path, np.uint8)
-    except OSError:
-        return None
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from None
     if not data.size:
-        return None
-    picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR)
-    return None if picture is None else np.asarray(picture, np.uint8)
+        raise PictureError("the file is empty")
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise PictureError(f"cannot be decoded: {error.err}") from None
+    if picture is None:
+        raise PictureError("cannot be decoded: damaged, cut short, or not a picture")
+    if picture.dtype == np.uint16:
+        return picture.astype(np.uint16, copy=False)
+    if picture.dtype != np.uint8:
+        raise PictureError(f"has values of the type {picture.dtype}, not 8 or 16 bits")
+    return picture.astype(np.uint8, copy=False)
 
 
-class ImageFolderCamera:
-    """The pictures of a folder, by name. One that cannot be read counts as a bad frame.
+class PicturesCamera:
+    """The pictures of the configured folder, in the order of their names, or `pictures`, in their own order.
 
-    Sizes may change from picture to picture: capture lays them down in a ring of their size, as it does when a camera
-    changes its resolution.
+    One that cannot be read counts as a bad frame, and `unreadable` gets its name and the reason; without it, both are
+    logged. Sizes may change from picture to picture: capture lays them down in a ring of their size, as it does when a
+    camera changes its resolution.
     """
 
-    def __init__(self, config: CameraConfig) -> None:
+    def __init__(
+        self,
+        config: CameraConfig,
+        pictures: Sequence[PictureFile] = (),
+        unreadable: Callable[[str, str], None] | None = None,
+    ) -> None:
         assert isinstance(config.source, ImagesSource)
         self._source = config.source
+        self._chosen = pictures
+        self._unreadable = unreadable or self._log_unreadable
         self._time_base = 1 / Fraction(self._source.fps).limit_denominator(1000)
-        self._paths: list[Path] = []
+        self._pictures: Sequence[PictureFile] = ()
         self._next = 0
         self._pacer: Pacer | None = None
+        self._depth = BitDepth()
+        self._log = get_logger(__name__, camera=config.name)
 
     def open(self) -> CameraInfo:
-        folder = self._source.path
-        if not folder.is_dir():
-            raise CameraError(f"no such folder: {folder}")
-        self._paths = pictures_in(folder)
+        self._pictures = self._chosen or _of_folder(self._source.path)
         self._next = 0
-        first = next((picture for path in self._paths if (picture := load_picture(path)) is not None), None)
-        if first is None:
-            kinds = ", ".join(sorted(PICTURE_SUFFIXES))
-            raise CameraError(f"{folder} contains no picture that can be read ({kinds})")
+        first = self._first_readable()
+        self._depth = BitDepth()
+        for one in samples(self._pictures):
+            with suppress(PictureError):  # reported when its turn comes
+                self._depth.learn(load_picture(one.path))
+        depth = self._depth.note()
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return CameraInfo(
             width_px=first.shape[1],
@@ -69,21 +121,26 @@ class ImageFolderCamera:
             codec="pictures",
             time_base=self._time_base,
             clock=Clock.ARRIVAL,
-            frame_count=len(self._paths),
+            frame_count=len(self._pictures),
+            notes=PictureNotes(honoured=(depth,) if depth else ()),
         )
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
-        if not self._paths:
+        if not self._pictures:
             raise CameraError("the folder is not open")
-        if self._next >= len(self._paths):
+        if self._next >= len(self._pictures):
             raise EndOfMediaError("end of the folder")
         pts, self._next = self._next, self._next + 1
-        picture = load_picture(self._paths[pts])
+        chosen = self._pictures[pts]
+        try:
+            loaded = load_picture(chosen.path)
+        except PictureError as error:
+            self._unreadable(chosen.name, str(error))
+            return None
         if self._pacer is not None:
             self._pacer.wait(float(pts * self._time_base))
-        if picture is None:
-            return None
         arrival = arrived_now()
+        picture = self._depth.to_eight_bits(loaded)
         lay = copy_gray_to_slot if picture.ndim == 2 else copy_bgr_to_slot
         return CapturedFrame(
             picture=lay(picture, sink),
@@ -92,7 +149,33 @@ class ImageFolderCamera:
             capture_mono_ns=arrival.mono_ns,
             capture_utc_ns=arrival.utc_ns,
             clock=arrival.clock,
+            file=chosen.name,
         )
 
     def close(self) -> None:
-        self._paths = []
+        self._pictures = ()
+
+    def _first_readable(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        why = ""
+        for one in self._pictures:
+            try:
+                return load_picture(one.path)
+            except PictureError as error:
+                why = why or f"{one.name}: {error}"
+        raise CameraError(f"none of the {len(self._pictures)} pictures can be read; {why}")
+
+    def _log_unreadable(self, name: str, reason: str) -> None:
+        self._log.warning("picture cannot be read", file=name, error=reason)
+
+
+def _of_folder(folder: Path) -> list[PictureFile]:
+    """The pictures of a folder. Raises `CameraError` where there is none."""
+    if not folder.is_dir():
+        raise CameraError(f"no such folder: {printable(folder)}")
+    try:
+        found = pictures_in(folder)
+    except OSError as error:
+        raise CameraError(f"cannot read the folder {printable(folder)}: {error.strerror}") from None
+    if not found:
+        raise CameraError(f"{printable(folder)} contains no picture ({PICTURE_KINDS})")
+    return [PictureFile(path, printable(path.name)) for path in found]

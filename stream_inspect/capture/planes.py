@@ -24,7 +24,7 @@ from stream_inspect.rotation import Rotation, rotated_size
 
 _MATRIX: dict[int, ColorMatrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 """AVColorSpace (ITU-T H.273) to our names."""
-_LIMITED_RANGE, _FULL_RANGE = 1, 2
+LIMITED_RANGE, _FULL_RANGE = 1, 2
 """AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG."""
 _PLANAR = frozenset(
     f"yuv{full}{sampling}p" for full in ("", "j") for sampling in ("420", "422", "444", "440", "411", "410")
@@ -66,7 +66,7 @@ def copy_to_slot(frame: av.VideoFrame, sink: FrameSink, *, top_field: bool = Fal
     full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
     matrix = _MATRIX.get(int(frame.colorspace), "bt601")
     if _GRAYS.fullmatch(frame.format.name):
-        full_range = frame.color_range != _LIMITED_RANGE
+        full_range = frame.color_range != LIMITED_RANGE
         if frame.format.name != _GRAY:
             frame = frame.reformat(format=_GRAY)  # the depth alone: swscale takes both for full range
     elif frame.format.name not in _PLANAR and frame.format.name not in _PACKED and frame.format.name != "nv12":
@@ -161,6 +161,24 @@ def copy_field_to_slot(field: Picture, height_px: int, sink: FrameSink) -> Pictu
     _between(source.u, target.u)
     _between(source.v, target.v)
     return replace(field, i420=slot, height_px=height_px)
+
+
+def copy_cropped_to_slot(
+    picture: Picture, corner_xy_px: tuple[int, int], size_px: tuple[int, int], sink: FrameSink
+) -> Picture:
+    """Write the part of a picture from this upper left corner on, of this (width, height), into the sink's slot.
+
+    From an odd column or row on, the chroma lies half of its own pixel aside.
+    """
+    (left, top), (width, height) = corner_xy_px, size_px
+    slot = sink.slot(width, height)
+    source, target = planes_of(picture.i420), planes_of(slot)
+    target.y[:height, :width] = picture.luma[top : top + height, left : left + width]
+    _pad(target.y, width, height)
+    for plane, cropped in ((source.u, target.u), (source.v, target.v)):
+        rows, columns = cropped.shape
+        cropped[:] = plane[top // 2 : top // 2 + rows, left // 2 : left // 2 + columns]
+    return replace(picture, i420=slot, width_px=width, height_px=height)
 
 
 def copy_resized_to_slot(picture: Picture, width_px: int, height_px: int, sink: FrameSink) -> Picture:

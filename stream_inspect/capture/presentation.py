@@ -1,30 +1,38 @@
 """From the pictures as a container stores them to the pictures that it means.
 
-A player shows more than the decoder's output: of interlaced pictures one moment at a time, pixels that are not square
-at their true width, and lying or mirrored pictures upright. Here the same is done to the planes, in that order. Where
-a stream says nothing of the kind, a picture is copied once, straight into the slot.
+A player shows more than the decoder's output: of interlaced pictures one moment at a time, without the margins that a
+container crops, pixels that are not square at their true width, and lying or mirrored pictures upright. Here the same
+is done to the planes, in that order. Where a stream says nothing of the kind, a picture is copied once, straight into
+the slot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import av
+import numpy as np
 from av.video.stream import VideoStream
 
+from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import FrameSink, PictureNotes
 from stream_inspect.capture.display_matrix import UPRIGHT, Orientation, angle_of, orientation_of
 from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.capture.planes import (
+    LIMITED_RANGE,
+    copy_cropped_to_slot,
     copy_field_to_slot,
+    copy_gray_to_slot,
     copy_mirrored_to_slot,
     copy_resized_to_slot,
     copy_rotated_to_slot,
     copy_to_slot,
 )
+from stream_inspect.capture.stated_crop import NO_CROP, Crop
 from stream_inspect.picture import Picture
 from stream_inspect.rotation import Rotation, combined, rotated_size
 
@@ -33,19 +41,23 @@ _SQUARE = Fraction(1, 100)
 _MOST_ASPECT = 4
 """Wider or narrower pixels than this (MJPEG cameras put anything into their density) are not believed."""
 
+_DEEP_GRAY = frozenset({"gray16le", "gray16be"})
+
 _Step = Callable[[Picture, FrameSink], Picture]
 
 
 class Presentation:
     """Writes a stream's decoded frames into slots as its container means them.
 
-    `made_with_deg` is how far the pictures of a file of ours were turned already (`rotation.rotation_of_file`): they
-    are turned back by that, so that both give the sensor picture.
+    `crop` is what the container states (`stated_crop`). `made_with_deg` is how far the pictures of a file of ours were
+    turned already (`rotation.rotation_of_file`): they are turned back by that, so that both give the sensor picture.
     """
 
-    def __init__(self, stream: VideoStream, made_with_deg: Rotation = 0) -> None:
+    def __init__(self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0) -> None:
         self._stream = stream
+        self._crop = crop
         self._made_with_deg = made_with_deg
+        self._depth = BitDepth()
         self._scratch = (ScratchArray(), ScratchArray())
 
     def size_px(self, frame: av.VideoFrame) -> tuple[int, int]:
@@ -56,7 +68,7 @@ class Presentation:
         """The sensor picture of a decoded frame, written into the sink's slot."""
         steps = self._steps(frame)
         sinks = [self._scratch[number % 2] for number in range(len(steps))] + [sink]
-        picture = copy_to_slot(frame, sinks[0], top_field=self._has_two_fields(frame))
+        picture = self._stored(frame, sinks[0])
         for step, target in zip(steps, sinks[1:], strict=True):
             picture = step(picture, target)
         return picture
@@ -70,19 +82,26 @@ class Presentation:
             ignored.append(
                 "interlaced H.265: each picture is one field of half the height; set the camera to progressive"
             )
+        cropped = self._cropped_size(frame)
+        if cropped != (frame.width, frame.height):
+            honoured.append(f"cropped from {frame.width}x{frame.height} to {_by(cropped)} px")
+        elif self._crop != NO_CROP:
+            ignored.append(f"a crop that leaves nothing of {frame.width}x{frame.height} px")
         aspect = self._stated_aspect()
         if not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
             ignored.append(f"pixels of {_ratio(aspect)} are taken as square")
-        width_px, height_px = self._square_size(frame)
-        if (width_px, height_px) != (frame.width, frame.height):
-            stored = f"{frame.width}x{frame.height}"
-            honoured.append(f"pixels of {_ratio(aspect)} made square: {stored} to {width_px}x{height_px} px")
+        square = self._square_size(frame)
+        if square != cropped:
+            honoured.append(f"pixels of {_ratio(aspect)} made square: {_by(cropped)} to {_by(square)} px")
         orientation = orientation_of(frame)
         if orientation is None:
             angle = f"{angle_of(frame):.0f} degrees"
             ignored.append(f"a display matrix that is not a quarter turn ({angle}): pictures are taken as stored")
         elif orientation != UPRIGHT:
             honoured.append(f"display matrix: {_described(orientation)}")
+        if frame.format.name in _DEEP_GRAY:
+            self._depth.learn(frame.to_ndarray().astype(np.uint16, copy=False))
+            honoured += [depth] if (depth := self._depth.note()) else []
         side_data: Any = frame.side_data
         if "STEREO3D" in side_data:
             ignored.append("stereo: both views of a pair are judged as one picture")
@@ -90,13 +109,23 @@ class Presentation:
             ignored.append("a panorama: its projection is judged as it is stored")
         return PictureNotes(tuple(honoured), tuple(ignored))
 
+    def _stored(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
+        """The picture as it is stored, or its top field."""
+        if frame.format.name not in _DEEP_GRAY:
+            return copy_to_slot(frame, sink, top_field=self._has_two_fields(frame))
+        gray = self._depth.to_eight_bits(frame.to_ndarray().astype(np.uint16, copy=False))
+        picture = copy_gray_to_slot(gray[:: 2 if self._has_two_fields(frame) else 1], sink)
+        return replace(picture, full_range=frame.color_range != LIMITED_RANGE)
+
     def _steps(self, frame: av.VideoFrame) -> list[_Step]:
         steps: list[_Step] = []
         if self._has_two_fields(frame):
             steps.append(partial(_at_full_height, frame.height))
-        width_px, height_px = self._square_size(frame)
-        if (width_px, height_px) != (frame.width, frame.height):
-            steps.append(partial(_resized, width_px, height_px))
+        cropped, square = self._cropped_size(frame), self._square_size(frame)
+        if cropped != (frame.width, frame.height):
+            steps.append(partial(_cropped, self._crop, cropped))
+        if square != cropped:
+            steps.append(partial(_resized, square))
         orientation = self._orientation(frame)
         if orientation.mirrored:
             steps.append(copy_mirrored_to_slot)
@@ -112,14 +141,21 @@ class Presentation:
         stated = orientation_of(frame) or UPRIGHT
         return Orientation(stated.mirrored, combined(stated.rotate_deg, -self._made_with_deg))
 
+    def _cropped_size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """The size without the margins; that of the frame where they would leave nothing of it."""
+        crop = self._crop
+        width_px, height_px = frame.width - crop.left_px - crop.right_px, frame.height - crop.top_px - crop.bottom_px
+        return (width_px, height_px) if width_px > 0 and height_px > 0 else (frame.width, frame.height)
+
     def _square_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """The size with square pixels, by the side that grows: no detail is lost."""
+        width_px, height_px = self._cropped_size(frame)
         aspect = self._stated_aspect()
         if abs(aspect - 1) < _SQUARE or not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
-            return frame.width, frame.height
+            return width_px, height_px
         if aspect > 1:
-            return round(frame.width * aspect), frame.height
-        return frame.width, round(frame.height / aspect)
+            return round(width_px * aspect), height_px
+        return width_px, round(height_px / aspect)
 
     def _stated_aspect(self) -> Fraction:
         """Width of a pixel by its height; 1 where nothing is stated. A container's word counts before the codec's."""
@@ -131,8 +167,12 @@ def _at_full_height(height_px: int, picture: Picture, sink: FrameSink) -> Pictur
     return copy_field_to_slot(picture, height_px, sink)
 
 
-def _resized(width_px: int, height_px: int, picture: Picture, sink: FrameSink) -> Picture:
-    return copy_resized_to_slot(picture, width_px, height_px, sink)
+def _cropped(crop: Crop, size_px: tuple[int, int], picture: Picture, sink: FrameSink) -> Picture:
+    return copy_cropped_to_slot(picture, (crop.left_px, crop.top_px), size_px, sink)
+
+
+def _resized(size_px: tuple[int, int], picture: Picture, sink: FrameSink) -> Picture:
+    return copy_resized_to_slot(picture, *size_px, sink)
 
 
 def _turned(rotate_deg: Rotation, picture: Picture, sink: FrameSink) -> Picture:
@@ -142,6 +182,10 @@ def _turned(rotate_deg: Rotation, picture: Picture, sink: FrameSink) -> Picture:
 def _described(orientation: Orientation) -> str:
     turned = f"turned by {orientation.rotate_deg} degrees" if orientation.rotate_deg else ""
     return " and ".join(part for part in ("mirrored" if orientation.mirrored else "", turned) if part)
+
+
+def _by(size_px: tuple[int, int]) -> str:
+    return f"{size_px[0]}x{size_px[1]}"
 
 
 def _ratio(aspect: Fraction) -> str:

@@ -34,6 +34,7 @@ def frame_header(
         clock=frame.clock,
         ledger_index=int(ledger_index),
         slot=slot,
+        file=frame.file,
     )
 
 

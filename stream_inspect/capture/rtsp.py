@@ -9,7 +9,7 @@ import av
 import av.error
 
 from stream_inspect.capture.av_reader import AvReader, error_text
-from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
+from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink, NoPictureError
 from stream_inspect.config.models import CameraConfig, RtspSource
 from stream_inspect.messages import Clock
 
@@ -34,6 +34,31 @@ class RtspCamera:
         self._reader: AvReader | None = None
 
     def open(self) -> CameraInfo:
+        try:
+            silence_s = self._source.read_timeout_s
+            self._reader = reader = self._connected(silence_s)
+            if reader.needed_silence_s > silence_s:
+                silence_s = reader.needed_silence_s
+                reader = self._connected_for(silence_s)
+            try:
+                return reader.open(Clock.ARRIVAL)
+            except NoPictureError:
+                if reader.needed_silence_s <= silence_s:
+                    raise
+            return self._connected_for(reader.needed_silence_s).open(Clock.ARRIVAL)
+        except CameraError as error:
+            self.close()
+            raise error.at(self._where()) from None
+
+    def _connected_for(self, silence_s: float) -> AvReader:
+        """Connect again, to a camera so slow that it may be silent for this long: FFmpeg's time-out stays as it was
+        when the connection was made.
+        """
+        self.close()
+        self._reader = self._connected(silence_s)
+        return self._reader
+
+    def _connected(self, read_timeout_s: float) -> AvReader:
         source = self._source
         secrets = self._secrets()
         began_s = time.monotonic()
@@ -45,24 +70,19 @@ class RtspCamera:
                     "rtsp_transport": source.transport,
                     "max_delay": _REORDER_WAIT_US,
                 },
-                timeout=(source.open_timeout_s, source.read_timeout_s),
+                timeout=(source.open_timeout_s, read_timeout_s),
             )
         except (av.error.FFmpegError, OSError) as error:
             # FFmpeg may report the interrupted call as anything, even as invalid data.
             timed_out = time.monotonic() - began_s >= source.open_timeout_s
             reason = f"no answer within {source.open_timeout_s:g} s" if timed_out else error_text(error, secrets)
-            raise CameraError(f"{self._where()}: {reason}") from None
-        try:
-            self._reader = AvReader(
-                container,
-                silent_limit_s=source.read_timeout_s,
-                loses_frames=source.transport == "udp",
-                secrets=secrets,
-            )
-            return self._reader.open(Clock.ARRIVAL)
-        except CameraError as error:
-            self.close()
-            raise CameraError(f"{self._where()}: {error}") from None
+            raise CameraError(reason) from None
+        return AvReader(
+            container,
+            silent_limit_s=read_timeout_s,
+            loses_frames=source.transport == "udp",
+            secrets=secrets,
+        )
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         if self._reader is None:
@@ -70,7 +90,7 @@ class RtspCamera:
         try:
             return self._reader.read(sink)
         except CameraError as error:
-            raise CameraError(f"{self._where()}: {error}") from None
+            raise error.at(self._where()) from None
 
     def close(self) -> None:
         if self._reader is not None:

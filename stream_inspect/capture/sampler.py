@@ -7,12 +7,33 @@ periods instead of adding them up means that the rate never drifts, whatever the
 from __future__ import annotations
 
 import math
+from typing import Protocol
+
+from stream_inspect.config.models import CameraConfig
 
 _SMOOTHING = 0.1
 """Weight of the newest frame interval in the running mean."""
 _JUMP_PERIODS = 10
 _JUMP_S = 2.0
 """A step of pts back, or ahead by more than this and this many periods, starts the periods again."""
+
+
+class FrameSampler(Protocol):
+    """Says of each frame of a session, in decode order, whether it is to be judged."""
+
+    def due(self, pts_s: float) -> bool: ...
+
+
+class EveryPicture:
+    """Pictures that stand alone are all judged."""
+
+    def due(self, pts_s: float) -> bool:
+        return True
+
+
+def make_sampler(camera: CameraConfig) -> FrameSampler:
+    """The sampler of a session of this camera."""
+    return EveryPicture() if camera.stills else Sampler(camera.sampling.rate_hz)
 
 
 class Sampler:

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stream_inspect.capture.build import make_camera
-from stream_inspect.capture.conditions import Change, ConditionWatch
+from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.due_frames import DueFrames
+from stream_inspect.capture.picture_fit import PictureFit
 from stream_inspect.capture.reports import condition, frame_header
 from stream_inspect.capture.ring_sink import RingSink
-from stream_inspect.capture.sampler import Sampler
+from stream_inspect.capture.sampler import make_sampler
 from stream_inspect.capture.session import SessionCounter
+from stream_inspect.capture.stills_ring import StillsRings
 from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
-from stream_inspect.config.models import CameraConfig, TransportConfig
+from stream_inspect.config.models import CameraConfig, DecideConfig, TransportConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.levels import Levels
 from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, ConditionKind, Credit, DueFrame, FrameHeader, Output
@@ -33,8 +35,8 @@ class CaptureStage:
     """Reads one camera. Fulfils `service.stage.Stage`.
 
     Frames pass through as fast as the source delivers them; of the due ones only the freshest waits for a credit, and
-    the one it overtakes is dropped{capture, superseded}. A source with `pace: fast` loses none: it is not read any
-    further while a due frame waits.
+    the one it overtakes is dropped{capture, superseded}. A source with `pace: fast`, or of pictures, loses none: it is
+    not read any further while a due frame waits. Pictures that stand alone are all due.
     """
 
     wake_fd: int | None = None
@@ -49,18 +51,24 @@ class CaptureStage:
         owner: int,
         state_dir: Path,
         transport: TransportConfig,
+        decide: DecideConfig,
     ) -> None:
         self._config = camera
         self._ledger = ledger
         self._owner = owner
-        self._lossless = getattr(camera.source, "pace", "real_time") == "fast"
+        self._lossless = camera.waits_for_judging
         timeouts_s = [getattr(camera.source, name, 0.0) for name in ("open_timeout_s", "read_timeout_s")]
         self._hang_limit_s = _HANG_LIMIT_S + 2 * sum(timeouts_s)
-        self._sink = RingSink(ring_dir, ring_prefix, transport)
+        self._sink = (
+            StillsRings(ring_dir, ring_prefix, transport, self._holds_frames)
+            if camera.stills
+            else RingSink(ring_dir, ring_prefix, transport)
+        )
         self._sessions = SessionCounter(state_dir, camera.name)
         self._reader: ReadLoop | None = None
-        self._watch: ConditionWatch | None = None
-        self._sampler = Sampler(camera.sampling.rate_hz)
+        self._watch: ConditionWatch | StillWatch | None = None
+        self._sampler = make_sampler(camera)
+        self._fit = PictureFit(camera, decide)
         self._session = -1
         self._due = DueFrames(ledger)
         self._waiting: FrameHeader | None = None
@@ -83,15 +91,10 @@ class CaptureStage:
             self._sink,
             self._sessions.next,
             loop=bool(getattr(source, "loop", False)),
-            paced=not self._lossless,
+            paced=getattr(source, "pace", "real_time") != "fast",
             depth=1 if self._lossless else 8,
         )
-        self._watch = ConditionWatch(
-            self._config.conditions,
-            belt_moves=self._config.belt is not None,
-            expect_frames=not self._lossless,
-            now_s=time.monotonic(),
-        )
+        self._watch = watch_for(self._config, expect_frames=not self._lossless, now_s=time.monotonic())
         self.wake_fd = self._reader.wake.fd
         self._reader.start()
 
@@ -139,6 +142,10 @@ class CaptureStage:
             return {}
         return {"frames": self._reader.queued, "due_frames": (len(self._due), CELLS_PER_CAMERA)}
 
+    def _holds_frames(self) -> bool:
+        """Whether a frame was read and is neither judged nor dropped. Called by the reader's thread."""
+        return bool(len(self._due) or (self._reader is not None and self._reader.queued[0]))
+
     def undelivered(self, output: Output) -> None:
         """A due frame whose worker's mailbox is full is dropped.
 
@@ -169,12 +176,12 @@ class CaptureStage:
         index = self._ledger.captured(self._owner)
         if isinstance(item, CorruptFrame):
             self._ledger.drop(index, DropCause.CAPTURE_BAD_FRAME)
-            if self._watch is not None:
+            if self._watch is not None and not item.before_first:
                 self._watch.damaged(item.mono_ns * _S)
             return
         if item.session != self._session:
             self._session = item.session
-            self._sampler = Sampler(self._config.sampling.rate_hz)
+            self._sampler = make_sampler(self._config)
         header = frame_header(
             item.frame,
             camera=self._config.name,
@@ -189,6 +196,9 @@ class CaptureStage:
         else:
             self._ledger.not_due(index)
         self._latest = header
+        fps = self._reader.info.fps if self._reader and self._reader.info else None
+        if (reason := self._fit.reason((header.width_px, header.height_px), fps)) is not None:
+            self._levels.set(ConditionKind.CONFIG_MISFIT, bool(reason), reason, camera=self._config.name)
         yield Output("frames", header)
         if self._watch is not None:
             luma, captured_s = item.frame.picture.luma, header.capture_mono_ns * _S

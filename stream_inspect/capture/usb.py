@@ -50,7 +50,7 @@ class UsbCamera:
             return self._reader.open(Clock.ARRIVAL)
         except CameraError as error:
             self.close()
-            raise CameraError(f"{source.device}: {error}") from None
+            raise error.at(source.device) from None
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         if self._reader is None:
@@ -58,7 +58,7 @@ class UsbCamera:
         try:
             return self._reader.read(sink)
         except CameraError as error:
-            raise CameraError(f"{self._source.device}: {error}") from None
+            raise error.at(self._source.device) from None
 
     def close(self) -> None:
         if self._reader is not None:

@@ -12,13 +12,38 @@ _NOT_A_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The video stream to read; of several that FFmpeg takes for the best one. Raises `CameraError`.
+    """The video stream to read; of several the one with the most pixels. Raises `CameraError`.
 
-    A music file's cover, a film's poster and a list of thumbnails are video streams for FFmpeg too, often the first.
+    A music file's cover, a film's poster and a list of thumbnails are video streams for FFmpeg too, often the first. So
+    are a recorder's preview and a camera's sub stream: FFmpeg's own choice goes by the flag `default`, and takes them.
     """
-    films = [stream for stream in container.streams.video if not stream.disposition & _NOT_A_FILM]
+    films = _films(container)
     if not films:
         covers = len(container.streams.video)
         raise CameraError("there is no video in it" + (", only a cover picture" if covers else ""))
-    best = container.streams.best("video")
-    return next((stream for stream in films if stream is best), films[0])
+    chosen = max(films, key=lambda stream: stream.width * stream.height if stream.codec_context else 0)
+    if chosen.codec_context is None:
+        raise CameraError(
+            "its video is encrypted, or in a codec without a decoder here (`ffprobe` names it): convert it to H.264"
+        )
+    return chosen
+
+
+def chosen_of_several(container: InputContainer, chosen: VideoStream) -> tuple[str, ...]:
+    """A sentence that names the stream that is read and those that are not; empty where it is the only one."""
+    others = [stream for stream in _films(container) if stream is not chosen]
+    if not others:
+        return ()
+    left_out = ", ".join(f"{stream.index} ({_described(stream)})" for stream in others)
+    return (f"video stream {chosen.index} ({_described(chosen)}) is read; not read: {left_out}",)
+
+
+def _films(container: InputContainer) -> list[VideoStream]:
+    return [stream for stream in container.streams.video if not stream.disposition & _NOT_A_FILM]
+
+
+def _described(stream: VideoStream) -> str:
+    codec = getattr(stream.codec_context, "codec", None)  # no context where there is no decoder
+    if codec is None:
+        return "encrypted, or without a decoder here"
+    return f"{codec.name} {stream.width}x{stream.height}" if stream.width else f"{codec.name}, size not reported"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +29,12 @@ _WAITS_S, _JITTER = doubling_s(0.1, 1.0), 0.5
 _STEADY_S = _WAITS_S[-1]
 """A session that lasted as long as the longest wait worked: the next failure starts with the shortest wait again."""
 _ONLY_BAD_S = 3.0
-"""A source that sends only corrupt frames for this long has changed its codec or is garbage: reconnect."""
+"""A source that sends only corrupt frames for this long has changed its codec or is garbage: reconnect ..."""
+_ONLY_BAD_FRAMES = 5
+"""... and for this many of its frames, where it is slow."""
 _ERRORS_LOGGED = 5
 """Different errors logged in one outage: a camera that is off all night is logged once, not 30,000 times."""
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 _MIN_SESSION_S = 0.1
 """From the start of one session to the start of the next: a very short recording, looped, would otherwise reconnect in
 a tight loop."""
@@ -55,6 +59,8 @@ class CorruptFrame:
     """A frame that the source delivered corrupt: it is counted and has no picture."""
 
     mono_ns: int
+    before_first: bool = False
+    """No good frame of its session came before it: often a picture that began before the connection."""
 
 
 class ReadLoop:
@@ -175,6 +181,7 @@ class ReadLoop:
             self._stop.wait(max(0.0, began_s + _MIN_SESSION_S - time.monotonic()))
 
     def _failed(self, error: Exception, outage: _Outage) -> None:
+        self._hand_over_bad(getattr(error, "bad_frames", 0))
         metrics.CAPTURE_FAILURES.labels(self._name).inc()
         self.error = str(error)
         outage.failed(self.error)
@@ -190,16 +197,17 @@ class ReadLoop:
         except OSError as error:
             raise CameraError(f"cannot write the session counter: {error}") from error
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
+        self._hand_over_bad(info.bad_frames)
         last_good_s = time.monotonic()
         while not self._stop.is_set():
             with self._in_library_call():
                 frame = self._camera.read(self._sink)
             if frame is None:
-                metrics.BAD_FRAMES.labels(self._name).inc()
-                self._hand_over(CorruptFrame(time.monotonic_ns()))
+                self._hand_over_bad(1, before_first=frames.good == 0)
                 is_live = info.clock is not Clock.MEDIA  # a recording is read to its end, also by a slow host
-                if is_live and time.monotonic() - last_good_s > _ONLY_BAD_S:
-                    raise CameraError(f"only corrupt frames for {_ONLY_BAD_S:g} s")
+                only_bad_s = max(_ONLY_BAD_S, _ONLY_BAD_FRAMES / info.fps) if info.fps else _ONLY_BAD_S
+                if is_live and time.monotonic() - last_good_s > only_bad_s:
+                    raise CameraError(f"only corrupt frames for {only_bad_s:g} s")
                 continue
             last_good_s = time.monotonic()
             if frames.good == 0:
@@ -217,6 +225,11 @@ class ReadLoop:
             yield
         finally:
             self._call_began_s = None
+
+    def _hand_over_bad(self, count: int, *, before_first: bool = True) -> None:
+        for _ in range(count):
+            metrics.BAD_FRAMES.labels(self._name).inc()
+            self._hand_over(CorruptFrame(time.monotonic_ns(), before_first))
 
     def _hand_over(self, item: QueuedFrame | CorruptFrame) -> None:
         while True:
@@ -251,8 +264,9 @@ class _Outage:
     def failed(self, error: str) -> None:
         if not self._errors:
             self._since_s = time.monotonic()
-        if error not in self._errors and len(self._errors) < _ERRORS_LOGGED:
-            self._errors.add(error)
+        kind = _NUMBER.sub("", error)  # a count or a rate that differs does not make it another error
+        if kind not in self._errors and len(self._errors) < _ERRORS_LOGGED:
+            self._errors.add(kind)
             self._log.warning("camera lost" if self._seen else "cannot connect to camera", error=error)
 
     def over(self, info: CameraInfo, session: int) -> None:

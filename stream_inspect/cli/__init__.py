@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,8 @@ app.add_typer(schema_app, name="schema")
 
 def main() -> None:
     """The entry point `stream-inspect`."""
+    if isinstance(sys.stdout, TextIOWrapper):  # as stderr does: a file's name may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
@@ -135,7 +138,12 @@ def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOptio
 
 @app.command()
 def replay(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", exists=True, dir_okay=False, help="The recorded video.")],
+    source: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...", exists=True, help="A recorded video; or pictures, and folders of pictures, to judge."
+        ),
+    ],
     config: Annotated[
         Path, typer.Option("--config", metavar="CONFIG", help="Configuration with the prompts, models and rules.")
     ],
@@ -146,26 +154,34 @@ def replay(
             metavar="FRAMES.JSONL",
             exists=True,
             dir_okay=False,
-            help="Take the detections from this file instead of running the models.",
+            help="Take the detections from this file; no model runs, but thresholds, regions and sizes apply.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the results of an earlier replay in DIR.")] = False,
     overrides: SetOption = None,
     camera: CameraOption = None,
 ) -> None:
-    """Judge a recorded video at full speed, without dropping a frame.
+    """Judge a recorded video, or pictures, at full speed, without dropping any.
 
     Writes events.jsonl, frames.jsonl (the detections), annotated.mp4 and summary.json, which are identical byte for
     byte in every run, and timing.json with everything that is wall time.
 
-    Example: `stream-inspect replay yesterday.mp4 --config line.yaml --out results`
+    Pictures are judged each by itself: none is left out by `sampling`, nothing is tracked, and every find is an event
+    that names its file. They get verdicts.csv (file, verdict, reason, number of detections, best score of each defect)
+    and, instead of the video, the folder annotated/. A picture that cannot be read is UNDECIDED and named.
+
+    frames.jsonl also holds what did not count, and why. With it as `--inspections`, thresholds, regions and sizes are
+    tried in seconds; other prompts, or a threshold below what it holds, need the models and are refused.
+
+    Examples: `stream-inspect replay yesterday.mp4 --config line.yaml --out results`,
+    `stream-inspect replay pictures/ --config line.yaml --out results`
     """
     from stream_inspect.commands.replay.run import replay as run_replay
     from stream_inspect.commands.replay.view import ReplayView
 
     with plain_errors(), ReplayView(out) as view:
-        loaded = load_config(config, overrides, camera)
-        summary = run_replay(video, loaded, out_dir, inspections=inspections, progress=view.show, force=force)
+        loaded = load_config(config, overrides, camera, fetch_secrets=False)
+        summary = run_replay(source, loaded, out_dir, inspections=inspections, progress=view.show, force=force)
         view.finished(summary, out_dir)
 
 
@@ -214,7 +230,7 @@ def refused(
     with plain_errors():
         if send_again and as_json:
             raise UsageError("--json lists events and --send-again sends them: choose one")
-        loaded = load_config(config, overrides)
+        loaded = load_config(config, overrides, fetch_secrets=False)
         lines = (
             dead_letters.send_again(loaded, output=output)
             if send_again

@@ -47,10 +47,13 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def load_config(path: Path, overrides: list[str] | None, camera: str | None = None) -> Config:
+def load_config(
+    path: Path, overrides: list[str] | None, camera: str | None = None, *, fetch_secrets: bool = True
+) -> Config:
+    """Without `fetch_secrets` for a command that connects to nothing: it runs where no password is known."""
     from stream_inspect.config.load import load
 
-    config = load(path, overrides or ())
+    config = load(path, overrides or (), fetch_secrets=fetch_secrets)
     return config.only_camera(camera) if camera else config
 
 

@@ -18,7 +18,10 @@ from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config, DefectConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.errors import StreamInspectError, UsageError
+from stream_inspect.inspect.detect.detector import ModelError
+from stream_inspect.inspect.prompt_length import refuse_long_prompts
 from stream_inspect.store.durable import sync_folder
+from stream_inspect.tiny import scope
 
 Severity = Literal["minor", "major", "critical"]
 
@@ -34,7 +37,7 @@ def show(path: Path, defect: str | None = None) -> str:
     """
     config = _config(_read(path), path)
     chosen = config.defects if defect is None else [config.defects[_index(config, defect)]]
-    return "\n\n".join(_described(each) for each in chosen)
+    return _answer(config, chosen)
 
 
 def set_prompts(
@@ -71,7 +74,8 @@ def set_prompts(
             text = edit.set_value(text, ("defects", index, key), value)
         return text
 
-    return _described(_edited(path, changed, f"{defect} already has these values; nothing was changed"), defect)
+    config = _edited(path, changed, f"{defect} already has these values; nothing was changed")
+    return _answer(config, [config.defects[_index(config, defect)]])
 
 
 def add(
@@ -101,7 +105,8 @@ def add(
             raise UsageError(f"defect {defect} already exists: change it with `prompts set`")
         return edit.append_item(text, ("defects",), {key: value for key, value in item.items() if value is not None})
 
-    return _described(_edited(path, changed), defect)
+    config = _edited(path, changed)
+    return _answer(config, [config.defects[_index(config, defect)]])
 
 
 def remove(path: Path, defect: str) -> str:
@@ -113,7 +118,8 @@ def remove(path: Path, defect: str) -> str:
             raise UsageError(f"cannot remove {defect}: at least one defect must remain")
         return edit.remove_item(text, ("defects", _index(config, defect)))
 
-    return "\n\n".join(_described(each) for each in _edited(path, changed).defects)
+    config = _edited(path, changed)
+    return _answer(config, config.defects)
 
 
 def undo(path: Path) -> str:
@@ -128,7 +134,8 @@ def undo(path: Path) -> str:
         raise PromptEditError(f"nothing to undo: {backup} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PromptEditError(f"cannot read {backup}: {error}") from None
-    return "\n\n".join(_described(each) for each in _edited(path, lambda _: before).defects)
+    config = _edited(path, lambda _: before)
+    return _answer(config, config.defects)
 
 
 def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing was changed") -> Config:
@@ -139,6 +146,8 @@ def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing 
     if after == before:
         raise PromptEditError(unchanged)
     config = _config(after, path)
+    with suppress(ModelError):  # a model that is not on this computer is the service's concern
+        refuse_long_prompts(config.inspect.detector, config.defects)
     try:
         _replace(_backup(path), before, like=path)
         if _read(path) != before:
@@ -194,9 +203,18 @@ def _index(config: Config, defect: str) -> int:
     return names.index(defect)
 
 
-def _described(found: DefectConfig | Config, defect: str = "") -> str:
-    if isinstance(found, Config):
-        found = found.defects[_index(found, defect)]
+def _answer(config: Config, defects: Sequence[DefectConfig]) -> str:
+    """The defects in plain text, and what the embedded models make of them."""
+    paragraphs = [_described(each) for each in defects]
+    if reasons := scope.cameras_out_of_scope(config):
+        paragraphs.append(f"warning: {next(iter(reasons.values()))} (camera {', '.join(reasons)}); {scope.ADVICE}")
+    if config.inspect.detector.model == scope.TINY and (unknown := scope.unknown_prompts(defects)):
+        known = f"It knows only these words: {scope.known_words()}"
+        paragraphs.append(f"warning: tiny does not know: {', '.join(unknown)}. {known}")
+    return "\n\n".join(paragraphs)
+
+
+def _described(found: DefectConfig) -> str:
     area = [
         f"at least {found.min_area_mm2:g} mm²" if found.min_area_mm2 else "",
         f"at least {found.min_area_px:g} px²" if found.min_area_px else "",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from stream_inspect.config.address import HOST_PATTERN, HOST_RULE, plain_host
 from stream_inspect.config.secret import Secret
 
 Name = Annotated[
@@ -23,10 +23,8 @@ Name = Annotated[
 ]
 Host = Annotated[
     str,
-    Field(
-        pattern=r"^[^\s/@]+$",
-        json_schema_extra={"x-rule": "a host name or address alone, without scheme and port"},
-    ),
+    Field(json_schema_extra={"pattern": HOST_PATTERN, "x-rule": HOST_RULE}),
+    AfterValidator(plain_host),
 ]
 OptionValue = str | int | float | bool | Secret
 """A value of a plug-in's `options`."""
@@ -61,26 +59,6 @@ class Model(BaseModel):
     def crosscheck(self) -> Iterator[ConfigFinding]:
         """What is wrong between values of this mapping that are each right. Paths begin at this mapping."""
         return iter(())
-
-
-def _without_credentials(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host:
-        raise ValueError("is not a URL; expected scheme://host:port/path")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(
-            "contains a user name or password: move them to keys of their own, "
-            "the password as {env: NAME} or {file: PATH}"
-        )
-    return url
-
-
-PlainUrl = Annotated[str, AfterValidator(_without_credentials)]
-"""An address without user name and password."""
 
 
 def secrets_in(value: object, key: str = "") -> Iterator[tuple[str, Secret]]:

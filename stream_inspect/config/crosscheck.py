@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from stream_inspect import registry
 from stream_inspect.config.base import ConfigFinding, Model
-from stream_inspect.config.confirmation import Passing, too_few_views
+from stream_inspect.config.fits import belt_misfits, region_misfits
 from stream_inspect.config.models import Config, PluginSource
 from stream_inspect.config.plugin import unknown_plugin
 from stream_inspect.config.tree import Path
@@ -56,14 +56,21 @@ def _belt_tracker(config: Config) -> Iterator[ConfigFinding]:
         yield ConfigFinding(("track", "kind"), message)
 
 
-def _confirmation(config: Config) -> Iterator[ConfigFinding]:
-    """Only what can be known before a picture is seen; `check` opens the cameras and knows the rest."""
+def _regions(config: Config) -> Iterator[ConfigFinding]:
+    """Only where the configuration states the size of the picture; the others are known with their first picture."""
     for index, camera in enumerate(config.cameras):
-        if camera.belt is None or (size_px := camera.stated_size_px) is None:
-            continue
-        what, advice, never = too_few_views(Passing(camera, size_px, camera.stated_fps), config.decide)
-        if never:
-            yield ConfigFinding(("cameras", index, "sampling", "rate_hz"), f"{what}, so none is confirmed: {advice}")
+        if (size_px := camera.stated_size_px) is not None:
+            for misfit in region_misfits(camera, size_px):
+                yield ConfigFinding(("cameras", index, *misfit.key), str(misfit))
+
+
+def _confirmation(config: Config) -> Iterator[ConfigFinding]:
+    """As `_regions`."""
+    for index, camera in enumerate(config.cameras):
+        if (size_px := camera.stated_size_px) is not None:
+            for misfit in belt_misfits(camera, config.decide, size_px, camera.stated_fps):
+                if misfit.fatal:
+                    yield ConfigFinding(("cameras", index, *misfit.key), str(misfit))
 
 
 def _stated(value: object, path: Path = ()) -> Iterator[ConfigFinding]:
@@ -121,6 +128,7 @@ CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
     (_areas, (("cameras",),)),
     (_kinds, ()),
     (_belt_tracker, (("cameras",), ("track",))),
+    (_regions, ()),
     (_confirmation, (("cameras",), ("decide",))),
     (_stated, ()),
     (_ring, (("recorder", "enabled"), ("recorder", "pre_roll_s"), ("transport", "ring_s"))),

@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from stream_inspect import registry
 from stream_inspect.config.problems import Problem, did_you_mean
 from stream_inspect.config.schema import Schema, allowed_words, in_words, is_secret, schema_at, variants
+from stream_inspect.config.syntax import glued_key, no_space
 from stream_inspect.config.tree import Path, Tree
 
 _SHOWN_CHARACTERS = 40
@@ -58,6 +59,8 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
             return parent.problem(f"is missing: write {rule}{f' ({what})' if what else ''}", path)
         case "extra_forbidden":
             known = list(_properties(tree, path[:-1]))
+            if (glued := glued_key(str(path[-1]))) in known:  # `{port:8080}`: the key must not show its value
+                return parent.problem(no_space(glued), path[:-1], parent.keys.get(str(path[-1]), parent.place))
             meant = did_you_mean(path[-1], known, path[:-1]) or f" Known keys: {', '.join(known)}."
             place = parent.keys.get(str(path[-1]), parent.place)
             return parent.problem(f"unknown key.{meant}", path, place)
@@ -69,12 +72,25 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
     if node.value is None:
         key = parent.keys.get(str(path[-1]), node.place) if path else node.place
         return node.problem(f"is empty: write {in_words(schema)}, or remove it", path, key)
+    if slip := _glued(tree, node, path):
+        return node.problem(slip, path)
     words = allowed_words(schema)
     if words and not isinstance(node.value, dict | list):
         return node.problem(_not_one_of(node, words), path)
     shown = _shown(node, schema, error)
     hint = ": put it in quotes" if error["type"] == "string_type" and isinstance(node.value, int | float) else ""
     return node.problem(f"must be {in_words(schema)}{f', not {shown}' if shown else ''}{hint}", path)
+
+
+def _glued(tree: Tree, node: Tree, path: Path) -> str:
+    """Whether a space is missing where this mapping or list was to begin: a text is there in its place."""
+    first = next(iter(node.value), "") if isinstance(node.value, dict) else node.value
+    if not isinstance(first, str):
+        return ""
+    if first.startswith("-") and schema_at(tree, path).get("type") == "array":
+        return "a space is missing after `-`"
+    glued = glued_key(first)
+    return no_space(glued) if glued in _properties(tree, path) else ""
 
 
 def _nearest(tree: Tree, path: Path) -> Tree:

@@ -22,6 +22,7 @@ from stream_inspect.config.schema import in_words, schema_at
 from stream_inspect.config.secret import Secret
 from stream_inspect.config.tree import MAX_BYTES, Place, Tree, parse
 from stream_inspect.config.tree import Path as KeyPath
+from stream_inspect.config.unfilled import unfilled
 
 M = TypeVar("M", bound=Model)
 
@@ -30,12 +31,13 @@ STARS = "***"
 __all__ = ["ConfigError", "Problem", "dump", "load", "load_text", "parse_dump", "redacted"]
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load(path: Path, overrides: Sequence[str] = (), *, fetch_secrets: bool = True) -> Config:
     """The configuration of a file with `key=value` overrides applied; every path in it is absolute.
 
-    Raises `ConfigError` with every problem. Secrets are read from their environment variables and files.
+    Raises `ConfigError` with every problem. Secrets are read from their environment variables and files, unless what
+    it is for uses none.
     """
-    return load_text(_read(path), path, overrides)
+    return load_text(_read(path), path, overrides, fetch_secrets=fetch_secrets)
 
 
 def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_secrets: bool = True) -> Config:
@@ -50,9 +52,11 @@ def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_sec
     for each in overrides:
         problems += override.apply(tree, each)
     problems += override.plain_secrets(tree)
+    variables = list(unfilled(tree))
+    places = {(each.file, each.line, each.column) for each in variables}
     folder = path.resolve().parent
     config, wrong = _validated(tree, {"folder": folder, "fetch_secrets": fetch_secrets})
-    problems += wrong
+    problems += [*variables, *(each for each in wrong if (each.file, each.line, each.column) not in places)]
     if problems or config is None:
         raise ConfigError(problems)
     state_dir = _absolute(config, tree, folder, folder).state_dir

@@ -13,10 +13,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
-from stream_inspect.config.base import ConfigFinding, Model, Name, OptionValue, PlainUrl
+from stream_inspect.config.address import plain_url
+from stream_inspect.config.base import ConfigFinding, Host, Model, Name, OptionValue
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.problems import did_you_mean
-from stream_inspect.config.region import sane_region
+from stream_inspect.config.region import region_in_parts, region_in_px
 from stream_inspect.config.secret import Secret
 from stream_inspect.errors import UsageError
 from stream_inspect.rotation import Direction, Rotation, rotated_horizontals, rotated_size
@@ -38,8 +39,32 @@ Prompt = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"\S", json_schema_extra={"x-rule": "text of 1 to 100 characters"})
 ]
 Point = tuple[float, float]
+
+
+def same_wording(text: str) -> str:
+    """What two wordings share that mean the same to a detector: spaces and capitals make no difference to it."""
+    return " ".join(text.split()).casefold()
+
+
 RELOADABLE: JsonDict = {"x-reloadable": True}
 """Marks a key that, with all keys below it, takes effect while the service runs; see `reload.py`."""
+
+_RTSP_RULE = "a URL: rtsp://host:port/path"
+
+
+def _rtsp_url(text: str) -> str:
+    instead = (
+        "write them under `username` and `password`, the password as {env: NAME} or {file: PATH}; "
+        "there `@` is written as it is, and not as %40"
+    )
+    return plain_url(text, ("rtsp", "rtsps"), _RTSP_RULE, instead)
+
+
+RtspUrl = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": "^[Rr][Tt][Ss][Pp][Ss]?://", "x-rule": _RTSP_RULE}),
+    AfterValidator(_rtsp_url),
+]
 
 # --- cameras -----------------------------------------------------------------------------------------------------
 
@@ -48,11 +73,7 @@ class RtspSource(Model):
     """An RTSP camera: H.264, H.265 or MJPEG over TCP or UDP, with Basic or Digest authentication."""
 
     kind: Literal["rtsp"]
-    url: PlainUrl = Field(
-        pattern=r"^rtsps?://",
-        description="rtsp://host:port/path, without user and password.",
-        json_schema_extra={"x-rule": "a URL: rtsp://host:port/path"},
-    )
+    url: RtspUrl = Field(description="rtsp://host:port/path, without user and password.")
     transport: Literal["tcp", "udp"] = Field("tcp", description="TCP loses no packets; UDP has less delay.")
     username: str | None = Field(None, description="User name, for Basic or Digest authentication.")
     password: Secret | None = Field(None, description="Password of that user.")
@@ -104,12 +125,17 @@ class FileSource(Model):
 
 
 class ImagesSource(Model):
-    """A folder of pictures, sorted by name."""
+    """A folder of pictures, each judged alone: none is left out or dropped, nothing is tracked, each find is an event.
+
+    It is read once, to its end. `sampling`, `track`, `decide` and the belt's speed have no effect on it.
+    """
 
     kind: Literal["images"]
     path: Path = Field(description="The folder, relative to the configuration file.")
-    fps: float = Field(5.0, gt=0, le=1000, description="Pictures per second; defines the time of each.")
-    pace: Literal["real_time", "fast"] = Field("real_time", description="At that rate, or as fast as frames are read.")
+    fps: float = Field(5.0, gt=0, le=1000, description="Pictures per second at most; defines the time of each.")
+    pace: Literal["real_time", "fast"] = Field(
+        "real_time", description="At that rate, or as fast as they are judged. A slow model is waited for either way."
+    )
     loop: bool = Field(False, description="Start again at the end, as a new session.")
 
 
@@ -177,11 +203,18 @@ class CameraConfig(Model):
     rotate_deg: Rotation = Field(
         0, description="Clockwise turn of the sensor picture into the judged one: 90 turns its top edge to the right."
     )
-    region_px: Annotated[list[Point], AfterValidator(sane_region)] | None = Field(
+    region_px: Annotated[list[Point], AfterValidator(region_in_px)] | None = Field(
         None,
         min_length=3,
         max_length=64,
         description="Polygon of interest, [x, y] corners in the judged picture; all of it if absent.",
+    )
+    region: Annotated[list[Point], AfterValidator(region_in_parts)] | None = Field(
+        None,
+        min_length=3,
+        max_length=64,
+        description="The same in parts of one, for a picture of any size: [0, 0] is its top left, [1, 1] its bottom "
+        "right.",
     )
     mm_per_px: float | None = Field(None, gt=0, le=100, description="Scale, for a camera without a belt.")
     belt: BeltConfig | None = Field(None, description="The conveyor under the camera, if any.")
@@ -192,6 +225,16 @@ class CameraConfig(Model):
     def scale_mm_per_px(self) -> float | None:
         """Millimetres a pixel where known: the belt's scale, else the camera's."""
         return self.belt.mm_per_px if self.belt else self.mm_per_px
+
+    @property
+    def stills(self) -> bool:
+        """Whether its frames are pictures that stand alone: each is judged, and none has to do with the one before."""
+        return isinstance(self.source, ImagesSource)
+
+    @property
+    def waits_for_judging(self) -> bool:
+        """Whether its source is read no faster than frames are judged, so that no due frame is dropped."""
+        return self.stills or getattr(self.source, "pace", "real_time") == "fast"
 
     @property
     def stated_size_px(self) -> tuple[int, int] | None:
@@ -207,6 +250,8 @@ class CameraConfig(Model):
     def crosscheck(self) -> Iterator[ConfigFinding]:
         if self.belt and self.mm_per_px is not None and self.mm_per_px != self.belt.mm_per_px:
             yield ConfigFinding(("mm_per_px",), "contradicts belt.mm_per_px: keep the belt's alone")
+        if self.region is not None and self.region_px is not None:
+            yield ConfigFinding(("region",), "is given a second time by region_px: keep one of them")
         if isinstance(self.source, SyntheticSource):
             turned = f" turned by {self.rotate_deg} degrees" if self.rotate_deg else ""
             directions = rotated_horizontals(self.rotate_deg)
@@ -214,10 +259,6 @@ class CameraConfig(Model):
                 yield ConfigFinding(
                     ("belt", "direction"), f"must be {' or '.join(directions)} for a synthetic line{turned}"
                 )
-            width_px, height_px = rotated_size(self.source.width_px, self.source.height_px, self.rotate_deg)
-            if any(x > width_px or y > height_px for x, y in self.region_px or ()):
-                size = f"{width_px}x{height_px} px"
-                yield ConfigFinding(("region_px",), f"a corner lies outside of the picture of {size}")
 
 
 # --- inspection --------------------------------------------------------------------------------------------------
@@ -236,12 +277,28 @@ class DefectConfig(Model):
     min_area_px: float | None = Field(None, ge=0, description="Minimum area, in square pixels of the judged picture.")
     severity: Literal["minor", "major", "critical"] = Field("major", description="Included in the event.")
 
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        """A wording on both sides: the counter-prompt scores as high as the prompt, never higher, and has no effect."""
+        own = {same_wording(text) for text in self.prompts}
+        for index, text in enumerate(self.counter_prompts):
+            if same_wording(text) in own:
+                yield ConfigFinding(
+                    ("counter_prompts", index),
+                    f'"{text}" is listed as prompt and as counter-prompt: remove one of them',
+                )
+
+
+_MODEL = (
+    "A hub id, a local folder, or `tiny` (embedded; knows only the synthetic line, of anything else its verdicts mean "
+    "nothing)."
+)
+
 
 class DetectorConfig(Model):
     """The open-vocabulary detector."""
 
     kind: str = Field("owlv2", min_length=1, description="`owlv2`, or a plug-in (group `stream_inspect.detector`).")
-    model: str = Field("tiny", min_length=1, description="`tiny` (embedded), a hub id, or a local folder.")
+    model: str = Field("tiny", min_length=1, description=_MODEL)
     revision: str | None = Field(None, description="Hub revision to pin: a tag or a commit.")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the weights; a GPU is faster with bfloat16 or float16."
@@ -252,7 +309,7 @@ class SegmenterConfig(Model):
     """The segmenter, run on hits only. `segmenter: null` turns it off; events then have boxes but no masks."""
 
     kind: str = Field("sam", min_length=1, description="`sam`, or a plug-in (group `stream_inspect.segmenter`).")
-    model: str = Field("tiny", min_length=1, description="`tiny` (embedded), a hub id, or a local folder.")
+    model: str = Field("tiny", min_length=1, description=_MODEL)
     revision: str | None = Field(None, description="Hub revision to pin: a tag or a commit.")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Number format of the weights; a GPU is faster with bfloat16 or float16."
@@ -357,9 +414,7 @@ class WebConfig(Model):
     """The live page."""
 
     enabled: bool = Field(True, description="Serve the live page.")
-    host: str = Field(
-        "127.0.0.1", min_length=1, description="Address to listen on; any but a loopback address requires a token."
-    )
+    host: Host = Field("127.0.0.1", description="Address to listen on; any but a loopback address requires a token.")
     port: int = Field(8080, ge=0, le=65535, description="0: any free port.")
     token: Secret | None = Field(None, description="Token that users must enter on the page.")
     live_rate_hz: float = Field(10.0, gt=0, le=60, description="Live pictures per second, for each camera.")
@@ -380,7 +435,7 @@ class MetricsConfig(Model):
     """Prometheus metrics and /healthz, served by the supervisor."""
 
     enabled: bool = Field(True, description="Serve /metrics and /healthz.")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; no token is required.")
+    host: Host = Field("127.0.0.1", description="Address to listen on; no token is required.")
     port: int = Field(9108, ge=0, le=65535, description="0: any free port.")
 
 

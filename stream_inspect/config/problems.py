@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from stream_inspect.config.synonyms import synonym
 from stream_inspect.errors import UsageError
 
 
@@ -53,6 +54,8 @@ def key_text(path: Sequence[str | int]) -> str:
 def did_you_mean(wrong: object, known: Sequence[str], below: Sequence[str | int] = ()) -> str:
     """' Did you mean x?', or "" where no known word is similar. For a key, `below` is the path of its mapping."""
     text = str(wrong).strip().lower()
+    if meant := synonym(text, known):
+        return f" Did you mean {key_text((*below, meant))}?"
     by_lower = {word.lower(): word for word in known}
     near = difflib.get_close_matches(text, by_lower, n=1, cutoff=0.5)
     # A word that is contained in a known one (`rate` for `rate_hz`) is closer than difflib's ratio suggests.

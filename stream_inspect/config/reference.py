@@ -29,6 +29,9 @@ cameras:
 defects:
   - name: scratch
     prompts: [scratch, scuff]
+inspect:   # without it, the embedded `tiny`: a demonstration that knows only the synthetic line
+  detector: {model: google/owlv2-base-patch16-ensemble}
+  segmenter: {model: facebook/sam-vit-base}
 ```
 
 **Editors** complete and check the file when its first line is

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stream_inspect.config.problems import ConfigError, Problem, key_text
+from stream_inspect.config.syntax import find_slip, foreign_secret
 
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 30
@@ -95,9 +95,8 @@ def parse(text: str, place: Callable[[int, int], Place], path: Path = ()) -> tup
     try:
         root = yaml.compose(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise refusal(_in_plain_words(error), line, column) from None
+        slip = find_slip(error, text)
+        raise refusal(slip.message, slip.line + 1, slip.column + 1) from None
     except RecursionError:
         raise refusal("is nested too deeply") from None
     except (YAMLError, ValueError):
@@ -195,7 +194,7 @@ class _Builder:
             return None
         if kind not in ("str", "timestamp"):  # we read a date as text
             place = self._place(node)
-            message = "begins with ! (a YAML tag): put the text in quotes"
+            message = foreign_secret(kind) or "begins with ! (a YAML tag): put the text in quotes"
             self.problems.append(Problem(place.file, place.line, place.column, key_text(path), message))
         return str(node.value)
 
@@ -205,40 +204,3 @@ class _Builder:
 
 def _short_tag(node: Node) -> str:
     return str(node.tag).removeprefix("tag:yaml.org,2002:")
-
-
-_PLAIN_WORDS = (
-    ("cannot start any token", "is not YAML here: text with special characters needs quotes, and tabs do not indent"),
-    ("mapping values are not allowed", "is not YAML here: text that holds ': ' needs quotes, or a line is indented"),
-    ("undefined alias", "text that begins with * needs quotes (unquoted, it is a YAML alias)"),
-    ("undefined tag handle", "text that begins with ! needs quotes (unquoted, it is a YAML tag)"),
-    ("expected ',' or ']'", "is not YAML here: a list that begins with [ has no closing ], or lacks a comma"),
-    ("expected ',' or '}'", "is not YAML here: a mapping that begins with { has no closing }, or lacks a comma"),
-    ("did not find expected node content", "is not YAML here: a value is missing, or there is an extra bracket"),
-    ("expected the node content", "is not YAML here: a value is missing, or there is an extra bracket"),
-    ("expected <block end>", "does not line up with the lines above: check the indentation and the quotes"),
-    ("could not find expected ':'", "is not YAML here: a ':' is missing after a key, or a quote is not closed"),
-    ("unexpected end of stream", "a quote is not closed before the end of the file"),
-    ("found unknown escape character", "a backslash in double quotes starts an escape: use single quotes"),
-    ("special characters are not allowed", "holds control characters"),
-    ("expected a single document", "holds a second document (after ---): one file holds one configuration"),
-    ("but found another document", "holds a second document (after ---): one file holds one configuration"),
-    ("after document end marker", "holds something after the end of the document (...): remove it"),
-    ("expected alphabetic or numeric character", "text that begins with & or * needs quotes"),
-)
-
-
-_FIT_TO_SHOW = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[^\w\s'"]{1,2})')*""")
-"""Words of the library, with what it quotes itself (`','` or `'<stream end>'`), and none from the file."""
-
-
-def _in_plain_words(error: MarkedYAMLError) -> str:
-    # Never with the snippet or the quoted words that the library adds: the line may hold a password.
-    original = " ".join(filter(None, (error.context, error.problem)))
-    for words, plain in _PLAIN_WORDS:
-        if words in original:
-            return plain
-    problem = error.problem or "wrong syntax"
-    shown = _FIT_TO_SHOW.match(problem)
-    cut = shown.group() if shown else ""
-    return f"is not YAML here: {cut}{'...' if cut != problem else ''}"

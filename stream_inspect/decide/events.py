@@ -63,4 +63,5 @@ def reference(frame: FrameHeader) -> FrameRef:
         capture_mono_ns=frame.capture_mono_ns,
         capture_utc_ns=frame.capture_utc_ns,
         clock=frame.clock,
+        file=frame.file or msgspec.UNSET,
     )

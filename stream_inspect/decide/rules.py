@@ -63,6 +63,16 @@ class NOfM:
         return CONFIRMED_WHEN.format(n=self._hits, m=self._window)
 
 
-def make_rule(decide: DecideConfig) -> Rule:
-    """The configured rule, for one tracked defect."""
-    return NOfM(decide.confirm_hits, decide.confirm_window)
+class InOnePicture:
+    """A picture that stands alone is all there is to go by."""
+
+    def see(self, sighting: Sighting) -> bool:
+        return sighting.seen
+
+    def sentence(self) -> str:
+        return "seen in this picture"
+
+
+def make_rule(decide: DecideConfig, *, stills: bool = False) -> Rule:
+    """The configured rule, for one tracked defect; that of pictures which stand alone, for one of `stills`."""
+    return InOnePicture() if stills else NOfM(decide.confirm_hits, decide.confirm_window)

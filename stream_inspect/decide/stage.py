@@ -85,6 +85,7 @@ class DecideStage:
         self._ids = EventIds()
         self._defects: dict[tuple[str, int], _TrackedDefect] = {}
         """By (camera, track): a tracker never uses a number twice."""
+        self._stills = {camera.name for camera in config.cameras if camera.stills}
         self._conditions = Conditions(self._ids, config.line_of)
         self._wake = Wake()
         self.wake_fd = self._wake.fd
@@ -183,7 +184,7 @@ class DecideStage:
             key = (camera, update.track)
             defect = self._defects.get(key)
             if defect is None:
-                rule = make_rule(self._config.decide)
+                rule = make_rule(self._config.decide, stills=camera in self._stills)
                 defect = self._defects[key] = _TrackedDefect(rule, tracked.frame.capture_utc_ns)
             events += self._advance(defect, defect.look(update, tracked.frame), update, tracked)
         for update in tracked.ended:
@@ -241,7 +242,7 @@ class DecideStage:
             views=defect.views,
             frame=reference(frame),
             picture=picture_name(identity) if kept else None,
-            clip=clip_name(identity) if kept else None,
+            clip=clip_name(identity) if kept and camera not in self._stills else None,
             model_hash=tracked.model_hash,
             prompts_hash=tracked.prompts_hash,
             reason=defect.rule.sentence(),

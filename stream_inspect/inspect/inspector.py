@@ -8,13 +8,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_inspect import metrics, registry
 from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
+from stream_inspect.config.region import Point, in_px
 from stream_inspect.inspect import masks, regions
+from stream_inspect.inspect.candidates import Candidate, Explained, RefusedFor, explain
+from stream_inspect.inspect.counting import in_order, refusal
 from stream_inspect.inspect.crowding import Crowding
 from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections
 from stream_inspect.inspect.fuse import Boxes, fuse
@@ -40,14 +44,20 @@ SMALLEST_SIDE_PX = 0.5
 class CameraSettings:
     """What judging a picture depends on in the camera that it comes from."""
 
-    region_px: tuple[tuple[float, float], ...] | None = None
+    region_px: tuple[Point, ...] | None = None
     mm_per_px: float | None = None
+    region: tuple[Point, ...] | None = None
+    """As `region_px`, in parts of one."""
 
     @classmethod
     def of(cls, camera: CameraConfig) -> CameraSettings:
         """The settings of a configured camera."""
-        region = tuple(camera.region_px) if camera.region_px else None
-        return cls(region, camera.scale_mm_per_px)
+        region_px, region = (tuple(corners) if corners else None for corners in (camera.region_px, camera.region))
+        return cls(region_px, camera.scale_mm_per_px, region)
+
+    def region_in(self, width_px: int, height_px: int) -> tuple[Point, ...] | None:
+        """The region in a picture of this size, corners in px; None where it is all of the picture."""
+        return self.region_px if self.region is None else tuple(in_px(self.region, width_px, height_px))
 
 
 class Inspector:
@@ -118,6 +128,26 @@ class Inspector:
 
         Raises `OutOfMemoryError` when fewer pictures at once may pass, `ModelError` when a model has failed.
         """
+        return [self._finish(*one) for one in self._raw(pictures, cameras)]
+
+    def explain(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[Explained]:
+        """As `judge`, with the wording behind each detection and with what did not count. Takes a little longer."""
+        explained = []
+        for picture, camera, raw, prompts in self._raw(pictures, cameras):
+            refused: list[Candidate] = []
+            found = self._finish(picture, camera, raw, prompts, refused)
+            height_px, width_px = picture.shape[:2]
+            fuse_these = partial(
+                fuse,
+                severities=prompts.severities[:1],
+                patch_px=self._detector.patch_px(width_px, height_px),
+                overlap=self._fuse_overlap,
+            )
+            explained.append(explain(found, refused, raw, prompts, (width_px, height_px), fuse_these))
+        return explained
+
+    def _raw(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> Iterator[_Raw]:
+        """What the detector finds in each picture, with all that belongs to it."""
         if self._prompts is None or self._encoded is None:
             raise RuntimeError("call set_defects() before judge()")
         if len(pictures) != len(cameras):
@@ -126,16 +156,20 @@ class Inspector:
             raw = self._detector.detect(pictures, self._encoded)
         if len(raw) != len(pictures):
             raise RuntimeError(f"the detector gave {len(raw)} results for {len(pictures)} pictures")
-        return [
-            self._finish(picture, camera, found, self._prompts)
-            for picture, camera, found in zip(pictures, cameras, raw, strict=True)
-        ]
+        for picture, camera, found in zip(pictures, cameras, raw, strict=True):
+            yield picture, camera, found, self._prompts
 
     def _finish(
-        self, picture: UInt8Array, camera: CameraSettings, raw: RawDetections, prompts: CompiledPrompts
+        self,
+        picture: UInt8Array,
+        camera: CameraSettings,
+        raw: RawDetections,
+        prompts: CompiledPrompts,
+        refused: list[Candidate] | None = None,
     ) -> list[Detection]:
+        """The detections of one picture; `refused` gets what reached its threshold and does not count, best first."""
         with _timed("fuse"):
-            hits = self._hits(picture, camera, raw, prompts)
+            hits = self._hits(picture, camera, raw, prompts, refused)
         if not len(hits):
             return []
         placed: list[masks.CroppedMask | None] = [None] * len(hits)
@@ -143,9 +177,16 @@ class Inspector:
             with _timed("segment"):
                 placed = self._masks(self._segmenter, picture, hits)
         with _timed("measure"):
-            return self._report(picture, camera, hits, placed, prompts)
+            return self._report(picture, camera, hits, placed, prompts, refused)
 
-    def _hits(self, picture: UInt8Array, camera: CameraSettings, raw: RawDetections, prompts: CompiledPrompts) -> Boxes:
+    def _hits(
+        self,
+        picture: UInt8Array,
+        camera: CameraSettings,
+        raw: RawDetections,
+        prompts: CompiledPrompts,
+        refused: list[Candidate] | None,
+    ) -> Boxes:
         """Fused boxes above threshold, inside the picture and not outside the region, at most `max_detections`."""
         found = prompts.candidates(raw, max(MAX_CANDIDATES, 4 * self._max_detections))
         self._crowding.judged(None if found.crowding is None else prompts.defects[found.crowding].name)
@@ -161,9 +202,11 @@ class Inspector:
             patch_px=self._detector.patch_px(width, height),
             overlap=self._fuse_overlap,
         )
-        if camera.region_px is not None:
-            touching = [regions.share_inside(_as_box(box), camera.region_px) > 0 for box in boxes.boxes_xyxy]
+        if (region_px := camera.region_in(width, height)) is not None:
+            touching = [regions.share_inside(_as_box(box), region_px) > 0 for box in boxes.boxes_xyxy]
+            _refuse(refused, boxes.take(~np.asarray(touching, dtype=np.bool_)), "region", prompts)
             boxes = boxes.take(np.asarray(touching, dtype=np.bool_))
+        _refuse(refused, boxes.take(slice(self._max_detections, None)), "limit", prompts)
         return boxes.take(slice(self._max_detections))
 
     def _masks(self, segmenter: Segmenter, picture: UInt8Array, hits: Boxes) -> list[masks.CroppedMask | None]:
@@ -188,9 +231,11 @@ class Inspector:
         hits: Boxes,
         placed: list[masks.CroppedMask | None],
         prompts: CompiledPrompts,
+        refused: list[Candidate] | None,
     ) -> list[Detection]:
         """Boxes become the masks' tight boxes; then what is double, too small or outside the region goes."""
         height, width = picture.shape[:2]
+        region_px = camera.region_in(width, height)
         detections = []
         for index, mask in _merge_by_mask(hits, placed, prompts.severities):
             box = mask.box_xyxy_px if mask else _as_box(hits.boxes_xyxy[index].round(2))
@@ -198,14 +243,15 @@ class Inspector:
             extent = (
                 masks.extent_of_mask(mask, camera.mm_per_px) if mask else masks.extent_of_box(box, camera.mm_per_px)
             )
-            if camera.region_px is not None and regions.share_inside(box, camera.region_px) < regions.MIN_SHARE:
-                continue
-            if _too_small(defect, extent.area_px, extent.area_mm2):
+            score = round(float(hits.scores[index]), 4)
+            if reason := refusal(defect, region_px, box, extent):
+                if refused is not None:
+                    refused.append(Candidate(defect.name, score, box, reason, extent=extent))
                 continue
             detections.append(
                 Detection(
                     defect=defect.name,
-                    score=round(float(hits.scores[index]), 4),
+                    score=score,
                     box_xyxy_px=box,
                     severity=defect.severity,
                     mask_rle=masks.to_rle(mask, width, height) if mask else None,
@@ -213,9 +259,10 @@ class Inspector:
                     extent=extent,
                 )
             )
-        return sorted(detections, key=lambda found: (-found.score, found.defect, found.box_xyxy_px))
+        return in_order(detections)
 
 
+_Raw = tuple[UInt8Array, CameraSettings, RawDetections, CompiledPrompts]
 _Hit = tuple[int, masks.CroppedMask | None]
 """A hit's index, and its mask."""
 
@@ -298,11 +345,11 @@ def inspector_hash(inspect: InspectConfig, detector: ModelFiles, segmenter: Mode
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
-def _too_small(defect: DefectConfig, area_px: float, area_mm2: float | None) -> bool:
-    """Square millimetres count where they are given and the scale is known; otherwise pixels."""
-    if defect.min_area_mm2 is not None and area_mm2 is not None:
-        return area_mm2 < defect.min_area_mm2
-    return defect.min_area_px is not None and area_px < defect.min_area_px
+def _refuse(refused: list[Candidate] | None, boxes: Boxes, reason: RefusedFor, prompts: CompiledPrompts) -> None:
+    if refused is not None:
+        for box, score, index in zip(boxes.boxes_xyxy, boxes.scores, boxes.classes, strict=True):
+            name = prompts.defects[index].name
+            refused.append(Candidate(name, round(float(score), 4), _as_box(box.round(2)), reason))
 
 
 def _as_box(box: NDArray[np.floating]) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -151,6 +152,16 @@ def extent_of_box(box_xyxy_px: Box, mm_per_px: float | None) -> Extent:
     left, top, right, bottom = map(float, box_xyxy_px)
     width, height = right - left, bottom - top
     return _extent(width * height, max(width, height), min(width, height), mm_per_px)
+
+
+def scaled(extent: Extent, mm_per_px: float | None) -> Extent:
+    """The same extent at this scale; itself where it has that scale already, but for rounding."""
+    has = extent.area_mm2
+    if mm_per_px is None and has is None:
+        return extent
+    if mm_per_px is not None and has is not None and math.isclose(has, extent.area_px * mm_per_px**2, rel_tol=1e-3):
+        return extent
+    return _extent(extent.area_px, extent.length_px, extent.width_px, mm_per_px)
 
 
 def _extent(area_px: float, length_px: float, width_px: float, mm_per_px: float | None) -> Extent:

@@ -20,7 +20,8 @@ RELOAD_WAITS_S = doubling_s(1.0, 30.0)
 class ModelSlot:
     """An `Inspector` that is ready to judge, or the reason why there is none.
 
-    A model that failed while judging counts as failed until it has judged again: that it loads proves nothing.
+    A model that failed while judging counts as failed until it has judged again: that it loads proves nothing. One that
+    was loaded and cannot use the prompts waits for others: it is not loaded again for them.
     """
 
     def __init__(self, config: Config, *, worker: str, worker_index: int) -> None:
@@ -33,6 +34,8 @@ class ModelSlot:
         self._worker = worker
         self._worker_index = worker_index
         self._failed_judging = False
+        self._without_prompts: Inspector | None = None
+        """A loaded model that waits for prompts it can use."""
         self._backoff = Backoff(RELOAD_WAITS_S)
         self._reload_at_mono_ns = 0
         self._log = get_logger(__name__, worker=worker)
@@ -42,19 +45,21 @@ class ModelSlot:
         began = time.monotonic()
         self._log.info("loading models", detector=self.config.inspect.detector.model)
         try:
-            self.inspector = self._loaded()
-        except (ModelError, PromptsError) as error:
+            inspector = self._loaded()
+        except ModelError as error:
             self._retry_later(error)
             return
-        self.limit = BatchLimit(min(self.config.inspect.batch_max_frames, self.inspector.useful_batch))
-        if not self._failed_judging:
-            self.failure = ""
         seconds = round(time.monotonic() - began, 1)
-        self._log.info("models ready", seconds=seconds, model_hash=self.inspector.model_hash[:12])
+        self._log.info("models ready", seconds=seconds, model_hash=inspector.model_hash[:12])
+        try:
+            self._begin(inspector, self.config)
+        except PromptsError as error:
+            self._log.error("prompts unusable; waiting for others", error=str(error))
 
     def load_if_due(self, now_mono_ns: int) -> None:
         """Load the model again if there is none and the back-off has passed."""
-        if self.inspector is None and now_mono_ns >= self._reload_at_mono_ns:
+        waits = self.inspector is None and self._without_prompts is None
+        if waits and now_mono_ns >= self._reload_at_mono_ns:
             metrics.MODEL_RELOADS.labels(self._worker).inc()
             self.load()
 
@@ -63,7 +68,9 @@ class ModelSlot:
 
         Raises `PromptsError` for defects that cannot be used, and then nothing has changed.
         """
-        if self.inspector is None:
+        if self._without_prompts is not None:
+            self._begin(self._without_prompts, config)
+        elif self.inspector is None:
             compile_prompts(config.defects)
         else:
             try:
@@ -88,26 +95,42 @@ class ModelSlot:
 
     def close(self) -> None:
         """Release the model's memory. Never raises."""
-        if self.inspector is not None:
-            self.inspector.close()
-            self.inspector = None
+        for inspector in (self.inspector, self._without_prompts):
+            if inspector is not None:
+                inspector.close()
+        self.inspector = self._without_prompts = None
 
     def _loaded(self) -> Inspector:
         inspector = build_inspector(self.config.inspect, self.config.inspect.workers[self._worker_index])
         try:
             inspector.open()
-            inspector.set_defects(self.config.defects)
         except BaseException:
             inspector.close()
             raise
         return inspector
+
+    def _begin(self, inspector: Inspector, config: Config) -> None:
+        """Judge with this model and these prompts. Raises `PromptsError`, and then the model waits for others."""
+        try:
+            inspector.set_defects(config.defects)
+        except PromptsError as error:
+            self._without_prompts, self.failure = inspector, f"{self._worker}: {error}"
+            raise
+        except ModelError as error:
+            self._without_prompts = inspector
+            self._fail(error, judging=False)
+            return
+        self._without_prompts, self.inspector = None, inspector
+        self.limit = BatchLimit(min(config.inspect.batch_max_frames, inspector.useful_batch))
+        if not self._failed_judging:
+            self.failure = ""
 
     def _fail(self, error: ModelError, *, judging: bool) -> None:
         self.close()
         self._failed_judging = judging
         self._retry_later(error)
 
-    def _retry_later(self, error: ModelError | PromptsError) -> None:
+    def _retry_later(self, error: ModelError) -> None:
         wait_s = self._backoff.next_s()
         self._log.error("model failed; retrying", error=str(error), retry_s=wait_s)
         self.failure = f"{self._worker}: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -16,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from stream_inspect.file_names import printable
 from stream_inspect.inspect.detect.detector import ModelError
 
 ModelKind = Literal["detector", "segmenter"]
@@ -88,6 +90,8 @@ def find_folder(kind: ModelKind, model: str, revision: str | None = None) -> Pat
                 f"the {kind} model folder {folder} does not exist: "
                 "give the folder that holds the model's config.json and *.safetensors"
             )
+        if os.fsencode(folder.resolve()) != printable(folder.resolve()).encode():
+            raise ModelError(f"the name of the {kind} model folder {printable(folder)} is not UTF-8: rename it")
         return folder
     return _hub_folder(kind, model, revision)
 
@@ -242,7 +246,7 @@ def hash_files(paths: list[Path]) -> str:
     """SHA-256 over names and contents; 600 MB take about a second."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.name.encode() + b"\0")
+        digest.update(os.fsencode(path.name) + b"\0")
         digest.update(path.stat().st_size.to_bytes(8, "little"))
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):

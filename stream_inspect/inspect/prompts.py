@@ -11,9 +11,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_inspect.boxes import areas, intersections
+from stream_inspect.boxes import areas, intersections, ious
 from stream_inspect.config.models import DefectConfig
-from stream_inspect.errors import StreamInspectError
+from stream_inspect.errors import UsageError
 from stream_inspect.inspect.detect.detector import RawDetections
 
 MAX_CANDIDATES = 200
@@ -22,7 +22,7 @@ SAME_BOX_IOU = 0.5
 """Two raw boxes that share this much are the same box for a counter-prompt."""
 
 
-class PromptsError(StreamInspectError):
+class PromptsError(UsageError):
     """These defects cannot be used. The text says which one, why, and what to do."""
 
 
@@ -78,9 +78,7 @@ class CompiledPrompts:
             above.append(len(counting))
             if len(counting) > limit:
                 counting = np.sort(np.argsort(-best, kind="stable")[:limit])
-            if len(counting) and self.counter_columns[index]:
-                counter = raw.scores[:, self.counter_columns[index]].max(axis=1)
-                counting = _not_countered(raw.boxes_xyxy_px, best, counter, counting)
+            counting = self.uncountered(raw, index, counting)
             boxes.append(raw.boxes_xyxy_px[counting])
             scores.append(best[counting])
             indices.append(np.full(len(counting), index, dtype=np.int64))
@@ -90,6 +88,23 @@ class CompiledPrompts:
         keep = _best_of_each(found, limit)
         crowding = int(np.argmax(above))
         return Candidates(found.boxes_xyxy_px[keep], found.scores[keep], found.defects[keep], crowding)
+
+    def uncountered(self, raw: RawDetections, index: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the raw boxes `rows` on which no counter-prompt of this defect scores higher; see `candidates`."""
+        if not len(rows) or not self.counter_columns[index]:
+            return rows
+        best = raw.scores[:, self.prompt_columns[index]].max(axis=1)
+        counter = raw.scores[:, self.counter_columns[index]].max(axis=1)
+        return _not_countered(raw.boxes_xyxy_px, best, counter, rows)
+
+    def strongest_counter(self, raw: RawDetections, index: int, row: int) -> tuple[str, float]:
+        """The counter-prompt of this defect that scores highest on the raw box `row` or on one that is the same."""
+        columns = np.asarray(self.counter_columns[index])
+        boxes = raw.boxes_xyxy_px
+        same = np.flatnonzero((ious(boxes, boxes[row]) >= SAME_BOX_IOU) | (np.arange(len(boxes)) == row))
+        scores = raw.scores[np.ix_(same, columns)]
+        place = int(np.argmax(scores)) % len(columns)
+        return self.queries[columns[place]], float(scores.max())
 
 
 def compile_prompts(defects: Sequence[DefectConfig]) -> CompiledPrompts:
@@ -102,11 +117,8 @@ def compile_prompts(defects: Sequence[DefectConfig]) -> CompiledPrompts:
         if earlier.name == later.name:
             raise PromptsError(f"two defects are called {later.name!r}: put their prompts under one name")
     for defect in ordered:
-        both = {_tidy(text) for text in defect.prompts} & {_tidy(text) for text in defect.counter_prompts}
-        if both:
-            raise PromptsError(
-                f"defect {defect.name!r} has {sorted(both)[0]!r} as prompt and as counter-prompt: remove one of them"
-            )
+        for finding in defect.crosscheck():
+            raise PromptsError(f"defect {defect.name!r}: {finding.message}")
         texts.update(_tidy(text) for text in (*defect.prompts, *defect.counter_prompts))
     queries = tuple(sorted(texts))
     column = {text: index for index, text in enumerate(queries)}
@@ -130,6 +142,12 @@ def prompts_hash(defects: Sequence[DefectConfig]) -> str:
         for defect in sorted(defects, key=lambda defect: defect.name)
     ]
     return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def wordings_hash(defect: DefectConfig) -> str:
+    """Hash of a defect's prompts and counter-prompts, whatever their order: what its scores depend on."""
+    texts = [sorted({_tidy(text) for text in group}) for group in (defect.prompts, defect.counter_prompts)]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def _not_countered(

@@ -53,8 +53,9 @@ last ones, so that a pause does not count), as capture has it."""
 class _View:
     """What the live picture of one camera is made of."""
 
-    def __init__(self, name: str, no_signal_after_s: float, now_mono_ns: int) -> None:
+    def __init__(self, name: str, no_signal_after_s: float, now_mono_ns: int, *, stills: bool = False) -> None:
         self.name = name
+        self._stills = stills
         self.judged = JudgedFrames(_KEEP_TRACKS_S, _HIDE_UNSEEN_AFTER_S)
         self.newest: FrameHeader | None = None
         self.shown: FrameOrder | None = None
@@ -69,10 +70,21 @@ class _View:
         self._intervals_s: deque[float] = deque(maxlen=_INTERVALS)
 
     def see(self, header: FrameHeader) -> None:
-        """A frame arrived."""
+        """A frame to show arrived."""
         if self.newest is not None and self.newest.id.session == header.id.session:
             self._intervals_s.append((header.capture_mono_ns - self.newest.capture_mono_ns) / 1e9)
         self.newest, self.arrived_mono_ns = header, time.monotonic_ns()
+
+    def captured(self, header: FrameHeader) -> None:
+        """A frame was captured. A picture that stands alone is shown once it is judged: no other has its marks."""
+        if not self._stills:
+            self.see(header)
+
+    def tracked(self, tracked: Tracked) -> None:
+        """A frame was judged."""
+        self.judged.add(tracked)
+        if self._stills:
+            self.see(tracked.frame)
 
     @property
     def silent_after_s(self) -> float:
@@ -92,7 +104,8 @@ class LiveStage:
         self._ring = RingReader(ring_dir)
         now_ns = time.monotonic_ns()
         self._views = {
-            camera.name: _View(camera.name, camera.conditions.no_signal_after_s, now_ns) for camera in config.cameras
+            camera.name: _View(camera.name, camera.conditions.no_signal_after_s, now_ns, stills=camera.stills)
+            for camera in config.cameras
         }
 
     def open(self) -> None:
@@ -103,10 +116,10 @@ class LiveStage:
         for message in batch:
             if isinstance(message, FrameHeader):
                 if view := self._views.get(message.id.camera):
-                    view.see(message)
+                    view.captured(message)
             elif isinstance(message, Tracked):
                 if view := self._views.get(message.frame.id.camera):
-                    view.judged.add(message)
+                    view.tracked(message)
             elif isinstance(message, LineStatus):
                 self._take_conditions(message)
         return ()

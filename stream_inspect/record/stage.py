@@ -198,6 +198,8 @@ class RecorderStage:
             self._pictures.append((event, header, picture))
         else:
             self._done("picture", event)("too_many")
+        if event.clip is None:
+            return  # a picture that stands alone
         if not self._builders[event.camera].request_clip(event, header, picture):
             self._lost(event, "too_many")
 

@@ -42,6 +42,7 @@ def capture(context: ProcessContext, row: Row) -> Stage:
     return CaptureStage(
         camera,
         transport=context.config.transport,
+        decide=context.config.decide,
         ring_dir=context.run_dir,
         ring_prefix=camera.name,
         ledger=Ledger.attach(ledger_path(context.run_dir)).camera(camera.name),
@@ -78,7 +79,8 @@ def track(context: ProcessContext, row: Row) -> Stage:
         memory_dir=config.transport.ring_dir,
         max_age_ns=round(config.recorder.max_age_days * 86_400 * 10**9),
     )
-    return judging_chain(config, writer, process_run=context.owner)
+    ledger = Ledger.attach(ledger_path(context.run_dir))
+    return judging_chain(config, writer, process_run=context.owner, ledger=ledger)
 
 
 def alerts(context: ProcessContext, row: Row) -> Stage:

@@ -11,18 +11,25 @@ from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import AnyMessage, Output
 from stream_inspect.service.stage import HasFinish, HasHeld, Stage
 from stream_inspect.track.stage import TrackStage
+from stream_inspect.transport.ledger import Ledger
 
 
 def judging_chain(
-    config: Config, log: EventLog, *, clock: Callable[[], int] = time.monotonic_ns, process_run: int = 0
+    config: Config,
+    log: EventLog,
+    *,
+    clock: Callable[[], int] = time.monotonic_ns,
+    process_run: int = 0,
+    ledger: Ledger | None = None,
 ) -> Chain:
     """Track, then decide: `Inspection`, `Missed` and `Condition` in, `Tracked` and `Event` out.
 
     Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
     replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a
-    recording's own. `process_run` keeps the numbers of tracks apart over restarts, see `TrackStage`.
+    recording's own. `process_run` keeps the numbers of tracks apart over restarts, and `ledger` knows which frames may
+    still come, see `TrackStage`.
     """
-    track = TrackStage(config.cameras, config.track, clock=clock, process_run=process_run)
+    track = TrackStage(config.cameras, config.track, clock=clock, process_run=process_run, ledger=ledger)
     return Chain(track, DecideStage(config, log), "tracked", "conditions")
 
 

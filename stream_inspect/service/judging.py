@@ -1,7 +1,7 @@
 """Whether the due frames of a camera are being judged, by the ledger alone: whatever stops the judging, it shows here.
 
 A frame is due when the sampler picked it: captured, less not_due and less the frames that came corrupt. It then ends as
-judged or as dropped; the rest are in flight.
+judged or as dropped; the rest are in flight. One whose result came too late to be used counts as not judged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Account:
     at_s: float
     judged: int
     unjudged: int
-    """Due frames that were dropped."""
+    """Due frames that were dropped, or judged too late."""
     captured: int
     """Without the corrupt ones."""
     due: int
@@ -131,5 +131,5 @@ class JudgingWatch:
 def _account(totals: Totals, now_s: float) -> _Account:
     not_to_judge = sum(totals.dropped.get((cause.stage, cause.cause), 0) for cause in _NOT_TO_JUDGE)
     captured = totals.captured - not_to_judge
-    unjudged = sum(totals.dropped.values()) - not_to_judge
-    return _Account(now_s, totals.judged, unjudged, captured, captured - totals.not_due)
+    unjudged = sum(totals.dropped.values()) - not_to_judge + totals.late
+    return _Account(now_s, totals.judged - totals.late, unjudged, captured, captured - totals.not_due)

@@ -23,7 +23,8 @@ _RAISED_ABOVE, _CLEARED_BELOW = 0.05, 0.02
 _LOOKS = 30
 """Samples of the account in one window."""
 _CAUSES = (DropCause.CAPTURE_SUPERSEDED, DropCause.TRANSPORT_MAILBOX_FULL, DropCause.INSPECT_OVERWRITTEN)
-"""How a due frame that comes too fast ends. What a dead process or a failed model drops is reported as that."""
+"""How a due frame that comes too fast ends, or else it is judged too late to be used. What a dead process or a failed
+model drops is reported as that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class OverloadWatch:
             self._accounts.clear()
             self._since_s = None
             return ""
-        account = _Account(now_s, totals.judged, sum(totals.dropped.get(cause.value, 0) for cause in _CAUSES))
+        dropped = sum(totals.dropped.get(cause.value, 0) for cause in _CAUSES) + totals.late
+        account = _Account(now_s, totals.judged - totals.late, dropped)
         self._note(account)
         first = self._accounts[0]
         if account.at_s - first.at_s < self._window_s:

@@ -6,17 +6,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from stream_inspect import log
 from stream_inspect.config.models import Config
+from stream_inspect.inspect.detect.detector import ModelError
+from stream_inspect.inspect.prompt_length import refuse_long_prompts
 from stream_inspect.service.health import HealthServer, totals_as_dict
 from stream_inspect.service.run_dir import RunDir, RunDirError, metrics_path
 from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
+from stream_inspect.store.room import make_room
+from stream_inspect.tiny import scope
 
 
 class Interrupts:
@@ -56,12 +60,15 @@ def serve(
     """Run until interrupted, until all sources have ended, or until `until(supervisor)`, which is called every 0.1 s.
 
     `stopping` is called when a stop begins, which takes a while: clips are still written.
-    Returns the stopped supervisor with its last totals. Raises `RunDirError`, `HealthError`, `StoreError` or
-    `LineProcessError` when it cannot start, and KeyboardInterrupt after a second Ctrl-C, when everything has been
-    killed.
+    Returns the stopped supervisor with its last totals. Raises `PromptsError`, `RunDirError`, `HealthError`,
+    `StoreError` or `LineProcessError` when it cannot start, and KeyboardInterrupt after a second Ctrl-C, when
+    everything has been killed.
     """
     _log = log.get_logger("service")
+    with suppress(ModelError):  # the worker reports a missing model, and retries
+        refuse_long_prompts(config.inspect.detector, config.defects)
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
+        make_room(config.state_dir)
         store = EventStore(events_database(config.state_dir))  # created, or refused, before anything depends on it
         store.register_outputs([alert.name for alert in config.alerts])  # from now on they are owed every event
         store.close()
@@ -85,6 +92,14 @@ def serve(
         )
         if (last := supervisor.start_time.last) is not None:
             _log.info("judging begins as long after this as at the last start", in_s=last.judging_after_s)
+        if demonstrated := scope.cameras_out_of_scope(config):
+            _log.warning(
+                "demonstration models judge a real camera",
+                cameras=list(demonstrated),
+                worth=next(iter(demonstrated.values())),
+                advice=scope.ADVICE,
+                known_words=scope.known_words(),
+            )
         try:
             supervisor.start()
             while not interrupts.stopping:

@@ -30,6 +30,7 @@ from stream_inspect.service.run_dir import RunDir, heartbeats_path, last_error_p
 from stream_inspect.service.start_time import StartTime
 from stream_inspect.service.stray_output import StrayOutput
 from stream_inspect.store.files import line_dir
+from stream_inspect.tiny.scope import cameras_out_of_scope
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals, next_owner
 from stream_inspect.transport.zmq import ZmqChannels
 
@@ -119,10 +120,11 @@ class Supervisor:
         self._conditions = SupervisorConditions(
             ZmqChannels(run_dir.path, SUPERVISOR, self.plan.writers(), line_sockets)
         )
+        self._demonstrated = cameras_out_of_scope(config)
         self._judging: dict[str, JudgingWatch] = {}
         self._overload: dict[str, OverloadWatch] = {}
         for camera in config.cameras:
-            lossless = getattr(camera.source, "pace", "real_time") == "fast"
+            lossless = camera.waits_for_judging
             self._judging[camera.name] = JudgingWatch(camera.sampling.rate_hz, lossless=lossless)
             self._overload[camera.name] = OverloadWatch(camera.sampling.rate_hz, lossless=lossless)
         self._progress: dict[str, CameraProgress] = {}
@@ -241,7 +243,8 @@ class Supervisor:
             detail = child.failures.detail(name, now_s, running=child.running)
             if child.running and not detail:
                 detail = unresponsive_detail(name, self.silence_s(child), self._silent_limit_s(child))
-            self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name)
+            camera = child.row.unit if child.row.source else ""
+            self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name, camera=camera)
             stuck = event_log_detail(
                 self._heartbeats.vital(child.index, "stuck_since_mono_ns") / 1e9,
                 self._heartbeats.vital(child.index, "waiting"),
@@ -252,6 +255,8 @@ class Supervisor:
         for process in self.line_processes:
             detail = absent_detail(process.row.name, now_s - process.seen_mono_s)
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=process.row.name)
+        for camera, detail in self._demonstrated.items():
+            self._conditions.set(ConditionKind.DEMO_MODELS, detail, source="models", camera=camera)
         longest_batch_s = max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
         for camera, totals in self.totals.items():
             detail = self._judging[camera].update(totals, now_s, longest_batch_s)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.store.durable import sync_folder
 from stream_inspect.store.migrations import NewerSchemaError, is_current, migrate
+from stream_inspect.store.room import is_full
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for its turn. Transactions here take milliseconds."""
@@ -35,13 +36,17 @@ class Database:
         name: str,
         migrations: Sequence[Sequence[str]],
         before_migration: Callable[[Connection], None] = lambda _: None,
+        *,
+        if_damaged: str,
     ) -> None:
         """Open the file, creating it (and its folder) and migrating it if need be. Raises `StoreError`.
 
-        `before_migration` is called within the transaction that brings an older file up to date.
+        `before_migration` is called within the transaction that brings an older file up to date. `if_damaged`: what to
+        do about a file that SQLite cannot read, and what that costs.
         """
         self.path = path
         self._name = name
+        self._if_damaged = if_damaged
         self._engine = _engine(path)
         self._writer = self._engine.execution_options(write=True)
         with self._explained("open"):
@@ -95,25 +100,28 @@ class Database:
             ) from error
         except (DBAPIError, sqlite3.Error, OSError) as error:
             cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-            raise StoreError(f"cannot {doing} the {self._name} {self.path}: {cause}. {_advice(cause)}") from error
+            if "disk I/O error" in cause and is_full(self.path.parent):  # what SQLite says where it cannot make a file
+                cause = f"{cause}, disk is full"
+            raise StoreError(f"cannot {doing} the {self._name} {self.path}: {cause}. {self._advice(cause)}") from error
 
+    def _advice(self, cause: str) -> str:
+        if any(part in cause for part in _DAMAGED):
+            return self._if_damaged
+        for part, advice in _ADVICE.items():
+            if part in cause:
+                return advice
+        return "Check the disk that holds state_dir (dmesg, smartctl)."
+
+
+_DAMAGED = ("not a database", "malformed")
 
 _ADVICE = {
     "disk is full": "Free some space; writing resumes when there is enough.",
-    "not a database": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
-    "malformed": "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again.",
     "readonly": "The service's user must own state_dir and the files in it.",
     "unable to open": "The folder must exist and the service's user must be able to write to it.",
     "Permission denied": "The service's user must own state_dir and the files in it.",
     "locked": f"Another process has locked it for more than {BUSY_TIMEOUT_S:.0f} s; is it open in another program?",
 }
-
-
-def _advice(cause: str) -> str:
-    for part, advice in _ADVICE.items():
-        if part in cause:
-            return advice
-    return "Check the disk that holds state_dir (dmesg, smartctl)."
 
 
 def _engine(path: Path) -> Engine:

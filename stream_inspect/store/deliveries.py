@@ -10,31 +10,15 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    delete,
-    func,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from stream_inspect.store.database import Database, StoreError
+from stream_inspect.store.deliveries_schema import DEAD, IS_OWED, MIGRATIONS, OUTCOMES, OUTPUTS, OWED, Settled
+from stream_inspect.store.registration import LogView, Registration, apply, plan
 
 LATENCIES_KEPT = 10_000
 """A delivered event below the cursor needs no row; so many of an output keep theirs for its latency."""
@@ -42,73 +26,9 @@ LATENCIES_KEPT = 10_000
 _REMOVED_AT_ONCE = 100
 """Positions, so that not each delivery has to remove a row."""
 
-
-class Settled(StrEnum):
-    """How an event ended at an output, or that it is queued once more."""
-
-    DELIVERED = "delivered"
-    REJECTED = "rejected"  # the receiver will not accept it
-    FAILED = "failed"  # the receiver failed on it again and again, and accepted others meanwhile
-    EXPIRED = "expired"  # older than the output wants events
-    QUEUED_AGAIN = "queued_again"  # was a dead letter; a person wants it sent
-
-
-_DEAD = (Settled.REJECTED, Settled.FAILED)
-_OWED = (*_DEAD, Settled.QUEUED_AGAIN)
-"""The event itself is still needed."""
-
-_IS_OWED = text("settled IN ('rejected', 'failed', 'queued_again')")
-"""Spelled out as in the partial index: SQLite uses it for exactly these words."""
-
-METADATA = MetaData()
-
-OUTPUTS = Table(
-    "outputs",
-    METADATA,
-    Column("output", String, primary_key=True),
-    Column("position", Integer, nullable=False),  # the cursor: everything up to here is settled
-    Column("is_active", Boolean, nullable=False),  # configured: what it is owed is never pruned
-    sqlite_with_rowid=False,
-)
-
-OUTCOMES = Table(
-    "outcomes",
-    METADATA,
-    Column("output", String, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("settled", String, nullable=False),
-    Column("utc_ns", BigInteger, nullable=False),
-    Column("latency_s", Float),
-    Column("reason", String, nullable=False),
-    Index("outcomes_owed", "output", "position", sqlite_where=_IS_OWED),
-    sqlite_with_rowid=False,
-)
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """
-        CREATE TABLE outputs (
-            output VARCHAR NOT NULL PRIMARY KEY,
-            position INTEGER NOT NULL,
-            is_active BOOLEAN NOT NULL
-        ) WITHOUT ROWID
-        """,
-        """
-        CREATE TABLE outcomes (
-            output VARCHAR NOT NULL,
-            position INTEGER NOT NULL,
-            settled VARCHAR NOT NULL,
-            utc_ns BIGINT NOT NULL,
-            latency_s FLOAT,
-            reason VARCHAR NOT NULL,
-            PRIMARY KEY (output, position)
-        ) WITHOUT ROWID
-        """,
-        """
-        CREATE INDEX outcomes_owed ON outcomes (output, position)
-        WHERE settled IN ('rejected', 'failed', 'queued_again')
-        """,
-    ),
+_IF_DAMAGED = (
+    "Keep a copy and repair it (sqlite3 FILE .recover). The service starts without that file too, but then the events "
+    "that wait for outputs now are not sent, and the dead letters are forgotten."
 )
 
 
@@ -147,25 +67,22 @@ class Deliveries(Database):
         """Open it, creating it if need be. Raises `StoreError`."""
         # SQLite's waiting for the lock is unfair and polls; the threads of one process take turns without it.
         self._turn = threading.Lock()
-        super().__init__(path, "record of deliveries", MIGRATIONS)
+        super().__init__(path, "record of deliveries", MIGRATIONS, if_damaged=_IF_DAMAGED)
 
     # --- outputs -----------------------------------------------------------------------------------------------
 
-    def register(self, outputs: Sequence[str], start: int, first: int) -> None:
-        """Say which outputs are configured: a new one is owed what comes after position `start`.
+    def register(self, outputs: Sequence[str], log: LogView) -> Registration:
+        """Say which outputs are configured, and of which log the positions are; returns what was new about it.
 
-        One that is named no more keeps its cursor, but no longer keeps old events from being pruned. Outcomes of events
-        before position `first` are removed: the log no longer holds these.
+        A start that changes nothing does not wait for the lock of this file.
         """
-        with self._writing() as connection:
-            connection.execute(update(OUTPUTS).values(is_active=False))
-            for output in outputs:
-                connection.execute(
-                    insert(OUTPUTS)
-                    .values(output=output, position=start, is_active=True)
-                    .on_conflict_do_update(index_elements=["output"], set_={"is_active": True})
-                )
-            connection.execute(delete(OUTCOMES).where(OUTCOMES.c.position < first))
+        with self._reading() as connection:
+            planned = plan(connection, outputs, log)
+        if planned.changes:
+            with self._writing() as connection:
+                planned = plan(connection, outputs, log)
+                apply(connection, planned)
+        return planned
 
     def adopt(self, outputs: Iterable[Any], dead_letters: Iterable[Any]) -> None:
         """Take over the rows of an event log that kept them itself. Doing so again changes nothing."""
@@ -189,7 +106,7 @@ class Deliveries(Database):
             if cursor is None:
                 raise StoreError(f"no output {output!r} is registered in the {self._name} {self.path}")
             above = select(func.count()).select_from(OUTCOMES).where(of_this, OUTCOMES.c.position > cursor)
-            again = select(func.count()).select_from(OUTCOMES).where(of_this, _IS_OWED, _is_queued_again())
+            again = select(func.count()).select_from(OUTCOMES).where(of_this, IS_OWED, _is_queued_again())
             return Standing(cursor, connection.execute(above).scalar_one(), connection.execute(again).scalar_one())
 
     def settled_above(self, output: str, position: int) -> set[int]:
@@ -217,14 +134,14 @@ class Deliveries(Database):
     def dead_letters(self, output: str) -> list[DeadLetter]:
         """What this output rejected or failed on, oldest first."""
         query = select(OUTCOMES.c.position, OUTCOMES.c.utc_ns, OUTCOMES.c.reason).where(
-            OUTCOMES.c.output == output, _IS_OWED, OUTCOMES.c.settled != Settled.QUEUED_AGAIN
+            OUTCOMES.c.output == output, IS_OWED, OUTCOMES.c.settled != Settled.QUEUED_AGAIN
         )
         with self._reading() as connection:
             return [DeadLetter(*row) for row in connection.execute(query.order_by(OUTCOMES.c.position))]
 
     def dead_letters_since(self, output: str, utc_ns: int) -> tuple[int, str]:
         """How many events became dead letters of this output since then, and the reason of the last of them."""
-        these = (OUTCOMES.c.output == output, _IS_OWED, OUTCOMES.c.settled.in_(_DEAD), OUTCOMES.c.utc_ns >= utc_ns)
+        these = (OUTCOMES.c.output == output, IS_OWED, OUTCOMES.c.settled.in_(DEAD), OUTCOMES.c.utc_ns >= utc_ns)
         last = select(OUTCOMES.c.reason).where(*these).order_by(OUTCOMES.c.utc_ns.desc()).limit(1)
         with self._reading() as connection:
             count = connection.execute(select(func.count()).select_from(OUTCOMES).where(*these)).scalar_one()
@@ -232,13 +149,13 @@ class Deliveries(Database):
 
     def queue_again(self, output: str) -> int:
         """Queue all dead letters of this output once more; returns how many."""
-        these = update(OUTCOMES).where(OUTCOMES.c.output == output, OUTCOMES.c.settled.in_(_DEAD))
+        these = update(OUTCOMES).where(OUTCOMES.c.output == output, OUTCOMES.c.settled.in_(DEAD))
         with self._writing() as connection:
             return connection.execute(these.values(settled=Settled.QUEUED_AGAIN)).rowcount
 
     def queued_again(self, output: str) -> list[int]:
         """The positions of the dead letters that are queued once more."""
-        query = select(OUTCOMES.c.position).where(OUTCOMES.c.output == output, _IS_OWED, _is_queued_again())
+        query = select(OUTCOMES.c.position).where(OUTCOMES.c.output == output, IS_OWED, _is_queued_again())
         with self._reading() as connection:
             return list(connection.execute(query.order_by(OUTCOMES.c.position)).scalars())
 
@@ -258,7 +175,7 @@ class Deliveries(Database):
         """What must not be pruned: everything behind the first, where there is one, and the events at the second."""
         active = select(OUTPUTS.c.output).where(OUTPUTS.c.is_active)
         lowest = select(func.min(OUTPUTS.c.position)).where(OUTPUTS.c.is_active)
-        kept = select(OUTCOMES.c.position).where(OUTCOMES.c.output.in_(active), _IS_OWED).distinct()
+        kept = select(OUTCOMES.c.position).where(OUTCOMES.c.output.in_(active), IS_OWED).distinct()
         with self._reading() as connection:
             return connection.execute(lowest).scalar(), list(connection.execute(kept).scalars())
 
@@ -298,6 +215,6 @@ def _advance(connection: Connection, output: str, cursor: int) -> None:
             OUTCOMES.c.output == output,
             OUTCOMES.c.position > before - LATENCIES_KEPT - _REMOVED_AT_ONCE,
             OUTCOMES.c.position <= cursor - LATENCIES_KEPT,
-            OUTCOMES.c.settled.not_in(_OWED),
+            OUTCOMES.c.settled.not_in(OWED),
         )
     )

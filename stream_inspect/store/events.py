@@ -45,6 +45,11 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _STORED = select(EVENTS.c.position, EVENTS.c.camera, EVENTS.c.body, EVENTS.c.appended_utc_ns, EVENTS.c.boot)
 
+_IF_DAMAGED = (
+    "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again: a new log begins. "
+    "The events in it that still wait for outputs are not sent."
+)
+
 _decoder = msgspec.json.Decoder(Event)
 
 
@@ -93,7 +98,7 @@ class EventStore(Database):
     def __init__(self, path: Path) -> None:
         """Open the log, making it (and its folder) if need be. Raises `StoreError`."""
         self._boot = _BOOT_ID.read_text().strip()
-        super().__init__(path, "event log", MIGRATIONS, before_migration=self._move_outputs)
+        super().__init__(path, "event log", MIGRATIONS, before_migration=self._move_outputs, if_damaged=_IF_DAMAGED)
         with self._reading() as connection:
             self.identity = str(connection.execute(select(LOG.c.identity)).scalar_one())
             """The log's own, made once with it and kept by a copy: distinguishes its keys from those of every other."""
@@ -235,10 +240,27 @@ class EventStore(Database):
         """Say which outputs are configured: from now on each is owed every event. Does not wait for the log's lock.
 
         Call it before the first event is appended. A new one starts with the next event, not with a flood of history.
+        What this costs of what was owed is logged.
         """
+        self.outputs.register(outputs, self).log(self.path)
+
+    def extent(self) -> tuple[int, int]:
+        """The positions of the first event that the log holds, and of the last one that it ever held."""
         with self._reading() as connection:
             first, end = _first(connection), _end(connection)
-        self.outputs.register(outputs, start=end, first=end + 1 if first is None else first)
+        return end + 1 if first is None else first, end
+
+    def whole_after(self, cursor: int) -> int:
+        """The lowest position, not below this one, behind which no event has been pruned."""
+        before = func.lag(EVENTS.c.position, 1, cursor).over(order_by=EVENTS.c.position).label("before")
+        rows = select(EVENTS.c.position, before).where(EVENTS.c.position > cursor).subquery()
+        behind_gap = select(func.max(rows.c.position)).where(rows.c.position > rows.c.before + 1)
+        with self._reading() as connection:
+            last = connection.execute(select(func.max(EVENTS.c.position))).scalar_one() or 0
+            if last < _end(connection):
+                return max(cursor, _end(connection))
+            found: int | None = connection.execute(behind_gap).scalar_one()
+        return cursor if found is None else found - 1
 
     def dead_letters(self, output: str) -> list[tuple[DeadLetter, str]]:
         """The dead letters of this output with the keys of their events, oldest first."""

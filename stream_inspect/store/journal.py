@@ -42,7 +42,8 @@ class Journal:
         self._lock = threading.Lock()
         self._front = self._end = 0  # bytes
         self._reserve_bytes = reserve_bytes
-        self._is_reserved = False
+        self._reserved = 0
+        """So much of the file is kept when it is emptied; less than wanted where the disk had no room for it."""
         self.reserve_error = ""
         """Why the reserve could not be had; tried again whenever the journal is empty."""
         self.damaged = 0
@@ -86,7 +87,7 @@ class Journal:
                 with suppress(OSError):
                     self._wipe(0, self._end)
                     self._front = self._end = 0
-                    if not self._is_reserved:
+                    if self._reserved < self._reserve_bytes:
                         self._reserve()
 
     def clear(self) -> None:
@@ -133,16 +134,17 @@ class Journal:
             try:
                 os.posix_fallocate(descriptor, 0, self._reserve_bytes)
             except OSError:
-                os.ftruncate(descriptor, self._end)  # the part that there was room for: the log needs it more
+                # The part that there was room for: the log needs it more.
+                os.ftruncate(descriptor, max(self._reserved, self._end))
                 raise
         except OSError as error:
-            self._is_reserved, self.reserve_error = False, str(error)
+            self.reserve_error = str(error)
         else:
-            self._is_reserved, self.reserve_error = True, ""
+            self._reserved, self.reserve_error = self._reserve_bytes, ""
 
     def _wipe(self, front: int, end: int) -> None:
         """Remove what lies between; the file keeps its reserve."""
-        kept = self._reserve_bytes if self._is_reserved else 0
+        kept = self._reserved
         descriptor = self._opened()
         if front < kept:
             _write(descriptor, bytes(min(end, kept) - front), front)
@@ -156,7 +158,7 @@ class Journal:
         found = list(self._lines(content, 0))
         self.damaged = len(lines) - len(found) + bool(torn)
         self._end = found[-1][0] if found else 0
-        self._is_reserved = 0 < self._reserve_bytes <= size
+        self._reserved = min(self._reserve_bytes, size)
         with suppress(OSError):  # what cannot be removed is overwritten, or found damaged once more
             self._wipe(self._end, len(content))
 
@@ -176,6 +178,22 @@ class Journal:
             offset += len(line) + 1
             if (event := _event(line)) is not None:
                 yield offset, event
+
+
+def release_reserve(path: Path, size: int) -> int:
+    """Cut off up to `size` bytes of the zeros at the end of a journal that no process has open; returns how many.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        end = os.fstat(descriptor).st_size
+        tail = os.pread(descriptor, size, max(0, end - size))
+        released = len(tail) - len(tail.rstrip(b"\0"))
+        os.ftruncate(descriptor, end - released)
+        return released
+    finally:
+        os.close(descriptor)
 
 
 def _write(descriptor: int, content: bytes, offset: int) -> None:

@@ -26,11 +26,13 @@ from stream_inspect.messages import (
     TrackUpdate,
 )
 from stream_inspect.track.reorder import LIMIT_S, MOST_WAITING, Reorder
+from stream_inspect.track.stills import StillTracks
 from stream_inspect.track.tracker import Tracker, TrackerFrame
+from stream_inspect.transport.ledger import CameraLedger, Ledger
 
 _SILENT_S = 5 * LIMIT_S
-"""No judged frame for at least this long: what was tracked is not followed any more, so its tracks end. It is longer
-than any wait for a late frame, which may still join them."""
+"""No judged frame for at least this long, and none that waits for an earlier one: what was tracked is not followed any
+more, so its tracks end."""
 _SILENT_INTERVALS = 3
 """And for this many intervals between judged frames: a slow model or a low rate is not silence."""
 _INTERVALS_KNOWN = 5
@@ -43,14 +45,15 @@ reads events too, keeps whole numbers of up to 53 bits exact."""
 class _CameraTracks:
     """The tracker of one camera, and the session and picture size that it works in."""
 
-    def __init__(self, camera: CameraConfig, track: TrackConfig, first: int) -> None:
+    def __init__(self, camera: CameraConfig, track: TrackConfig, first: int, ledger: CameraLedger | None) -> None:
         """`first` is added to every number that the tracker, which counts from 1, gives to a track."""
         self._first = first
         self._sampled_ns = 1e9 / camera.sampling.rate_hz
         self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS_KNOWN)
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
         self.tracker: Tracker = registry.load("tracker", kind)(camera, track)
-        self.reorder = Reorder()
+        self.ledger = ledger
+        self.reorder = Reorder(ledger.any_in_flight) if ledger else Reorder()
         self.has_belt = camera.belt is not None
         self.last: FrameHeader | None = None
         self.arrived_ns: int | None = None
@@ -65,7 +68,7 @@ class _CameraTracks:
 
     def is_silent(self, now_ns: int) -> bool:
         """Whether frames have been missing for so much longer than usual that tracks cannot be continued."""
-        if self.arrived_ns is None:
+        if self.arrived_ns is None or self.reorder.waits_since_ns() is not None:
             return False
         # The median: one outage does not make the next one look like a slow rate.
         usual_ns = statistics.median(self._intervals_ns) if self._intervals_ns else 0.0
@@ -107,7 +110,8 @@ class TrackStage:
     """Inspections in, `Tracked` out.
 
     `clock` gives the nanoseconds that ticks are in. `process_run` is the number of this process run, 0 where there is
-    only one: no two give a track the same number.
+    only one: no two give a track the same number. `ledger` is the run's, which knows what is still being judged, and is
+    where results that come too late are counted; a replay has none.
     """
 
     wake_fd: int | None = None
@@ -119,20 +123,28 @@ class TrackStage:
         *,
         process_run: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
+        ledger: Ledger | None = None,
     ) -> None:
         self._configured = {camera.name: camera for camera in cameras}
         self._track = track
         self._first = process_run << _TRACKS_BITS
         self._clock = clock
-        self._cameras: dict[str, _CameraTracks] = {}
+        self._ledger = ledger
+        self._cameras: dict[str, _CameraTracks | StillTracks] = {}
         self._levels = Levels("track")
         self._log = get_logger(__name__, stage="track")
 
     def open(self) -> None:
         """Make the trackers. Raises `UnknownPluginError` for a tracker that does not exist."""
         self._cameras = {
-            name: _CameraTracks(camera, self._track, self._first) for name, camera in self._configured.items()
+            name: self._tracks_of(camera, self._ledger.camera(name) if self._ledger else None)
+            for name, camera in self._configured.items()
         }
+
+    def _tracks_of(self, camera: CameraConfig, ledger: CameraLedger | None) -> _CameraTracks | StillTracks:
+        if camera.stills:
+            return StillTracks(self._first, ledger)
+        return _CameraTracks(camera, self._track, self._first, ledger)
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         now_ns = self._clock()
@@ -174,6 +186,8 @@ class TrackStage:
             camera.arrived(now_ns)
         if not camera.reorder.put(number, message, now_ns) and judged:
             metrics.LATE_INSPECTIONS.labels(name).inc()
+            if camera.ledger is not None:
+                camera.ledger.late()
 
     def _release(self, now_ns: int, *, everything: bool = False) -> Iterable[Output]:
         for camera in self._cameras.values():
@@ -181,11 +195,11 @@ class TrackStage:
                 if isinstance(message, Missed):
                     continue  # it has shown nothing: it only had to be waited for no longer
                 yield Output("tracked", camera.follow(message))
-                if camera.has_belt:
+                if isinstance(camera, _CameraTracks) and camera.has_belt:
                     self._levels.put(_static_level(message.frame, camera.tracker.static_finds))
 
     @staticmethod
-    def _end(camera: _CameraTracks) -> Iterable[Output]:
+    def _end(camera: _CameraTracks | StillTracks) -> Iterable[Output]:
         tracked = camera.end()
         if tracked is not None and tracked.ended:
             yield Output("tracked", tracked)

@@ -44,8 +44,9 @@ MAX_OWNER = _OWNER_MASK
 _GONE_REMEMBERED = 4096
 """Dead owners that a frame may still be given to: far more than die within the seconds in which that can happen."""
 
-# The words of a camera before its cells: capture's in the first cache line, the supervisor's in the second.
-_CAPTURED, _FULL, _CAPTURER, _DUE, _FOLDED = 0, 1, 2, 3, 8
+# The words of a camera before its cells: capture's in the first cache line, those of the supervisor and of `track` in
+# the second.
+_CAPTURED, _FULL, _CAPTURER, _DUE, _FOLDED, _LATE = 0, 1, 2, 3, 8, 9
 _COUNTERS = 16
 
 
@@ -100,6 +101,8 @@ class Totals:
     dropped: dict[tuple[str, str], int] = field(default_factory=dict)
     in_flight: int = 0
     residual: int = 0
+    late: int = field(default=0, compare=False)
+    """Of the judged ones: the result came after later ones were tracked, and was not used."""
     oldest_in_flight: int | None = field(default=None, compare=False)
     """No figure of the account: the ledger's index of the frame that has been in flight longest."""
 
@@ -177,6 +180,18 @@ class CameraLedger:
     def in_flight(self, index: int) -> bool:
         """Whether it is open how this frame ends."""
         return self._state(index) in _IN_FLIGHT
+
+    def any_in_flight(self, after: int, before: int) -> bool:
+        """Whether it is open how any of the frames between these two ends, themselves excluded."""
+        first = max(after + 1, before - self._count + 1, 0)
+        indices = np.arange(first, before)
+        words = self._cells[indices % self._count]
+        in_flight = np.isin(words & _STATE_MASK, _IN_FLIGHT)
+        return bool(np.any(in_flight & (words >> _INDEX_SHIFT == indices)))
+
+    def late(self) -> None:
+        """The result of a judged frame came too late to be used. `track` alone calls this."""
+        self._counters[_LATE] += 1
 
     def dropped(self, index: int) -> DropCause | None:
         """Why this frame was dropped; None where it was not."""
@@ -330,6 +345,7 @@ class LedgerKeeper:
             not_due=int(counts[_NOT_DUE]),
             dropped=dropped,
             in_flight=int(counts[list(_IN_FLIGHT)].sum()),
+            late=int(words[_LATE]),
         )
         in_flight = np.flatnonzero(np.isin(states, _IN_FLIGHT))
         totals.oldest_in_flight = first + int(in_flight[0]) if len(in_flight) else None

@@ -151,6 +151,7 @@ def _live_pictures(context: _PageContext) -> APIRouter:
 
         async def parts() -> AsyncIterator[bytes]:
             seen: dict[str, int] = {}
+            yield _part(None)  # the page waits for both streams before it shows anything as the present
             while not context.stopping():
                 pictures = hub.newer(seen)
                 if not pictures:

@@ -78,7 +78,7 @@ class Media:
     @property
     def names(self) -> list[str]:
         """The files that are not there yet."""
-        found = ((self.has_picture, picture_name), (self.has_clip, clip_name))
+        found = ((self.has_picture, picture_name), (self.has_clip or self._stands_alone, clip_name))
         return [name(self.event.id) for is_there, name in found if not is_there]
 
     def note(self, present: set[str]) -> None:
@@ -105,7 +105,14 @@ class Media:
             "no_clip": "" if self.has_clip else self._why_no_clip(recorder, stops),
         }
 
+    @property
+    def _stands_alone(self) -> bool:
+        """Whether it was seen in a single picture, of which there is no clip."""
+        return self.event.picture is not None and self.event.clip is None
+
     def _why_no_clip(self, recorder: RecorderConfig, stops: Iterable[Event]) -> str:
+        if self._stands_alone:
+            return "not made: this is a single picture"
         why = self._why_missing(recorder, stops, clip_within_s(recorder))
         if self.clip_missing == NOT_FINISHED:
             return why if why != _UNKNOWN else "not recorded: the recorder was stopped before it was finished"

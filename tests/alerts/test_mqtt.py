@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -207,6 +208,11 @@ class TestTwoServices:
         one.send(an_event(1))
         one.close()
         two.close()
+
+    def test_a_state_folder_whose_name_is_not_utf_8_has_a_client_id_too(self, tmp_path):
+        ids = [make_alert(1883, state_dir=tmp_path / os.fsdecode(name))._client_id for name in (b"a\xfc", b"a\xe4")]
+        assert len(set(ids)) == 2
+        assert all(one.isascii() for one in ids)
 
     def test_two_hosts_have_statuses_and_client_ids_of_their_own(self, start, listen, monkeypatch):
         broker = start()

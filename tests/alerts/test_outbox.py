@@ -127,7 +127,7 @@ def test_the_same_event_of_two_logs_is_sent_under_two_keys_and_again_under_its_o
     event, alert = an_event(1), KeepingAlert()
     for name in ("one", "two", "one"):
         store = EventStore(tmp_path / name / "events.db")
-        store.outputs.register([f"out{len(alert.sent)}"], start=0, first=1)
+        store.register_outputs(["out0", "out1", "out2"])
         store.append([event])
         all_steps(Outbox(f"out{len(alert.sent)}", alert, store))
         assert store.after(0, 10) == [(1, event)], "the log itself holds no random number"

@@ -14,7 +14,7 @@ from stream_inspect.alerts.alert import AlertError, AlertRejectedError, OutputRe
 from stream_inspect.alerts.lanes import GIVE_UP_AFTER_S, GIVE_UP_TRIES
 from stream_inspect.alerts.outbox import Outbox
 from stream_inspect.messages import Event, EventState
-from stream_inspect.store.deliveries import Settled
+from stream_inspect.store.deliveries_schema import Settled
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 

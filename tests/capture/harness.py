@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stream_inspect.capture.stage import CaptureStage
-from stream_inspect.config.models import CameraConfig, TransportConfig
+from stream_inspect.config.models import CameraConfig, DecideConfig, TransportConfig
 from stream_inspect.messages import Condition, Credit, DueFrame, FrameHeader, Missed, Output
 from stream_inspect.picture import UInt8Array, i420_shape
 from stream_inspect.transport.ledger import Ledger, LedgerKeeper, Totals
@@ -43,6 +43,7 @@ class StageHarness:
             owner=CAPTURE_OWNER,
             state_dir=folder / "state",
             transport=transport or TransportConfig(),
+            decide=DecideConfig(),
         )
         self.ring = RingReader(folder)
         self.frames: list[FrameHeader] = []

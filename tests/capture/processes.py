@@ -17,12 +17,15 @@ import pytest
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _RTSP_SCRIPT = Path(__file__).with_name("rtsp_server.py")
+_UNITS_SCRIPT = Path(__file__).with_name("rtsp_units_server.py")
 _START_LIMIT_S = 20.0
 _GVCP_PORT = 3956
 
 
 class RtspServer:
     """The GStreamer server of `rtsp_server.py`; it keeps its port when it is started again."""
+
+    _script = _RTSP_SCRIPT
 
     def __init__(self, *options: str) -> None:
         self._options = options
@@ -32,7 +35,7 @@ class RtspServer:
         self.start()
 
     def start(self, *more_options: str) -> None:
-        command = [SYSTEM_PYTHON, str(_RTSP_SCRIPT), "--port", str(self.port), *self._options, *more_options]
+        command = [SYSTEM_PYTHON, str(self._script), "--port", str(self.port), *self._options, *more_options]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -47,7 +50,7 @@ class RtspServer:
         raise RuntimeError("the RTSP server did not start")
 
     def start_without_waiting(self, *more_options: str) -> None:
-        command = [SYSTEM_PYTHON, str(_RTSP_SCRIPT), "--port", str(self.port), *self._options, *more_options]
+        command = [SYSTEM_PYTHON, str(self._script), "--port", str(self.port), *self._options, *more_options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
 
     def show(self, pattern: str, speed: int = 0) -> None:
@@ -87,6 +90,15 @@ class RtspServer:
             else:
                 return time.monotonic()
         raise RuntimeError("the RTSP server does not accept connections")
+
+
+class UnitsServer(RtspServer):
+    """The GStreamer server of `rtsp_units_server.py`: sends recorded packets, one file of them a stream."""
+
+    _script = _UNITS_SCRIPT
+
+    def url(self, mount: str = "camera") -> str:
+        return super().url(mount)
 
 
 def need_rtsp_server() -> None:

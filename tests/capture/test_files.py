@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,25 @@ def test_codecs_and_pixel_formats(tmp_path: Path, codec: str, pixel_format: str,
             assert np.abs(frame.picture.luma.astype(int) - expected).mean() < 3
     else:
         assert all(close_to(frame, index) for index, frame in enumerate(frames))
+
+
+def test_what_is_black_in_a_mono_cameras_h265_is_black(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx265", rate=25, options={"x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "gray"
+        stream.codec_context.color_range = 1  # limited, as cameras send it: black is 16, white 235
+        levels = np.full((120, 160), 16, np.uint8)
+        levels[:, 80:] = 235
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(levels, format="gray")
+            frame.color_range = 1
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    shown = [frame.picture.to_bgr() for frame in read_all(path) if frame]
+    assert len(shown) == 3
+    assert shown[0][:, :72].max() <= 2
+    assert shown[0][:, 88:].min() >= 253
 
 
 def test_odd_sizes(tmp_path: Path) -> None:
@@ -272,3 +292,44 @@ def test_real_clips_are_read_to_their_end(sample_data: Path, name: str) -> None:
     frames = read_all(path)
     assert len(frames) == expected
     assert None not in frames
+
+
+@pytest.mark.parametrize(
+    "name", [b"10:22:33.mp4", b"2026-11-28T10:22:33+01:00.mp4", b"Pr\xfcfung.mp4", b"top #2 100%.mp4"]
+)
+def test_a_file_is_read_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(os.fsdecode(name))
+    write_video(tmp_path / "clip.mp4", count=3).rename(path)
+    assert len(read_all(path)) == 3
+
+
+def interrupted(path: Path) -> None:
+    """An MP4 without its index, as a recorder leaves it that was switched off."""
+    write_video(path, count=25)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moov") - 4])
+
+
+def unknown_codec(path: Path) -> None:
+    write_video(path, count=5)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"xyz1"))
+
+
+@pytest.mark.parametrize(
+    ("make", "reported"),
+    [
+        (interrupted, r"its index \(moov\) was never written: the recording was interrupted"),
+        (lambda path: path.write_bytes(b""), "it is empty"),
+        (lambda path: path.write_bytes(bytes(500_000)), "it begins with zeros"),
+        (lambda path: path.mkdir(), "is a folder, not a video file: for a folder of pictures write kind: images"),
+        (unknown_codec, "encrypted, or in a codec without a decoder here"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, make: Callable[[Path], object], reported: str) -> None:
+    path = tmp_path / "clip.mp4"
+    make(path)
+    source = {"kind": "file", "path": str(path), "pace": "fast"}
+    with pytest.raises(CameraError, match=reported) as refused:
+        make_camera(CameraConfig.model_validate({"name": "c1", "source": source})).open()
+    assert str(path) in str(refused.value)

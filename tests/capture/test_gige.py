@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from stream_inspect.capture.build import make_camera
-from stream_inspect.capture.camera import CameraError
+from stream_inspect.capture.camera import Camera, CameraError
 from stream_inspect.capture.device_clock import DeviceClock
 from stream_inspect.capture.gige import GigeCamera
 from stream_inspect.config.models import CameraConfig
@@ -40,6 +44,11 @@ def start_camera() -> Iterator[StartCamera]:
     yield start
     for camera in cameras:
         camera.stop()
+
+
+def read_on(camera: Camera) -> None:
+    while True:
+        camera.read(ArraySink())
 
 
 @pytest.mark.slow
@@ -94,6 +103,53 @@ def test_a_camera_that_loses_power_is_back_soon_after(start_camera: StartCamera,
         began_s = time.monotonic()
         harness.run(lambda: harness.frames[-1].id.session == 2)
         assert time.monotonic() - began_s < 3.0
+
+
+_READ_BY_ID = """
+import sys
+from stream_inspect.capture.build import make_camera
+from stream_inspect.capture.memory_sink import FreshArrays
+from stream_inspect.config.models import CameraConfig
+device = {"device": sys.argv[1]} if sys.argv[1] else {}
+camera = make_camera(CameraConfig.model_validate({"name": "c1", "source": {"kind": "gige", "fps": 25.0, **device}}))
+camera.open()
+print(camera._route)
+print("read", sum(camera.read(FreshArrays()) is not None for _ in range(5)))
+camera.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["Aravis-Fake-GV01", "GV01", "127.0.0.1", ""])
+def test_on_a_host_with_two_interfaces_a_camera_streams_to_the_one_that_it_is_at(
+    start_camera: StartCamera, device: str
+) -> None:
+    """In a process of its own: Aravis keeps what it found, and the first search is the one that goes wrong."""
+    others = [
+        address.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for address in addresses
+        if address.family is socket.AF_INET and address.address != "127.0.0.1" and psutil.net_if_stats()[name].isup
+    ]
+    if not others:
+        pytest.skip("this host has one interface only")
+    start_camera()
+    command = [sys.executable, "-c", _READ_BY_ID, device]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout.splitlines() == [" (camera 127.0.0.1 to this host's interface 127.0.0.1)", "read 5"], ran.stderr
+
+
+@pytest.mark.slow
+def test_a_silent_camera_is_reported_with_the_interface(start_camera: StartCamera) -> None:
+    fake = start_camera()
+    camera = make_camera(config_of(device="Aravis-Fake-GV01"))
+    camera.open()
+    assert camera.read(ArraySink()) is not None
+    fake.stop()
+    route = r"GV01 \(camera 127\.0\.0\.1 to this host's interface 127\.0\.0\.1\)"
+    with pytest.raises(CameraError, match=route + r": no data for 1\.5 s"):
+        read_on(camera)
+    camera.close()
 
 
 def test_what_to_install_is_said_where_the_bindings_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:

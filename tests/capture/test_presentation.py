@@ -16,6 +16,7 @@ import structlog.testing
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, PictureNotes
 from stream_inspect.capture.memory_sink import FreshArrays
+from stream_inspect.capture.stated_crop import Crop
 from stream_inspect.config.models import CameraConfig
 from stream_inspect.picture import UInt8Array
 from stream_inspect.rotation import file_metadata
@@ -168,6 +169,49 @@ def test_a_lying_picture_of_wide_pixels_is_made_square_before_it_is_turned(tmp_p
     assert np.abs(frames[0].picture.to_bgr().astype(int) - np.rot90(meant, -1)).mean() < 6
 
 
+# --- the crop ------------------------------------------------------------------------------------------------------
+
+
+def set_crop(mp4: Path, crop: Crop, size: tuple[int, int]) -> None:
+    """Write a clean aperture into an MP4's track (ISO 14496-12, 12.1.4): a size, and how far its centre is moved."""
+    data = bytearray(mp4.read_bytes())
+    at = data.index(b"avcC") - 4
+    width, height = size[0] - crop.left_px - crop.right_px, size[1] - crop.top_px - crop.bottom_px
+    right, down = crop.left_px - crop.right_px, crop.top_px - crop.bottom_px
+    aperture = struct.pack(">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, right, 2, down, 2)
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        place = data.rindex(name, 0, at) - 4
+        (box_bytes,) = struct.unpack_from(">I", data, place)
+        struct.pack_into(">I", data, place, box_bytes + len(aperture))
+    data[at:at] = aperture
+    mp4.write_bytes(data)
+
+
+@pytest.mark.parametrize("crop", [Crop(6, 14, 12, 8), Crop(0, 0, 20, 0), Crop(5, 6, 3, 4)])
+def test_what_the_container_crops_is_not_judged(tmp_path: Path, crop: Crop) -> None:
+    path = write_video(tmp_path / "clip.mp4", count=3)
+    stored = [frame.picture for frame in everything(path)[1]]
+    set_crop(path, crop, (160, 120))
+    info, frames = everything(path)
+    inside = np.s_[crop.top_px : 120 - crop.bottom_px, crop.left_px : 160 - crop.right_px]
+    for before, after in zip(stored, frames, strict=True):
+        assert np.array_equal(after.picture.luma, before.luma[inside])
+        odd = crop.left_px % 2 or crop.top_px % 2
+        difference = np.abs(after.picture.to_bgr().astype(int) - before.to_bgr()[inside])
+        assert np.percentile(difference, 95) <= (12 if odd else 0)
+    assert info.notes.honoured == (f"cropped from 160x120 to {info.width_px}x{info.height_px} px",)
+
+
+def test_a_crop_comes_before_the_turn(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", count=3)
+    (first, *_) = (frame.picture.luma for frame in everything(path)[1])
+    set_display_matrix(path, "90")
+    set_crop(path, Crop(40, 0, 0, 0), (160, 120))
+    info, frames = everything(path)
+    assert (info.width_px, info.height_px) == (120, 120)
+    assert np.array_equal(frames[0].picture.luma, np.rot90(first[:, 40:], -1))
+
+
 # --- interlaced pictures -------------------------------------------------------------------------------------------
 
 
@@ -274,6 +318,22 @@ def test_the_film_is_read_and_not_its_cover(tmp_path: Path) -> None:
         assert container.streams.video[0].width == 320, "the cover is the first stream"
     info, frames = everything(tmp_path / "clip.mp4")
     assert (info.width_px, info.height_px, len(frames)) == (160, 120, 10)
+
+
+def test_the_film_is_read_and_not_its_preview(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as output:
+        streams = [output.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, (width, height) in zip(streams, ((160, 120), (320, 240)), strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(5):
+            for stream in streams:
+                shown = picture(index, stream.width, stream.height)
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="bgr24")))
+        for stream in streams:
+            output.mux(stream.encode())
+    info, frames = everything(path)
+    assert (info.width_px, info.height_px, len(frames)) == (320, 240, 5)
 
 
 def test_sound_with_a_cover_has_no_video(tmp_path: Path) -> None:

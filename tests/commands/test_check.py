@@ -24,6 +24,7 @@ from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config
 from stream_inspect.findings import Finding, Level, fail, ok
 from stream_inspect.service.run_dir import RunDir
+from stream_inspect.tiny import scope
 from tests.alerts.receivers import Mosquitto, free_port, make_certificates
 from tests.capture.processes import RtspServer, need_rtsp_server
 from tests.capture.videos import set_display_matrix, write_video
@@ -186,6 +187,14 @@ def test_what_does_not_fit_the_camera_is_reported(folder: Path, more: str, level
     complaint = of(report, "camera top")[1]
     assert complaint.level is level
     assert complaint.text.startswith(reported)
+
+
+def test_what_the_scale_makes_of_the_picture_is_reported(folder: Path) -> None:
+    write_video(folder / "a.mp4", count=30, fps=25)
+    source = "{kind: file, path: a.mp4, pace: fast}\n    mm_per_px: 0.25"
+    assert one(check(config_of(folder, source=source)), "camera top").text.startswith(
+        "h264 160x120 of 40x30 mm, 25 fps"
+    )
 
 
 @pytest.mark.slow
@@ -446,29 +455,71 @@ def test_too_little_room_for_clips_is_reported(folder: Path) -> None:
     assert of(report, "state_dir")[1].advice == "lower it, so that old clips are removed before the disk is full"
 
 
-def test_clips_that_will_not_be_kept_for_their_age_are_reported_from_the_rate_of_those_there(folder: Path) -> None:
-    config = config_of(folder, "recorder: {min_free_gb: 0, max_size_gb: 0.00001, max_age_days: 14}")
-    (config.state_dir / "clips").mkdir(parents=True)
-    assert not [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
+def test_what_clips_take_is_reported_against_the_limit_at_the_rate_of_those_there(folder: Path) -> None:
+    def reported(max_size_gb: float) -> tuple[Level, str]:
+        recorder = f"recorder: {{min_free_gb: 0, max_size_gb: {max_size_gb:f}, max_age_days: 14}}"
+        (found,) = [
+            one for one in of(check(config_of(folder, recorder)), "state_dir") if "clips and pictures" in one.text
+        ]
+        return found.level, found.text
+
+    clips = config_of(folder).state_dir / "clips"
+    clips.mkdir(parents=True)
+    assert "clips and pictures" not in check(config_of(folder)).to_text()
     for number in range(9):
-        path = config.state_dir / "clips" / f"top-1-hole-{number}.mp4"
+        path = clips / f"top-1-hole-{number}.mp4"
         path.write_bytes(bytes(500))
         os.utime(path, (1.7e9 + number * 86_400 / 8,) * 2)
-    (found,) = [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
-    assert found.level is Level.WARN
-    assert "keeps 2.2 days of them, not the 14 of recorder.max_age_days" in found.text, "10 kB at 4.5 kB a day"
-    config = config_of(folder, "recorder: {min_free_gb: 0, max_size_gb: 1, max_age_days: 14}")
-    assert not [found for found in of(check(config), "state_dir") if "max_age_days" in found.text]
+        if number == 1:
+            level, text = reported(0.00001)
+            assert level is Level.OK
+            assert text.startswith(
+                "clips and pictures take 1e-06 of the 1e-05 GB of recorder.max_size_gb; how much a day"
+            )
+    level, text = reported(0.00001)
+    assert level is Level.WARN
+    assert "4.5e-06 GB a day (of the last 1.0 days): it keeps 2.2 days of them, not the 14 of recorder.max_ag" in text
+    level, text = reported(1)
+    assert level is Level.OK
+    assert text.startswith("clips and pictures take 4.5e-06 of the 1 GB of recorder.max_size_gb, 4.5e-06 GB a day (of")
+    assert text.endswith("it holds 222222 days of them, and recorder.max_age_days removes them after 14")
 
 
 def test_words_that_the_embedded_model_does_not_know_are_reported(folder: Path) -> None:
     more = "inspect: {detector: {model: tiny}, segmenter: null, workers: [{device: cpu}]}\n"
     more += "defects: [{name: burr, prompts: [burr, Scratch], counter_prompts: [oil film]}]"
     report = check(config_of(folder, more))
-    strange = [finding for finding in of(report, "detector") if finding.level is Level.WARN]
-    assert [finding.text for finding in strange] == [
-        "tiny was not trained on: burr, oil film. It is for demonstration and tests"
-    ]
+    (strange,) = [finding for finding in of(report, "detector") if finding.level is Level.WARN]
+    assert strange.text.startswith(
+        "tiny does not know: burr, oil film. It knows only these words: scratch, scratches, "
+    )
+    assert of(report, "models") == []  # it is the synthetic line
+
+
+def test_embedded_models_on_anything_but_the_synthetic_line_are_reported(folder: Path) -> None:
+    write_video(folder / "a.mp4", count=10, fps=25)
+    source = "{kind: file, path: a.mp4, pace: fast}"
+    for more, reported in (
+        ("inspect: {workers: [{device: cpu}]}", scope.VERDICTS),
+        (f"inspect: {{detector: {{model: {folder}/owl}}, workers: [{{device: cpu}}]}}", scope.OUTLINES),
+    ):
+        found = one(check(config_of(folder, more, source)), "models")
+        assert (found.level, found.text) == (Level.WARN, f"{reported} (camera top)")
+        assert "google/owlv2-base-patch16-ensemble" in found.advice
+    assert of(check(config_of(folder, source=source)), "models") == []
+
+
+def test_a_prompt_that_the_detector_cannot_read_whole_fails_and_is_named(folder: Path) -> None:
+    more = "inspect: {detector: {model: tiny}, segmenter: null, workers: [{device: cpu}]}\n"
+    more += (
+        "defects: [{name: burr, prompts: [burr, a long thin bright line on the top of the grey metal box next to it]}]"
+    )
+    report = check(config_of(folder, more))
+    (found,) = of(report, "prompts")
+    assert found.level is Level.FAIL
+    assert (
+        "the prompt 'a long thin bright line on the top of the grey metal box next to it' of defect burr" in found.text
+    )
 
 
 def test_a_broken_model_is_found_without_loading_it(folder: Path) -> None:

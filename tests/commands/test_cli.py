@@ -66,7 +66,7 @@ WRONG_USAGE = {
     ),
     "no such key": (["check", "line.yaml", "--set", "web.prt=1"], "Did you mean web.port?"),
     "no such video": (["replay", "no.mp4", "--config", "line.yaml", "--out", "o"], "'no.mp4' does not exist"),
-    "a folder for a video": (["replay", ".", "--config", "line.yaml", "--out", "o"], "is a directory"),
+    "a folder without pictures": (["replay", ".", "--config", "line.yaml", "--out", "o"], "contains no picture"),
     "no such detections": (
         ["replay", "video.mp4", "--config", "line.yaml", "--out", "o", "--inspections", "no.jsonl"],
         "'no.jsonl' does not exist",

@@ -43,9 +43,10 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_is_shown_is_what_is_in_force(file: Path) -> None:
-    assert prompts.show(file) == (
+    assert prompts.show(file).startswith(
         "hole: threshold 0.3, major\n  prompts: hole, puncture\n\n"
-        "rust: threshold 0.3, major, at least 4 mm²\n  prompts: rust\n  counter-prompts: brown label"
+        "rust: threshold 0.3, major, at least 4 mm²\n  prompts: rust\n  counter-prompts: brown label\n\n"
+        "warning: tiny does not know: brown label. "
     )
     assert prompts.show(file, "hole").startswith("hole: threshold 0.3")
 
@@ -69,9 +70,9 @@ def test_a_running_watcher_takes_the_change_up_at_once(file: Path) -> None:
 
 def test_defects_are_added_and_removed(file: Path) -> None:
     reported = prompts.add(
-        file, "dent", ["dent", "ding"], counter_prompts=["shadow"], threshold=0.2, severity="critical"
+        file, "dent", ["dent", "ding"], counter_prompts=["label"], threshold=0.2, severity="critical"
     )
-    assert reported == "dent: threshold 0.2, critical\n  prompts: dent, ding\n  counter-prompts: shadow"
+    assert reported == "dent: threshold 0.2, critical\n  prompts: dent, ding\n  counter-prompts: label"
     assert [defect.name for defect in load(file).defects] == ["hole", "rust", "dent"]
     assert prompts.remove(file, "hole").startswith("rust:")
     assert prompts.remove(file, "dent").startswith("rust:")
@@ -93,6 +94,14 @@ def test_defects_are_added_and_removed(file: Path) -> None:
             r"defects\[0\]\.prompts: must be a list of 1 to 32",
         ),
         (lambda file: prompts.set_prompts(file, "hole", prompts=[" "]), r"defects\[0\]\.prompts\[0\]: must be text of"),
+        (
+            lambda file: prompts.set_prompts(file, "hole", prompts=["a very " + "long " * 15 + "hole"]),
+            r"the prompt 'a very long .*' of defect hole has 21 tokens, this detector reads 16",
+        ),
+        (
+            lambda file: prompts.set_prompts(file, "rust", counter_prompts=["Rust"]),
+            r"defects\[1\]\.counter_prompts\[0\]: \"Rust\" is listed as prompt and as counter-prompt",
+        ),
         (lambda file: prompts.add(file, "Big Dent", ["dent"]), r"defects\[2\]\.name: must be a name"),
         (lambda file: prompts.add(file, "rust", ["dent"]), "defect rust already exists"),
         (lambda file: prompts.set_prompts(file, "hol", threshold=0.5), r"available: hole, rust\. Did you mean hole\?"),

@@ -16,7 +16,8 @@ from stream_inspect.cli import app
 from stream_inspect.config.load import load
 from stream_inspect.messages import as_sent, event_json
 from stream_inspect.service.run_dir import lock_state_dir
-from stream_inspect.store.deliveries import Outcome, Settled
+from stream_inspect.store.deliveries import Outcome
+from stream_inspect.store.deliveries_schema import Settled
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 from tests.alerts.receivers import HttpReceiver, wait_until

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from stream_inspect.capture.camera import CameraError
 from stream_inspect.commands.replay import run as replay_module
-from stream_inspect.commands.replay.frames import FramesError
+from stream_inspect.commands.replay.recorded import FramesError
 from stream_inspect.commands.replay.results import RESULTS, ReplayError
 from stream_inspect.commands.replay.run import ReplayProgress, replay
 from stream_inspect.commands.replay.view import ReplayView
@@ -369,7 +369,7 @@ def test_a_wrong_line_is_refused_before_anything_is_written(video, found, tmp_pa
 
 def test_an_unfinished_replay_has_no_summary(video, found, tmp_path):
     write_lines(found, [line(0, 0.0), line(60, 2.4), line(75, 3.0)])
-    with pytest.raises(FramesError, match=r"line 3: seq 75, but the video has only 75 frames \(0 to 74\)"):
+    with pytest.raises(FramesError, match=r"line 3: seq 75, but only 75 frames were read \(0 to 74\)"):
         replay(video, config(), tmp_path / "out", inspections=found)
     assert not (tmp_path / "out" / "summary.json").exists()
     assert len(times_of(tmp_path / "out" / "annotated.mp4")) == 60  # what was made until then can be played

@@ -11,16 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from stream_inspect.commands.replay.frames import (
-    FramesError,
-    JudgedFrame,
-    RecordedFrames,
-    _covered_px,
-    frames_schema,
-    to_line,
-)
+from stream_inspect.commands.replay.applied import Applied
+from stream_inspect.commands.replay.frames import Judged, JudgedFrame, frames_schema, to_line
+from stream_inspect.commands.replay.recorded import FramesError, RecordedFrames, _covered_px
+from stream_inspect.config.models import Config
 from stream_inspect.inspect import masks
-from stream_inspect.messages import Clock, FrameHeader, FrameId, Rle
+from stream_inspect.messages import Clock, FrameHeader, FrameId, Inspection, Rle
 from tests.commands.replays import HEIGHT_PX, WIDTH_PX, config, line, write_lines
 from tests.properties import examples
 
@@ -43,9 +39,22 @@ def header(seq: int, camera: str = "top") -> FrameHeader:
     )
 
 
-def read(path: Path, *lines) -> RecordedFrames:
-    used = config()
-    return RecordedFrames(write_lines(path, lines), used.cameras[0], used.defects)
+class Recorded(RecordedFrames):
+    """A file's frames with the configuration applied, as the replay's judge does it."""
+
+    def __init__(self, path: Path, used: Config) -> None:
+        super().__init__(path, used.cameras[0].name)
+        self._applied = Applied(used, path, self.lines)
+
+    def judged(self, header: FrameHeader) -> Judged:
+        return self._applied.judged(self.take(), header)
+
+    def inspection(self, header: FrameHeader) -> Inspection:
+        return self.judged(header).inspection
+
+
+def read(path: Path, *lines, **changes) -> Recorded:
+    return Recorded(write_lines(path, lines), config(**changes))
 
 
 def found(**changes):
@@ -67,7 +76,7 @@ def test_the_least_keys_are_enough_and_the_rest_is_worked_out(path):
     mask[20:50, 10:30] = True
     recorded = read(path, line(3, 0.12) | {"detections": [found(mask_rle=rle(mask)), found()]})
     assert recorded.is_due(header(3))
-    masked, boxed = recorded.take(header(3)).detections
+    masked, boxed = recorded.inspection(header(3)).detections
     assert (masked.severity, boxed.severity) == ("minor", "minor")  # the configuration's
     assert masked.outline_px != []
     assert boxed.outline_px == []
@@ -82,7 +91,7 @@ def test_what_the_file_says_itself_is_kept(path):
     detection = found(severity="critical", outline_px=[[[1, 2], [3, 4], [5, 6]]], extent=extent)
     recorded = read(path, line(0, 0.0) | {"detections": [detection]})
     recorded.is_due(header(0))
-    (kept,) = recorded.take(header(0)).detections
+    (kept,) = recorded.inspection(header(0)).detections
     assert (kept.severity, kept.outline_px) == ("critical", [[(1, 2), (3, 4), (5, 6)]])
     assert kept.extent is not None
     assert kept.extent.area_px == 7
@@ -94,7 +103,7 @@ def test_only_its_own_frames_are_due(path):
     for seq in range(8):
         if recorded.is_due(header(seq)):
             due.append(seq)
-            recorded.take(header(seq))
+            recorded.inspection(header(seq))
     recorded.end(8)
     assert due == [2, 5]
 
@@ -108,7 +117,7 @@ def test_times_that_count_from_the_first_frame_are_taken(path):
     ]
     assert late.pts == 0
     assert recorded.is_due(shifted[0])
-    recorded.take(shifted[0])
+    recorded.inspection(shifted[0])
     assert recorded.is_due(shifted[1])
 
 
@@ -123,12 +132,12 @@ def test_what_is_written_is_read_as_it_was(path):
     inspections = []
     for seq in (0, 1):
         recorded.is_due(header(seq))
-        inspections.append(recorded.take(header(seq)))
+        inspections.append(recorded.judged(header(seq)))
     path.write_bytes(b"".join(to_line(inspection) for inspection in inspections))
-    again = RecordedFrames(path, config().cameras[0], config().defects)
+    again = Recorded(path, config())
     for seq, inspection in enumerate(inspections):
         assert again.is_due(header(seq))
-        assert again.take(header(seq)) == inspection
+        assert again.judged(header(seq)) == inspection
 
 
 def test_a_file_of_one_camera_serves_under_any_name_and_one_of_several_by_name(path):
@@ -136,7 +145,7 @@ def test_a_file_of_one_camera_serves_under_any_name_and_one_of_several_by_name(p
     several = [line(0, 0.0, camera="a"), line(0, 0.0, BOX, camera="top"), line(1, 0.04, camera="a")]
     recorded = read(path, *several)
     recorded.is_due(header(0))
-    assert len(recorded.take(header(0)).detections) == 1
+    assert len(recorded.inspection(header(0)).detections) == 1
     assert not recorded.is_due(header(1))
     with pytest.raises(FramesError, match="holds frames of the cameras a, b, none of 'top': choose with --camera"):
         read(path, line(0, 0.0, camera="a"), line(0, 0.0, camera="b"))
@@ -198,7 +207,7 @@ def test_what_is_wrong_is_named_with_its_line(wrong, path):
     text = content if isinstance(content, str) else json.dumps(content)
     path.write_text(text + "\n")
     with pytest.raises(FramesError, match=said) as refused:
-        RecordedFrames(path, config().cameras[0], config().defects)
+        Recorded(path, config())
     assert str(refused.value).startswith(str(path))
 
 
@@ -209,7 +218,7 @@ def test_frames_out_of_order_are_refused(path):
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FramesError, match=r"absent\.jsonl cannot be read: No such file"):
-        RecordedFrames(tmp_path / "absent.jsonl", config().cameras[0], config().defects)
+        Recorded(tmp_path / "absent.jsonl", config())
 
 
 @settings(max_examples=examples(200), deadline=None)
@@ -218,7 +227,7 @@ def test_no_bytes_whatever_do_anything_but_be_refused(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     path.write_bytes(data)
     try:
-        recorded = RecordedFrames(path, config().cameras[0], config().defects)
+        recorded = Recorded(path, config())
     except FramesError:
         return
     assert not data.strip()

@@ -128,7 +128,7 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
         ("region_px: [[0, 0], [9, 9], [5, 5]]\n    source: {kind: synthetic}", "the polygon has no area"),
         (
             "region_px: [[0, 0], [9, 9], [0, 9], [12, 0]]\n    source: {kind: synthetic}",
-            "edges after corner 0 and after",
+            "the polygon crosses itself: the edges [0, 0]-[9, 9] and [0, 9]-[12, 0] meet; list its corners in the",
         ),
         ("region_px: [[0, 0], [9, 9], [0, -9]]\n    source: {kind: synthetic}", "a corner has a negative coordinate"),
         (
@@ -138,7 +138,43 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
         ("region_px: [[0, 0], [9, 9], [0]]\n    source: {kind: synthetic}", "region_px[2][1]: is missing: write a num"),
         (
             "region_px: [[0, 0], [9, 9], [0, 999]]\n    source: {kind: synthetic}",
-            "a corner lies outside of the picture",
+            "cameras[0].region_px: corner [0, 999] of region_px is outside the picture of 1280x720 px: draw it on a",
+        ),
+        (
+            "region_px: [[0, 0], [9, 9], [0, 999]]\n    source: {kind: usb, width_px: 640, height_px: 480}",
+            "cameras[0].region_px: corner [0, 999] of region_px is outside the picture of 640x480 px",
+        ),
+        (
+            "region_px: [[0, 0], [1, 0], [1, 1], [0, 1]]\n    source: {kind: usb}",
+            "5:16: cameras[0].region_px: these are parts of the picture (0 to 1), not pixels: write them as `region`",
+        ),
+        (
+            "region_px: [[0, 0], [3, 0], [3, 3], [0, 3]]\n    source: {kind: usb}",
+            "encloses only 9 px²: nothing is found",
+        ),
+        (
+            "region: [[0, 0], [640, 0], [640, 360]]\n    source: {kind: usb}",
+            "5:13: cameras[0].region: corner [640, 0] is not a part of the picture, from 0 to 1: write pixels as",
+        ),
+        (
+            "region: [[0, 0], [1, 1], [0, 1], [1, 0]]\n    source: {kind: usb}",
+            "cameras[0].region: the polygon crosses itself: the edges [0, 0]-[1, 1] and [0, 1]-[1, 0] meet",
+        ),
+        (
+            "region: [[0, 0], [1, 1], [0, 1]]\n    region_px: [[0, 0], [9, 9], [0, 9]]\n    source: {kind: usb}",
+            "5:5: cameras[0].region: is given a second time by region_px: keep one of them",
+        ),
+        (
+            "region_px: [[0, 0], [90, 90], [0, 90], [90, 0]]\n    source: {kind: usb}",  # without any area in all
+            "the polygon crosses itself: the edges [0, 0]-[90, 90] and [0, 90]-[90, 0] meet",
+        ),
+        (
+            "region_px: [[0, 0], [90, 0], [90, 90], [45, 0], [0, 90]]\n    source: {kind: usb}",  # a corner on an edge
+            "the polygon crosses itself: the edges [0, 0]-[90, 0] and [90, 90]-[45, 0] meet",
+        ),
+        (
+            "region_px: [[0, 0], [90, 0], [50, 0], [50, 90]]\n    source: {kind: usb}",  # an edge that runs back
+            "the polygon crosses itself: the edges [0, 0]-[90, 0] and [90, 0]-[50, 0] meet",
         ),
         (
             "belt: {direction: top_to_bottom, speed_mm_s: 1, mm_per_px: 1}\n    source: {kind: synthetic}",
@@ -152,7 +188,7 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
         ),
         (
             "region_px: [[0, 0], [9, 9], [1280, 0]]\n    rotate_deg: 270\n    source: {kind: synthetic}",
-            "cameras[0].region_px: a corner lies outside of the picture of 720x1280 px",
+            "cameras[0].region_px: corner [1280, 0] of region_px is outside the picture of 720x1280 px",
         ),
         (
             "belt: {direction: left_to_right, speed_mm_s: 1, mm_per_px: 1}\n    mm_per_px: 2\n    source: {kind: usb}",
@@ -184,6 +220,10 @@ def test_regions_and_belts_of_a_turned_camera_are_those_of_the_judged_picture() 
         ("prompt: [a]", "7:5: defects[0].prompt: unknown key. Did you mean defects[0].prompts?"),
         ("prompts: [a]\n    threshold: 1", "8:16: defects[0].threshold: must be a number above 0 and below 1, not 1"),
         ("prompts: [a]\n    min_area_mm2: 1", "8:19: defects[0].min_area_mm2: needs the scale of every camera, and"),
+        (
+            "prompts: [a, 'Thin  Scratch']\n    counter_prompts: [b, thin scratch]",
+            '8:26: defects[0].counter_prompts[1]: "thin scratch" is listed as prompt and as counter-prompt: remove one',
+        ),
         ("prompts: [a]\n  - {name: hole, prompts: [b]}", "8:12: defects[1].name: hole is already the name of de"),
     ],
 )
@@ -236,9 +276,9 @@ def test_what_only_follows_from_another_mistake_is_not_told() -> None:
     [
         ("", "1:1: is empty: begin with `version: 1`"),
         ("- a\n", "1:1: is not a mapping of keys to values: begin with `version: 1`"),
-        ("a: 'x\n", "a quote is not closed before the end of the file"),
+        ("a: 'x\n", "1:4: a quote that opens here is not closed on its line"),
         ("a: b: c\n", "1:5: is not YAML here: text that holds ': ' needs quotes"),
-        ("a:\n\tb: 1\n", "2:1: is not YAML here: text with special characters needs quotes, and tabs do not indent"),
+        ("a:\n\tb: 1\n", "2:1: is indented with a tab: write spaces, two for each level"),
         ("a: *b\n", "1:4: text that begins with * needs quotes"),
         ("a: 1\n---\nb: 2\n", "holds a second document (after ---): one file holds one configuration"),
         ("a: &a [*a]\n", "is nested more than 30 levels deep"),
@@ -372,6 +412,16 @@ def test_a_secret_that_cannot_be_read_is_reported_with_its_place(wrong: str, rep
         f"alerts: [{{kind: mqtt, host: a, username: b, password: @{HIDDEN}}}]",
         f'alerts: [{{kind: mqtt, host: a, username: b, password: "\\{HIDDEN}"}}]',
         f"web: {{token: '{HIDDEN}', host: 0.0.0.0, port: x}}",
+        f"web: {{token:{HIDDEN}}}",
+        f"web:\n  token:{HIDDEN}",
+        f"web:\n  token:{HIDDEN}\n  port: 80",
+        f"web: {{token: 'a${{{HIDDEN}}}'}}",
+        f"web: {{token: ${{{HIDDEN}}}}}",
+        f"web:\n  token = {HIDDEN}\n  port: 80",
+        f"web:\n  token: 'a\n  host: '{HIDDEN}'",
+        f"alerts: [{{kind: mqtt, host: 'bob:{HIDDEN}'}}]",
+        f"cameras: [{{name: a, source: {{kind: rtsp, url: 'rtsp://bob:{HIDDEN}/@a/'}}}}]",
+        f"cameras: [{{name: a, source: {{kind: rtsp, url: 'rtsp://bob:{HIDDEN}#@a/'}}}}]",
         f"cameras: {HIDDEN}\nweb: {{port: x}}",
     ],
 )
@@ -379,7 +429,7 @@ def test_no_error_shows_a_secret(wrong: str) -> None:
     with pytest.raises(ConfigError) as caught:
         right(LEAST + wrong + "\n")
     shown = str(caught.value) + repr(caught.value)
-    if not wrong.startswith("cameras"):  # that is no secret's key
+    if not wrong.startswith(f"cameras: {HIDDEN}"):  # that is no secret's key
         assert HIDDEN not in shown
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -424,7 +474,7 @@ def test_an_anchor_given_twice_is_allowed_and_no_line_is_printed() -> None:
 
 def test_a_password_in_an_address_is_refused_with_advice() -> None:
     (found,) = problems(CAMERA + f"source: {{kind: rtsp, url: 'rtsp://bob:{HIDDEN}@cam/1'}}\n")
-    assert "5:31: cameras[0].source.url: contains a user name or password: move them to keys of their own" in found
+    assert "5:31: cameras[0].source.url: contains a user name or password: write them under `username` and" in found
     assert HIDDEN not in found
 
 

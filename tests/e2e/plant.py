@@ -20,7 +20,7 @@ import av
 from stream_inspect.sim.line import SyntheticLine
 from tests.alerts.receivers import HttpReceiver, Mosquitto, Request, Subscriber
 from tests.capture.processes import RtspServer
-from tests.e2e.service import Service
+from tests.e2e.service import AS_IF_FULL_SIZE, Service
 
 CAMERAS = ("belt", "loop", "top", "side")
 """The synthetic line, a looped recording of another one, and two RTSP cameras (H.264 and MJPEG)."""
@@ -61,6 +61,7 @@ defects:
   - {{name: rust, prompts: [rust], threshold: 0.5}}
   - {{name: stain, prompts: [stain], threshold: 0.5}}
   - {{name: dent, prompts: [dent], threshold: 0.5}}
+{inspect}
 alerts:
   - {{kind: mqtt, host: 127.0.0.1, port: {mqtt_port}, timeout_s: {timeout_s}}}
   - {{kind: webhook, url: "http://127.0.0.1:{webhook_port}/events", timeout_s: {timeout_s}}}
@@ -165,6 +166,7 @@ class Plant:
                 mqtt_port=self.broker.port,
                 webhook_port=self.webhook.port,
                 timeout_s=OUTPUT_TIMEOUT_S,
+                inspect=AS_IF_FULL_SIZE,
             )
         )
         self._config, self._runs = config, 1

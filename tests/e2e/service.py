@@ -14,12 +14,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 COMMAND = [sys.executable, "-m", "stream_inspect"]
+
+_TINY = files("stream_inspect") / "tiny"
+AS_IF_FULL_SIZE = f"inspect: {{detector: {{model: {_TINY}/owlv2}}, segmenter: {{model: {_TINY}/sam}}}}"
+"""The embedded models by their folders. By their name they raise a condition on every camera that is real."""
 
 Account = dict[str, Any]
 """Of one camera: captured, judged, not_due, dropped {cause: n}, in_flight, residual."""

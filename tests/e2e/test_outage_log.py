@@ -16,7 +16,7 @@ import pytest
 from tests.alerts.receivers import Mosquitto
 from tests.capture.processes import RtspServer, need_rtsp_server
 from tests.conftest import MakeDisk
-from tests.e2e.service import Service, running
+from tests.e2e.service import AS_IF_FULL_SIZE, Service, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,6 +36,7 @@ defects:
   - {{name: stain, prompts: [stain, rust, a hole, a scratch], threshold: 0.5}}
 alerts:
   - {{kind: mqtt, host: 127.0.0.1, port: {port}}}
+{inspect}
 recorder: {{min_free_gb: 0, height_px: 180, pre_roll_s: 0.5, post_roll_s: 0.5}}
 web: {{enabled: false}}
 """
@@ -75,7 +76,9 @@ def test_each_outage_has_a_line_when_it_begins_and_one_when_it_ends(tmp_path: Pa
     config = tmp_path / "line.yaml"
     try:
         broker.start()
-        config.write_text(CONFIG.format(state=disk / "state", url=server.url(), port=broker.port))
+        config.write_text(
+            CONFIG.format(state=disk / "state", url=server.url(), port=broker.port, inspect=AS_IF_FULL_SIZE)
+        )
         with running(config, tmp_path / "log", "log.format=text") as service:
             service.wait_judging(10)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.service import Service, crowding, free_port, running
+from tests.e2e.service import AS_IF_FULL_SIZE, Service, crowding, free_port, running
 
 CONFIG = """
 version: 1
@@ -23,7 +23,7 @@ cameras:
     source: {{kind: images, path: {folder}/black, fps: 10, loop: true}}
     sampling: {{rate_hz: 1}}
 defects: [{{name: crack, prompts: [crack]}}]
-inspect: {{detector: {{model: tiny}}, segmenter: {{model: tiny}}}}
+{inspect}
 recorder: {{enabled: false}}
 web: {{port: {port}}}
 """
@@ -73,7 +73,7 @@ def test_a_black_camera_has_its_banner_after_a_restart_of_live_and_of_web(tmp_pa
         cv2.imwrite(str(tmp_path / "black" / f"{n:02}.png"), np.zeros((360, 640, 3), np.uint8))
     port = free_port()
     config = tmp_path / "line.yaml"
-    config.write_text(CONFIG.format(folder=tmp_path, port=port))
+    config.write_text(CONFIG.format(folder=tmp_path, port=port, inspect=AS_IF_FULL_SIZE))
     with running(config, tmp_path / "log") as service:
         page = Page(port)
         wait_for_banner(page, service, 60 * crowding())

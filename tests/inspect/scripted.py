@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_inspect.inspect.detect.detector import ModelError, OutOfMemoryError, PromptSet, RawDetections
+from stream_inspect.inspect.prompts import PromptsError
 from stream_inspect.inspect.segment.segmenter import BoolMask, CropPreference
 from stream_inspect.picture import UInt8Array
 
+LONGEST = 40
+"""Characters of a query that the scripted detector reads."""
 COLOURS = {"red": 0, "green": 1, "blue": 2}
 """Queries that the scripted detector understands, and the channel each lights up."""
 
@@ -48,6 +51,8 @@ class ScriptedDetector:
         self.is_open = True
 
     def encode_prompts(self, queries: Sequence[str]) -> PromptSet:
+        if unread := [query for query in queries if len(query) > LONGEST]:
+            raise PromptsError(f"the prompt {unread[0]!r} is too long")
         self.encoded.append(tuple(queries))
         return PromptSet(tuple(queries), None)
 

@@ -147,13 +147,13 @@ def test_the_log_names_the_keys_that_wait_for_a_restart_until_they_are_put_back(
 
 
 def test_a_rejected_configuration_is_logged_with_its_error(running: Line) -> None:
-    running.write_config(defect={"counter_prompts": ["red"]})
+    running.write_config(defect={"prompts": ["red" * 20]})
     running.ahead_ns += CONFIG_POLL_NS
     with structlog.testing.capture_logs() as logs:
         running.tick()
     (entry,) = logs
     assert (entry["event"], entry["log_level"]) == ("new configuration rejected; keeping the current one", "warning")
-    assert "as prompt and as counter-prompt" in entry["error"]
+    assert "is too long" in entry["error"]
 
 
 def test_new_prompts_count_from_the_next_frame_on(running: Line) -> None:
@@ -192,26 +192,65 @@ def test_putting_the_old_configuration_back_ends_the_condition_too(running: Line
     assert not conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1].active
 
 
-def test_defects_that_contradict_themselves_are_refused(running: Line) -> None:
-    running.write_config(defect={"counter_prompts": ["red"]})
+UNUSABLE = pytest.mark.parametrize(
+    ("defect", "reason"),
+    [
+        ({"counter_prompts": ["red"]}, "as prompt and as counter-prompt"),  # seen when the file is read
+        ({"prompts": ["red" * 20]}, "is too long"),  # seen by the detector alone
+    ],
+)
+
+
+@UNUSABLE
+def test_defects_that_cannot_be_used_are_refused(running: Line, defect: dict[str, Any], reason: str) -> None:
+    running.write_config(defect=defect)
     begun = conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1]
     assert begun.active
-    assert "as prompt and as counter-prompt" in begun.detail
+    assert reason in begun.detail
     assert all(c.active for c in conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED))  # it lasts
     running.write_config(defect={"threshold": 0.31})
     ended = conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1]
     assert not ended.active
 
 
-def test_refused_defects_stay_refused_when_the_file_was_broken_meanwhile(running: Line) -> None:
-    running.write_config(defect={"counter_prompts": ["red"]})
+@UNUSABLE
+def test_refused_defects_stay_refused_when_the_file_was_broken_meanwhile(
+    running: Line, defect: dict[str, Any], reason: str
+) -> None:
+    running.write_config(defect=defect)
     _wait_for_poll(running)
-    running.write_config(defect={"counter_prompts": ["red"]}, no_such_key=1)
+    running.write_config(defect=defect, no_such_key=1)
     assert "no_such_key" in conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1].detail
-    running.write_config(defect={"counter_prompts": ["red"]})
-    told = conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1]
-    assert told.active
-    assert "as prompt and as counter-prompt" in told.detail
+    running.write_config(defect=defect)
+    reported = conditions(_wait_for_poll(running), ConditionKind.PROMPTS_REFUSED)[-1]
+    assert reported.active
+    assert reason in reported.detail
+
+
+def test_a_model_that_cannot_use_the_prompts_is_loaded_once_and_waits_for_others(line: Line) -> None:
+    line.write_config(defect={"prompts": ["red" * 20]})
+    line.stage = line.new_stage()
+    with structlog.testing.capture_logs() as logs:
+        line.stage.open()
+        for _ in range(20):
+            line.ahead_ns += 60 * 10**9  # far beyond every back-off
+            failed = conditions(line.tick(), ConditionKind.MODEL_FAILED)
+    assert [entry["event"] for entry in logs] == [
+        "loading models",
+        "models ready",
+        "prompts unusable; waiting for others",
+    ]
+    assert [(each.camera, each.active) for each in failed] == [("a", True), ("b", True)]
+    assert "inspect.0: the prompt 'redred" in failed[0].detail
+
+    line.write_config()
+    line.ahead_ns += CONFIG_POLL_NS
+    with structlog.testing.capture_logs() as logs:
+        outputs = line.tick()
+    assert [entry["event"] for entry in logs] == ["configuration reloaded"]
+    assert not any(each.active for each in conditions(outputs, ConditionKind.MODEL_FAILED))
+    line.ahead_ns += batching.MAX_ANSWER_TIMEOUT_NS
+    assert [hit.defect for hit in _judged(line, RED)] == ["red-spot"]
 
 
 def test_only_one_worker_speaks_of_the_configuration(line: Line) -> None:

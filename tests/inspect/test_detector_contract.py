@@ -122,3 +122,11 @@ def test_owlv2_whose_numbers_are_none_is_a_failed_model(tmp_path: Path, weight: 
     detector.open()
     with pytest.raises(ModelError, match="not finite"):
         detector.detect([picture_of(64, 64)], detector.encode_prompts(QUERIES))
+
+
+def test_any_number_of_prompts_is_encoded_each_as_by_itself(detector: Detector) -> None:
+    picture = picture_of(64, 64)
+    many = [f"rust {number}" for number in range(600)]
+    (together,) = detector.detect([picture], detector.encode_prompts(many))
+    (alone,) = detector.detect([picture], detector.encode_prompts(many[599:]))
+    np.testing.assert_allclose(together.scores[:, 599:], alone.scores, atol=1e-5)

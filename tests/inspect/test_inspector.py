@@ -126,6 +126,15 @@ def test_outside_the_region_nothing_counts() -> None:
         assert len(inspector.judge([picture], [CameraSettings(region_px=region)])[0]) == kept, left
 
 
+def test_a_region_in_parts_of_one_is_the_same_in_a_picture_of_any_size() -> None:
+    half = CameraSettings(region=((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
+    inspector = _inspector([RED])
+    for scale in (1, 2):
+        for left, kept in ((10, True), (69, True), (73, False), (120, False)):
+            picture = rectangle(black(160 * scale, 120 * scale), "red", (left * scale, 30, (left + 20) * scale, 40))
+            assert len(inspector.judge([picture], [half])[0]) == kept, (scale, left)
+
+
 def test_a_hit_outside_the_region_costs_no_segmentation() -> None:
     region = ((0.0, 0.0), (50.0, 0.0), (50.0, 120.0), (0.0, 120.0))
     segmenter = ScriptedSegmenter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_weights_of_another_model_are_noticed_when_loading(folder: Path, tmp_pat
 def test_a_segmenter_is_no_detector(whole: dict[ModelKind, Path]) -> None:
     with pytest.raises(ModelError, match="of type 'sam'; the detector needs one of type 'owlv2'"):
         resolve("detector", str(whole["segmenter"]))
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_anything_is_loaded(
+    whole: dict[ModelKind, Path], tmp_path: Path
+) -> None:
+    """The reader of safetensors takes no other name: `check` said that all was well, and `run` could not load it."""
+    folder = tmp_path / os.fsdecode(b"mod\xe8le") / "owl"
+    shutil.copytree(whole["detector"], folder)
+    with pytest.raises(ModelError, match=r"mod\\xe8le/owl is not UTF-8: rename it"):
+        resolve("detector", str(folder))
+    shutil.copytree(whole["detector"], tmp_path / "modèle:1")
+    named = resolve("detector", str(tmp_path / "modèle:1"))
+    assert named.model_hash == resolve("detector", str(whole["detector"])).model_hash
 
 
 def test_an_absent_folder(tmp_path: Path) -> None:

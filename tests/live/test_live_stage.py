@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from stream_inspect.live.stage import LiveStage
-from stream_inspect.messages import ActiveCondition, ConditionKind, FrameHeader, LineStatus, LivePicture
-from stream_inspect.picture import UInt8Array
+from stream_inspect.messages import ActiveCondition, ConditionKind, FrameHeader, LineStatus, LivePicture, Tracked
+from stream_inspect.picture import Picture, UInt8Array
 from tests.record.filmed import DEFECT_PX, Belt, config, number_in
 
 SECOND_NS = 1_000_000_000
@@ -230,3 +230,17 @@ def test_messages_of_unknown_cameras_are_ignored(belt: Belt) -> None:
     strange = msgspec.structs.replace(header, id=msgspec.structs.replace(header.id, camera="elsewhere"))
     list(stage.process([strange, status(ConditionKind.BLACK, camera="elsewhere")]))
     assert pictures(stage) == []
+
+
+def test_a_picture_that_stands_alone_is_shown_once_judged_with_its_own_marks(belt: Belt) -> None:
+    camera = {"name": "cam", "source": {"kind": "images", "path": belt.ring_dir}}
+    stage = LiveStage(config(belt.ring_dir, cameras=[camera], web={"live_height_px": 360}), ring_dir=belt.ring_dir)
+    headers = [belt.shoot() for _ in range(3)]
+    list(stage.process([*headers, belt.tracked(headers[1], first_pts_s=headers[1].id.pts_s)]))
+    (picture,) = pictures(stage)
+    assert number_in(bgr_of(picture)) == 1
+    list(stage.process([Tracked(frame=headers[2], tracks=[])]))
+    (clean,) = pictures(stage, time.monotonic_ns() + SECOND_NS // 5)
+    assert number_in(bgr_of(clean)) == 2
+    plain = Picture.from_bgr(belt.picture(2)).to_bgr()
+    assert np.abs(bgr_of(clean).astype(int) - plain)[100:].max() < 90, "the marks of the picture before are drawn on it"

@@ -443,3 +443,16 @@ def test_ffplay_plays_a_clip_to_its_end(recording: Recording) -> None:
     )
     assert played.stderr == b""
     assert time.monotonic() - started_s > listed["duration_s"] * 0.8, "it was played, not refused"
+
+
+def test_an_event_that_names_no_clip_gets_its_picture_alone(recording: Recording) -> None:
+    header = recording.belt.shoot()
+    event = msgspec.structs.replace(recording.belt.event(header), clip=None)
+    recording.turn(header, recording.belt.tracked(header, 0.0), event)
+    picture = recording.state_dir / "pictures" / f"{event.id}.jpg"
+    deadline_s = time.monotonic() + 10
+    while not picture.exists():
+        assert time.monotonic() < deadline_s, "the picture was not made"
+        recording.turn()
+        time.sleep(0.005)
+    assert recording.stage.held()["clips of cam"][0] == 0

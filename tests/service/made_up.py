@@ -54,7 +54,13 @@ def ailing_gate(_: Config) -> Plan:
     return Plan((replace(GATE, stage="ailing"),))
 
 
-PLANS = {made_up.__name__: made_up for made_up in (gate_beside_the_others, gate_of_the_line, ailing_gate)}
+def ailing_capture(_: Config) -> Plan:
+    """The same, of a camera."""
+    return Plan((replace(GATE, name="capture.top", stage="ailing", source=True, unit="top"),))
+
+
+_PLANS = (gate_beside_the_others, gate_of_the_line, ailing_gate, ailing_capture)
+PLANS = {made_up.__name__: made_up for made_up in _PLANS}
 AILMENT = "ailment"
 """A file in the state folder with a line of Python that a process of `Ailing` runs in each turn."""
 

@@ -49,10 +49,11 @@ class Line:
 
 
 @pytest.fixture
-def line(tmp_path: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+def line(request: pytest.FixtureRequest, tmp_path: Path, short_dir: Path, monkeypatch) -> Iterator[Line]:
     log.configure("info", "json", process="supervisor")
-    monkeypatch.setattr("stream_inspect.service.supervisor.plan", made_up.ailing_gate)
-    monkeypatch.setattr(sys, "executable", made_up.python_of("ailing_gate", tmp_path))
+    the_plan = getattr(request, "param", made_up.ailing_gate)
+    monkeypatch.setattr("stream_inspect.service.supervisor.plan", the_plan)
+    monkeypatch.setattr(sys, "executable", made_up.python_of(the_plan.__name__, tmp_path))
     with RunDir(short_dir, tmp_path / "state") as run_dir:
         line = Line(tmp_path, run_dir)
         try:
@@ -80,6 +81,17 @@ def test_a_process_that_always_fails_is_reported_with_its_reason(line, ailment, 
     assert report is not None
     assert report.source == "gate"
     assert report.detail.startswith(f"gate has failed 2 times in a row: {reason}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [made_up.ailing_capture], indirect=True)
+def test_a_camera_whose_capture_always_fails_has_the_condition_itself(line):
+    line.does("raise RuntimeError('no luck')")
+    line.supervisor.start()
+    line.until(lambda: line.gate.failures.in_a_row == 2)
+    report = line.reported(ConditionKind.PROCESS_DOWN)
+    assert report is not None
+    assert (report.camera, report.source) == ("top", "capture.top")
 
 
 @pytest.mark.slow

@@ -49,6 +49,11 @@ def one_lost_frame(cause: Judge = judged) -> Judge:
     return judge
 
 
+def judged_too_late(ledger: CameraLedger, frame: int) -> None:
+    judged(ledger, frame)
+    ledger.late()
+
+
 @pytest.fixture
 def line(tmp_path: Path) -> Line:
     line = Line(tmp_path)
@@ -62,6 +67,7 @@ WAYS: dict[str, Callable[[], Judge]] = {
     "every frame superseded": lambda: dropped(DropCause.CAPTURE_SUPERSEDED),
     "model failing": lambda: dropped(DropCause.INSPECT_FAILED),
     "queue full": lambda: dropped(DropCause.TRANSPORT_MAILBOX_FULL),
+    "results too late": lambda: judged_too_late,
     "pictures overwritten": lambda: dropped(DropCause.INSPECT_OVERWRITTEN),
 }
 

@@ -25,6 +25,18 @@ def lost(of: int, one_in: int, cause: DropCause = DropCause.CAPTURE_SUPERSEDED) 
     return judge
 
 
+def too_late(one_in: int) -> Judge:
+    """Of every `one_in` due frames one is judged, and its result comes too late."""
+    frames = iter(range(1_000_000))
+
+    def judge(ledger: CameraLedger, frame: int) -> None:
+        judged(ledger, frame)
+        if next(frames) % one_in == 0:
+            ledger.late()
+
+    return judge
+
+
 @pytest.fixture
 def line(tmp_path: Path) -> Line:
     line = Line(tmp_path, reports="overload")
@@ -37,6 +49,7 @@ OVERLOADS: dict[str, Callable[[], Judge]] = {
     "one in ten": lambda: lost(1, 10),
     "two in five": lambda: lost(2, 5),
     "mailbox full": lambda: lost(1, 4, DropCause.TRANSPORT_MAILBOX_FULL),
+    "results too late": lambda: too_late(4),
     "overwritten": lambda: lost(1, 4, DropCause.INSPECT_OVERWRITTEN),
 }
 

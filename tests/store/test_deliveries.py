@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy import create_engine
 
 from stream_inspect.messages import EventState, event_json
-from stream_inspect.store import deliveries, migrations, schema
+from stream_inspect.store import deliveries, deliveries_schema, migrations, schema
 from stream_inspect.store.database import StoreError
-from stream_inspect.store.deliveries import Outcome, Settled
+from stream_inspect.store.deliveries import Outcome
+from stream_inspect.store.deliveries_schema import Settled
 from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 from tests.store.test_events import keys, settle, steps
@@ -296,7 +297,7 @@ class TestMigration:
 
     def test_the_migrations_make_the_tables_that_the_program_uses(self, path, tmp_path, store):
         declared = create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
-        deliveries.METADATA.create_all(declared)
+        deliveries_schema.METADATA.create_all(declared)
         declared.dispose()
 
         def shape(file: Path) -> list[object]:

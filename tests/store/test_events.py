@@ -22,7 +22,8 @@ from sqlalchemy import Engine, create_engine, inspect
 from stream_inspect.messages import EventState
 from stream_inspect.store import migrations, schema
 from stream_inspect.store.database import StoreError
-from stream_inspect.store.deliveries import Outcome, Settled
+from stream_inspect.store.deliveries import Outcome
+from stream_inspect.store.deliveries_schema import Settled
 from stream_inspect.store.events import SESSIONS_KEPT, EventStore, UnreadableEventError
 from tests.alerts.events import an_event
 

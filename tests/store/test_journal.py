@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_inspect.store.journal import Journal
+from stream_inspect.store.journal import Journal, release_reserve
 from tests.alerts import events as made
 from tests.e2e.test_outage_log import fill
 
@@ -125,3 +125,26 @@ def test_an_event_longer_than_a_batch_comes_out_too(path, monkeypatch):
     assert batch[0][1] == an_event(1)
     journal.take(batch[-1][0])
     assert journal.is_empty == (len(batch) == 2)
+
+
+def test_a_reserve_that_was_released_in_part_is_kept_where_there_is_no_room_for_the_rest(make_disk):
+    disk = make_disk(256)
+    path = disk / "events.journal"
+    Journal(path, reserve_bytes=64 << 10).append([an_event(1)])
+    fill(disk)
+    assert release_reserve(path, 16 << 10) == 16 << 10
+    (disk / "other").write_bytes(bytes(16 << 10))
+    journal = Journal(path, reserve_bytes=64 << 10)
+    assert journal.reserve_error
+    assert path.stat().st_size == 48 << 10
+    journal.take(journal.batch(10)[-1][0])
+    journal.append([an_event(2), an_event(3)])
+    assert Journal(path, reserve_bytes=64 << 10).waiting() == [an_event(2), an_event(3)]
+
+
+def test_no_event_is_released_with_the_reserve(path):
+    journal = Journal(path, reserve_bytes=8 << 10)
+    events = [an_event(n) for n in range(1, 6)]
+    journal.append(events)
+    while release_reserve(path, 1 << 10):
+        assert Journal(path).waiting() == events

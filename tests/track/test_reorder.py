@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_inspect.messages import Inspection, Missed
 from stream_inspect.track import reorder
-from stream_inspect.track.reorder import LIMIT_S, Reorder
+from stream_inspect.track.reorder import LIMIT_S, STUCK_S, STUCK_TIMES, InFlight, Reorder
 from tests.track.test_track_stage import inspection
 
 MS = 1_000_000
 LIMIT_MS = round(LIMIT_S * 1000)
+STUCK_MS = round(STUCK_S * 1000)
 
 
 def missed(number: int) -> Missed:
@@ -68,6 +70,60 @@ def test_a_frame_that_neither_comes_nor_is_missed_is_given_up_after_the_limit():
     assert taken(room, LIMIT_MS + 500) == [3]
     assert not put(room, inspection(0), LIMIT_MS + 600)
     assert taken(room, LIMIT_MS + 600) == []
+
+
+def between(*in_flight: int) -> InFlight:
+    return lambda after, before: any(after < index < before for index in in_flight)
+
+
+def took(result: Inspection, ms: int) -> Inspection:
+    return msgspec.structs.replace(result, judged_mono_ns=result.frame.capture_mono_ns + ms * MS)
+
+
+def test_a_frame_that_is_in_flight_is_waited_for_longer_than_one_that_is_lost():
+    """Two workers, one of which takes 2.5 s for a heavy frame: it was dropped 1 s after the later one."""
+    room = Reorder(between(0))
+    put(room, inspection(1))
+    assert taken(room, LIMIT_MS) == taken(room, 2400) == []
+    assert put(room, inspection(0), 2500)
+    assert taken(room, 2500) == [0, 1]
+
+
+def test_a_stuck_frame_holds_the_line_for_no_longer_than_until_it_is_reported():
+    room = Reorder(between(0))
+    put(room, inspection(1))
+    assert taken(room, STUCK_MS - 1) == []
+    assert taken(room, STUCK_MS) == [1]
+
+
+def test_what_is_stuck_follows_from_how_long_results_have_taken():
+    """The slow worker takes 4 s: its first result was given up, and from it the wait for its next one is known."""
+    room = Reorder(between(0, 2))
+    put(room, took(inspection(1), 100))
+    assert taken(room, STUCK_MS) == [1]
+    assert not put(room, took(inspection(0), 4000), 4000)
+    put(room, took(inspection(3), 100), 5000)
+    assert taken(room, 8900) == []
+    assert put(room, took(inspection(2), 4000), 8900)
+    assert taken(room, 8900) == [2, 3]
+    put(room, took(inspection(5), 100), 10_000)
+    assert taken(room, 10_000 + LIMIT_MS) == [5], "4 is lost, and is waited for no longer than before"
+    room = Reorder(between(2))
+    put(room, took(inspection(1), 4000))
+    put(room, took(inspection(3), 100))
+    assert taken(room, STUCK_TIMES * 4000 - 1) == [1]
+    assert taken(room, STUCK_TIMES * 4000) == [3]
+
+
+def test_a_frame_whose_result_is_still_in_the_mailbox_is_not_given_up():
+    in_flight = [0]
+    room = Reorder(lambda after, before: between(*in_flight)(after, before))
+    put(room, inspection(1))
+    assert taken(room, 2000) == []
+    in_flight.clear()  # its worker has sent it, and has noted that
+    assert taken(room, 2001) == []
+    assert put(room, inspection(0), 2050)
+    assert taken(room, 2050) == [0, 1]
 
 
 def test_missed_frames_alone_make_no_frame_late():
@@ -144,11 +200,11 @@ class Run:
     late: list[Arrival]
 
 
-def run(made: Sequence[Arrival]) -> Run:
+def run(made: Sequence[Arrival], in_flight: InFlight | None = None) -> Run:
     """A process that is ticked every 50 ms."""
-    room, done = Reorder(), Run([], [])
+    room, done = Reorder(in_flight) if in_flight else Reorder(), Run([], [])
     by_time = sorted(made, key=lambda arrival: arrival.at_ms)  # stable: those of one moment in any order
-    end_ms = max((arrival.at_ms for arrival in made), default=0) + LIMIT_MS + 100
+    end_ms = max((arrival.at_ms for arrival in made), default=0) + (STUCK_MS if in_flight else LIMIT_MS) + 100
     times = sorted({arrival.at_ms for arrival in made} | set(range(0, end_ms, 50)))
     for now_ms in times:
         while by_time and by_time[0].at_ms <= now_ms:
@@ -170,6 +226,22 @@ def test_whatever_comes_whenever_all_leaves_in_order_and_once_and_no_result_wait
     for arrival in made:
         if arrival.judged and arrival not in done.late:
             assert left_at_ms[arrival.number] - arrival.at_ms <= LIMIT_MS + 50
+
+
+@given(arrivals(latest_ms=5000, lost=True))
+def test_no_result_waits_longer_than_for_a_stuck_frame_even_if_all_were_in_flight(made: list[Arrival]):
+    done = run(made, lambda after, before: True)
+    left_at_ms = dict(done.left)
+    for arrival in made:
+        if arrival.judged and arrival not in done.late:
+            assert left_at_ms[arrival.number] - arrival.at_ms <= STUCK_MS + 50
+
+
+@given(arrivals(latest_ms=STUCK_MS - 126))
+def test_nothing_is_lost_that_is_in_flight_and_not_stuck(made: list[Arrival]):
+    done = run(made, lambda after, before: True)
+    assert done.late == []
+    assert [number for number, _ in done.left] == sorted(arrival.number for arrival in made)
 
 
 @given(arrivals(latest_ms=LIMIT_MS - 126))

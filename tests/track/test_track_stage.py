@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from stream_inspect import metrics
@@ -11,7 +13,7 @@ from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Clock, Detection, FrameHeader, FrameId, Inspection, Missed, Output, Tracked
 from stream_inspect.registry import UnknownPluginError
 from stream_inspect.track.stage import TrackStage
-from stream_inspect.transport.ledger import MAX_OWNER
+from stream_inspect.transport.ledger import MAX_OWNER, Ledger, LedgerKeeper
 from tests.track.line import camera
 
 S = 1_000_000_000
@@ -145,6 +147,69 @@ def test_a_frame_that_comes_too_late_is_counted(stage):
     assert count._value.get() == before + 1
 
 
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """Two due frames of cam1, each with a worker."""
+    ledger = Ledger.create(tmp_path / "ledger", ["cam1"])
+    for worker in (2, 3):
+        index = ledger.camera("cam1").captured(1)
+        assert ledger.camera("cam1").sent(index, worker)
+        assert ledger.camera("cam1").taken(index, worker)
+    return ledger
+
+
+def test_a_frame_that_a_slow_worker_is_judging_is_waited_for(ledger):
+    now_ns = S
+    stage = TrackStage(cameras("cam1"), TrackConfig(), clock=lambda: now_ns, ledger=ledger)
+    stage.open()
+    ledger.camera("cam1").judged(1)
+    assert run(stage, inspection(1, box_at(1))) == []
+    assert tracked_at(stage, now_ns + 2 * S) == []
+    now_ns += round(2.5 * S)
+    ledger.camera("cam1").judged(0)
+    assert [tracked.frame.id.seq for tracked in run(stage, inspection(0, box_at(0)))] == [0, 1]
+    assert LedgerKeeper(ledger).collect()["cam1"].late == 0
+
+
+def test_a_frame_that_died_with_its_worker_is_waited_for_no_longer_than_its_message(ledger):
+    stage = TrackStage(cameras("cam1"), TrackConfig(), clock=lambda: S, ledger=ledger)
+    stage.open()
+    run(stage, inspection(1, box_at(1)))
+    assert tracked_at(stage, 2 * S) == []
+    LedgerKeeper(ledger).sweep_owner(2)
+    assert len(tracked_at(stage, 3 * S)) == 1
+
+
+def test_a_result_that_comes_too_late_counts_as_late_in_the_ledger(ledger):
+    """It was counted as judged, so that nothing reported a worker all of whose results are thrown away."""
+    stage = TrackStage(cameras("cam1"), TrackConfig(), clock=lambda: S, ledger=ledger)
+    stage.open()
+    run(stage, inspection(1, box_at(1)))
+    assert len(tracked_at(stage, 5 * S)) == 1
+    ledger.camera("cam1").judged(0)
+    assert run(stage, inspection(0, box_at(0))) == []
+    totals = LedgerKeeper(ledger).collect()["cam1"]
+    assert (totals.judged, totals.late, totals.residual) == (1, 1, 0)
+
+
+def test_tracks_do_not_end_while_the_next_results_wait_for_a_slow_one(tmp_path):
+    """A worker that takes 5 s: the wait is longer than what is silence otherwise."""
+    now_ns = S
+    ledger = Ledger.create(tmp_path / "ledger", ["cam1"])
+    for _ in range(3):
+        ledger.camera("cam1").captured(1)
+    stage = TrackStage([standing()], TrackConfig(), clock=lambda: now_ns, ledger=ledger)
+    stage.open()
+    slow = inspection(0, box_at(0))
+    slow = msgspec.structs.replace(slow, judged_mono_ns=slow.frame.capture_mono_ns + 5 * S)
+    (first,) = run(stage, slow)
+    assert run(stage, inspection(2, box_at(0))) == []
+    assert tracked_at(stage, now_ns + 8 * S) == []
+    now_ns += 8 * S
+    last = run(stage, inspection(1, box_at(0)))[-1]
+    assert [update.track for update in last.tracks] == [update.track for update in first.tracks]
+
+
 def test_time_is_what_the_clock_says():
     now_ns = 0
     stage = TrackStage(cameras("cam1"), TrackConfig(), clock=lambda: now_ns)
@@ -227,3 +292,19 @@ def test_a_restarted_process_gives_no_track_a_number_that_was_used_before():
 def test_a_replay_which_has_one_process_run_numbers_from_one(stage):
     (tracked,) = run(stage, inspection(0, box_at(0)))
     assert [update.track for update in tracked.tracks] == [1]
+
+
+def test_pictures_that_stand_alone_share_no_track_and_leave_none_open():
+    stills = CameraConfig.model_validate({"name": "cam1", "source": {"kind": "images", "path": "parts"}})
+    stage = TrackStage([stills], TrackConfig(), process_run=3)
+    stage.open()
+    box, inside = (100.0, 100.0, 140.0, 140.0), (110.0, 110.0, 120.0, 120.0)
+    sent = [output.message for output in stage.process([inspection(0, box, inside), inspection(1, box), inspection(2)])]
+    assert [len(one.tracks) for one in sent] == [2, 1, 0]
+    numbers = [track.track for one in sent for track in one.tracks]
+    assert numbers == [(3 << 32) + n for n in (1, 2, 3)]
+    for one in sent:
+        assert [track.track for track in one.ended] == [track.track for track in one.tracks]
+        assert all(track.seen and track.detection for track in one.tracks)
+        assert all(track.left and track.detection is None for track in one.ended)
+    assert list(stage.tick(time.monotonic_ns() + 3600 * S)) == []

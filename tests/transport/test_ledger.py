@@ -54,6 +54,22 @@ def test_an_owner_s_number_can_be_given_again_long_after_its_death(ledger: Ledge
     assert keeper.collect()["north"].dropped == {("inspect", "died"): 1}
 
 
+def test_what_is_in_flight_between_two_frames_is_known_however_far_apart_they_are(ledger: Ledger) -> None:
+    camera, keeper = ledger.camera("north"), LedgerKeeper(ledger)
+    for index in range(40):
+        camera.captured(CAPTURE)
+        if index != 30:
+            camera.not_due(index)
+        keeper.collect()
+    assert camera.any_in_flight(29, 31)
+    assert camera.any_in_flight(-1, 39)
+    assert not camera.any_in_flight(30, 39)
+    assert not camera.any_in_flight(13, 30)
+    assert not camera.any_in_flight(30, 31)
+    camera.drop(30, DropCause.CAPTURE_SUPERSEDED)
+    assert not camera.any_in_flight(-1, 40)
+
+
 def test_each_frame_ends_in_its_own_column(ledger: Ledger) -> None:
     camera = ledger.camera("north")
     frames = [camera.captured(CAPTURE) for _ in range(7)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from stream_inspect.messages import ConditionKind
+from stream_inspect.service.plan import plan
 from stream_inspect.web.app import STATIC
 from tests.web.chromium import Watched
-from tests.web.served import Served, active, condition, defect
+from tests.web.served import Served, active, condition, config, defect
 from tests.web.small_line import Line
 
 pytestmark = pytest.mark.slow
@@ -140,7 +142,20 @@ def test_state_banners_and_lamps_agree_in_every_state_of_the_line(browser: Brows
     expect(page.locator(".banner")).to_contain_text("32 % of the due frames are dropped")
     down = active(ConditionKind.PROCESS_DOWN, "", "track has failed 2 times in a row", source="track")
     served.report("degraded", down)
-    expect_line("DEGRADED", "impaired", "impaired", "impaired", ["track: PROCESS DOWN"])
+    expect_line("DEGRADED", "bad", "bad", "bad", ["track: PROCESS DOWN"])
+    expect(page.locator(".banner")).to_contain_text("parts pass without inspection")
+    crashing = active(ConditionKind.PROCESS_DOWN, "left", "capture.left has failed 2 times in a row")
+    served.report("degraded", crashing)
+    expect_line("DEGRADED", "bad", "bad", "ok", ["left: PROCESS DOWN"])
+    worker = active(ConditionKind.PROCESS_DOWN, "", "inspect.1 has failed 2 times in a row", source="inspect.1")
+    served.report("degraded", worker)
+    expect_line("DEGRADED", "bad", "impaired", "impaired", ["inspect.1: PROCESS DOWN"])
+    recorder = active(ConditionKind.PROCESS_DOWN, "", "recorder has failed 2 times in a row", source="recorder")
+    served.report("degraded", recorder)
+    expect_line("DEGRADED", "impaired", "ok", "ok", ["recorder: PROCESS DOWN"])
+    expect(page.locator(".banner")).to_contain_text("new events have no picture and no clip")
+    served.report("degraded", recorder, crashing)
+    expect_line("DEGRADED", "bad", "bad", "ok", ["left: PROCESS DOWN", "recorder: PROCESS DOWN"])
     output = active(ConditionKind.OUTPUT_FAILING, "", "16 events waiting: connection refused", source="mqtt")
     served.report("degraded", output)
     expect_line("DEGRADED", "impaired", "ok", "ok", ["mqtt: OUTPUT FAILING"])
@@ -173,6 +188,15 @@ def test_without_a_status_nothing_is_green(browser: Browser, served: Served) -> 
 def test_every_kind_of_condition_has_words_on_the_page() -> None:
     script = (STATIC / "conditions.js").read_text()
     assert [kind for kind in ConditionKind if f"  {kind}: {{ title: " not in script] == []
+
+
+def test_every_process_that_judging_can_do_without_is_named_on_the_page(tmp_path: Path) -> None:
+    script = (STATIC / "conditions.js").read_text()
+    named = set(re.findall(r"  (\w+): \{ title: \"process down\"", script)) - {ConditionKind.PROCESS_DOWN}
+    outputs = {
+        row.name for row in plan(config(tmp_path, alerts=[{"kind": "file"}])).rows if row.stop_group == "outputs"
+    }
+    assert named == outputs | {"inspect"}
 
 
 def test_pictures_that_stop_are_not_taken_for_the_present(browser: Browser, served: Served) -> None:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.memory_sink import ScratchArray
-from stream_inspect.config.confirmation import Passing, one_miss_ends_the_track, too_few_views
+from stream_inspect.config.confirmation import one_miss_ends_the_track
+from stream_inspect.config.fits import misfits
 from stream_inspect.config.models import CameraConfig, Config, RtspSource, Source
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Clock
@@ -91,6 +92,8 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
         return [
             fail(item, f"opened, but delivered no intact frame within {MEASURE_S:g} s ({frames.bad} corrupt)")
         ], None
+    if config.stills:
+        return _pictures(item, info, frames), Seen(info.width_px, info.height_px, info.fps or 0.0)
     fps = frames.fps or info.fps or 0.0
     seen = Seen(info.width_px, info.height_px, info.fps or fps)
     return [ok(item, _described(config, info, frames)), *_complaints(item, config, info, frames, fps)], seen
@@ -127,6 +130,8 @@ def _described(config: CameraConfig, info: CameraInfo, frames: _Frames) -> str:
     length = f", {info.frame_count} frames" if info.frame_count else ""
     size = f"{info.codec} {info.width_px}x{info.height_px}"
     turned = f" (turned by {config.rotate_deg} degrees)" if config.rotate_deg else ""
+    if scale := config.scale_mm_per_px:  # a scale measured on another stream of the camera is seen here
+        turned += f" of {info.width_px * scale:.0f}x{info.height_px * scale:.0f} mm"
     return f"{size}{turned}, {rate}{measured}, {keys}, clock: {_clock(config, frames)}{length}"
 
 
@@ -134,6 +139,14 @@ def _clock(config: CameraConfig, frames: _Frames) -> str:
     if isinstance(config.source, RtspSource) and frames.clock != Clock.RTCP:
         return f"{frames.clock} (the camera sent no time of its own that can be trusted within {CLOCK_WAIT_S:g} s)"
     return frames.clock
+
+
+def _pictures(item: str, info: CameraInfo, frames: _Frames) -> list[Finding]:
+    found = [ok(item, f"{info.frame_count} pictures, the first {info.width_px}x{info.height_px} px; each is judged")]
+    if frames.bad:
+        tried = f"{frames.bad} of the first {frames.bad + frames.count} pictures cannot be read"
+        found.append(warn(item, tried, "`stream-inspect replay FOLDER` names every one, with the reason"))
+    return found
 
 
 def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:
@@ -165,25 +178,19 @@ def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Fram
                 "every frame is judged",
             )
         )
-    for x, y in config.region_px or ():
-        if x > info.width_px or y > info.height_px:
-            size = f"{info.width_px}x{info.height_px} px"
-            found.append(fail(item, f"corner [{x:g}, {y:g}] of region_px is outside the picture of {size}"))
     return found
 
 
-def check_confirmation(config: Config, seen: Sequence[Seen | None]) -> list[Finding]:
-    """Whether the rule of `decide` can be fulfilled by what each camera sees of a defect."""
+def check_fit(config: Config, seen: Sequence[Seen | None]) -> list[Finding]:
+    """Whether regions, belts and the rule of `decide` fit what each camera delivers."""
     found = []
     for camera, size in zip(config.cameras, seen, strict=True):
         item = f"camera {camera.name}"
-        if camera.belt is not None and size is not None:
-            passing = Passing(camera, (size.width_px, size.height_px), size.fps)
-            what, advice, never = too_few_views(passing, config.decide)
-            if never:
-                found.append(fail(item, f"{what}, so none is confirmed", advice))
-            elif what:
-                found.append(warn(item, f"{what}, so some are not confirmed", advice))
+        if size is not None:
+            unfit = misfits(camera, config.decide, (size.width_px, size.height_px), size.fps)
+            found += [(fail if misfit.fatal else warn)(item, misfit.text, misfit.advice) for misfit in unfit]
+        if camera.stills:
+            continue  # a find is confirmed by its picture alone
         if one_miss_ends_the_track(camera, config.track, config.decide):
             interval_s, hits = 1 / camera.sampling.rate_hz, config.decide.confirm_hits
             found.append(

@@ -122,7 +122,10 @@ def check_state(config: Config, running: bool) -> list[Finding]:
 
 
 def _check_retention(config: Config) -> list[Finding]:
-    """Whether recorder.max_size_gb holds the clips of recorder.max_age_days, by those that are there."""
+    """What clips and pictures take, and whether recorder.max_size_gb holds those of recorder.max_age_days.
+
+    The rate is that of those which are there.
+    """
     kept = KeptFiles()
     try:
         for folder in (CLIPS, PICTURES):
@@ -131,17 +134,20 @@ def _check_retention(config: Config) -> list[Finding]:
     except OSError:
         return []
     oldest, wanted_days = kept.oldest(), config.recorder.max_age_days
-    if oldest is None or kept.newest_s is None or kept.newest_s - oldest.newest_s < _RATE_MIN_DAYS * DAY_S:
+    if oldest is None or kept.newest_s is None:
         return []
+    limit_gb = config.recorder.max_size_gb
+    used = f"clips and pictures take {kept.total_bytes / 1e9:.2g} of the {limit_gb:g} GB of recorder.max_size_gb"
+    if kept.newest_s - oldest.newest_s < _RATE_MIN_DAYS * DAY_S:
+        return [ok("state_dir", f"{used}; how much a day is known once they span {_RATE_MIN_DAYS * 24:g} hours")]
     seen_days = (kept.newest_s - oldest.newest_s) / DAY_S
     gb_a_day = kept.total_bytes / 1e9 / seen_days
-    days = config.recorder.max_size_gb / gb_a_day
+    days = limit_gb / gb_a_day
+    rate = f"{used}, {gb_a_day:.2g} GB a day (of the last {seen_days:.1f} days)"
     if days >= wanted_days:
-        return []
-    text = (
-        f"clips take {gb_a_day:.2g} GB a day (of the last {seen_days:.1f} days): recorder.max_size_gb keeps "
-        f"{days:.1f} days of them, not the {wanted_days:g} of recorder.max_age_days"
-    )
+        text = f"{rate}: it holds {days:.0f} days of them, and recorder.max_age_days removes them after {wanted_days:g}"
+        return [ok("state_dir", text)]
+    text = f"{rate}: it keeps {days:.1f} days of them, not the {wanted_days:g} of recorder.max_age_days"
     advice = f"raise recorder.max_size_gb to {math.ceil(gb_a_day * wanted_days * 1.2)}, or lower recorder.max_age_days"
     return [warn("state_dir", text, advice)]
 

@@ -9,7 +9,9 @@ from stream_inspect.config.models import Config, DetectorConfig, SegmenterConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.models import ModelKind, resolve
-from stream_inspect.tiny import defaults
+from stream_inspect.inspect.prompt_length import refuse_long_prompts
+from stream_inspect.inspect.prompts import PromptsError
+from stream_inspect.tiny import scope
 
 
 def check_model(kind: ModelKind, config: DetectorConfig | SegmenterConfig) -> list[Finding]:
@@ -26,28 +28,28 @@ def check_model(kind: ModelKind, config: DetectorConfig | SegmenterConfig) -> li
     return [ok(kind, f"{config.model}: {family}{size}, {found.size_bytes / 1e6:.0f} MB, {found.model_hash[:12]}")]
 
 
-def check_words(config: Config) -> list[Finding]:
-    """Whether the embedded detector knows the prompts: it was trained on few words."""
-    if config.inspect.detector.model != "tiny":
-        return []
-    groups = (defaults.DEFECT_PROMPTS, defaults.PART_PROMPTS, defaults.MARKING_PROMPTS)
-    known = {word for group in groups for words in group.values() for word in words}
-    known |= {*defaults.ANY_DEFECT_PROMPTS, *defaults.ANY_PART_PROMPTS}
-    unknown = [
-        prompt
-        for defect in config.defects
-        for prompt in (*defect.prompts, *defect.counter_prompts)
-        if prompt.lower().strip() not in known
-    ]
-    if not unknown:
-        return []
-    return [
-        warn(
-            "detector",
-            f"tiny was not trained on: {', '.join(unknown)}. It is for demonstration and tests",
-            "for your own line use a full-size model: inspect.detector.model: google/owlv2-base-patch16-ensemble",
-        )
-    ]
+def check_scope(config: Config) -> list[Finding]:
+    """Whether the embedded models know what they are used on, and the prompts: they were trained on few words."""
+    found = []
+    reasons = scope.cameras_out_of_scope(config)
+    if reasons:
+        text = f"{next(iter(reasons.values()))} (camera {', '.join(reasons)})"
+        found.append(warn("models", text, scope.ADVICE))
+    if config.inspect.detector.model == scope.TINY and (unknown := scope.unknown_prompts(config.defects)):
+        text = f"tiny does not know: {', '.join(unknown)}. It knows only these words: {scope.known_words()}"
+        found.append(warn("detector", text, "use these words, or a full-size model"))
+    return found
+
+
+def check_prompts(config: Config) -> list[Finding]:
+    """Whether the detector reads each prompt whole."""
+    try:
+        refuse_long_prompts(config.inspect.detector, config.defects)
+    except PromptsError as error:
+        return [fail("prompts", str(error))]
+    except ModelError:
+        return []  # `check_model` reports it
+    return []
 
 
 def check_devices(config: Config) -> list[Finding]:

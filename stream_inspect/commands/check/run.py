@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from stream_inspect.commands.check.cameras import CLOCK_WAIT_S, Seen, check_camera, check_confirmation
+from stream_inspect.commands.check.cameras import CLOCK_WAIT_S, Seen, check_camera, check_fit
 from stream_inspect.commands.check.host import check_ports, check_ring, check_state
-from stream_inspect.commands.check.models import check_devices, check_model, check_tracker, check_words
+from stream_inspect.commands.check.models import check_devices, check_model, check_prompts, check_scope, check_tracker
 from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.commands.check.report import Report
 from stream_inspect.config.base import Model, secrets_in
@@ -70,7 +70,8 @@ def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) 
     items.append(_Item("detector", lambda: check_model("detector", config.inspect.detector), _MODEL_LIMIT_S))
     if (segmenter := config.inspect.segmenter) is not None:
         items.append(_Item("segmenter", lambda: check_model("segmenter", segmenter), _MODEL_LIMIT_S))
-    items.append(_Item("detector", lambda: check_words(config)))
+    items.append(_Item("prompts", lambda: check_prompts(config)))
+    items.append(_Item("models", lambda: check_scope(config)))
     items.append(_Item("workers", lambda: check_devices(config), _MODEL_LIMIT_S))
     items.append(_Item("tracker", lambda: check_tracker(config)))
     items += [_Item(f"alert {each.name}", lambda each=each: check_alert(each, config)) for each in config.alerts]  # type: ignore[misc]
@@ -80,7 +81,7 @@ def check(config: Config, *, found: Callable[[Finding], None] = lambda _: None) 
     # After the cameras: their picture sizes decide how long a belt shows a defect, and how much memory the rings need.
     _run(
         [
-            _Item("confirmation", lambda: check_confirmation(config, seen)),
+            _Item("fit", lambda: check_fit(config, seen)),
             _Item("ring", lambda: check_ring(config, seen, running)),
         ],
         add,

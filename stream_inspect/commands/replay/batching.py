@@ -44,9 +44,9 @@ class BatchedJudging:
         due = [frame for frame in self._waiting if frame.due]
         if due:
             began = time.perf_counter()
-            inspections = self._judge.judge([(frame.header, frame.picture) for frame in due])
-            for frame, inspection in zip(due, inspections, strict=True):
-                frame.inspection = inspection
+            judged = self._judge.judge([(frame.header, frame.picture) for frame in due])
+            for frame, one in zip(due, judged, strict=True):
+                frame.judged = one
             self.judge_s += time.perf_counter() - began
         frames = list(self._waiting)
         self._waiting.clear()

@@ -1,44 +1,64 @@
-"""frames.jsonl: one object a judged frame, with its detections. Written by a replay, and read by `--inspections`.
+"""frames.jsonl: one object a judged frame, with its detections. Written by a replay; `recorded.py` reads it back.
 
-A detector outside of this program needs only the keys without a default; `docs/frames.schema.json` is the schema.
-Everything in it is checked before anything is decided: one wrong line refuses the file.
+A detector outside of this program needs only the keys without a default; `docs/frames.schema.json` is the schema. A
+replay also writes what did not count and why, and what was looked for: a question is then answered from the file.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
 
-from stream_inspect.config.models import CameraConfig, DefectConfig
-from stream_inspect.errors import StreamInspectError
-from stream_inspect.inspect import masks
-from stream_inspect.messages import Box, Detection, Extent, FrameHeader, Inspection, Outline, Rle, Severity
+from stream_inspect.inspect.candidates import Candidate, RefusedFor
+from stream_inspect.messages import Box, Detection, Extent, Inspection, Outline, Rle, Severity
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _SizePx = Annotated[int, msgspec.Meta(ge=1, le=32768)]
-_MOST_MASK_PX = 32768 * 32768
-_SAME_TIME_S = 0.1
-"""A recorded pts may differ by this from the video's: others round, or count from the first frame."""
-
-
-class FramesError(StreamInspectError):
-    """A frames.jsonl cannot be used. The text says which line, what is wrong with it, and what is expected."""
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+_Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One detection: `box_xyxy_px` in pixels of the judged picture, right and bottom exclusive."""
 
-    defect: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-    score: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    defect: _Name
+    score: _Score
     box_xyxy_px: Box
     mask_rle: Rle | None = None
     severity: Severity | None = None
     outline_px: Outline | None = None
     extent: Extent | None = None
+    prompt: str | msgspec.UnsetType = msgspec.UNSET
+    """The wording that matched."""
+
+
+class RefusedDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A box that is not a detection, and why: its score is below the threshold, a counter-prompt scored higher, it lies
+    outside of the region, it is too small, or there were more than `max_detections` better ones."""
+
+    defect: _Name
+    score: _Score
+    box_xyxy_px: Box
+    refused_for: RefusedFor
+    prompt: str = ""
+    """The wording that matched."""
+    counter_prompt: str = ""
+    """The wording that won, with `counter_score`."""
+    counter_score: _Score = 0.0
+    extent: Extent | None = None
+
+
+class LookedFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a defect was looked for."""
+
+    wordings: str
+    """Hash of its prompts and counter-prompts."""
+    threshold: float
+    floor: float
+    """Every candidate down to this score is in `candidates`."""
 
 
 class JudgedFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +72,24 @@ class JudgedFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     detections: list[FoundDefect]
     model_hash: str = ""
     prompts_hash: str = ""
+    file: str | msgspec.UnsetType = msgspec.UNSET
+    """Name of the picture, where the frame is one that stands alone."""
+    candidates: list[RefusedDefect] | msgspec.UnsetType = msgspec.UNSET
+    """What did not count, best first."""
+    looked_for: dict[str, LookedFor] | msgspec.UnsetType = msgspec.UNSET
+    """By defect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A judged frame, and what its line in frames.jsonl has beyond the inspection."""
+
+    inspection: Inspection
+    prompts: Sequence[str] = ()
+    """The wording of each detection; none where they are not known."""
+    candidates: Sequence[Candidate] = ()
+    looked_for: Mapping[str, LookedFor] = field(default_factory=dict)
+    """Empty where it is not known what was looked for."""
 
 
 def frames_schema() -> dict[str, Any]:
@@ -63,233 +101,48 @@ def frames_schema() -> dict[str, Any]:
     }
 
 
-def to_line(inspection: Inspection) -> bytes:
+def to_line(judged: Judged) -> bytes:
     """A judged frame as a line of frames.jsonl."""
-    frame = inspection.frame
+    inspection = judged.inspection
+    frame, known = inspection.frame, bool(judged.looked_for)
+    prompts = judged.prompts or [""] * len(inspection.detections)
     record = JudgedFrame(
         camera=frame.id.camera,
         seq=frame.id.seq,
         pts_s=frame.id.pts_s,
         width_px=frame.width_px,
         height_px=frame.height_px,
-        detections=[
-            FoundDefect(
-                defect=found.defect,
-                score=found.score,
-                box_xyxy_px=found.box_xyxy_px,
-                mask_rle=found.mask_rle,
-                severity=found.severity,
-                outline_px=found.outline_px,
-                extent=found.extent,
-            )
-            for found in inspection.detections
-        ],
+        detections=[_found(one, prompt) for one, prompt in zip(inspection.detections, prompts, strict=True)],
         model_hash=inspection.model_hash,
         prompts_hash=inspection.prompts_hash,
+        file=frame.file or msgspec.UNSET,
+        candidates=[_refused(one) for one in judged.candidates] if known else msgspec.UNSET,
+        looked_for=dict(judged.looked_for) if known else msgspec.UNSET,
     )
     return msgspec.json.encode(record) + b"\n"
 
 
-class RecordedFrames:
-    """A checked frames.jsonl. `take` gives the inspections of the video's frames, one after the other."""
-
-    def __init__(self, path: Path, camera: CameraConfig, defects: list[DefectConfig]) -> None:
-        self._path = path
-        self._camera = camera
-        self._severity = {defect.name: defect.severity for defect in defects}
-        self._frames = _of_camera(path, list(_read(path)), camera.name)
-        self._next = 0
-        self._first_pts_s: float | None = None
-
-    @property
-    def model_hash(self) -> str:
-        """The models' hash if all frames agree on it, else "mixed"; empty if they state none."""
-        return _common(record.model_hash for _, record in self._frames)
-
-    @property
-    def prompts_hash(self) -> str:
-        """The same for the prompts."""
-        return _common(record.prompts_hash for _, record in self._frames)
-
-    @property
-    def not_configured(self) -> list[str]:
-        """Defects in the file that the configuration does not name: their severity is `major`."""
-        found = {found.defect for _, record in self._frames for found in record.detections}
-        return sorted(found - self._severity.keys())
-
-    def is_due(self, header: FrameHeader) -> bool:
-        """Whether the file has this frame. Raises `FramesError` where it has it with another size or time."""
-        if self._first_pts_s is None:
-            self._first_pts_s = header.id.pts_s
-        if self._next >= len(self._frames):
-            return False
-        number, record = self._frames[self._next]
-        if record.seq != header.id.seq:
-            return False
-        where = f"{self._path}, line {number}: seq {record.seq}"
-        if (record.width_px, record.height_px) != (header.width_px, header.height_px):
-            raise FramesError(
-                f"{where} is {record.width_px}x{record.height_px} px, but that frame of the video is "
-                f"{header.width_px}x{header.height_px}: the file was made from another video, from a scaled one, or "
-                "with another rotate_deg"
-            )
-        pts_s = header.id.pts_s
-        if min(abs(record.pts_s - pts_s), abs(record.pts_s - (pts_s - self._first_pts_s))) > _SAME_TIME_S:
-            raise FramesError(
-                f"{where} is at {record.pts_s:.3f} s, but that frame of the video is at {pts_s:.3f} s: "
-                "the file was made from another video, or seq does not count from 0 in decode order"
-            )
-        return True
-
-    def take(self, header: FrameHeader) -> Inspection:
-        """The recorded inspection of the frame that `is_due` has just named."""
-        _, record = self._frames[self._next]
-        self._next += 1
-        return Inspection(
-            frame=header,
-            detections=[self._detection(found) for found in record.detections],
-            model_hash=record.model_hash,
-            prompts_hash=record.prompts_hash,
-            judged_mono_ns=header.capture_mono_ns,
-        )
-
-    def end(self, frame_count: int) -> None:
-        """The video is over. Raises `FramesError` if the file has frames that it has not."""
-        if self._next < len(self._frames):
-            number, record = self._frames[self._next]
-            raise FramesError(
-                f"{self._path}, line {number}: seq {record.seq}, but the video has only {frame_count} frames "
-                f"(0 to {frame_count - 1})"
-            )
-
-    def _detection(self, found: FoundDefect) -> Detection:
-        """The detection; what the file leaves out is computed from box and mask."""
-        outline, extent = found.outline_px, found.extent
-        if outline is None or extent is None:
-            scale = self._camera.scale_mm_per_px
-            placed = masks.crop_to_content(masks.from_rle(found.mask_rle)) if found.mask_rle else None
-            if outline is None:
-                outline = masks.outline(placed) if placed else []
-            if extent is None:
-                extent = (
-                    masks.extent_of_mask(placed, scale) if placed else masks.extent_of_box(found.box_xyxy_px, scale)
-                )
-        return Detection(
-            defect=found.defect,
-            score=found.score,
-            box_xyxy_px=found.box_xyxy_px,
-            severity=found.severity or self._severity.get(found.defect, "major"),
-            mask_rle=found.mask_rle,
-            outline_px=outline,
-            extent=extent,
-        )
+def _found(found: Detection, prompt: str) -> FoundDefect:
+    return FoundDefect(
+        defect=found.defect,
+        score=found.score,
+        box_xyxy_px=found.box_xyxy_px,
+        mask_rle=found.mask_rle,
+        severity=found.severity,
+        outline_px=found.outline_px,
+        extent=found.extent,
+        prompt=prompt or msgspec.UNSET,
+    )
 
 
-def _read(path: Path) -> Iterator[tuple[int, JudgedFrame]]:
-    """(line number, frame) of each line. Raises `FramesError` at the first wrong one."""
-    decoder = msgspec.json.Decoder(JudgedFrame)
-    last_seq: dict[str, int] = {}
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise FramesError(f"{path} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            record = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise FramesError(f"{where}: {error}") from None
-        previous = last_seq.get(record.camera, -1)
-        if record.seq <= previous:
-            raise FramesError(f"{where}: seq {record.seq} comes after {previous}: frames must be in decode order")
-        last_seq[record.camera] = record.seq
-        if not math.isfinite(record.pts_s):
-            raise FramesError(f"{where}: pts_s must be a finite number")
-        for index, found in enumerate(record.detections):
-            _check(found, record, f"{where}, detections[{index}]")
-        yield number, record
-
-
-def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:
-    if found.defect.endswith("\n"):  # Python's `$` matches before it
-        raise FramesError(f"{where}: defect {found.defect!r} ends with a line feed")
-    left, top, right, bottom = found.box_xyxy_px
-    if not all(math.isfinite(value) for value in found.box_xyxy_px) or right <= left or bottom <= top:
-        raise FramesError(
-            f"{where}: box_xyxy_px must be left < right and top < bottom, right and bottom exclusive, "
-            f"not {list(found.box_xyxy_px)}"
-        )
-    corners = [(left, top), (right, bottom)]
-    apart = right <= 0 or bottom <= 0 or left >= record.width_px or top >= record.height_px
-    if apart or not _are_near(corners, record):
-        raise FramesError(
-            f"{where}: box_xyxy_px {list(found.box_xyxy_px)} lies outside of the picture of "
-            f"{record.width_px}x{record.height_px} px: give pixels of the judged picture"
-        )
-    for polygon in found.outline_px or ():
-        if not polygon or not _are_near(polygon, record):
-            raise FramesError(
-                f"{where}: outline_px must be polygons of points in pixels of the picture of "
-                f"{record.width_px}x{record.height_px} px"
-            )
-    if found.extent is not None and min(value or 0 for value in msgspec.structs.astuple(found.extent)) < 0:
-        raise FramesError(f"{where}: extent must hold no negative size")
-    if found.mask_rle is not None:
-        size = (record.height_px, record.width_px)
-        if found.mask_rle.size != size:
-            raise FramesError(f"{where}: mask_rle.size must be [height, width] {list(size)}")
-        if _covered_px(found.mask_rle.counts) != record.width_px * record.height_px:
-            raise FramesError(f"{where}: mask_rle.counts is not a COCO run-length mask of {size[1]}x{size[0]} px")
-
-
-def _are_near(points: Sequence[tuple[float, float]], record: JudgedFrame) -> bool:
-    """Whether all lie in the picture or within its own width and height of it: detectors guess what is cut off."""
-    width, height = record.width_px, record.height_px
-    return all(-width <= x <= 2 * width and -height <= y <= 2 * height for x, y in points)
-
-
-def _covered_px(counts: str) -> int:
-    """Sum of the runs of a compressed COCO mask, or -1 where it is invalid: the C decoder does not validate its input.
-
-    Each run is a number in groups of five bits, lowest first, in characters from "0" on; the sixth bit says that the
-    number continues, the fifth of the last group is its sign. From the third run on it is the difference to the run two
-    before.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        group = ord(character) - 48
-        if not 0 <= group < 64 or shift > 30:
-            return -1
-        value |= (group & 0x1F) << shift
-        shift += 5
-        if group & 0x20:
-            continue
-        if group & 0x10:
-            value -= 1 << shift
-        if len(runs) > 2:
-            value += runs[-2]
-        if not 0 <= value <= _MOST_MASK_PX:
-            return -1
-        runs.append(value)
-        value = shift = 0
-    return sum(runs) if shift == 0 else -1
-
-
-def _of_camera(path: Path, frames: list[tuple[int, JudgedFrame]], camera: str) -> list[tuple[int, JudgedFrame]]:
-    """The frames of one camera. A file with a single camera serves whatever its name is here."""
-    names = {record.camera for _, record in frames}
-    if len(names) <= 1:
-        return frames
-    if camera not in names:
-        raise FramesError(
-            f"{path} holds frames of the cameras {', '.join(sorted(names))}, none of {camera!r}: choose with --camera"
-        )
-    return [(number, record) for number, record in frames if record.camera == camera]
-
-
-def _common(values: Iterator[str]) -> str:
-    distinct = set(values)
-    return distinct.pop() if len(distinct) == 1 else ("mixed" if distinct else "")
+def _refused(one: Candidate) -> RefusedDefect:
+    return RefusedDefect(
+        defect=one.defect,
+        score=one.score,
+        box_xyxy_px=one.box_xyxy_px,
+        refused_for=one.refused_for,
+        prompt=one.prompt,
+        counter_prompt=one.counter_prompt,
+        counter_score=one.counter_score,
+        extent=one.extent,
+    )

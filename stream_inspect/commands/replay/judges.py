@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from stream_inspect.capture.sampler import Sampler
-from stream_inspect.commands.replay.frames import RecordedFrames
+from stream_inspect.capture.sampler import make_sampler
+from stream_inspect.commands.replay.applied import Applied, looked_for
+from stream_inspect.commands.replay.frames import Judged
+from stream_inspect.commands.replay.recorded import RecordedFrames, common
 from stream_inspect.config.models import Config
+from stream_inspect.inspect.candidates import Explained
 from stream_inspect.inspect.detect.detector import OutOfMemoryError
 from stream_inspect.messages import FrameHeader, Inspection
 from stream_inspect.picture import Picture
@@ -21,12 +24,14 @@ class Judge(Protocol):
     model_hash: str
     prompts_hash: str
     not_configured: list[str]
+    applied: Applied | None
+    """What the configuration made of recorded detections; None where the models judge."""
 
     def open(self) -> None: ...
 
     def is_due(self, header: FrameHeader) -> bool: ...
 
-    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Inspection]: ...
+    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]: ...
 
     def end(self, frame_count: int) -> None: ...
 
@@ -43,13 +48,14 @@ class ModelJudge:
         camera = config.cameras[0]
         self._defects = config.defects
         self._settings = CameraSettings.of(camera)
-        self._sampler = Sampler(camera.sampling.rate_hz)
+        self._sampler = make_sampler(camera)
         self._most = config.inspect.batch_max_frames
         self._inspector = build_inspector(config.inspect, config.inspect.workers[0])
         self.batch = 1
         self.model_hash = self._inspector.model_hash
         self.prompts_hash = ""
         self.not_configured: list[str] = []
+        self.applied: Applied | None = None
 
     def open(self) -> None:
         self._inspector.open()
@@ -60,28 +66,30 @@ class ModelJudge:
     def is_due(self, header: FrameHeader) -> bool:
         return self._sampler.due(header.id.pts_s)
 
-    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Inspection]:
-        inspections: list[Inspection] = []
-        while len(inspections) < len(frames):
-            part = frames[len(inspections) :][: self.batch]
+    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]:
+        judged: list[Judged] = []
+        while len(judged) < len(frames):
+            part = frames[len(judged) :][: self.batch]
             try:
-                found = self._inspector.judge([picture.to_rgb() for _, picture in part], [self._settings] * len(part))
+                found = self._inspector.explain([picture.to_rgb() for _, picture in part], [self._settings] * len(part))
             except OutOfMemoryError:
                 if len(part) == 1:
                     raise
                 self.batch = len(part) // 2
                 continue
-            inspections += [
-                Inspection(
-                    frame=header,
-                    detections=detections,
-                    model_hash=self.model_hash,
-                    prompts_hash=self.prompts_hash,
-                    judged_mono_ns=header.capture_mono_ns,
-                )
-                for (header, _), detections in zip(part, found, strict=True)
-            ]
-        return inspections
+            judged += [self._judged(header, explained) for (header, _), explained in zip(part, found, strict=True)]
+        return judged
+
+    def _judged(self, header: FrameHeader, explained: Explained) -> Judged:
+        inspection = Inspection(
+            frame=header,
+            detections=explained.detections,
+            model_hash=self.model_hash,
+            prompts_hash=self.prompts_hash,
+            judged_mono_ns=header.capture_mono_ns,
+        )
+        sought = {defect.name: looked_for(defect, explained.floors[defect.name]) for defect in self._defects}
+        return Judged(inspection, explained.prompts, explained.candidates, sought)
 
     def end(self, frame_count: int) -> None:
         """All that was due has been judged."""
@@ -91,14 +99,17 @@ class ModelJudge:
 
 
 class RecordedJudge:
-    """Detections made before, on the frames that they name."""
+    """Detections made before, on the frames that they name, as far as they count with this configuration."""
 
     def __init__(self, path: Path, config: Config) -> None:
-        self._recorded = RecordedFrames(path, config.cameras[0], config.defects)
+        self._recorded = RecordedFrames(path, config.cameras[0].name)
+        self.applied: Applied | None = (applied := Applied(config, path, self._recorded.lines))
+        self._applied = applied
         self.batch = 1
         self.model_hash = self._recorded.model_hash
-        self.prompts_hash = self._recorded.prompts_hash
-        self.not_configured = self._recorded.not_configured
+        self.prompts_hash = common(applied.prompts_hash_of(record) for _, record in self._recorded.lines)
+        found = {one.defect for _, record in self._recorded.lines for one in record.detections}
+        self.not_configured = sorted(found - {defect.name for defect in config.defects})
 
     def open(self) -> None:
         """The file is read and checked already."""
@@ -106,8 +117,8 @@ class RecordedJudge:
     def is_due(self, header: FrameHeader) -> bool:
         return self._recorded.is_due(header)
 
-    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Inspection]:
-        return [self._recorded.take(header) for header, _ in frames]
+    def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]:
+        return [self._applied.judged(self._recorded.take(), header) for header, _ in frames]
 
     def end(self, frame_count: int) -> None:
         self._recorded.end(frame_count)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stream_inspect.capture.build import make_camera
-from stream_inspect.capture.camera import CameraInfo, CapturedFrame, EndOfMediaError
-from stream_inspect.capture.conditions import Change, ConditionWatch
+from stream_inspect.capture.camera import Camera, CameraInfo, CapturedFrame, EndOfMediaError
+from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.memory_sink import FreshArrays
 from stream_inspect.capture.reports import at_media_time, condition, frame_header
+from stream_inspect.commands.replay.frames import Judged
 from stream_inspect.config.models import CameraConfig
 from stream_inspect.messages import Condition, FrameHeader, Inspection, Tracked
 from stream_inspect.picture import Picture
@@ -25,8 +25,12 @@ class ReplayFrame:
     header: FrameHeader
     picture: Picture
     conditions: list[Condition]
-    inspection: Inspection | None = None
+    judged: Judged | None = None
     tracked: Tracked | None = None
+
+    @property
+    def inspection(self) -> Inspection | None:
+        return self.judged.inspection if self.judged is not None else None
 
     @property
     def due(self) -> bool:
@@ -34,12 +38,12 @@ class ReplayFrame:
 
 
 class Recording:
-    """Reads the camera's source, a finite one, to its end. All times are media times."""
+    """Reads a camera with a finite source to its end. All times are media times."""
 
-    def __init__(self, config: CameraConfig) -> None:
+    def __init__(self, config: CameraConfig, camera: Camera) -> None:
         self._config = config
-        self._camera = make_camera(config)
-        self._watch: ConditionWatch | None = None
+        self._camera = camera
+        self._watch: ConditionWatch | StillWatch | None = None
         self._latest: FrameHeader | None = None
         self.captured = 0
         """Frames read so far, the damaged ones included."""
@@ -53,7 +57,9 @@ class Recording:
 
     def open(self) -> CameraInfo:
         """Raises `CameraError`."""
-        return self._camera.open()
+        info = self._camera.open()
+        self.captured = self.damaged = info.bad_frames
+        return info
 
     def frames(self) -> Iterator[ReplayFrame]:
         """Every undamaged frame, in order, each picture in memory of its own. Raises `CameraError`."""
@@ -84,12 +90,7 @@ class Recording:
         pts_s = self.last_pts_s = header.id.pts_s
         if self._watch is None:
             self.first_pts_s = pts_s
-            self._watch = ConditionWatch(
-                self._config.conditions,
-                belt_moves=self._config.belt is not None,
-                expect_frames=False,
-                now_s=pts_s,
-            )
+            self._watch = watch_for(self._config, expect_frames=False, now_s=pts_s)
         self._latest = header
         changes = self._watch.frame(frame.picture.luma, pts_s, key=frame.is_key) + self._watch.tick(pts_s)
         return ReplayFrame(header, frame.picture, self._reported(changes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from stream_inspect.errors import StreamInspectError, UsageError
 
 RESULTS = ("events.jsonl", "frames.jsonl", "annotated.mp4", "timing.json", "summary.json")
 """The files of a replay; summary.json is written last, so that a folder with it is complete."""
+ANNOTATED, TABLE = "annotated", "verdicts.csv"
+"""Of pictures: a folder instead of the video, and the table."""
+_EVERY_RESULT = (ANNOTATED, TABLE, *RESULTS)
 
 
 class ReplayError(UsageError):
@@ -28,12 +32,12 @@ def check_output_folder(out: Path, force: bool, inputs: Sequence[Path]) -> None:
     Raises `ReplayError`.
     """
     for path in inputs:
-        if path.resolve().parent == out.resolve() and path.name in RESULTS:
+        if _is_result(path.resolve(), out.resolve()):
             raise ReplayError(f"{path} would be overwritten by its own replay: choose another folder than {out}")
     with _refusing(out):
         if out.is_dir() and any(out.iterdir()) and not force:
             raise ReplayError(f"{out} is not empty: choose a new folder, or replace an earlier replay with --force")
-        for name in RESULTS:
+        for name in (TABLE, *RESULTS):
             if (out / name).is_dir():
                 raise ReplayError(f"{out / name} is a folder: nothing of an earlier replay has been replaced")
 
@@ -46,8 +50,16 @@ def prepare_output_folder(out: Path, force: bool, inputs: Sequence[Path]) -> Non
     check_output_folder(out, force, inputs)
     with _refusing(out):
         out.mkdir(parents=True, exist_ok=True)
-        for name in reversed(RESULTS):
-            (out / name).unlink(missing_ok=True)
+        for name in reversed(_EVERY_RESULT):
+            if (out / name).is_dir() and not (out / name).is_symlink():
+                shutil.rmtree(out / name)
+            else:
+                (out / name).unlink(missing_ok=True)
+
+
+def _is_result(path: Path, out: Path) -> bool:
+    """Whether a replay to this folder replaces the file."""
+    return path.is_relative_to(out) and path != out and path.relative_to(out).parts[0] in _EVERY_RESULT
 
 
 @contextmanager

@@ -32,6 +32,20 @@ class Events(msgspec.Struct, kw_only=True):
     by_name: dict[str, int] = {}
 
 
+class Pictures(msgspec.Struct, kw_only=True, frozen=True):
+    """The pictures, where there is no video: their verdicts, and in how many each defect was found."""
+
+    name: str
+    sha256: str
+    count: int
+    verdicts: dict[str, int]
+    found_in: dict[str, int]
+    unreadable: dict[str, str]
+    """Name and reason of each that could not be read."""
+    left_out: list[str]
+    """What lies in their folder and is not a picture."""
+
+
 class Video(msgspec.Struct, kw_only=True, frozen=True):
     """The recording."""
 
@@ -48,10 +62,22 @@ class Hashes(msgspec.Struct, kw_only=True, frozen=True):
 
     program: str
     video: str
+    """Of the pictures, where there is no video."""
     config: str
     models: str
     prompts: str
     inspections: str
+
+
+class Recorded(msgspec.Struct, kw_only=True, frozen=True):
+    """What the configuration made of recorded detections."""
+
+    refused: dict[str, int]
+    """Detections that do not count any more, by reason: threshold, region, size, limit."""
+    candidates_counted: int
+    """Candidates that count now; they have boxes and no masks."""
+    prompts_known: bool
+    """Whether the file says with which prompts it was made. If not, those of the configuration had no part in it."""
 
 
 class Summary(msgspec.Struct, kw_only=True, frozen=True):
@@ -59,12 +85,16 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
 
     camera: str
     line: str
-    video: Video
+    video: Video | msgspec.UnsetType = msgspec.UNSET
+    pictures: Pictures | msgspec.UnsetType = msgspec.UNSET
     frames: Frames
     detections: int
     events: Events
     hashes: Hashes
     defects_not_configured: list[str] = []
+    warnings: list[str] = []
+    """What makes the verdicts worth less than they look."""
+    recorded: Recorded | msgspec.UnsetType = msgspec.UNSET
 
 
 class Timing(msgspec.Struct, kw_only=True, frozen=True):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from stream_inspect.draw.annotate import Mark, draw
+from stream_inspect.file_names import ffmpeg_url
 from stream_inspect.picture import Picture, UInt8Array
 
 _THREADS = 2
@@ -40,7 +41,7 @@ class AnnotatedVideo:
         self._width = max(2, round(first.width_px * scale / 2) * 2)
         self._height = max(2, round(first.height_px * scale / 2) * 2)
         options = {"movflags": "+faststart", "fflags": "+bitexact"}  # no version of the muxer in the file
-        self._container = av.open(str(path), "w", format="mp4", options=options)
+        self._container = av.open(ffmpeg_url(path), "w", format="mp4", options=options)
         self._container.metadata.update(metadata)
         rate = Fraction(fps or 25.0).limit_denominator(1000)
         self._stream = self._container.add_stream("libx264", rate=rate, options=_OPTIONS)

@@ -6,13 +6,27 @@ import base64
 import binascii
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from stream_inspect.config.base import ConfigFinding, Name, PlainUrl
+from stream_inspect.config.address import plain_url
+from stream_inspect.config.base import ConfigFinding, Name
 from stream_inspect.config.outputs.base import OutputModel
 from stream_inspect.config.secret import Secret
+
+_RULE = "a URL: https://host/path"
+
+
+def _url(text: str) -> str:
+    return plain_url(text, ("http", "https"), _RULE, "remove them; a `secret` signs each event instead")
+
+
+WebhookUrl = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": "^[Hh][Tt][Tt][Pp][Ss]?://", "x-rule": _RULE}),
+    AfterValidator(_url),
+]
 
 
 class WebhookAlertConfig(OutputModel):
@@ -20,11 +34,9 @@ class WebhookAlertConfig(OutputModel):
 
     kind: Literal["webhook"]
     name: Name = Field("webhook", description="Names this output in logs, metrics and the outbox.")
-    url: PlainUrl = Field(
-        pattern=r"^https?://",
+    url: WebhookUrl = Field(
         description="URL that events are posted to, without user and password.",
         repr=False,  # paths of webhooks often hold a token
-        json_schema_extra={"x-rule": "a URL: https://host/path"},
     )
     secret: Secret | None = Field(None, description="whsec_... (base64): signs each message; unsigned if absent.")
     timeout_s: float = Field(5.0, gt=0, le=120, description="Retry when an event is not answered within this time.")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.picture import UInt8Array
+
+if TYPE_CHECKING:  # a picture brings OpenCV along, which the supervisor does without
+    from stream_inspect.picture import UInt8Array
 
 
 class ModelError(StreamInspectError):

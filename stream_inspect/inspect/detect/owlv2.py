@@ -13,9 +13,13 @@ from stream_inspect.inspect import device as torch_device
 from stream_inspect.inspect.detect.detector import ModelError, PromptSet, RawDetections
 from stream_inspect.inspect.detect.resample import PixelSettings, to_pixel_values
 from stream_inspect.inspect.models import image_settings
+from stream_inspect.inspect.prompt_length import too_long
 from stream_inspect.inspect.prompts import PromptsError
 from stream_inspect.inspect.transformers_model import load_model, load_tokenizer
 from stream_inspect.picture import UInt8Array
+
+_MOST_TEXTS = 256
+"""Encoded at once."""
 
 
 class Owlv2Detector:
@@ -58,13 +62,16 @@ class Owlv2Detector:
         tokens = self._tokenizer(list(queries), padding="max_length", max_length=limit, truncation=False)
         for query, ids in zip(queries, tokens["input_ids"], strict=True):
             if len(ids) > limit:
-                raise PromptsError(
-                    f"the prompt {query!r} has {len(ids)} tokens, this detector reads {limit}: shorten it"
-                )
+                raise PromptsError(too_long(query, len(ids), limit))
         with torch_device.computing("encoding the prompts"):
             ids = torch.tensor(tokens["input_ids"], device=self._device)
             mask = torch.tensor(tokens["attention_mask"], device=self._device)
-            features = self._model.owlv2.get_text_features(input_ids=ids, attention_mask=mask).pooler_output
+            # Thousands of prompts at once would not fit into every GPU, and the model would be loaded again and again.
+            parts = [
+                self._model.owlv2.get_text_features(input_ids=each, attention_mask=seen).pooler_output
+                for each, seen in zip(torch.split(ids, _MOST_TEXTS), torch.split(mask, _MOST_TEXTS), strict=True)
+            ]
+            features = torch.cat(parts)
             embeds = features / torch.linalg.norm(features, ord=2, dim=-1, keepdim=True)
         return PromptSet(tuple(queries), embeds)
 

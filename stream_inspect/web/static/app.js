@@ -16,11 +16,15 @@ const viewer = new Viewer();
 const events = new Events(element("events"), element("none"), element("count"), (id) => viewer.show(id, events));
 
 let connection = null;
+let link = "connecting"; // what is shown instead of the line's state; "" while both streams are heard
 
+// Two streams, each with a clock of its own: a proxy may hold back one of them, and the other proves nothing for it.
 class Connection {
-  constructor() {
+  constructor(status) {
     this.abort = new AbortController();
-    this.heardMs = performance.now();
+    this.heardMs = { status: performance.now(), pictures: performance.now() };
+    this.awaited = new Set(Object.keys(this.heardMs));
+    this.show(status);
     this.source = new EventSource("api/events/stream");
     this.source.addEventListener("snapshot", (message) => this.take(message, true));
     this.source.addEventListener("change", (message) => this.take(message, false));
@@ -28,11 +32,16 @@ class Connection {
     this.pictures();
   }
 
+  // Whether that was the first sign of it.
+  heard(stream) {
+    this.heardMs[stream] = performance.now();
+    return this.awaited.delete(stream);
+  }
+
   take(message, isWhole) {
-    this.heardMs = performance.now();
-    lostSinceMs = null;
     const { status, events: cards } = JSON.parse(message.data);
-    showStatus(status);
+    this.heard("status");
+    this.show(status);
     if (isWhole) events.replace(cards);
     else for (const card of cards) if (events.take(card)) cameras.hit(card.camera, card.severity);
     viewer.update(cards);
@@ -41,13 +50,23 @@ class Connection {
   async pictures() {
     try {
       for await (const part of readPictures("api/live", this.abort.signal)) {
-        this.heardMs = performance.now();
+        if (this.heard("pictures")) this.show(this.status);
         if (part.camera) cameras.show(part);
       }
       this.lose();
     } catch {
       this.lose();
     }
+  }
+
+  show(status) {
+    this.status = status;
+    showLine(status);
+    if (!this.awaited.size) showPresent(status);
+  }
+
+  get isSilent() {
+    return performance.now() - Math.min(...Object.values(this.heardMs)) > SILENT_MS;
   }
 
   lose() {
@@ -73,23 +92,33 @@ function retry() {
 async function connect() {
   if (connection || document.hidden) return;
   try {
-    const answer = await fetch("api/status", { headers: { Accept: "application/json" } });
+    const signal = AbortSignal.timeout(SILENT_MS);
+    const answer = await fetch("api/status", { headers: { Accept: "application/json" }, signal });
     if (answer.status === 401) return location.replace("login");
     if (!answer.ok) throw new Error(answer.statusText);
-    showStatus(await answer.json());
-    if (!connection) connection = new Connection();
+    const status = await answer.json();
+    if (!connection && !document.hidden) connection = new Connection(status);
   } catch {
+    if (connection || document.hidden) return;
     showLost();
     retry();
   }
 }
 
 let lastStatus = null;
-function showStatus(status) {
+
+// What is true of the line whenever it was reported.
+function showLine(status) {
   lastStatus = status;
   element("line").textContent = status.line;
   element("logout").hidden = !status.has_login;
   cameras.set(status.cameras, status);
+}
+
+// What is true of it now.
+function showPresent(status) {
+  lostSinceMs = null;
+  setLink("");
   const health = status.health;
   element("figures").classList.toggle("old", !health || status.silent_s !== null);
   element("judged").textContent = health?.judged_fps?.toFixed(1) ?? "–";
@@ -123,27 +152,45 @@ function showState(kind, text) {
   if (state.textContent !== text) state.textContent = text;
 }
 
+function setLink(text) {
+  link = text;
+  cameras.age(link);
+}
+
+function showUnknown(kind, text) {
+  showState(kind, text.toUpperCase());
+  document.title = `${text.toUpperCase()} – stream_inspect`;
+  element("figures").classList.add("old");
+  setLink(text);
+}
+
 let lostSinceMs = null;
 function showLost() {
   lostSinceMs ??= Date.now();
   const { kind, text, detail } = lostState(lastStatus, lostSinceMs);
-  showState(kind, text);
-  document.title = `${text} – stream_inspect`;
-  element("figures").classList.add("old");
-  showBanners([{ what: text.toLowerCase(), where: element("line").textContent.trim() || "page", detail, kind }]);
-  cameras.age(text.toLowerCase());
+  showBanners([{ what: text, where: element("line").textContent.trim() || "page", detail, kind }]);
+  showUnknown(kind, text.toLowerCase());
+}
+
+function showConnecting() {
+  lostSinceMs = null;
+  for (const figure of ["judged", "captured", "dropped"]) element(figure).textContent = "–";
+  showBanners([]);
+  showUnknown("waiting", "connecting");
 }
 
 setInterval(() => {
   element("clock").textContent = clockText(Date.now());
   element("clock").title = utcText(Date.now());
-  if (connection && performance.now() - connection.heardMs > SILENT_MS) connection.lose();
-  cameras.age(connection ? "" : element("state").textContent.toLowerCase());
+  if (connection?.isSilent) connection.lose();
+  cameras.age(link);
 }, 500);
 
-// A hidden page disconnects: browsers limit the connections to one host, and unseen pictures cost the line time.
+// A hidden page disconnects: browsers limit the connections to one host, and unseen pictures cost the line time. What
+// it showed is of the past by the time it is seen again.
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) connection?.close();
-  else connect();
+  if (!document.hidden) return connect();
+  connection?.close();
+  showConnecting();
 });
 connect();

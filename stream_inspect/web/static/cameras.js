@@ -70,7 +70,6 @@ export class Cameras {
       this.arranged = arranged;
       this.arrange();
     }
-    this.age("");
   }
 
   make(name) {
@@ -143,26 +142,26 @@ export class Cameras {
     tile.hitTimer = setTimeout(() => tile.figure.classList.remove("hit"), HIT_MS);
   }
 
-  // `lost` is why nothing arrives at all: "connection lost", "stopped"; "" while the page is connected.
-  age(lost) {
+  // `link`: why nothing shown is the present, "" while it is.
+  age(link) {
     const nowMs = performance.now();
     for (const tile of this.tiles.values()) {
       const silentMs = tile.arrivedMs === null ? null : nowMs - tile.arrivedMs;
-      const isStale = lost || silentMs === null || silentMs > tile.freshMs + LATE_MS;
-      tile.figure.classList.toggle("stale", Boolean(isStale));
+      const isStale = Boolean(link) || silentMs === null || silentMs > tile.freshMs + LATE_MS;
+      tile.figure.classList.toggle("stale", isStale);
       tile.figure.classList.toggle("fresh", !isStale);
       tile.arrivals = tile.arrivals.filter((ms) => nowMs - ms < 3000);
-      this.light(tile, isStale, lost);
+      this.light(tile, isStale, link);
       tile.age.textContent = isStale ? "" : `${Math.round(tile.arrivals.length / 3)}/s`;
-      if (lost) tile.notice.textContent = lost;
+      if (link) tile.notice.textContent = link;
       else if (silentMs === null) tile.notice.textContent = "waiting for the first picture";
       else if (isStale) tile.notice.textContent = `no picture for ${Math.floor(silentMs / 1000)} s`;
     }
   }
 
   // The lamp: green only with a present picture of a camera that the status has no complaint about.
-  light({ figure, why, state }, isStale, lost) {
-    const { kind, text } = lost ? { kind: "unknown", text: "" } : state;
+  light({ figure, why, state }, isStale, link) {
+    const { kind, text } = link ? { kind: "unknown", text: "" } : state;
     figure.dataset.state = kind === "ok" && isStale ? "impaired" : kind;
     why.textContent = why.title = text;
   }

@@ -2,17 +2,18 @@
 
 import { clockText, words } from "./format.js";
 
-// By kind: the title, what it means for the parts that pass, and whether they pass without inspection.
+// By kind: the title, what it means for the parts that pass, and whether they pass without inspection. `lamps`: what
+// the lamp of every camera shows, where no camera is named.
 const MEANING = {
   no_signal: { title: "no signal", effect: "parts pass without inspection", isBad: true },
   black: { title: "picture is black", effect: "parts pass without inspection", isBad: true },
   frozen: { title: "picture is frozen", effect: "parts pass without inspection", isBad: true },
   not_judged: { title: "not judged", effect: "parts can pass without inspection", isBad: true },
-  model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true },
+  model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
   prompts_refused: { title: "configuration change rejected", effect: "the earlier values stay in use", isOfLine: true },
+  process_down: { title: "process down", effect: "parts pass without inspection", isBad: true, lamps: "bad" },
   config_misfit: { title: "does not fit the picture", effect: "parts pass without inspection", isBad: true },
   demo_models: { title: "demonstration models", effect: "their verdicts mean nothing here", isBad: true },
-  process_down: { title: "process down", effect: "" },
   bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
   static_find: { title: "static find", effect: "dirt or glare: what passes there is hidden" },
   overload: { title: "overload", effect: "fewer looks at each part" },
@@ -21,15 +22,27 @@ const MEANING = {
   alerts_rejected: { title: "alerts rejected", effect: "they were not delivered, and are kept" },
   recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
 };
-const ON_EVERY_CAMERA = ["model_failed", "process_down"];
 
-const meaning = (condition) => MEANING[condition.kind] ?? { title: words(condition.kind), effect: "" };
+// A process that is down, by its name up to the dot: those that judging can do without, or has more than one of. What is
+// not listed is needed.
+const DOWN = {
+  inspect: { title: "process down", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
+  alerts: { title: "process down", effect: "alerts are queued and sent later" },
+  recorder: { title: "process down", effect: "new events have no picture and no clip" },
+  live: { title: "process down", effect: "no live pictures" },
+  web: { title: "process down", effect: "this page may not answer" },
+};
+
+function meaning({ kind, source }) {
+  const down = kind === "process_down" && DOWN[source.split(".")[0]];
+  return down || (MEANING[kind] ??= { title: words(kind), effect: "" });
+}
 
 // The process or the output that it is about, where there is no camera.
 const place = (condition, line) => condition.camera || (!meaning(condition).isOfLine && condition.source) || line;
 
 // {title, effect} of the event of a condition.
-export const meaningOf = (name) => meaning({ kind: name });
+export const meaningOf = ({ name, source }) => meaning({ kind: name, source });
 
 // {kind, text} of the whole line. Green only with a present status that says ok.
 export function lineState(status) {
@@ -61,7 +74,7 @@ export function lostState(last, sinceMs) {
   return { kind: "impaired", text: "STOPPED", detail: `the service was stopped: parts pass without inspection ${since}` };
 }
 
-// What is wrong, worst first; one banner for a kind, however many cameras have it.
+// What is wrong, worst first; one banner for a meaning, however many cameras have it.
 export function banners(status) {
   const shown = [];
   if (status.silent_s !== null)
@@ -72,7 +85,7 @@ export function banners(status) {
       kind: "lost",
     });
   const groups = new Map();
-  for (const one of status.conditions) groups.set(one.kind, [...(groups.get(one.kind) ?? []), one]);
+  for (const one of status.conditions) groups.set(meaning(one), [...(groups.get(meaning(one)) ?? []), one]);
   const conditions = [...groups.values()].map((group) => banner(group, status.line));
   shown.push(...conditions.filter((one) => one.kind === "bad"), ...conditions.filter((one) => one.kind !== "bad"));
   if (status.event_log)
@@ -113,8 +126,8 @@ export function cameraState(name, status) {
       kind: meaning(worst).isBad ? "bad" : "impaired",
       text: `${meaning(worst).title} since ${clockText(worst.since_ms)}${worst.detail ? `: ${worst.detail}` : ""}`,
     };
-  const everywhere = status.conditions.find((one) => !one.camera && ON_EVERY_CAMERA.includes(one.kind));
-  if (everywhere)
-    return { kind: "impaired", text: `${place(everywhere, status.line)}: ${meaning(everywhere).title}` };
+  const everywhere = status.conditions.filter((one) => !one.camera && meaning(one).lamps);
+  const first = everywhere.find((one) => meaning(one).lamps === "bad") ?? everywhere[0];
+  if (first) return { kind: meaning(first).lamps, text: `${place(first, status.line)}: ${meaning(first).title}` };
   return { kind: "ok", text: "" };
 }

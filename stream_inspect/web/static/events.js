@@ -90,7 +90,7 @@ function draw(card, before, open) {
     else if (card.picture) thumb.append(text("span", "no-clip", `clip ${card.no_clip}`));
     node.append(thumb);
   }
-  const { title, effect } = meaningOf(card.name);
+  const { title, effect } = meaningOf(card);
   const name = text("span", "name", isDefect ? words(card.name) : title);
   if (isDefect) name.append(text("span", "severity", card.severity));
   else if (card.state === "cleared") name.append(" – cleared");

@@ -1,0 +1,174 @@
+"""The configuration applied to recorded detections: thresholds, region, sizes, scale and limit, from recorded scores.
+
+What new scores would be needed for is refused: other wordings, and a threshold below what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from stream_inspect.commands.replay.frames import FoundDefect, Judged, JudgedFrame, LookedFor, RefusedDefect
+from stream_inspect.commands.replay.recorded import FramesError
+from stream_inspect.config.models import Config, DefectConfig
+from stream_inspect.inspect import masks
+from stream_inspect.inspect.candidates import Candidate, RefusedFor
+from stream_inspect.inspect.counting import refusal
+from stream_inspect.inspect.inspector import CameraSettings
+from stream_inspect.inspect.prompts import prompts_hash, wordings_hash
+from stream_inspect.messages import Detection, Extent, FrameHeader, Inspection
+
+_AGAIN = "replay without --inspections to judge again"
+_APPLICABLE: frozenset[RefusedFor] = frozenset({"threshold", "region", "size"})
+"""Reasons that another configuration may overrule without new scores."""
+_Pooled = tuple[Detection, str, RefusedDefect | None]
+"""A detection that may count, the wording that matched it, and the candidate that it was, if it was one."""
+
+
+class Applied:
+    """From a recorded frame to a judged one. Raises `FramesError` where the scores do not suffice for `config`."""
+
+    def __init__(self, config: Config, path: Path, lines: Sequence[tuple[int, JudgedFrame]]) -> None:
+        self._settings = CameraSettings.of(config.cameras[0])
+        self._defects = {defect.name: defect for defect in config.defects}
+        self._most = config.inspect.max_detections
+        self._prompts_hash = prompts_hash(config.defects)
+        self._wordings = {defect.name: wordings_hash(defect) for defect in config.defects}
+        self.is_ours = any(record.looked_for for _, record in lines)
+        """Whether the file says what was looked for, as that of a replay does."""
+        for number, record in lines:
+            if record.looked_for:
+                self._agree(f"{path}, line {number}", record.looked_for)
+        self.refused: Counter[RefusedFor] = Counter()
+        """How many recorded detections do not count with this configuration, and why."""
+        self.promoted = 0
+        """How many candidates count with this configuration."""
+
+    def prompts_hash_of(self, record: JudgedFrame) -> str:
+        """Of the defects as they are used: the configuration's, unless the file does not say what was looked for."""
+        return self._prompts_hash if record.looked_for else record.prompts_hash
+
+    def judged(self, record: JudgedFrame, header: FrameHeader) -> Judged:
+        """The recorded frame under this configuration."""
+        pool: list[_Pooled] = [
+            (self._detection(found, record), found.prompt or "", None) for found in record.detections
+        ]
+        candidates: list[Candidate] = []
+        for one in record.candidates or ():
+            if one.refused_for in _APPLICABLE and one.defect in self._defects:
+                pool.append((self._promoted(one), one.prompt, one))
+            else:
+                candidates.append(_candidate(one, one.refused_for, one.extent))
+        kept: list[_Pooled] = []
+        for pooled in sorted(pool, key=lambda item: (-item[0].score, item[0].defect, item[0].box_xyxy_px)):
+            reason = self._refusal(pooled[0], record)
+            if reason is None and len(kept) >= self._most:
+                reason = "limit"
+            if reason is None:
+                kept.append(pooled)
+            else:
+                candidates.append(self._refuse(pooled, reason))
+        self.promoted += sum(was is not None for _, _, was in kept)
+        return Judged(
+            Inspection(
+                frame=header,
+                detections=[found for found, _, _ in kept],
+                model_hash=record.model_hash,
+                prompts_hash=self.prompts_hash_of(record),
+                judged_mono_ns=header.capture_mono_ns,
+            ),
+            [prompt for _, prompt, _ in kept],
+            sorted(candidates, key=lambda one: (-one.score, one.defect, one.box_xyxy_px)),
+            self._looked_for(record),
+        )
+
+    def _agree(self, where: str, looked_for: dict[str, LookedFor]) -> None:
+        for name, defect in self._defects.items():
+            was = looked_for.get(name)
+            if was is None:
+                raise FramesError(f"{where}: {name} was not looked for: {_AGAIN}")
+            if was.wordings != self._wordings[name]:
+                raise FramesError(f"{where}: {name} was looked for with other prompts or counter-prompts: {_AGAIN}")
+            if defect.threshold < min(was.threshold, was.floor):
+                raise FramesError(
+                    f"{where}: the threshold {defect.threshold:g} of {name} is lower than the candidates recorded, "
+                    f"which reach down to {was.floor:g}: {_AGAIN}"
+                )
+
+    def _looked_for(self, record: JudgedFrame) -> dict[str, LookedFor]:
+        """As recorded, with the thresholds that are used now."""
+        return {
+            name: msgspec.structs.replace(was, threshold=self._defects[name].threshold)
+            if name in self._defects
+            else was
+            for name, was in (record.looked_for or {}).items()
+        }
+
+    def _refusal(self, found: Detection, record: JudgedFrame) -> RefusedFor | None:
+        defect = self._defects.get(found.defect)
+        if defect is None or found.extent is None:
+            return None
+        if found.score < round(defect.threshold, 4):  # scores are recorded with four decimals
+            return "threshold"
+        region_px = self._settings.region_in(record.width_px, record.height_px)
+        return refusal(defect, region_px, found.box_xyxy_px, found.extent)
+
+    def _refuse(self, pooled: _Pooled, reason: RefusedFor) -> Candidate:
+        found, prompt, was = pooled
+        if was is not None:
+            return _candidate(was, reason, was.extent or (found.extent if reason == "size" else None))
+        self.refused[reason] += 1
+        extent = found.extent if reason in ("size", "region") else None
+        return Candidate(found.defect, found.score, found.box_xyxy_px, reason, prompt, extent=extent)
+
+    def _detection(self, found: FoundDefect, record: JudgedFrame) -> Detection:
+        """The detection; what the file leaves out is computed from box and mask."""
+        scale = self._settings.mm_per_px
+        outline, extent = found.outline_px, found.extent
+        if outline is None or extent is None:
+            placed = masks.crop_to_content(masks.from_rle(found.mask_rle)) if found.mask_rle else None
+            if outline is None:
+                outline = masks.outline(placed) if placed else []
+            if extent is None:
+                extent = (
+                    masks.extent_of_mask(placed, scale) if placed else masks.extent_of_box(found.box_xyxy_px, scale)
+                )
+        defect = self._defects.get(found.defect)
+        severity = found.severity
+        if record.looked_for and defect is not None:
+            extent, severity = masks.scaled(extent, scale), defect.severity
+        return Detection(
+            defect=found.defect,
+            score=found.score,
+            box_xyxy_px=found.box_xyxy_px,
+            severity=severity or (defect.severity if defect else "major"),
+            mask_rle=found.mask_rle,
+            outline_px=outline,
+            extent=extent,
+        )
+
+    def _promoted(self, one: RefusedDefect) -> Detection:
+        """A candidate as a detection: it has no mask, and unless recorded its size is its box's."""
+        scale = self._settings.mm_per_px
+        extent = masks.scaled(one.extent, scale) if one.extent else masks.extent_of_box(one.box_xyxy_px, scale)
+        return Detection(
+            defect=one.defect,
+            score=one.score,
+            box_xyxy_px=one.box_xyxy_px,
+            severity=self._defects[one.defect].severity,
+            extent=extent,
+        )
+
+
+def _candidate(one: RefusedDefect, reason: RefusedFor, extent: Extent | None) -> Candidate:
+    return Candidate(
+        one.defect, one.score, one.box_xyxy_px, reason, one.prompt, one.counter_prompt, one.counter_score, extent
+    )
+
+
+def looked_for(defect: DefectConfig, floor: float) -> LookedFor:
+    """What a frame's line says of a defect that was looked for down to this floor."""
+    return LookedFor(wordings=wordings_hash(defect), threshold=defect.threshold, floor=floor)

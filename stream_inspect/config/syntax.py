@@ -1,0 +1,188 @@
+"""Where a YAML text has its slip, and what to write there: a parser notices most slips lines later.
+
+No message holds words of the file: the line may hold a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, StreamMark
+from ruamel.yaml.tokens import ScalarToken
+
+NOT_FILLED_IN = "`${...}` and the like are not filled in"
+_FOREIGN_SECRET = re.compile(r"!(env|env_var|secret)$", re.IGNORECASE)
+_NO_SPACE = re.compile(r"^\s*(?:- +)?([a-z][a-z0-9_]*):(?=[^\s/:])")
+"""A key whose colon touches its value; not the scheme of a URL."""
+_EQUALS = re.compile(r"^\s*(?:- +)?([a-z][a-z0-9_]*) *=")
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What is wrong, and where: line and column count from 0."""
+
+    message: str
+    line: int
+    column: int
+
+
+def find_slip(error: MarkedYAMLError, text: str) -> Slip:
+    """The likeliest slip behind a syntax error."""
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    lines = text.splitlines() or [""]
+    found = (
+        _tab(lines, line)
+        or _open_quote(error, text, line)
+        or _no_space(lines, line)
+        or _not_filled_in(lines, line)
+        or _open_bracket(error, line)
+        or _indentation(error, lines, line, column)
+    )
+    return found or Slip(_in_plain_words(error), line, column)
+
+
+def foreign_secret(tag: str) -> str:
+    """What to write instead of another program's tag for a secret; "" for any other tag."""
+    return "is not a tag here: write {env: NAME} or {file: PATH}" if _FOREIGN_SECRET.match(tag) else ""
+
+
+def no_space(key: str) -> str:
+    """The same words wherever it is found."""
+    return f"a space is missing after `{key}:`"
+
+
+def glued_key(text: str) -> str:
+    """The key of `key:value`; "" where the text is anything else."""
+    found = _NO_SPACE.match(text)
+    return found[1] if found else ""
+
+
+def _tab(lines: list[str], line: int) -> Slip | None:
+    if line < len(lines) and "\t" in (indent := lines[line][: _indent(lines[line])]):
+        return Slip("is indented with a tab: write spaces, two for each level", line, indent.index("\t"))
+    return None
+
+
+def _open_quote(error: MarkedYAMLError, text: str, line: int) -> Slip | None:
+    """A quote that is not closed on its line ends where the next one opens, and what follows that makes no sense."""
+    opening: StreamMark | None = None
+    if error.context == "while scanning a quoted scalar":
+        opening = error.context_mark
+    ends = {end.line: start for start, end in _quoted_over_lines(text)}
+    at = opening.line if opening else line
+    while (start := ends.get(at)) is not None and start.line < at:
+        opening, at = start, start.line
+    if opening is None:
+        return None
+    return Slip("a quote that opens here is not closed on its line: close it where the text ends", at, opening.column)
+
+
+def _quoted_over_lines(text: str) -> Iterator[tuple[StreamMark, StreamMark]]:
+    """(start, end) of each quoted text that ends on another line, up to the error."""
+    try:
+        for token in YAML(typ="safe", pure=True).scan(text):
+            quoted = isinstance(token, ScalarToken) and token.style in ("'", '"')
+            if quoted and token.start_mark.line < token.end_mark.line:
+                yield token.start_mark, token.end_mark
+    except MarkedYAMLError:
+        return
+
+
+def _no_space(lines: list[str], line: int) -> Slip | None:
+    """On the line of the error or the last one above it that holds something."""
+    above = [index for index in range(min(line, len(lines) - 1), -1, -1) if lines[index].strip()][:2]
+    for index in above:
+        if found := _NO_SPACE.match(lines[index]):
+            return Slip(no_space(found[1]), index, found.end())
+        if found := _EQUALS.match(lines[index]):
+            return Slip(f"write `{found[1]}: ` and the value: a key ends with a colon", index, found.end() - 1)
+    return None
+
+
+def _not_filled_in(lines: list[str], line: int) -> Slip | None:
+    if line < len(lines) and (column := lines[line].find("${")) >= 0:
+        message = f"{NOT_FILLED_IN}: write a secret as {{env: NAME}}, anything else itself or with --set KEY=VALUE"
+        return Slip(message, line, column)
+    return None
+
+
+def _open_bracket(error: MarkedYAMLError, line: int) -> Slip | None:
+    """A list or mapping in brackets that the error's line is no longer part of."""
+    opening = error.context_mark
+    if error.context not in ("while parsing a flow sequence", "while parsing a flow mapping") or opening is None:
+        return None
+    return Slip(_in_plain_words(error), opening.line, opening.column) if opening.line < line else None
+
+
+def _indentation(error: MarkedYAMLError, lines: list[str], line: int, column: int) -> Slip | None:
+    if line >= len(lines):
+        return None
+    indent = _indent(lines[line])
+    above = next((index for index in range(line - 1, -1, -1) if lines[index].strip()), None)
+    if error.problem == "mapping values are not allowed here" and above is not None and indent > _indent(lines[above]):
+        spaces = _key_column(lines[above])
+        message = (
+            f"is indented deeper than line {above + 1}, which has a value already: begin it in column {spaces + 1}"
+        )
+        return Slip(message, line, indent)
+    if "expected <block end>" in str(error.problem) and error.context_mark is not None and column == indent:
+        mark = error.context_mark
+        what = "items of its list" if lines[mark.line][mark.column :].startswith("-") else "keys of its mapping"
+        message = (
+            f"begins in column {column + 1}, between levels: the {what} (line {mark.line + 1}) begin in column "
+            f"{mark.column + 1}, and each level has two spaces more"
+        )
+        return Slip(message, line, column)
+    return None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _key_column(line: str) -> int:
+    """Where the key of a line begins, behind the dash of a list's item."""
+    return (
+        len(line) - len(line.lstrip().removeprefix("-").lstrip()) if line.lstrip().startswith("- ") else _indent(line)
+    )
+
+
+_PLAIN_WORDS = (
+    ("cannot start any token", "is not YAML here: text that begins with a special character needs quotes"),
+    ("mapping values are not allowed", "is not YAML here: text that holds ': ' needs quotes, or a line is indented"),
+    ("undefined alias", "text that begins with * needs quotes (unquoted, it is a YAML alias)"),
+    ("undefined tag handle", "text that begins with ! needs quotes (unquoted, it is a YAML tag)"),
+    ("expected ',' or ']'", "is not YAML here: a list that begins with [ has no closing ], or lacks a comma"),
+    ("expected ',' or '}'", "is not YAML here: a mapping that begins with { has no closing }, or lacks a comma"),
+    ("did not find expected node content", "is not YAML here: a value is missing, or there is an extra bracket"),
+    ("expected the node content", "is not YAML here: a value is missing, or there is an extra bracket"),
+    ("expected <block end>", "does not line up with the lines above: check the indentation and the quotes"),
+    ("could not find expected ':'", "is not YAML here: a ':' is missing after a key, or a quote is not closed"),
+    ("unexpected end of stream", "a quote is not closed before the end of the file"),
+    ("found unknown escape character", "a backslash in double quotes starts an escape: use single quotes"),
+    ("special characters are not allowed", "holds control characters"),
+    ("expected a single document", "holds a second document (after ---): one file holds one configuration"),
+    ("but found another document", "holds a second document (after ---): one file holds one configuration"),
+    ("after document end marker", "holds something after the end of the document (...): remove it"),
+    ("expected alphabetic or numeric character", "text that begins with & or * needs quotes"),
+)
+
+
+_FIT_TO_SHOW = re.compile(r"""(?:[^'"]|'(?:<[a-z ]+>|[^\w\s'"]{1,2})')*""")
+"""Words of the library, with what it quotes itself (`','` or `'<stream end>'`), and none from the file."""
+
+
+def _in_plain_words(error: MarkedYAMLError) -> str:
+    # Never with the snippet or the quoted words that the library adds: the line may hold a password.
+    original = " ".join(filter(None, (error.context, error.problem)))
+    for words, plain in _PLAIN_WORDS:
+        if words in original:
+            return plain
+    problem = error.problem or "wrong syntax"
+    shown = _FIT_TO_SHOW.match(problem)
+    cut = shown.group() if shown else ""
+    return f"is not YAML here: {cut}{'...' if cut != problem else ''}"

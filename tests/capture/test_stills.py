@@ -1,0 +1,123 @@
+"""A folder of pictures as a camera of the service: every picture is due, none is dropped, each names its file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from stream_inspect.commands.check.cameras import check_camera, check_fit
+from stream_inspect.config.models import CameraConfig, Config
+from stream_inspect.findings import Level
+from stream_inspect.messages import ConditionKind
+from tests.capture.harness import StageHarness
+from tests.conftest import MakeDisk
+
+
+def stage_on(folder: Path, tmp_path: Path, **source: object) -> StageHarness:
+    config = {
+        "name": "c1",
+        "source": {"kind": "images", "path": folder, **source},
+        "sampling": {"rate_hz": 0.1},
+    }
+    return StageHarness(CameraConfig.model_validate(config), tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for number in range(10):
+        noise = np.random.default_rng(number).integers(60, 160, (48, 64, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), noise)
+    return folder
+
+
+@pytest.mark.parametrize("source", [{"pace": "fast"}, {"pace": "real_time", "fps": 200.0}], ids=["fast", "real time"])
+def test_every_picture_is_due_and_a_slow_worker_is_waited_for(folder: Path, tmp_path: Path, source: dict) -> None:
+    with stage_on(folder, tmp_path, **source) as harness:
+        harness.judging = True
+        harness.on_frame = lambda header: time.sleep(0.02)
+        harness.run(lambda: harness.stage.ended)
+        assert [header.file for header in harness.frames] == [f"{number}.png" for number in range(10)]
+        assert [due.header.file for due in harness.due] == [header.file for header in harness.frames]
+        assert harness.missed == []
+        totals = harness.totals()
+        assert (totals.captured, totals.judged, totals.not_due, totals.dropped) == (10, 10, 0, {})
+
+
+def test_a_picture_that_cannot_be_read_is_counted_and_named_in_the_log(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "3.png").write_bytes(b"no picture")
+    with stage_on(folder, tmp_path, pace="fast") as harness:
+        harness.judging = True
+        harness.run(lambda: harness.stage.ended)
+        assert len(harness.due) == 9
+        assert harness.totals().dropped == {("capture", "bad_frame"): 1}
+        assert harness.missed == []
+    printed = capsys.readouterr()
+    assert "picture cannot be read" in printed.out + printed.err
+    assert "3.png" in printed.out + printed.err
+
+
+def test_a_black_picture_is_a_condition_alone_and_silence_is_none(folder: Path, tmp_path: Path) -> None:
+    for name in ("4.png", "5.png"):
+        cv2.imwrite(str(folder / name), np.zeros((48, 64, 3), np.uint8))
+    with stage_on(folder, tmp_path, pace="fast") as harness:
+        harness.judging = True
+        harness.run(lambda: harness.stage.ended)
+    raised = [(one.kind, one.active, one.frame.file if one.frame else "") for one in harness.conditions]
+    assert raised == [
+        (ConditionKind.BLACK, True, "4.png"),
+        (ConditionKind.BLACK, False, "4.png"),
+        (ConditionKind.BLACK, True, "5.png"),
+        (ConditionKind.BLACK, False, "5.png"),
+    ]
+
+
+@pytest.mark.parametrize("disk_kb", [None, 3072], ids=["room", "hardly any room"])
+def test_pictures_of_any_size_are_still_there_when_their_turn_comes(
+    folder: Path, tmp_path: Path, make_disk: MakeDisk, disk_kb: int | None
+) -> None:
+    """A worker that takes its time, pictures each of another size, and perhaps a disk that holds two or three rings."""
+    for number in range(12):
+        noise = np.random.default_rng(number).integers(60, 160, (96 + 2 * number, 128, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number:02}.png"), noise)
+    for number in range(10):
+        (folder / f"{number}.png").unlink()
+    rings = make_disk(disk_kb) if disk_kb else tmp_path
+    with stage_on(folder, rings, pace="fast") as harness:
+        for number in range(12):
+            harness.credit()
+            harness.run(lambda seen=number: len(harness.due) > seen)
+            for _ in range(5):
+                harness.turn(0.01)  # the reader is far ahead
+            header = harness.due[number].header
+            assert harness.ring.read(header).luma.shape == (header.height_px, 128)
+            assert harness.account.judged(header.ledger_index)
+        harness.run(lambda: harness.stage.ended)
+        totals = harness.totals()
+    assert (totals.captured, totals.judged, totals.dropped) == (12, 12, {})
+
+
+def test_check_counts_the_pictures_and_asks_for_no_rate_or_views(folder: Path, tmp_path: Path) -> None:
+    (folder / "3.png").write_bytes(b"no picture")
+    source = {"kind": "images", "path": folder, "pace": "fast"}
+    belt = {"direction": "left_to_right", "speed_mm_s": 5000.0, "mm_per_px": 1.0}
+    config = Config.model_validate(
+        {
+            "version": 1,
+            "cameras": [{"name": "c1", "source": source, "belt": belt, "sampling": {"rate_hz": 100}}],
+            "defects": [{"name": "hole", "prompts": ["hole"]}],
+        }
+    )
+    found, seen = check_camera(config.cameras[0], busy=False)
+    assert [(one.level, one.text) for one in found] == [
+        (Level.OK, "10 pictures, the first 64x48 px; each is judged"),
+        (Level.WARN, "1 of the first 10 pictures cannot be read"),
+    ]
+    assert check_fit(config, [seen]) == []

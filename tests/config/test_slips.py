@@ -1,0 +1,195 @@
+"""What is typed wrong is found where it was typed, with what to write there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream_inspect.config.load import load_text
+from stream_inspect.config.models import RtspSource
+from stream_inspect.config.outputs.webhook import WebhookAlertConfig
+from stream_inspect.config.problems import ConfigError
+from stream_inspect.config.schema import json_schema
+from stream_inspect.config.synonyms import _WORDS
+from tests.config.test_load import CAMERA, LEAST, problems
+
+QUOTE = "a quote that opens here is not closed on its line: close it where the text ends"
+VARIABLE = "`${...}` and the like are not filled in"
+HOST = "must be a host name or address alone, without scheme and port"
+
+
+@pytest.mark.parametrize(
+    ("text", "reported"),
+    [
+        ("line: 'abc\nweb:\n  port: 8080\n", f"1:7: {QUOTE}"),
+        ("line: 'abc\nweb:\n  host: '127.0.0.1'\n  port: 80\nlog: {level: 'info'}\n", f"1:7: {QUOTE}"),
+        ('web:\n  host: "127.0.0.1\n  port: 80\nlog: {level: "info"}\nline: "a"\n', f"2:9: {QUOTE}"),
+        ('a: {b: "x, c: 1}\nd: {e: "y"}\nf: 1\n', f"1:8: {QUOTE}"),
+        ("line: 'it's\nweb: {}\n", "1:11: "),  # closed on its line: what follows it is wrong
+        ("web:\n  port:8080\n  host: x\n", "2:8: a space is missing after `port:`"),
+        ("version: 1\nline:abc\nweb: {}\n", "2:6: a space is missing after `line:`"),
+        ("version:1\nline: abc\n", "1:9: a space is missing after `version:`"),
+        ("cameras:\n  - name:top\n    source: {kind: usb}\n", "2:10: a space is missing after `name:`"),
+        ("version = 1\nline: a\n", "1:9: write `version: ` and the value: a key ends with a colon"),
+        ("a:\n  b: 1\n\tc: 2\n", "3:1: is indented with a tab: write spaces, two for each level"),
+        ("a:\n  - b: 1\n \t  c: 2\n", "3:2: is indented with a tab"),
+        (
+            "web:\n  port: 8080\n    host: x\n",
+            "3:5: is indented deeper than line 2, which has a value already: begin it in column 3",
+        ),
+        (
+            "cameras:\n  - name: top\n     source: {kind: usb}\n",
+            "3:6: is indented deeper than line 2, which has a value already: begin it in column 5",
+        ),
+        (
+            "web:\n    port: 8080\n  host: x\nline: a\n",
+            "3:3: begins in column 3, between levels: the keys of its mapping (line 1) begin in column 1",
+        ),
+        (
+            "cameras:\n  - name: top\n   source: {kind: usb}\n",
+            "3:4: begins in column 4, between levels: the items of its list (line 2) begin in column 3, and each level",
+        ),
+        ("a: [1, 2\nb: 3\n", "1:4: is not YAML here: a list that begins with [ has no closing ], or lacks a comma"),
+        ("a: {b: 1\nb: 3\n", "1:4: is not YAML here: a mapping that begins with { has no closing }, or lacks"),
+        ("a: {b: ${X}, c: 1}\n", f"1:8: {VARIABLE}: write a secret as {{env: NAME}}, anything else itself or with"),
+        ("a: @b\n", "1:4: is not YAML here: text that begins with a special character needs quotes"),
+    ],
+)
+def test_a_slip_in_the_syntax_is_found_where_it_was_made(text: str, reported: str) -> None:
+    (found,) = problems(text)
+    assert found.startswith(reported)
+
+
+def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
+    text = LEAST.replace("[hole]", "['a hole\n      in metal', \"a pit\"]")
+    assert load_text(text, tmp_path / "line.yaml").defects[0].prompts == ["a hole in metal", "a pit"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reported"),
+    [
+        ("web: {port:8080}", "8:7: web: a space is missing after `port:`"),
+        ("web:\n  port:8080", "9:3: web: a space is missing after `port:`"),
+        ("alerts:\n  -{kind: file}", "9:3: alerts: a space is missing after `-`"),
+        ("alerts:\n  -kind: file", "9:3: alerts: a space is missing after `-`"),
+        (
+            "alerts: [{kind: mqtt, host: '127.0.0.1:1883'}]",
+            f"8:29: alerts[0].host: {HOST}: write `port: 1883` next to it",
+        ),
+        ("alerts: [{kind: mqtt, host: 'a.b:1883'}]", f"8:29: alerts[0].host: {HOST}: write `port: 1883` next to it"),
+        (
+            "alerts: [{kind: syslog, host: '[fe80::1]:514'}]",
+            f"{HOST}: write the address without brackets, and `port: 514`",
+        ),
+        ("alerts: [{kind: mqtt, host: 'mqtt://a'}]", f"8:29: alerts[0].host: {HOST}"),
+        ("alerts: [{kind: mqtt, host: ''}]", f"8:29: alerts[0].host: {HOST}"),
+        ("web: {host: '127.0.0.1:80'}", f"8:13: web.host: {HOST}: write `port: 80` next to it"),
+        ("metrics: {host: '[::1]'}", f"8:17: metrics.host: {HOST}: write the address without brackets"),
+        ("alerts: [{kind: webhook, url: 'ftp://a/b'}]", "8:31: alerts[0].url: must be a URL: https://host/path"),
+        ("alerts: [{kind: webhook, url: 'https://a b/c'}]", "8:31: alerts[0].url: is not a URL; expected scheme://"),
+        (
+            "alerts: [{kind: webhook, url: 'https://bob:x@a/b'}]",
+            "contains a user name or password: remove them; a `secret` signs each event instead",
+        ),
+        ("web: {token: '${TOKEN}'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
+        ("web: {token: $TOKEN}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
+        ("web: {token: '%TOKEN%'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
+        ("web: {token: !secret x}", "8:14: web.token: is not a tag here: write {env: NAME} or {file: PATH}"),
+        ("web: {token: !ENV x}", "8:14: web.token: is not a tag here: write {env: NAME} or {file: PATH}"),
+        ("web: {port: '${PORT:-80}'}", f"8:13: web.port: {VARIABLE}: write the value itself, or give it with --set"),
+        ("line: 'line-{{ n }}'", f"8:7: line: {VARIABLE}: write the value itself, or give it with --set KEY=VALUE"),
+        ("alerts: [{kind: mqtt, host: '${HOST}'}]", f"8:29: alerts[0].host: {VARIABLE}: write the value itself"),
+        ("record: {}", "8:1: record: unknown key. Did you mean recorder?"),
+        ("outputs: []", "8:1: outputs: unknown key. Did you mean alerts?"),
+        (
+            "alerts: [{kind: http}]",
+            'alerts[0].kind: must be mqtt, webhook, file, syslog or plugin, not "http". Did you mean w',
+        ),
+        ("alerts: [{kind: file, filename: x}]", "alerts[0].filename: unknown key. Did you mean alerts[0].path?"),
+    ],
+)
+def test_each_slip_is_reported_once_with_what_to_write(wrong: str, reported: str) -> None:
+    (found,) = problems(LEAST + wrong + "\n")
+    assert reported in found
+
+
+CREDENTIALS = (
+    "contains a user name or password: write them under `username` and `password`, the password as {env: NAME}"
+)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reported"),
+    [
+        (
+            "source: {kind: gige, serial: '1234'}",
+            "cameras[0].source.serial: unknown key. Did you mean cameras[0].source.dev",
+        ),
+        ("source: {kind: gige, ip: 1.2.3.4}", "unknown key. Did you mean cameras[0].source.device?"),
+        ("source: {kind: webcam}", 'not "webcam". Did you mean usb?'),
+        ("roi: []\n    source: {kind: usb}", "5:5: cameras[0].roi: unknown key. Did you mean cameras[0].region_px?"),
+        ("source: {kind: rtsp, url: 'rtsp://bob@cam/1'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bob:p@ss@cam/1'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bob:p/ss@cam/1'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bob:p#ss@cam/1'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bob:${PASSWORD}@cam/1'}", CREDENTIALS),
+        (
+            "source: {kind: rtsp, url: 'rtsp://${CAMERA}/1'}",
+            f"5:31: cameras[0].source.url: {VARIABLE}: write the value",
+        ),
+    ],
+)
+def test_each_slip_in_a_camera_is_reported_once_with_what_to_write(wrong: str, reported: str) -> None:
+    (found,) = problems(CAMERA + wrong + "\n")
+    assert reported in found
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("RTSP://Cam.local/Stream1", "rtsp://Cam.local/Stream1"),
+        ("Rtsps://cam:322/1", "rtsps://cam:322/1"),
+        ("rtsp://cam:554/user=a&password=b@1", "rtsp://cam:554/user=a&password=b@1"),
+        ("rtsp://[fe80::1]:554/1", "rtsp://[fe80::1]:554/1"),
+    ],
+)
+def test_a_scheme_may_be_written_in_capitals(written: str, taken: str) -> None:
+    config = load_text(CAMERA + f"source: {{kind: rtsp, url: '{written}'}}\n", Path("/nowhere/line.yaml"))
+    assert isinstance(config.cameras[0].source, RtspSource)
+    assert config.cameras[0].source.url == taken
+    config = load_text(LEAST + "alerts: [{kind: webhook, url: 'HTTPS://Mes/A?b=C'}]\n", Path("/nowhere/line.yaml"))
+    assert isinstance(config.alerts[0], WebhookAlertConfig)
+    assert config.alerts[0].url == "https://Mes/A?b=C"
+
+
+@pytest.mark.parametrize(
+    "host", ["broker", "broker.plant.local", "10.0.0.1", "::1", "fe80::1%eth0", "my_host", "bröker"]
+)
+def test_hosts_and_addresses_alone_are_right(host: str) -> None:
+    load_text(LEAST + f"alerts: [{{kind: mqtt, host: '{host}'}}]\n", Path("/nowhere/line.yaml"))
+
+
+def test_dollars_and_braces_that_are_no_variables_are_text() -> None:
+    text = LEAST.replace("[hole]", "['a $5 hole', '100 % rust {x}']")
+    text += "web: {token: 'a$b{c}'}\nalerts: [{kind: mqtt, host: a, topic: 'x/{line}/{camera}'}]\n"
+    assert load_text(text, Path("/nowhere/line.yaml")).defects[0].prompts[0] == "a $5 hole"
+
+
+def test_every_synonym_stands_for_a_key_or_a_kind_and_is_none_itself_there() -> None:
+    definitions = json_schema()["$defs"].values()
+    keys = {*json_schema()["properties"], *(key for one in definitions for key in one.get("properties", {}))}
+    kinds = {
+        one["properties"]["kind"]["const"]
+        for one in definitions
+        if "const" in one.get("properties", {}).get("kind", {})
+    }
+    assert {word for word in _WORDS if word} <= keys | kinds
+
+
+def test_the_case_is_refused_at_its_column(sample_data: Path) -> None:
+    path = sample_data.parent / "cases" / "mqtt_host_with_port.yaml"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    with pytest.raises(ConfigError, match=r"yaml:9:24: alerts\[0\].host: .* write `port: 1883` next to it"):
+        load_text(path.read_text(), path)
