@@ -52,6 +52,12 @@ class Levels:
             known.condition = msgspec.structs.replace(known.condition, detail=level.detail)
         return known.condition
 
+    def explain(self, kind: ConditionKind, camera: str, detail: str) -> None:
+        """Put what has become known, unless that is "", in place of the detail of an active level."""
+        known = self._levels.get((camera, kind))
+        if detail and known is not None and known.condition.active and known.condition.detail != detail:
+            known.condition = msgspec.structs.replace(known.condition, detail=detail)
+
     def repeat_now(self) -> None:
         """Have all levels due at once: a reader has just come that knows none of them."""
         self._repeat_at_mono_ns = 0

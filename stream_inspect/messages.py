@@ -285,11 +285,15 @@ class LineStatus(Message, frozen=True, kw_only=True):
     """How the line stands, from the supervisor: sent when it changes and repeated every `CONDITION_REPEAT_S`.
 
     It lists every active condition of every source, as /healthz does. It needs no event log, so it also reports what
-    keeps events from being made. `ok` only while every process works and no condition is active.
+    keeps events from being made. `ok` only while every process works and no condition is active. `ended` are the
+    cameras whose recording has been read to its end. `judging_in_s` is in about how many seconds judging begins, while
+    it has not begun: None where it has, or where that was never measured.
     """
 
     state: LineState
     conditions: list[ActiveCondition]
+    ended: list[str] = []
+    judging_in_s: float | None = None
     mono_ns: int
     utc_ns: int
 
@@ -344,7 +348,8 @@ class Event(Message, frozen=True, kw_only=True):
     id + state in every alert (`as_sent`). The identity is a random number made with the log and kept in it, so that no
     two lines, hosts or state folders send the same key. `source` is the process that reports a condition
     (`process_down`: the one that is down); each has an event of its own. `track` is unique within (camera, session).
-    Times are nanoseconds since 1970, UTC. `late_s` is only in an alert: how many seconds after it was seen this event
+    `score` is the highest of all views, that of the judged frame `score_seq` of the session of `frame`. Times are
+    nanoseconds since 1970, UTC. `late_s` is only in an alert: how many seconds after it was seen this event
     is sent, a fraction of one unless the output was down. A receiver that moves something compares it with what it can
     still reach. Sent once more, the same event has the same key and another `late_s`.
     """
@@ -362,6 +367,7 @@ class Event(Message, frozen=True, kw_only=True):
     first_seen_utc_ns: int
     last_seen_utc_ns: int
     score: float | None = None
+    score_seq: int | None = None
     box_xyxy_px: Box | None = None
     outline_px: Outline = []
     extent: Extent | None = None

@@ -15,3 +15,5 @@ INSPECT_CLOSE_S = 0.6
 TRACK_CLOSE_S = 0.2
 OUTPUT_CLOSE_S = 0.6
 """Alerts, recorder, live picture and web close at the same time."""
+RECORDER_CLOSE_S = 5.0
+"""The recorder alone has longer, and takes what it needs: events name the clips that it has to encode and to write."""

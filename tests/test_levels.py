@@ -75,6 +75,18 @@ def test_another_detail_waits_for_the_repeat_and_leaves_the_time_as_it_was(level
     assert due(levels, REPEAT_NS) == [msgspec.structs.replace(first, detail="second")]
 
 
+def test_a_reason_that_becomes_known_goes_out_with_the_repeat_of_an_active_level_alone(levels):
+    levels.explain(BLACK, "top", "connection refused")
+    levels.set(BLACK, True, "no frames", camera="top")
+    assert [one.detail for one in due(levels, 0)] == ["no frames"]
+    levels.explain(BLACK, "top", "connection refused")
+    levels.explain(BLACK, "top", "")
+    assert [one.detail for one in due(levels, REPEAT_NS)] == ["connection refused"]
+    levels.set(BLACK, False, "", camera="top")
+    levels.explain(BLACK, "top", "connection refused")
+    assert [(one.active, one.detail) for one in due(levels, REPEAT_NS + 1)] == [(False, "")]
+
+
 def test_the_time_is_that_of_the_change(levels):
     before_ns, before_utc_ns = time.monotonic_ns(), time.time_ns()
     levels.set(BLACK, True)

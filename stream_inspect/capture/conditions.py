@@ -200,8 +200,8 @@ class ConditionWatch:
         """A frame came damaged."""
         self._count(bad=True, now_s=now_s)
 
-    def tick(self, now_s: float) -> list[Change]:
-        """Time went by. Call often."""
+    def tick(self, now_s: float, reason: str = "") -> list[Change]:
+        """Time went by. Call often. `reason` is why no frames come, where that is known."""
         changes: list[Change] = []
         silent_after_s = self._config.no_signal_after_s
         if self.fps:
@@ -209,7 +209,7 @@ class ConditionWatch:
         if self._expect_frames and now_s - self._last_frame_s >= silent_after_s:
             if self._states[ConditionKind.NO_SIGNAL].active is not True:
                 self._forget_pictures()
-            self._note(ConditionKind.NO_SIGNAL, True, now_s, "no frames", changes, since_s=self._last_frame_s)
+            self._note(ConditionKind.NO_SIGNAL, True, now_s, reason or "no frames", changes, since_s=self._last_frame_s)
         self._judge_bad(now_s, changes)
         return changes
 
@@ -284,7 +284,7 @@ class StillWatch:
     def damaged(self, now_s: float) -> None:
         """A picture cannot be read: its camera has named it."""
 
-    def tick(self, now_s: float) -> list[Change]:
+    def tick(self, now_s: float, reason: str = "") -> list[Change]:
         return []
 
     def finish(self) -> list[Change]:

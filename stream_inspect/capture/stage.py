@@ -141,7 +141,8 @@ class CaptureStage:
                 self._watch = None
             else:
                 self._watch.fps = reader.info.fps if reader.info else None
-                yield from self._changed(self._watch.tick(time.monotonic()), now_mono_ns)
+                yield from self._changed(self._watch.tick(time.monotonic(), reader.error), now_mono_ns)
+                self._levels.explain(ConditionKind.NO_SIGNAL, self._config.name, reader.error)
         yield from self._levels.due(now_mono_ns)
 
     def held(self) -> dict[str, tuple[int, int]]:
@@ -163,19 +164,21 @@ class CaptureStage:
             self._ledger.drop(output.message.header.ledger_index, DropCause.TRANSPORT_MAILBOX_FULL)
 
     def close(self) -> None:
-        """Stop reading, and account for what still waits."""
+        """Stop reading, and account for what still waits.
+
+        The ring stays: the recorder, which stops last, makes the clips of the last seconds of it. It goes with the
+        run's folder, or when this camera's process starts again.
+        """
         reader, self._reader = self._reader, None
         if reader is None:
             return
-        stopped = reader.stop()
+        reader.stop()
         while (item := reader.take()) is not None:
             cause = DropCause.CAPTURE_BAD_FRAME if isinstance(item, CorruptFrame) else DropCause.CAPTURE_STOPPED
             self._ledger.drop(self._ledger.captured(self._owner), cause)
         if self._waiting is not None:
             self._ledger.drop(self._waiting.ledger_index, DropCause.CAPTURE_STOPPED)
             self._waiting = None
-        if stopped:
-            self._sink.close()
         self.wake_fd = None
 
     def _handle(self, item: QueuedFrame | CorruptFrame, now_mono_ns: int) -> Iterable[Output]:

@@ -99,6 +99,8 @@ class ReadLoop:
         """Of the latest session."""
         self.ended = False
         """A finite source has been read to its end; nothing more will come."""
+        self.error = ""
+        """Why the camera delivers no frames, as the log says; "" while it delivers some, and where nothing is known."""
         self.failure: Exception | None = None
         """The exception that ended the loop: a bug of ours, not a failure of the source."""
         self._call_began_s: float | None = None
@@ -181,7 +183,8 @@ class ReadLoop:
     def _failed(self, error: Exception, outage: _Outage) -> None:
         self._hand_over_bad(getattr(error, "bad_frames", 0))
         metrics.CAPTURE_FAILURES.labels(self._name).inc()
-        outage.failed(str(error))
+        self.error = str(error)
+        outage.failed(self.error)
 
     def _read_session(self, frames: _Count, outage: _Outage) -> None:
         """One connection, until it fails or the loop is stopped."""
@@ -206,6 +209,7 @@ class ReadLoop:
             last_good_s = time.monotonic()
             if frames.good == 0:
                 self._up.set(1)
+                self.error = ""
                 outage.over(info, session)
             self._hand_over(QueuedFrame(frame, self._sink.commit(), session, frames.good))
             frames.good += 1

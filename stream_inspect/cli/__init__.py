@@ -78,7 +78,12 @@ def demo(
         typer.Option(min=1, metavar="SECONDS", help="Stop this long after the first frame; default: at Ctrl-C."),
     ] = None,
     out_dir: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for events, clips, pictures and summary.")
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for events, clips, pictures and summary; those of the last demo go to DIR/previous.",
+        ),
     ] = Path("demo-out"),
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Seed of the belt, its parts and their defects.")
@@ -105,6 +110,8 @@ def demo(
             overrides=tuple(overrides or ()),
             show=view.show,
             started=view.started,
+            moved=view.moved,
+            stopping=view.stopping,
         )
         view.finished(summary, out_dir)
 
@@ -113,7 +120,8 @@ def demo(
 def run(config: ConfigArgument, overrides: SetOption = None, camera: CameraOption = None) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
-    It finishes what is in progress and stops within three seconds; a second Ctrl-C stops it at once.
+    It finishes what is in progress and stops within three seconds, seven where clips are still to be written; a second
+    Ctrl-C stops it at once.
 
     Example: `stream-inspect run line.yaml --camera top --set log.level=debug`
     """

@@ -8,6 +8,7 @@ from stream_inspect.decide.events import INTERRUPTED, EventIds, cleared, event_k
 from stream_inspect.messages import CONDITION_REPEAT_S, Condition, ConditionKind, Event, EventState, Severity
 
 _MAJOR = {
+    ConditionKind.PROMPTS_REFUSED,
     ConditionKind.STATIC_FIND,
     ConditionKind.OVERLOAD,
     ConditionKind.OUTPUT_FAILING,
@@ -15,7 +16,8 @@ _MAJOR = {
     ConditionKind.ALERTS_REJECTED,
 }
 SEVERITY: dict[ConditionKind, Severity] = {kind: "major" if kind in _MAJOR else "critical" for kind in ConditionKind}
-"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few; an alert that waits is not lost."""
+"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few; an alert that waits is not lost;
+the values before a mistake in the configuration stay in use."""
 _SETTLED_AFTER_S = 2.5 * CONDITION_REPEAT_S
 """By now a source that still knows of an inherited condition has reported it, twice. Until then its "inactive" may be
 that of a process that has just started and not yet looked."""

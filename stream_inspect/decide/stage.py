@@ -49,6 +49,7 @@ class _TrackedDefect:
         self.state = State.SUSPECT
         self.first_utc_ns = self.last_utc_ns = first_utc_ns
         self.score = 0.0
+        self.score_seq: int | None = None
         self.views = 0
         self.severities: dict[str, str] = {}
         """Of each name that the detector has given it: the event's name is the one it was given most."""
@@ -61,7 +62,8 @@ class _TrackedDefect:
             return set()
         if update.seen:
             self.views += 1
-            self.score = max(self.score, update.score)
+            if update.score > self.score or self.score_seq is None:
+                self.score, self.score_seq = update.score, frame.id.seq
             self.last_utc_ns = max(self.last_utc_ns, frame.capture_utc_ns)
         if update.detection is not None:
             self.severities[update.detection.defect] = update.detection.severity
@@ -208,6 +210,7 @@ class DecideStage:
                         reason=_REASONS[cause],
                         last_seen_utc_ns=defect.last_utc_ns,
                         score=defect.score,
+                        score_seq=defect.score_seq,
                         views=defect.views,
                     )
                 )
@@ -231,6 +234,7 @@ class DecideStage:
             first_seen_utc_ns=defect.first_utc_ns,
             last_seen_utc_ns=defect.last_utc_ns,
             score=defect.score,
+            score_seq=defect.score_seq,
             box_xyxy_px=update.box_xyxy_px,
             outline_px=seen.outline_px if seen else [],
             extent=seen.extent if seen else None,

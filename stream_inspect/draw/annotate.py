@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_inspect.config.models import DefectConfig
+from stream_inspect.draw.labels import Label, draw_labels
 from stream_inspect.messages import Box, Outline, Tracked, TrackUpdate
 from stream_inspect.picture import UInt8Array
 
@@ -21,19 +22,17 @@ Colour = tuple[int, int, int]
 
 COLOURS_BGR: dict[str, Colour] = {"minor": (60, 220, 250), "major": (0, 145, 255), "critical": (60, 60, 240)}
 """Yellow, orange, red: they differ in brightness as well as in hue."""
-_INK_BGR: Colour = (16, 16, 16)
+_OWN_BGR: Colour = (255, 255, 255)
+"""Around the box of the event's own defect, where a picture shows others too."""
 HIDE_UNSEEN_AFTER_S = 0.4
 """A track unseen for longer than this is not drawn: it may no longer be there."""
 _FIXED_BITS = 3
 """OpenCV's fixed-point coordinates: marks glide instead of jumping from pixel to pixel."""
-_FONT = cv2.FONT_HERSHEY_DUPLEX
-_FONT_PX = 22.0
-"""Height of the font's capitals at scale 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One defect to draw, in pixels of the judged picture."""
+    """One defect to draw, in pixels of the judged picture. `score` is that of the judged frame `judged_seq`."""
 
     name: str
     score: float
@@ -41,6 +40,9 @@ class Mark:
     box_xyxy_px: Box
     outline_px: Outline
     seen: bool
+    """In that judged frame; if not, the score is of an earlier one, and no label shows it."""
+    track: int | None = None
+    judged_seq: int | None = None
 
 
 def severities(defects: Sequence[DefectConfig]) -> dict[str, str]:
@@ -75,55 +77,61 @@ def marks_at(
             continue
         else:
             box = _moved(update, elapsed_s)
-        marks.append(_mark(update, box, severity))
+        marks.append(_mark(update, box, severity, before.frame.id.seq))
     return marks
 
 
-def draw(picture_bgr: UInt8Array, marks: Sequence[Mark], scale: float = 1.0) -> None:
-    """Draw on an (H, W, 3) uint8 BGR picture, in place. `scale`: its size over that of the judged picture."""
+def draw(
+    picture_bgr: UInt8Array,
+    marks: Sequence[Mark],
+    scale: float = 1.0,
+    *,
+    own_track: int | None = None,
+    name_frames: bool = False,
+) -> None:
+    """Draw on an (H, W, 3) uint8 BGR picture, in place. `scale`: its size over that of the judged picture.
+
+    The mark of `own_track` has a white frame around it. With `name_frames` each label says of which judged frame its
+    score is: "scratch 0.71 @1234" is that of the frame with seq 1234.
+    """
     height, width = picture_bgr.shape[:2]
     line_px = max(1, round(height / 360))
-    labels: list[tuple[str, Box, Colour]] = []
-    for mark in marks:
+    labels: list[Label] = []
+    for mark in sorted(marks, key=lambda one: one.track is not None and one.track == own_track):  # its own one on top
         left, top, right, bottom = (value * scale for value in mark.box_xyxy_px)
         if right <= 0 or bottom <= 0 or left >= width or top >= height:
             continue
         colour = COLOURS_BGR.get(mark.severity, COLOURS_BGR["major"])
         thickness = line_px if mark.seen else max(1, line_px // 2)
-        corners = _fixed(((left, top), (right, bottom)))
-        first, second = (int(corners[0, 0]), int(corners[0, 1])), (int(corners[1, 0]), int(corners[1, 1]))
-        cv2.rectangle(picture_bgr, first, second, colour, thickness, cv2.LINE_8, _FIXED_BITS)
+        if mark.track is not None and mark.track == own_track:
+            around = _fixed(((left - 3 * line_px, top - 3 * line_px), (right + 3 * line_px, bottom + 3 * line_px)))
+            _rectangle(picture_bgr, around, _OWN_BGR, 2 * line_px)
+        _rectangle(picture_bgr, _fixed(((left, top), (right, bottom))), colour, thickness)
         for ring in mark.outline_px:
             points = _fixed([(x * scale, y * scale) for x, y in ring])
             cv2.polylines(picture_bgr, [points], True, colour, max(1, line_px // 2), cv2.LINE_AA, _FIXED_BITS)
-        labels.append((f"{mark.name} {mark.score:.2f}", (left, top, right, bottom), colour))
-    for text, box, colour in labels:  # after all boxes, so that no box crosses the letters
-        _draw_label(picture_bgr, text, box, colour)
+        labels.append(Label(_text(mark, name_frames), (left, top, right, bottom), colour))
+    draw_labels(picture_bgr, labels[::-1])  # after all boxes, so that no box crosses the letters
 
 
-def _draw_label(picture_bgr: UInt8Array, text: str, box: Box, colour: Colour) -> None:
-    """Dark letters on a plate of the box's colour, above the box or, at the picture's edge, inside it."""
-    height, width = picture_bgr.shape[:2]
-    letter_px = max(11.0, height / 54)
-    size, thickness = letter_px / _FONT_PX, max(1, round(letter_px / 14))
-    (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, size, thickness)
-    pad = max(2, round(letter_px / 4))
-    plate_width, plate_height = text_width + 2 * pad, text_height + baseline + pad
-    left = round(min(max(box[0], 0.0), max(0, width - plate_width)))
-    top = round(box[1]) - plate_height
-    if top < 0:
-        top = min(max(0, round(box[1])), max(0, height - plate_height))
-    cv2.rectangle(picture_bgr, (left, top), (left + plate_width, top + plate_height), colour, cv2.FILLED)
-    origin = (left + pad, top + plate_height - baseline - pad // 2)
-    cv2.putText(picture_bgr, text, origin, _FONT, size, _INK_BGR, thickness, cv2.LINE_AA)
+def _rectangle(picture_bgr: UInt8Array, corners: NDArray[np.int32], colour: Colour, thickness: int) -> None:
+    first, second = (int(corners[0, 0]), int(corners[0, 1])), (int(corners[1, 0]), int(corners[1, 1]))
+    cv2.rectangle(picture_bgr, first, second, colour, thickness, cv2.LINE_8, _FIXED_BITS)
 
 
-def _mark(update: TrackUpdate, box: Box, severity: Mapping[str, str]) -> Mark:
+def _text(mark: Mark, name_frame: bool) -> str:
+    if not mark.seen:
+        return mark.name
+    of_frame = f" @{mark.judged_seq}" if name_frame and mark.judged_seq is not None else ""
+    return f"{mark.name} {mark.score:.2f}{of_frame}"
+
+
+def _mark(update: TrackUpdate, box: Box, severity: Mapping[str, str], judged_seq: int) -> Mark:
     found = update.detection
     shift_x, shift_y = box[0] - update.box_xyxy_px[0], box[1] - update.box_xyxy_px[1]
     outline = [[(x + shift_x, y + shift_y) for x, y in ring] for ring in found.outline_px] if found else []
     grade = found.severity if found else severity.get(update.defect, "major")
-    return Mark(update.defect, update.score, grade, box, outline, update.seen)
+    return Mark(update.defect, update.score, grade, box, outline, update.seen, update.track, judged_seq)
 
 
 def _moved(update: TrackUpdate, elapsed_s: float) -> Box:

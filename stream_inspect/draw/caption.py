@@ -21,7 +21,9 @@ def utc_text(utc_ns: int) -> str:
 
 
 def put_text(picture_bgr: UInt8Array, text: str, left_px: int, bottom_px: int, letter_px: float) -> None:
-    """Draw white letters, in place."""
+    """Draw white letters, in place, smaller where the picture is too narrow for them."""
+    room, needed = picture_bgr.shape[1] - 2 * left_px, _measured(text, letter_px)[0]
+    letter_px *= min(1.0, room / max(1, needed))
     size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
     cv2.putText(picture_bgr, text, (left_px, bottom_px), _FONT, size, _WHITE, weight, cv2.LINE_AA)
 

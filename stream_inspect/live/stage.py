@@ -13,7 +13,7 @@ import numpy as np
 
 from stream_inspect import metrics
 from stream_inspect.config.models import Config
-from stream_inspect.draw.annotate import draw
+from stream_inspect.draw.annotate import Colour, draw
 from stream_inspect.draw.caption import caption, put_text, utc_text
 from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled, size_at_height
@@ -39,7 +39,7 @@ _KEEP_TRACKS_S = 4 * _HIDE_UNSEEN_AFTER_S
 _PANEL_EVERY_S = 1.0
 _PANEL_SIZE_PX = (960, 540)
 _BLACK_BGR = (24, 20, 18)
-_WARNING_BGR = (60, 60, 240)
+_WARNING_BGR, _CALM_BGR = (60, 60, 240), (90, 78, 66)
 _WORDS = {
     ConditionKind.NO_SIGNAL: "NO SIGNAL",
     ConditionKind.BLACK: "PICTURE IS BLACK",
@@ -64,6 +64,8 @@ class _View:
         self.arrived_mono_ns = now_mono_ns
         self.condition: ActiveCondition | None = None
         """What is wrong with the picture now."""
+        self.has_ended = False
+        """Its recording has been read to its end."""
         self._no_signal_after_s = no_signal_after_s
         self._intervals_s: deque[float] = deque(maxlen=_INTERVALS)
 
@@ -146,6 +148,7 @@ class LiveStage:
             view.condition = next(
                 (one for one in status.conditions if one.camera == view.name and one.kind in _WORDS), None
             )
+            view.has_ended = view.name in status.ended
 
     def _picture(self, view: _View, now_mono_ns: int) -> LivePicture | None:
         header = view.newest
@@ -186,7 +189,10 @@ class LiveStage:
             width_px, height_px = size_at_height(header.width_px, header.height_px, self._height_px)
         bgr = np.full((height_px, width_px, 3), _BLACK_BGR, np.uint8)
         now_utc_ns = time.time_ns()
-        _announce(bgr, "NO PICTURE", header.capture_utc_ns if header else None)
+        if view.has_ended:
+            _announce(bgr, "END OF THE RECORDING", header.capture_utc_ns if header else None, _CALM_BGR)
+        else:
+            _announce(bgr, "NO PICTURE", header.capture_utc_ns if header else None)
         caption(bgr, f"{view.name}   {utc_text(now_utc_ns)}")
         return LivePicture(
             camera=view.name,
@@ -202,11 +208,11 @@ def _dimmed(bgr: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.convertScaleAbs(bgr, alpha=0.45), dtype=np.uint8)
 
 
-def _announce(bgr: UInt8Array, words: str, since_utc_ns: int | None) -> None:
-    """Large words in the middle, on a red bar."""
+def _announce(bgr: UInt8Array, words: str, since_utc_ns: int | None, bar_bgr: Colour = _WARNING_BGR) -> None:
+    """Large words in the middle, on a bar, red where they are an alarm."""
     height, width = bgr.shape[:2]
     top, bottom = round(height * 0.38), round(height * 0.62)
-    cv2.rectangle(bgr, (0, top), (width, bottom), _WARNING_BGR, cv2.FILLED)
+    cv2.rectangle(bgr, (0, top), (width, bottom), bar_bgr, cv2.FILLED)
     left = round(width * 0.05)
     put_text(bgr, words, left, round(height * 0.50), height / 12)
     since = f"since {utc_text(since_utc_ns)}" if since_utc_ns is not None else "since startup"

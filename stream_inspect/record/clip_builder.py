@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 
 from stream_inspect.config.models import RecorderConfig
 from stream_inspect.draw.scale import size_at_height
-from stream_inspect.messages import Event, FrameHeader, FrameId, FrameOrder, Tracked, TrackUpdate
+from stream_inspect.messages import Box, Event, FrameHeader, FrameId, FrameOrder, Tracked, TrackUpdate
 from stream_inspect.picture import Picture
 from stream_inspect.record.encoder import Encoder, Packet, clip_time_base
 from stream_inspect.record.ring_length import RingLength
@@ -39,10 +39,11 @@ _HISTORY_MIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """One encoded frame."""
+    """One encoded frame, with the boxes drawn in it by track, in pixels of the clip."""
 
     frame: FrameId
     packet: Packet
+    boxes_px: Mapping[int, Box] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -84,8 +85,8 @@ class Clip:
         return self.run.encoder.time_base
 
 
-Annotate = Callable[[FrameHeader, Picture, tuple[int, int]], Picture]
-"""(header, picture, (width_px, height_px) wanted) -> the annotated picture, limited-range BT.601."""
+Annotate = Callable[[FrameHeader, Picture, tuple[int, int]], tuple[Picture, Mapping[int, Box]]]
+"""(header, picture, (width_px, height_px) wanted) -> the annotated picture, limited-range BT.601; boxes by track."""
 
 
 class ClipBuilder:
@@ -272,7 +273,8 @@ class ClipBuilder:
         wanted_from = [clip.start_s for clip in self._clips if not clip.frames and clip.start_s <= pts_s]
         is_key = gap or bool(wanted_from) or run.last_key_s is None or pts_s - run.last_key_s >= KEY_EVERY_S
         size = run.encoder.width_px, run.encoder.height_px
-        encoded = EncodedFrame(header.id, run.encoder.encode(self._annotate(header, picture, size), pts, is_key))
+        annotated, boxes_px = self._annotate(header, picture, size)
+        encoded = EncodedFrame(header.id, run.encoder.encode(annotated, pts, is_key), boxes_px)
         if encoded.packet.key:
             run.last_key_s = pts_s
         run.frames.append(encoded)
@@ -304,6 +306,15 @@ class ClipBuilder:
         clips, self._clips, self._run = self._clips, [], None
         self._pinned.clear()
         return clips
+
+    def is_open(self, event: Event) -> bool:
+        """Whether the clip of this event is being made."""
+        return any(clip.event.id == event.id for clip in self._clips)
+
+    def judged_frames_missing(self) -> list[FrameHeader]:
+        """The judged frames of open clips that are not encoded yet, in their order."""
+        keys = sorted({clip.judged for clip in self._clips if clip.judged > self._encoded})
+        return [header for key in keys if (header := self.header(key)) is not None]
 
     @property
     def open_clips(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from stream_inspect.messages import Box
 from stream_inspect.record.clip_builder import Clip
 from stream_inspect.record.encoder import Packet
 from stream_inspect.record.mux import shown_for, write_mp4
@@ -14,13 +15,17 @@ from stream_inspect.rotation import Rotation, file_metadata
 
 
 class ClipFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One frame of the clip: its identity, and its time in the clip."""
+    """One frame of the clip: its identity, its time in the clip, and the box of the event's own defect in it.
+
+    The box is in pixels of the clip, whose burned-in boxes are those of all defects.
+    """
 
     session: int
     seq: int
     pts: int
     time_s: float
     judged: bool = False
+    box_xyxy_px: Box | None = None
 
 
 class ClipList(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +57,7 @@ def clip_list(clip: Clip) -> ClipList:
             pts=encoded.frame.pts,
             time_s=round(float((encoded.packet.pts - first.packet.pts) * clip.time_base), 6),
             judged=encoded.frame.order == clip.judged,
+            box_xyxy_px=encoded.boxes_px.get(clip.event.track) if clip.event.track is not None else None,
         )
         for encoded in clip.frames
     ]

@@ -21,8 +21,8 @@ from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.record.disk import Disk, Stop
 from stream_inspect.record.kept_files import KeptFiles
 from stream_inspect.record.retention import Limits, Retention
-from stream_inspect.stopping import OUTPUT_CLOSE_S
-from stream_inspect.store.durable import durable_file, remove_leftovers
+from stream_inspect.stopping import RECORDER_CLOSE_S
+from stream_inspect.store.durable import durable_file, remove_leftovers, whole_file
 from stream_inspect.store.retention_clock import RetentionClock
 
 _WAITING_MAX = 64
@@ -35,7 +35,7 @@ _HANGS_AFTER_S = 5.0
 _RESUME_LONGEST_S = 60.0
 """A disk that lets a probe pass and then fails again is tried at most this rarely, so that recording does not alternate
 between stopped and resumed each second."""
-_CLOSE_WITHIN_S = OUTPUT_CLOSE_S * 2 / 3
+_CLOSE_WITHIN_S = RECORDER_CLOSE_S * 0.53
 _OPEN_WITHIN_S = 1.0
 
 
@@ -48,6 +48,8 @@ class Item:
     files: tuple[tuple[Path, Callable[[BinaryIO], object]], ...]
     done: Callable[[str], None]
     """Called with the outcome, in the store's thread: "written", "not_made", or the cause of a `Stop`."""
+    note: tuple[Path, Callable[[BinaryIO], object]] | None = None
+    """A small file to write first, without waiting for the disk: it survives a kill, and perhaps not a power cut."""
 
 
 class MediaStore:
@@ -69,6 +71,7 @@ class MediaStore:
         self._failed_bytes = 0
         self._resume_waits = Backoff(doubling_s(look_every_s, _RESUME_LONGEST_S))
         self._resume_at_mono_s = self._resumed_mono_s = self._probe_at_mono_s = 0.0
+        self._writing: Item | None = None
         self._busy_since_mono_s: float | None = None
         self._hangs = False
         self._looked = threading.Event()
@@ -103,24 +106,31 @@ class MediaStore:
         """Files that wait to be written, and how many there may be."""
         return self._waiting.qsize(), self._waiting.maxsize
 
-    def enqueue(self, item: Item) -> str:
-        """Queue an item for writing. Returns "", or why it was rejected: the cause of the `Stop`, or "disk_slow"."""
+    def enqueue(self, item: Item, wait_s: float = 0.0) -> str:
+        """Queue an item for writing. Returns "", or why it was rejected: the cause of the `Stop`, or "disk_slow".
+
+        "disk_slow" says that the queue was full, for `wait_s`.
+        """
         if stop := self._stop:
             return stop.cause
         try:
-            self._waiting.put_nowait(item)
+            self._waiting.put(item, block=wait_s > 0, timeout=wait_s or None)
         except queue.Full:
             return "disk_slow"
         return ""
 
-    def close(self) -> bool:
-        """Write what is queued, for 0.4 s at most; returns whether all of it was written."""
+    def close(self) -> list[Item]:
+        """Write what is queued, for 1.6 s at most; returns the items that were not written."""
         self._stopping.set()
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
         if self._thread.is_alive():
             self._thread.join(_CLOSE_WITHIN_S)
-        return self._waiting.empty() and not self._thread.is_alive()
+        unwritten = [self._writing] if self._thread.is_alive() else []
+        with suppress(queue.Empty):
+            while True:
+                unwritten.append(self._waiting.get_nowait())
+        return [item for item in unwritten if item is not None]
 
     # --- in the store's own thread ---
 
@@ -140,7 +150,10 @@ class MediaStore:
                 if item is None:
                     return
                 self._works()
-                item.done(self._write(item))
+                self._writing = item
+                outcome = self._write(item)
+                self._writing = None
+                item.done(outcome)
             self._apply_retention_when_due()
 
     def _next(self) -> Item | None:
@@ -159,6 +172,11 @@ class MediaStore:
         if self._stop is not None:
             return self._stop.cause
         try:
+            if item.note is not None:
+                path, write = item.note
+                with whole_file(path) as file:
+                    write(file)
+                self._kept.add(path)
             for path, write in item.files:
                 with durable_file(path) as file:
                     write(file)

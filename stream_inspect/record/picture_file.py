@@ -30,9 +30,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 def annotated_jpeg(event: Event, picture: Picture, marks: Sequence[Mark]) -> bytes:
     """The annotated JPEG, at the size of the judged picture."""
     bgr = np.ascontiguousarray(picture.to_bgr())
-    draw(bgr, marks)
+    draw(bgr, marks, own_track=event.track, name_frames=True)
     if event.frame is not None:
-        caption(bgr, f"{event.camera}   {utc_text(event.frame.capture_utc_ns)}   {event.id}")
+        frame = event.frame
+        when = utc_text(frame.capture_utc_ns)
+        caption(bgr, f"{event.camera}   {when}   frame {frame.session}/{frame.seq}   {event.id}")
     encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not encoded:
         raise ValueError(f"cannot encode a {picture.width_px}x{picture.height_px} px picture as JPEG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,7 @@ from stream_inspect.draw.judged import JudgedFrames
 from stream_inspect.draw.scale import scaled
 from stream_inspect.messages import (
     AnyMessage,
+    Box,
     Event,
     EventState,
     FrameHeader,
@@ -35,18 +37,22 @@ from stream_inspect.record.media_store import Item, MediaStore
 from stream_inspect.record.picture_file import annotated_jpeg
 from stream_inspect.record.recording_state import RecordingState
 from stream_inspect.record.retention import Limits
-from stream_inspect.stopping import OUTPUT_CLOSE_S
+from stream_inspect.stopping import RECORDER_CLOSE_S
 from stream_inspect.store.files import CLIPS, PICTURES, clip_list_name, clip_name, picture_name, retention_clock
+from stream_inspect.store.missing_clip import NOT_FINISHED, write_missing
 from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 from stream_inspect.transport.wake import Wake
 
 _BUDGET_S = 0.02
 """Encoding in one turn of the loop; the rest waits for the next turn, which the wake descriptor brings at once."""
-_CLOSE_BUDGET_S = OUTPUT_CLOSE_S / 4
-"""Of the time to close, for encoding; `media_store.py` takes two thirds for writing."""
+_CLOSE_BUDGET_S, _CLOSE_ENCODING_S = RECORDER_CLOSE_S * 0.4, RECORDER_CLOSE_S * 0.3
+"""Of the time to close, until all is handed to `media_store.py`, which takes half of it; the first part is encoding."""
+_STOPPED = "stopped"
+"""Why a clip is missing that could not be finished before a stop."""
 _FRAME_COMES_WITHIN_S = RING_MARGIN_S
 """An event may overtake the header and the tracks of its frame, which come by other sockets. They are waited for as
 long as the ring is sure to keep the frames that the clip begins with."""
+_LATE_NS = 3600 * 10**9
 _WAITING_EVENTS_MAX = 1024
 _PICTURES_MAX = 64
 _DAY_S = 86400.0
@@ -79,6 +85,8 @@ class RecorderStage:
         self._waiting: list[tuple[float, Event]] = []
         self._pictures: deque[tuple[Event, FrameHeader, Picture]] = deque()
         self._read_last: tuple[FrameId, Picture] | None = None
+        self._patient_until_s = 0.0
+        """Until then a full queue of the media store is waited for: at a stop."""
         self._log = log.get_logger(__name__)
         self._wake = Wake()
         self.wake_fd = self._wake.fd
@@ -135,13 +143,22 @@ class RecorderStage:
         """Conditions are broadcast: they are never refused."""
 
     def close(self) -> None:
-        """End the open clips with what there is, write what is waiting, for a short while."""
-        self._work(until_s=time.monotonic() + _CLOSE_BUDGET_S)
+        """End the open clips with what there is, and write what is waiting. What takes too long is named as missing.
+
+        Where the time does not suffice for all frames, each clip has at least its judged frame.
+        """
+        self._patient_until_s = time.monotonic() + _CLOSE_BUDGET_S
+        self._begin_clips(math.inf)
+        self._work(until_s=time.monotonic() + _CLOSE_ENCODING_S, stopping=True)
         for builder in self._builders.values():
+            for header in builder.judged_frames_missing():
+                self._encode(builder, header, time.monotonic_ns())
             for clip in builder.take_finished(time.monotonic_ns(), stopping=True):
                 self._put_clip(clip)
-        if not self._media.close():
-            self._log.warning("stopped before everything was written")
+        for event, _, _ in self._pictures:
+            self._done("picture", event)(_STOPPED)
+        for item in self._media.close():
+            item.done(_STOPPED)
         self._state.close()
         self._ring.close()
         self._wake.close()
@@ -190,16 +207,19 @@ class RecorderStage:
         jpeg = annotated_jpeg(event, picture, self._judged[event.camera].marks(header.id))
         path = self._state_dir / picture_name(event.id)
         done = self._done("picture", event)
-        if reason := self._media.enqueue(Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done)):
+        note = None
+        if self._builders[event.camera].is_open(event):
+            note = self._state_dir / clip_list_name(event.id), partial(write_missing, event=event, cause=NOT_FINISHED)
+        if reason := self._enqueue(
+            Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done, note=note)
+        ):
             done(reason)
 
     def _put_clip(self, clip: Clip) -> None:
         event = clip.event
-        if not clip.frames:
-            self._lost(event, "frames_overwritten")
-            return
         if not clip.holds_judged_frame:
-            self._lost(event, "without_judged_frame")
+            overwritten = "without_judged_frame" if clip.frames else "frames_overwritten"
+            self._lost(event, _STOPPED if clip.ended_by == "stopped" else overwritten)
             return
         size = sum(len(encoded.packet.data) for encoded in clip.frames)
         # The list goes first: a clip on the disk always has its list.
@@ -211,8 +231,11 @@ class RecorderStage:
             ),
         )
         item = Item(event.id, size, files, self._done("clip", event))
-        if reason := self._media.enqueue(item):
+        if reason := self._enqueue(item):
             self._lost(event, reason)
+
+    def _enqueue(self, item: Item) -> str:
+        return self._media.enqueue(item, wait_s=max(0.0, self._patient_until_s - time.monotonic()))
 
     def _done(self, what: str, event: Event) -> Callable[[str], None]:
         def done(outcome: str) -> None:
@@ -228,11 +251,16 @@ class RecorderStage:
     def _lost(self, event: Event, cause: str, error: Exception | None = None) -> None:
         metrics.CLIPS.labels(cause).inc()
         self._state.not_recorded("event clip not recorded", event.id, cause, error)
+        record = (self._state_dir / clip_list_name(event.id), partial(write_missing, event=event, cause=cause))
+        self._media.enqueue(Item(event.id, 0, (record,), lambda _: None))  # not while the disk fails
 
     # --- pictures and clips ---
 
-    def _work(self, until_s: float) -> bool:
-        """Encode pictures of events, then clips, oldest frames first, until the time is up. True: more waits."""
+    def _work(self, until_s: float, *, stopping: bool = False) -> bool:
+        """Encode pictures of events, then clips, oldest frames first, until the time is up. True: more waits.
+
+        `stopping`: no frame waits for boxes that do not come any more.
+        """
         while self._pictures:
             if time.monotonic() >= until_s:
                 return True
@@ -240,25 +268,39 @@ class RecorderStage:
         self._read_last = None
         while True:
             now_ns = time.monotonic_ns()
+            due_ns = now_ns + _LATE_NS if stopping else now_ns
             ready = [
                 (header.capture_mono_ns, name, header)
                 for name, builder in self._builders.items()
-                if (header := builder.next_frame(now_ns)) is not None
+                if (header := builder.next_frame(due_ns)) is not None
             ]
             if not ready or time.monotonic() >= until_s:
                 return bool(ready)
             _, name, header = min(ready, key=lambda one: one[0])
-            try:
-                self._builders[name].encode(header, now_ns)
-            except FFmpegError as error:
-                for clip in self._builders[name].abort_clips():
-                    self._lost(clip.event, "encoder_failed", error)
+            self._encode(self._builders[name], header, now_ns)
 
-    def _annotate(self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]) -> Picture:
+    def _encode(self, builder: ClipBuilder, header: FrameHeader, now_ns: int) -> None:
+        try:
+            builder.encode(header, now_ns)
+        except FFmpegError as error:
+            for clip in builder.abort_clips():
+                self._lost(clip.event, "encoder_failed", error)
+
+    def _annotate(
+        self, header: FrameHeader, picture: Picture, size_px: tuple[int, int]
+    ) -> tuple[Picture, dict[int, Box]]:
         width_px, height_px = size_px
         bgr = np.ascontiguousarray(scaled(picture, width_px, height_px).to_bgr())
-        draw(bgr, self._judged[header.id.camera].marks(header.id), scale=height_px / header.height_px)
+        marks, scale = self._judged[header.id.camera].marks(header.id), height_px / header.height_px
+        draw(bgr, marks, scale=scale, name_frames=True)
         caption(
             bgr, f"{header.id.camera}   {utc_text(header.capture_utc_ns)}   frame {header.id.session}/{header.id.seq}"
         )
-        return Picture.from_bgr(bgr)
+        return Picture.from_bgr(bgr), {
+            mark.track: _scaled(mark.box_xyxy_px, scale) for mark in marks if mark.track is not None
+        }
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    left, top, right, bottom = (round(value * scale, 1) for value in box)
+    return (left, top, right, bottom)

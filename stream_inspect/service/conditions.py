@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Sequence
 
 from stream_inspect.levels import Levels
 from stream_inspect.log import get_logger
-from stream_inspect.messages import CONDITION_REPEAT_S, ActiveCondition, Condition, ConditionKind, LineStatus
+from stream_inspect.messages import CONDITION_REPEAT_S, ActiveCondition, Condition, ConditionKind, LineState, LineStatus
 from stream_inspect.service.plan import SUPERVISOR_READS
 from stream_inspect.transport.channel import Channels
 
@@ -42,7 +41,7 @@ class SupervisorConditions:
         """Of its own active ones those that no process has made an event of yet."""
         self._read_since_mono_ns: int | None = None
         self._logged: set[_Key] = set()
-        self._status: tuple[str, set[_Key]] = ("", set())
+        self._status: tuple[str, set[_Key], tuple[str, ...]] = ("", set(), ())
         self._status_due_mono_ns = 0
         self._log = get_logger("supervisor")
 
@@ -110,14 +109,21 @@ class SupervisorConditions:
             kind, camera, source = key
             self._log.info("condition cleared", camera=camera, name=str(kind), source=source)
 
-    def send_status(self, state: Literal["starting", "ok", "degraded", "stopping"]) -> None:
+    def send_status(self, state: LineState, ended: Sequence[str] = (), judging_in_s: float | None = None) -> None:
         """Report how the line stands: at once when that changes, and every `CONDITION_REPEAT_S`."""
         now_mono_ns = time.monotonic_ns()
-        status = (state, set(self._active))
+        status = (state, set(self._active), tuple(ended))
         if status == self._status and now_mono_ns < self._status_due_mono_ns:
             return
         self._status, self._status_due_mono_ns = status, now_mono_ns + int(CONDITION_REPEAT_S * 1e9)
-        message = LineStatus(state=state, conditions=self.active, mono_ns=now_mono_ns, utc_ns=time.time_ns())
+        message = LineStatus(
+            state=state,
+            conditions=self.active,
+            ended=list(ended),
+            judging_in_s=judging_in_s,
+            mono_ns=now_mono_ns,
+            utc_ns=time.time_ns(),
+        )
         self._channels.send("status", message)
 
     def close(self) -> None:

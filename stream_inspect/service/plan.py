@@ -13,7 +13,14 @@ from itertools import groupby
 from typing import Literal
 
 from stream_inspect.config.models import Config
-from stream_inspect.stopping import CAPTURE_CLOSE_S, DRAIN_S, INSPECT_CLOSE_S, OUTPUT_CLOSE_S, TRACK_CLOSE_S
+from stream_inspect.stopping import (
+    CAPTURE_CLOSE_S,
+    DRAIN_S,
+    INSPECT_CLOSE_S,
+    OUTPUT_CLOSE_S,
+    RECORDER_CLOSE_S,
+    TRACK_CLOSE_S,
+)
 from stream_inspect.topics import TOPICS, Delivery
 
 SUPERVISOR = "main"
@@ -115,7 +122,8 @@ def plan(config: Config) -> Plan:
         rows.append(_output("web", reads=("live", "events", "status"), nice=5))
         rows.append(_output("live", reads=("frames", "tracked", "status"), writes=("live",), nice=10))
     if config.recorder.enabled:
-        rows.append(_output("recorder", reads=("frames", "tracked", "confirmed"), writes=("conditions",), nice=10))
+        reads, share_s = ("frames", "tracked", "confirmed"), DRAIN_S + RECORDER_CLOSE_S
+        rows.append(_output("recorder", reads=reads, writes=("conditions",), nice=10, share_s=share_s))
     if config.alerts:
         rows.append(_output("alerts", reads=("events", "status"), writes=("conditions",)))
     rows.append(
@@ -161,8 +169,14 @@ def plan(config: Config) -> Plan:
     return Plan(tuple(rows))
 
 
-def _output(name: str, *, reads: tuple[str, ...], writes: tuple[str, ...] = (), nice: int = 0) -> Row:
+def _output(
+    name: str,
+    *,
+    reads: tuple[str, ...],
+    writes: tuple[str, ...] = (),
+    nice: int = 0,
+    share_s: float = DRAIN_S + OUTPUT_CLOSE_S,
+) -> Row:
     """A row that judging does not depend on. Outputs stop together, after the last event has been made."""
     subscriptions = tuple((topic, "") for topic in reads)
-    share_s = DRAIN_S + OUTPUT_CLOSE_S
     return Row(name, name, subscriptions, writes, stop_group="outputs", stop_share_s=share_s, nice=nice)

@@ -72,9 +72,11 @@ def serve(
     config_path: Path | None = None,
     overrides: tuple[str, ...] = (),
     until: Callable[[Supervisor], bool] = lambda _: False,
+    stopping: Callable[[], None] = lambda: None,
 ) -> Supervisor:
     """Run until interrupted, until all sources have ended, or until `until(supervisor)`, which is called every 0.1 s.
 
+    `stopping` is called when a stop begins, which takes a while: clips are still written.
     Returns the stopped supervisor with its last totals. Raises `PromptsError`, `RunDirError`, `HealthError`,
     `StoreError` or `LineProcessError` when it cannot start, and KeyboardInterrupt after a second Ctrl-C, when
     everything has been killed.
@@ -102,6 +104,8 @@ def serve(
             pid=os.getpid(),
             metrics=f"http://{config.metrics.host}:{server.port}/metrics" if server else None,
         )
+        if (last := supervisor.start_time.last) is not None:
+            _log.info("judging begins as long after this as at the last start", in_s=last.judging_after_s)
         if demonstrated := scope.cameras_out_of_scope(config):
             _log.warning(
                 "demonstration models judge a real camera",
@@ -120,7 +124,8 @@ def serve(
                     _log.info("all sources finished")
                     break
                 time.sleep(WATCH_EVERY_S)
-            _log.info("stopping")
+            _log.info("stopping", within_s=supervisor.stop_within_s)
+            stopping()
             started_s = time.monotonic()
             supervisor.stop()
             _log.info("stopped", after_s=round(time.monotonic() - started_s, 1))

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
 from stream_inspect import log
 from stream_inspect.config.models import Config
-from stream_inspect.messages import ActiveCondition, ConditionKind
+from stream_inspect.messages import ActiveCondition, ConditionKind, LineState
 from stream_inspect.service.conditions import SupervisorConditions, event_log_detail
 from stream_inspect.service.frame_rate import FrameRateWatch
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
@@ -29,6 +28,7 @@ from stream_inspect.service.plan import SUPERVISOR, Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, LOG_FD, LaunchSpec
 from stream_inspect.service.process_down import Failures, absent_detail, unresponsive_detail
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, last_error_path, ledger_path, metrics_path
+from stream_inspect.service.start_time import StartTime
 from stream_inspect.service.stray_output import StrayOutput
 from stream_inspect.store.files import line_dir
 from stream_inspect.tiny.scope import cameras_out_of_scope
@@ -88,6 +88,8 @@ class Child:
     running: bool = False
     running_mono_s: float = 0.0
     """Since when it runs, if it does."""
+    ready_after_s: float | None = None
+    """How long its last start took, a model's loading included."""
     ended: bool = False
     """Its finite source has been read to the end."""
     killed_because: str = ""
@@ -135,6 +137,7 @@ class Supervisor:
         self._sources_start_mono_s = 0.0
         self.watched_mono_s = time.monotonic()
         """When every process and the ledger were last checked."""
+        self.start_time = StartTime(config.state_dir)
         self._were_running = False
         """Whether all processes have run at the same time since the start."""
 
@@ -148,6 +151,16 @@ class Supervisor:
         """Every source is finite and has been read to its end, and nothing is in flight."""
         sources = [child for child in self.children if child.row.source]
         return all(child.ended for child in sources) and not any(one.in_flight for one in self.totals.values())
+
+    @property
+    def stop_within_s(self) -> float:
+        """A stop takes no longer than this; mostly a small part of it."""
+        return round(sum(max(row.stop_share_s for row in rows) for rows in self.plan.stop_groups()), 1)
+
+    @property
+    def ended(self) -> list[str]:
+        """The cameras whose recording has been read to its end."""
+        return [child.row.unit for child in self.children if child.ended]
 
     @property
     def conditions(self) -> list[ActiveCondition]:
@@ -196,7 +209,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop the groups of the plan one after the other, and kill what takes longer than its group's share."""
-        self._conditions.send_status("stopping")
+        self._conditions.send_status("stopping", self.ended)
         for rows in self.plan.stop_groups():
             group = [child for child in self.children if child.process is not None and child.row in rows]
             for child in group:
@@ -269,9 +282,10 @@ class Supervisor:
         self._conditions.receive(working)
         are_read = self.plan.readers("conditions") <= working
         self._conditions.send(are_read=are_read, are_recorded=are_read and not log_is_stuck)
-        self._conditions.send_status(self._line_state(now_s))
+        self.start_time.note(all_running=self.all_running, judged=sum(one.judged for one in self.totals.values()))
+        self._conditions.send_status(self._line_state(now_s), self.ended, self.start_time.judging_in_s)
 
-    def _line_state(self, now_s: float) -> Literal["starting", "ok", "degraded"]:
+    def _line_state(self, now_s: float) -> LineState:
         self._were_running = self._were_running or self.all_running
         if self.all_running and not self.conditions:
             return "ok"
@@ -339,6 +353,7 @@ class Supervisor:
         child.ended = state is ProcessState.ENDED
         if not child.running and state in (ProcessState.RUNNING, ProcessState.ENDED):
             child.running, child.running_mono_s = True, now_s
+            child.ready_after_s = round(now_s - child.started_mono_s, 1)
             if child.restarts and child.failures.in_a_row <= FAILURES_LOGGED:
                 self._log.info("process restarted", process=child.row.name, after_s=round(now_s - child.died_mono_s, 1))
         failures = child.failures.in_a_row
@@ -374,6 +389,8 @@ class Supervisor:
         """A child has exited, or could not be started: log it, and start it again after the back-off."""
         earlier_failures = child.failures.in_a_row
         delay_s = child.failures.failed(now_s, cause)
+        if child.ready_after_s is not None:
+            details["ready_in_s"] = round(delay_s + child.ready_after_s, 1)
         if earlier_failures < FAILURES_LOGGED:
             self._log.error(message, process=child.row.name, **details, in_s=delay_s)
         elif earlier_failures == FAILURES_LOGGED:

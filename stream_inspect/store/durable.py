@@ -17,18 +17,25 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises OSError (a full disk included), from the block or from the fsyncs.
     """
+    with whole_file(path) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """The same without a wait for the disk: a kill leaves it whole or absent, a power cut perhaps empty."""
     temporary = path.with_name(path.name + _TEMPORARY)
     try:
         with temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         temporary.rename(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

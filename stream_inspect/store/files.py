@@ -30,6 +30,11 @@ def events_journal(state_dir: Path) -> Path:
     return state_dir / "events.journal"
 
 
+def start_file(state_dir: Path) -> Path:
+    """How long the last start took, see `service/start_time.py`."""
+    return state_dir / "start.json"
+
+
 def retention_clock(state_dir: Path, of: str) -> Path:
     """What the retention of "events" or "media" knows of the clock, see `store/retention_clock.py`."""
     return state_dir / f"{of}.clock"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import NotModifiedResponse
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from stream_inspect.config.models import Config
 from stream_inspect.store.files import clip_list_name, clip_name, picture_name
 from stream_inspect.web.feed import CARDS_MAX, EventFeed
-from stream_inspect.web.guard import COOKIE, Guard, Token, log_in
+from stream_inspect.web.guard import LOGGED_IN, Guard, Token, has_cookie, log_in, log_out, redirect
 from stream_inspect.web.hub import LiveHub, Numbered
 from stream_inspect.web.line import Line
 from stream_inspect.web.media import DiskHangsError, MediaFiles
@@ -76,7 +76,7 @@ def make_app(
 ) -> ASGIApp:
     """The whole app behind its guard. `stopping` ends the streams, which otherwise last as long as their browsers."""
     context = _PageContext(config, hub, feed, standing, health, MediaFiles(state_dir), token, stopping)
-    app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     for routes in (_page_and_login, _status_and_events, _live_pictures, _files_of_events):
         app.include_router(routes(context))
     app.mount("/static", _Static(directory=STATIC))
@@ -91,20 +91,20 @@ def _page_and_login(context: _PageContext) -> APIRouter:
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     @routes.get("/login")
-    async def login_form() -> Response:
-        if context.token is None:
-            return RedirectResponse("/", 303)
+    async def login_form(request: Request) -> Response:
+        if context.token is None or has_cookie(request.headers, context.token):
+            return redirect("/login", "")
+        if request.url.query == LOGGED_IN:
+            return redirect("/login", "login#no-cookie")
         return FileResponse(STATIC / "login.html", headers={"Cache-Control": "no-store"})
 
     @routes.post("/login")
     async def login(request: Request) -> Response:
-        return await log_in(request, context.token) if context.token is not None else RedirectResponse("/", 303)
+        return await log_in(request, context.token) if context.token is not None else redirect("/login", "")
 
     @routes.post("/logout")
     async def logout() -> Response:
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE)
-        return answer
+        return log_out()
 
     return routes
 
@@ -181,7 +181,8 @@ def _live_pictures(context: _PageContext) -> APIRouter:
                         yield _mjpeg_part(one.picture.jpeg)
                 await hub.wait(_BEAT_S)
 
-        return StreamingResponse(pictures(), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+        media_type = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
+        return StreamingResponse(pictures(), media_type=media_type, headers=_UNBUFFERED)
 
     return routes
 

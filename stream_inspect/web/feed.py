@@ -21,6 +21,8 @@ from stream_inspect.config.models import RecorderConfig
 from stream_inspect.messages import Event, EventState
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore, UnreadableEventError
+from stream_inspect.store.files import clip_name
+from stream_inspect.store.missing_clip import why_missing
 from stream_inspect.web.media import Media, is_recording_stop, media_of
 
 T = TypeVar("T")
@@ -203,9 +205,14 @@ class EventFeed:
         if not looked_for:
             return
         present = await asyncio.to_thread(self._present, [name for names in looked_for.values() for name in names])
+        without_clip = [
+            one for one, names in looked_for.items() if clip_name(one) in names and clip_name(one) not in present
+        ]
+        missing = await asyncio.to_thread(self._missing, without_clip)
         for event_id in looked_for.keys() & self._media.keys():
             media, card = self._media[event_id], self._cards[event_id]
             media.note(present)
+            media.clip_missing = missing.get(event_id, "")
             if not media.is_awaited(self._recorder):
                 self._awaited.discard(event_id)
             shown = self._media_card(event_id)
@@ -216,6 +223,10 @@ class EventFeed:
     def _present(self, names: list[str]) -> set[str]:
         """Which of these files exist. In a thread: the disk may hang."""
         return {name for name in names if (self._state_dir / name).is_file()}
+
+    def _missing(self, event_ids: list[str]) -> dict[str, str]:
+        """Why these events have no clip, as the recorder has it on record. In a thread: the disk may hang."""
+        return {event_id: why_missing(self._state_dir, event_id) for event_id in event_ids}
 
 
 def _card(event: Event) -> dict[str, Any]:
@@ -232,6 +243,8 @@ def _card(event: Event) -> dict[str, Any]:
         "first_seen_ms": event.first_seen_utc_ns // 1_000_000,
         "last_seen_ms": event.last_seen_utc_ns // 1_000_000,
         "score": event.score,
+        "score_seq": event.score_seq,
+        "frame": [event.frame.session, event.frame.seq] if event.frame else None,
         "views": event.views,
         "length_mm": extent.length_mm if extent else None,
         "width_mm": extent.width_mm if extent else None,

@@ -2,8 +2,12 @@
 
 On a loopback address no token is needed, but a foreign web page must not reach us by pointing its own host name at our
 address (DNS rebinding): the Host header must name this computer. With a token every request carries it, as a cookie set
-by the login form or as `Authorization: Bearer`. A request without it is refused at once and its connection closed, so
-that any number of them leaves room for those that have it.
+by the login form or as `Authorization: Bearer`, and a page under another host name has no such cookie. A request
+without it is refused at once and its connection closed, so that any number of them leaves room for those that have it.
+
+The page may be published below any path of another server (`location /inspect/` of nginx), which does not report that
+path: every address is relative, redirects included, and the cookie has no path, so that a browser takes the folder of
+the login form.
 """
 
 from __future__ import annotations
@@ -20,10 +24,13 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stream_inspect import log
 from stream_inspect.config.crosscheck import is_loopback
 from stream_inspect.web.guesses import Guesses
 
 COOKIE = "stream_inspect"
+LOGGED_IN = "logged-in"
+"""The query of the login form after a right token: a browser that comes without the cookie does not keep it."""
 _COOKIE_AGE_S = 30 * 86400
 _OPEN_PATHS = frozenset({"/login", "/static/style.css", "/static/icon.svg"})
 """Paths that need no token: the login form, its style and the icon."""
@@ -96,8 +103,10 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, host: str, token: Token | None) -> None:
         self._app = app
-        self._own_names = _OWN_NAMES | {host} if is_loopback(host) else None
+        self._own_names = _OWN_NAMES | {host} if token is None and is_loopback(host) else None
         self._token = token
+        self._log = log.get_logger(__name__)
+        self._has_logged_host = False
         self._in_progress = {True: 0, False: 0}
         """Requests of the open paths, and all others."""
 
@@ -128,9 +137,9 @@ class Guard:
             self._in_progress[is_open] -= 1
 
     def _refusal(self, headers: Headers, scope: Scope, *, is_open: bool) -> Response | None:
-        if self._own_names is not None and _host_name(headers.get("host", "")) not in self._own_names:
-            return PlainTextResponse("this page is available on localhost only\n", 421)
-        if self._token is None or is_open or self._token.accepts_cookie(_cookie(headers)):
+        if self._own_names is not None and (host := _host_name(headers.get("host", ""))) not in self._own_names:
+            return self._foreign_host(host)
+        if self._token is None or is_open or has_cookie(headers, self._token):
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -140,19 +149,38 @@ class Guard:
             if answer == "too_many_guesses":
                 return JSONResponse({"detail": _TOO_MANY_GUESSES}, 429, {"Retry-After": "60"})
         if "text/html" in headers.get("accept", "") and scope["method"] == "GET":
-            return RedirectResponse("/login", 303)
+            return redirect(scope["path"], "login")
         return JSONResponse(
             {"detail": "token required: send Authorization: Bearer ..., or log in at /login"},
             401,
             {"WWW-Authenticate": "Bearer"},
         )
 
+    def _foreign_host(self, host: str) -> Response:
+        names = ", ".join(sorted(self._own_names or ()))
+        if not self._has_logged_host:
+            self._has_logged_host = True
+            self._log.warning("page requested by a foreign host name", host=host, allowed=names)
+        return PlainTextResponse(
+            f"Without web.token this page answers only to the names of its computer: {names}. "
+            "Set web.token, or have the proxy send one of them as the Host header (nginx: its default).\n",
+            421,
+        )
+
+
+def redirect(path: str, to: str) -> Response:
+    """Redirect from `path` to an address relative to the page's folder, of which no part is known here."""
+    return RedirectResponse("../" * (path.count("/") - 1) + to or "./", 303)
+
 
 async def log_in(request: Request, token: Token) -> Response:
-    """Process the login form: the right token is answered with the cookie, a wrong one with the form again."""
-    origin = request.headers.get("origin")
-    if origin not in (None, "null") and urlsplit(origin or "").netloc != request.headers.get("host"):
-        return PlainTextResponse("login form sent from another site\n", 403)
+    """Process the login form: the right token is answered with the cookie, anything else with the form and the reason.
+
+    Who sent the form is asked of the browser (`Sec-Fetch-Site`), which knows the address that a proxy has replaced. One
+    that does not say it is believed: a foreign page gains nothing by sending a token that it would have to know.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return redirect("/login", "login#foreign")
     body = b""
     try:
         async with asyncio.timeout(_FORM_WITHIN_S):
@@ -165,16 +193,24 @@ async def log_in(request: Request, token: Token) -> Response:
     given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
     result = token.check(given, _address(request.scope))
     if result != "right":
-        return RedirectResponse("/login#wrong" if result == "wrong" else "/login#too-many", 303)
-    answer = RedirectResponse("/", 303)
+        return redirect("/login", "login#wrong" if result == "wrong" else "login#too-many")
+    answer = redirect("/login", f"login?{LOGGED_IN}")
     answer.set_cookie(
         COOKIE,
         token.new_cookie(),
         max_age=_COOKIE_AGE_S,
         httponly=True,
+        path=None,
         samesite="strict",
         secure=request.url.scheme == "https",
     )
+    return answer
+
+
+def log_out() -> Response:
+    """Take the cookie away."""
+    answer = redirect("/logout", "login")
+    answer.set_cookie(COOKIE, max_age=0, expires=0, path=None, httponly=True, samesite="strict")
     return answer
 
 
@@ -184,8 +220,10 @@ def _address(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def _cookie(headers: Headers) -> str:
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+def has_cookie(headers: Headers, token: Token) -> bool:
+    """Whether the browser is logged in. It may send a cookie of a page further up the path as well."""
+    cookies = (cookie_parser(one).get(COOKIE) for one in headers.get("cookie", "").split(";"))
+    return any(token.accepts_cookie(one) for one in cookies if one is not None)
 
 
 def _host_name(host: str) -> str:

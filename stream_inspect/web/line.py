@@ -23,7 +23,9 @@ class Line:
         self._last = (status, time.monotonic())
 
     def known(self) -> dict[str, Any]:
-        """{"state", "silent_s", "conditions"}: the status, or "unknown" when it is too old, or before the first one.
+        """{"state", "silent_s", "conditions", "ended", "judging_in_s"}: the status.
+
+        The state is "unknown" when it is too old, or before the first one.
 
         The conditions that were reported last stay listed. `silent_s` is set where a status is overdue.
         """
@@ -33,6 +35,8 @@ class Line:
         return {
             "state": "unknown" if status is None or is_silent else status.state,
             "silent_s": round(silent_s) if is_silent else None,
+            "ended": list(status.ended) if status else [],
+            "judging_in_s": status.judging_in_s if status and not is_silent else None,
             "conditions": [
                 {
                     "kind": str(one.kind),

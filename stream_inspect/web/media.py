@@ -20,6 +20,7 @@ from stream_inspect.config.models import RecorderConfig
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.messages import ConditionKind, Event, EventState
 from stream_inspect.store.files import clip_name, picture_name
+from stream_inspect.store.missing_clip import NOT_FINISHED
 
 _ANSWERS_WITHIN_S = 2.0
 _ASKED_AT_ONCE = 4
@@ -27,6 +28,7 @@ _ASKED_AT_ONCE = 4
 _PICTURE_WITHIN_S = 30.0
 _CLIP_WRITTEN_WITHIN_S = 60.0
 _DAY_S = 86_400.0
+_BEING_WRITTEN, _UNKNOWN = "being written", "not recorded, or removed"
 
 
 class DiskHangsError(StreamInspectError):
@@ -62,7 +64,7 @@ def _status_of_file(path: Path) -> os.stat_result | None:
 
 @dataclass(slots=True)
 class Media:
-    """The files of one event, as the page shows them: a URL path, or why it has none."""
+    """The files of one event, as the page shows them: an address relative to it, or why there is none."""
 
     event: Event
     known_mono_s: float
@@ -70,6 +72,8 @@ class Media:
     age_then_s: float
     has_picture: bool = False
     has_clip: bool = False
+    clip_missing: str = ""
+    """Why there is no clip, as the recorder has it on record."""
 
     @property
     def names(self) -> list[str]:
@@ -88,14 +92,15 @@ class Media:
 
     def is_awaited(self, recorder: RecorderConfig) -> bool:
         """Whether a file may still come."""
-        return bool(self.names) and self.age_s() <= clip_within_s(recorder)
+        is_final = self.clip_missing not in ("", NOT_FINISHED) and self.has_picture
+        return bool(self.names) and not is_final and self.age_s() <= clip_within_s(recorder)
 
     def card(self, recorder: RecorderConfig, stops: Iterable[Event]) -> dict[str, str | None]:
         """What the page shows. `stops` are the `recording_stopped` events of the log."""
         event_id = self.event.id
         return {
-            "picture": f"/{picture_name(event_id)}" if self.has_picture else None,
-            "clip": f"/{clip_name(event_id)}" if self.has_clip else None,
+            "picture": f"{picture_name(event_id)}" if self.has_picture else None,
+            "clip": f"{clip_name(event_id)}" if self.has_clip else None,
             "no_picture": "" if self.has_picture else self._why_missing(recorder, stops, _PICTURE_WITHIN_S),
             "no_clip": "" if self.has_clip else self._why_no_clip(recorder, stops),
         }
@@ -108,7 +113,11 @@ class Media:
     def _why_no_clip(self, recorder: RecorderConfig, stops: Iterable[Event]) -> str:
         if self._stands_alone:
             return "not made: this is a single picture"
-        return self._why_missing(recorder, stops, clip_within_s(recorder))
+        why = self._why_missing(recorder, stops, clip_within_s(recorder))
+        if self.clip_missing == NOT_FINISHED:
+            return why if why != _UNKNOWN else "not recorded: the recorder was stopped before it was finished"
+        on_record = f"not recorded: {self.clip_missing.replace('_', ' ')}"
+        return on_record if self.clip_missing and why in (_BEING_WRITTEN, _UNKNOWN) else why
 
     def _why_missing(self, recorder: RecorderConfig, stops: Iterable[Event], within_s: float) -> str:
         if not recorder.enabled:
@@ -117,7 +126,7 @@ class Media:
             return f"removed after {recorder.max_age_days:g} days"
         if any(_overlap(stop, self.event) for stop in stops):
             return "not recorded: recording stopped"
-        return "being written" if self.age_s() <= within_s else "not recorded, or removed"
+        return _BEING_WRITTEN if self.age_s() <= within_s else _UNKNOWN
 
 
 def media_of(event: Event) -> Media:

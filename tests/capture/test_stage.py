@@ -17,7 +17,7 @@ from stream_inspect.capture.stage import CameraHangsError
 from stream_inspect.capture.synthetic import make_line
 from stream_inspect.config.models import CameraConfig, SyntheticSource, TransportConfig
 from stream_inspect.messages import Condition, ConditionKind
-from stream_inspect.transport.ring import RingError, StaleFrameError
+from stream_inspect.transport.ring import RingError, RingReader, StaleFrameError
 from tests.capture.harness import WORKER_OWNER, StageHarness
 from tests.capture.scripted_camera import ScriptedCamera, Step
 from tests.capture.videos import write_video
@@ -151,12 +151,28 @@ def test_a_camera_that_cannot_be_reached_is_reported_and_its_coming_back_too(scr
     began_ns = time.monotonic_ns()
     harness.run(lambda: bool(harness.conditions))
     first = harness.conditions[0]
-    assert (first.kind, first.active, first.detail) == (ConditionKind.NO_SIGNAL, True, "no frames")
+    assert (first.kind, first.active, first.detail) == (ConditionKind.NO_SIGNAL, True, "refused")
     assert (time.monotonic_ns() - began_ns) / 1e9 < 2.0
     assert abs(first.mono_ns - began_ns) < 1e9, "stamped with the beginning of the silence"
     assert abs(first.utc_ns - (time.time_ns() - (time.monotonic_ns() - first.mono_ns))) < 1e8
     go.set()
     harness.run(lambda: any(c.kind is ConditionKind.NO_SIGNAL and not c.active for c in harness.conditions))
+
+
+def test_why_a_camera_is_silent_is_reported_also_when_that_is_known_later(scripted: Scripted) -> None:
+    refuse = threading.Event()
+
+    def fail() -> None:
+        refuse.wait(20)
+        raise CameraError("cam: Connection refused")
+
+    harness = scripted([0, 40, fail], *[CameraError("cam: Connection refused")] * 50)
+    silent = lambda: [c for c in harness.conditions if c.kind is ConditionKind.NO_SIGNAL and c.active]  # noqa: E731
+    harness.run(lambda: bool(silent()))
+    assert silent()[-1].detail == "no frames"
+    refuse.set()
+    harness.run(lambda: silent()[-1].detail == "cam: Connection refused")
+    assert silent()[-1].mono_ns == silent()[0].mono_ns, "the time is still that of the beginning"
 
 
 def test_bad_frames_are_counted_and_never_sent(scripted: Scripted) -> None:
@@ -199,7 +215,9 @@ def test_another_size_gets_another_ring(scripted: Scripted, monkeypatch: pytest.
     release.set()
 
 
-def test_rings_of_a_killed_life_are_removed_and_ours_at_the_end(scripted: Scripted, tmp_path: Path) -> None:
+def test_rings_of_an_earlier_process_are_removed_and_ours_stays_for_the_recorder(
+    scripted: Scripted, tmp_path: Path
+) -> None:
     for name in ("c1.0.ring", "c1.7.ring", "c10.0.ring"):
         (tmp_path / name).write_bytes(b"left behind")
     script, release = paused(1)
@@ -209,7 +227,11 @@ def test_rings_of_a_killed_life_are_removed_and_ours_at_the_end(scripted: Script
     assert (tmp_path / "c1.0.ring").stat().st_size > 100
     release.set()
     harness.stage.close()
-    assert {path.name for path in tmp_path.glob("*.ring")} == {"c10.0.ring"}
+    late = RingReader(tmp_path)
+    assert late.read(harness.frames[0]).luma.size > 0, (
+        "the clips of the last seconds are made after capture has stopped"
+    )
+    late.close()
 
 
 def test_no_memory_for_the_ring_says_what_to_do(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,7 @@ def test_the_confirmed_event_is_complete():
     assert (event.id, event.key) == ("top-3-scratch-1", "top-3-scratch-1:confirmed")
     assert (event.kind, event.line, event.camera, event.name) == ("defect", "press", "top", "scratch")
     assert (event.severity, event.score, event.track, event.views) == ("critical", 0.45, 5, 2)
+    assert event.score_seq == 8, "the score is of the frame that gave the highest, which is not the one of the event"
     assert event.box_xyxy_px == (109.0, 100.0, 149.0, 140.0)
     assert event.outline_px == [[(100.0, 100.0), (140.0, 140.0), (100.0, 140.0)]]
     assert event.extent is not None

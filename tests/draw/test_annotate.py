@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from stream_inspect.draw.annotate import COLOURS_BGR, Mark, draw, marks_at, severities
-from stream_inspect.draw.caption import caption, utc_text
+from stream_inspect.draw.annotate import COLOURS_BGR, Mark, _text, draw, marks_at, severities
+from stream_inspect.draw.caption import caption, put_text, utc_text
 from tests.decide.scenes import config, tracked, update
 
 
@@ -136,11 +137,11 @@ def test_what_lies_outside_is_not_drawn():
 def test_labels_lie_above_all_boxes():
     picture, alone = grey(960, 540), grey(960, 540)
     first, second = mark((300.0, 200.0, 400.0, 300.0)), mark((320.0, 150.0, 420.0, 250.0), severity="minor")
-    draw(picture, [first, second])
+    covering = [mark((300.0 - x, 100.0 - x, 500.0 + x, 400.0 + x), severity="minor") for x in range(0, 400, 50)]
+    draw(picture, [first, second, *covering])
     draw(alone, [first])
-    dark = np.all(alone < 60, axis=2)
-    assert dark.any()
-    assert np.all(picture[dark] < 60)
+    ink, ink_of_one = (int(np.all(one < 40, axis=2).sum()) for one in (picture, alone))
+    assert ink == pytest.approx((2 + len(covering)) * ink_of_one, rel=0.1), "wherever they go, no box crosses them"
 
 
 def test_twenty_boxes_cost_little():
@@ -168,3 +169,64 @@ def test_a_caption_fits_into_the_picture_also_where_it_is_higher_than_wide(width
     caption(picture, f"belt   {utc_text(1_700_000_000_123_000_000)}   belt-1-scratch-12")
     plate = np.flatnonzero((picture[2] == 128 // 4).all(axis=1))
     assert width_px * 0.4 < plate.max() < width_px - 1, "its plate ends within the picture"
+
+
+# --- several marks -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("apart_px", [0, 3, 12])
+def test_labels_of_marks_close_together_do_not_hide_each_other(apart_px: int):
+    picture = grey(960, 540)
+    close = [
+        mark((400.0 + apart_px * n, 250.0 + apart_px * n, 460.0 + apart_px * n, 300.0 + apart_px * n)) for n in range(6)
+    ]
+    draw(picture, close)
+    alone = grey(960, 540)
+    draw(alone, close[:1])
+    ink, ink_of_one = (int(np.all(one < 40, axis=2).sum()) for one in (picture, alone))
+    assert ink == pytest.approx(6 * ink_of_one, rel=0.05), "every letter of every label is there"
+
+
+def test_a_label_hides_no_other_defect_while_there_is_room():
+    picture = grey(960, 540)
+    first, second = mark((400.0, 300.0, 460.0, 330.0)), mark((400.0, 270.0, 460.0, 298.0), severity="minor")
+    draw(picture, [first, second])
+    assert np.all(picture[276:292, 408:452] == 128), "the inside of the upper box"
+    assert np.all(picture[306:324, 408:452] == 128), "the inside of the lower box"
+
+
+@pytest.mark.parametrize("size_px", [(120, 400), (90, 300)])
+def test_a_label_fits_into_a_narrow_picture(size_px: tuple[int, int]):
+    picture = grey(*size_px)
+    draw(picture, [mark((10.0, 100.0, 50.0, 130.0), name="contamination")])
+    columns = np.nonzero(np.all(picture < 60, axis=2))[1]
+    assert columns.max() < size_px[0] - 2
+
+
+def test_the_events_own_defect_has_a_white_frame_and_others_have_none():
+    def one(track: int, left: float) -> Mark:
+        return replace(mark((left, 200.0, left + 60, 260.0)), track=track)
+
+    picture = grey(960, 540)
+    draw(picture, [one(1, 200.0), one(2, 500.0)], own_track=2)
+    white = np.nonzero(np.all(picture == 255, axis=2))
+    assert 480 < white[1].min() < 500
+    assert 560 < white[1].max() < 580
+    draw(again := grey(960, 540), [one(1, 200.0), replace(one(2, 500.0), track=None)], own_track=None)
+    assert not np.any(np.all(again == 255, axis=2)), "without an event none is its own"
+
+
+def test_a_score_says_of_which_judged_frame_it_is_and_an_unseen_defect_shows_none():
+    (seen,) = marks_at(1.25, tracked(8, update(seq=8)), tracked(16, update(seq=40)))
+    assert (seen.judged_seq, seen.track) == (8, 1)
+    assert _text(seen, True) == f"scratch {seen.score:.2f} @8"
+    assert _text(seen, False) == f"scratch {seen.score:.2f}"
+    (unseen,) = marks_at(1.0, tracked(8, update(seq=6, seen=False)))
+    assert _text(unseen, True) == "scratch"
+
+
+def test_words_across_the_picture_fit_into_a_narrow_one():
+    picture = np.zeros((540, 304, 3), np.uint8)
+    put_text(picture, "END OF THE RECORDING", 15, 270, 45)
+    columns = np.nonzero(picture.any(axis=2))[1]
+    assert columns.max() < 304 - 10

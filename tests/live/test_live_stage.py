@@ -173,6 +173,17 @@ def test_a_camera_that_never_delivered_shows_a_notice(belt: Belt) -> None:
     assert red_part(bgr_of(picture)) > 0.15
 
 
+def test_a_recording_that_has_ended_is_no_alarm(belt: Belt) -> None:
+    stage = stage_for(belt)
+    ended = msgspec.structs.replace(status(), ended=["cam"])
+    list(stage.process([belt.shoot(), ended]))
+    pictures(stage)
+    (panel,) = pictures(stage, time.monotonic_ns() + 3 * SECOND_NS)
+    shown = bgr_of(panel)
+    assert red_part(shown) < 0.01
+    assert (shown.mean(axis=2) > 200).mean() > 0.005, "it says so in letters"
+
+
 @pytest.mark.parametrize("kind", [ConditionKind.BLACK, ConditionKind.FROZEN, ConditionKind.NO_SIGNAL])
 def test_a_condition_is_written_over_the_picture_while_the_status_has_it(belt: Belt, kind: ConditionKind) -> None:
     stage = stage_for(belt)  # as after a restart: it began before this process did

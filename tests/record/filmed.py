@@ -147,6 +147,7 @@ class Belt:
             first_seen_utc_ns=header.capture_utc_ns,
             last_seen_utc_ns=header.capture_utc_ns,
             score=0.71,
+            score_seq=identity.seq,
             box_xyxy_px=(left, 160.0, left + DEFECT_PX, 160.0 + DEFECT_PX),
             extent=Extent(area_px=1600, length_px=40, width_px=40, area_mm2=100.0, length_mm=10.0, width_mm=10.0),
             track=track,

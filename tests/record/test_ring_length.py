@@ -56,7 +56,7 @@ def test_a_clip_from_a_short_ring_has_its_frames(tmp_path: Path) -> None:
         RecorderConfig(pre_roll_s=0, post_roll_s=0.5),
         4.0,
         reader.read,
-        lambda header, picture, size: Picture(np.zeros(i420_shape(*size), np.uint8), *size),
+        lambda header, picture, size: (Picture(np.zeros(i420_shape(*size), np.uint8), *size), {}),
     )
     encoded = []
     for number in range(40):

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,15 +55,22 @@ class Served:
         self.store = EventStore(path)
         self.stage = WebStage(config(state_dir, cameras, **sections), store_path=path, state_dir=state_dir)
         self.stage.open()
-        self._status: tuple[LineState, list[ActiveCondition]] = ("starting", [])
+        self._status: tuple[LineState, list[ActiveCondition], dict[str, Any]] = ("starting", [], {})
         self._silent = threading.Event()
         self._repeating = threading.Thread(target=self._repeat, daemon=True)
         self.url = self.stage.url.rstrip("/")
         self.port = int(self.url.rpartition(":")[2])
 
-    def show(self, number: int, camera: str = "cam", size_bytes: int = 0, fresh_for_s: float = 1.5) -> None:
+    def show(
+        self,
+        number: int,
+        camera: str = "cam",
+        size_bytes: int = 0,
+        fresh_for_s: float = 1.5,
+        size_px: tuple[int, int] = (160, 90),
+    ) -> None:
         """A live picture arrives: gray, brighter with each number."""
-        gray = np.full((90, 160, 3), 20 + number * 13 % 200, np.uint8)
+        gray = np.full((size_px[1], size_px[0], 3), 20 + number * 13 % 200, np.uint8)
         jpeg = cv2.imencode(".jpg", gray)[1].tobytes()
         now_ns = time.monotonic_ns()
         picture = LivePicture(
@@ -75,9 +83,9 @@ class Served:
         )
         list(self.stage.process([picture]))
 
-    def report(self, state: LineState = "ok", *conditions: ActiveCondition) -> None:
+    def report(self, state: LineState = "ok", *conditions: ActiveCondition, **more: Any) -> None:
         """The supervisor reports how the line stands, and repeats it from then on."""
-        self._status = (state, list(conditions))
+        self._status = (state, list(conditions), more)
         self._send_status()
         if not self._repeating.is_alive():
             self._repeating.start()
@@ -91,8 +99,9 @@ class Served:
             self._send_status()
 
     def _send_status(self) -> None:
-        state, conditions = self._status
-        message = LineStatus(state=state, conditions=conditions, mono_ns=time.monotonic_ns(), utc_ns=time.time_ns())
+        state, conditions, more = self._status
+        now_ns = time.time_ns()
+        message = LineStatus(state=state, conditions=conditions, mono_ns=time.monotonic_ns(), utc_ns=now_ns, **more)
         list(self.stage.process([message]))
 
     def happen(self, event: Event) -> None:

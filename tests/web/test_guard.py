@@ -86,7 +86,9 @@ def test_with_a_token_nothing_is_shown_without_it(guarded: Served, path: str) ->
 
 def test_a_browser_without_the_token_gets_the_form(guarded: Served) -> None:
     answer = httpx.get(f"{guarded.url}/", headers={"Accept": "text/html"})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert (answer.status_code, answer.headers["location"]) == (303, "login")
+    deeper = httpx.get(f"{guarded.url}/clips/cam-1-crack-1.mp4", headers={"Accept": "text/html"})
+    assert (deeper.status_code, deeper.headers["location"]) == (303, "../login")
     form = httpx.get(f"{guarded.url}/login")
     assert 'type="password"' in form.text
     assert httpx.get(f"{guarded.url}/static/style.css").status_code == 200
@@ -104,9 +106,10 @@ def test_the_token_as_bearer(guarded: Served) -> None:
 def test_the_form_sets_a_cookie_that_opens_the_page_and_survives_a_restart(guarded: Served, tmp_path: Path) -> None:
     with httpx.Client(base_url=guarded.url) as browser:
         answer = browser.post("/login", data={"token": "open sesame"})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "login?logged-in")
         set_cookie = answer.headers["set-cookie"]
-        assert {"HttpOnly", "SameSite=strict", "Path=/"} <= {part.strip() for part in set_cookie.split(";")}
+        assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in set_cookie.split(";")}
+        assert "Path" not in set_cookie, "the browser takes the folder of the form, whatever it is under"
         assert "sesame" not in set_cookie
         assert browser.get("/api/status").status_code == 200
         cookie = browser.cookies[guard.COOKIE]
@@ -121,13 +124,40 @@ def test_the_form_sets_a_cookie_that_opens_the_page_and_survives_a_restart(guard
 def test_a_wrong_token_in_the_form_is_told(guarded: Served) -> None:
     for body in ("token=wrong", "", "x=1", "token=%ff%fe"):
         answer = httpx.post(f"{guarded.url}/login", content=body)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login#wrong")
+        assert (answer.status_code, answer.headers["location"]) == (303, "login#wrong")
         assert "set-cookie" not in answer.headers
     assert httpx.post(f"{guarded.url}/login", content="token=" + "a" * 10_000).status_code == 413
-    foreign = httpx.post(
-        f"{guarded.url}/login", data={"token": "open sesame"}, headers={"Origin": "http://evil.example"}
-    )
-    assert foreign.status_code == 403
+    for site in ("cross-site", "same-site"):
+        foreign = httpx.post(f"{guarded.url}/login", data={"token": "open sesame"}, headers={"Sec-Fetch-Site": site})
+        assert (foreign.status_code, foreign.headers["location"]) == (303, "login#foreign")
+        assert "set-cookie" not in foreign.headers
+
+
+def test_a_browser_that_keeps_no_cookie_is_sent_back_with_the_reason(guarded: Served) -> None:
+    answer = httpx.post(f"{guarded.url}/login", data={"token": "open sesame"})
+    answer = httpx.get(f"{guarded.url}/{answer.headers['location']}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "login#no-cookie")
+
+
+def test_the_cookie_of_a_page_further_up_the_path_does_not_hide_ours(guarded: Served) -> None:
+    ours = Token("open sesame").new_cookie()
+    for cookies in (
+        f"{guard.COOKIE}={ours}; {guard.COOKIE}=1795263501.00ff",
+        f"{guard.COOKIE}=x; {guard.COOKIE}={ours}",
+    ):
+        assert httpx.get(f"{guarded.url}/api/status", headers={"Cookie": cookies}).status_code == 200
+
+
+def test_a_foreign_host_name_is_answered_with_what_to_set_and_needs_the_token_where_there_is_one(
+    served: Served, guarded: Served
+) -> None:
+    foreign = {"Host": "portal.example"}
+    answer = httpx.get(f"{served.url}/", headers=foreign)
+    assert answer.status_code == 421
+    assert "Set web.token" in answer.text
+    assert httpx.get(f"{guarded.url}/api/status", headers=foreign).status_code == 401
+    with_token = foreign | {"Authorization": "Bearer open sesame"}
+    assert httpx.get(f"{guarded.url}/api/status", headers=with_token).status_code == 200
 
 
 def test_logging_out_takes_the_cookie_away(guarded: Served) -> None:

@@ -15,8 +15,9 @@ import pytest
 
 from stream_inspect.config.models import RecorderConfig
 from stream_inspect.messages import EventState
+from stream_inspect.store.missing_clip import why_missing, write_missing
 from stream_inspect.web import feed
-from stream_inspect.web.media import clip_within_s
+from stream_inspect.web.media import clip_within_s, media_of
 from tests.web.served import Served, condition, defect, eventually
 
 CLIP = bytes(range(256)) * 4
@@ -200,3 +201,36 @@ def test_a_browser_asks_again_each_time_and_is_not_sent_the_same_file_twice(serv
     picture.write_bytes(b"of another event that has the same id")
     other = httpx.get(url, headers={"If-None-Match": f'W/"of-a-proxy", {first.headers["etag"]}'})
     assert (other.status_code, other.content) == (200, b"of another event that has the same id")
+
+
+def record_missing(served: Served, cause: str) -> None:
+    with (served.state_dir / "clips" / "cam-1-crack-1.json").open("wb") as file:
+        write_missing(file, defect(1), cause)
+
+
+def test_a_clip_that_the_recorder_has_given_up_is_not_waited_for_and_has_its_reason(served: Served) -> None:
+    served.happen(defect(1))
+    record_missing(served, "stopped")
+    eventually(lambda: missing(served)[1] == "not recorded: stopped", "the reason is not shown")
+
+
+def test_a_clip_that_is_being_made_is_awaited_and_then_says_that_it_was_never_finished(
+    served: Served, tmp_path: Path
+) -> None:
+    record_missing(served, "not_finished")
+    served.happen(defect(1))
+    eventually(lambda: missing(served)[1] == "being written", "it is not awaited")
+    time.sleep(1.2)
+    assert missing(served)[1] == "being written"
+    old = media_of(aged(3600))
+    old.clip_missing = "not_finished"
+    card_of_old = old.card(RecorderConfig(), [])
+    assert card_of_old["no_clip"] == "not recorded: the recorder was stopped before it was finished"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"version":1,"frames":[]}', b"x" * 100_000])
+def test_a_list_of_frames_or_anything_else_is_no_record_of_a_missing_clip(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "cam-1-crack-1.json").write_bytes(content)
+    assert why_missing(tmp_path, "cam-1-crack-1") == ""
+    assert why_missing(tmp_path, "cam-1-crack-2") == ""

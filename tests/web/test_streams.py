@@ -98,10 +98,10 @@ def test_an_event_reaches_the_browser_at_once_and_its_files_when_they_are_there(
     assert (card["id"], card["picture"], card["clip"]) == ("cam-1-crack-1", None, None)
     (served.state_dir / "pictures" / "cam-1-crack-1.jpg").write_bytes(b"jpeg")
     (card,) = sse.next_change()["events"]
-    assert (card["picture"], card["clip"]) == ("/pictures/cam-1-crack-1.jpg", None)
+    assert (card["picture"], card["clip"]) == ("pictures/cam-1-crack-1.jpg", None)
     (served.state_dir / "clips" / "cam-1-crack-1.mp4").write_bytes(b"mp4")
     (card,) = sse.next_change()["events"]
-    assert card["clip"] == "/clips/cam-1-crack-1.mp4"
+    assert card["clip"] == "clips/cam-1-crack-1.mp4"
 
 
 def test_an_event_whose_message_is_lost_comes_from_the_log(served: Served, sse: Sse) -> None:

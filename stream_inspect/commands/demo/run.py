@@ -28,10 +28,12 @@ from stream_inspect.service.run_dir import lock_state_dir
 from stream_inspect.service.serve import serve
 from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.store.events import EventStore
-from stream_inspect.store.files import LOCK, events_database
+from stream_inspect.store.files import LOCK, PICTURES, events_database
 from stream_inspect.transport.ledger import Totals
 
 SUMMARY = "summary.json"
+PREVIOUS = "previous"
+"""The folder in a demo folder that keeps the results of the demo before."""
 _MARKER = ".demo"
 """Marks a demo folder, which the next demo may empty."""
 
@@ -84,15 +86,19 @@ def demo(
     overrides: tuple[str, ...] = (),
     show: Callable[[DemoProgress], None] = lambda _: None,
     started: Callable[[str | None], None] = lambda _: None,
+    moved: Callable[[Path], None] = lambda _: None,
+    stopping: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Run the demo in the folder `out` until `seconds` after its first frame (None: until interrupted).
 
-    Writes and returns the summary. `started` is called with the live page's address. Raises `DemoError`, `UsageError`
+    Writes and returns the summary. `started` is called with the live page's address, `moved` with the folder to which
+    the results of the demo before have been moved, `stopping` when the stop begins. Raises `DemoError`, `UsageError`
     and what `serve` raises.
     """
     path = builtin_config("demo")
     config, all_overrides = demo_config(path, out, seed, overrides)
-    _prepare_output_folder(out)  # only now: a mistyped option must not cost the last results
+    if _prepare_output_folder(out):  # only now: a mistyped option must not move the last results
+        moved(out / PREVIOUS)
     page = f"http://{config.web.host}:{config.web.port}/" if config.web.enabled else None
 
     pace = _Pace()
@@ -122,7 +128,7 @@ def demo(
         )
         return seconds is not None and elapsed_s >= seconds
 
-    supervisor = serve(config, config_path=path, overrides=all_overrides, until=until)
+    supervisor = serve(config, config_path=path, overrides=all_overrides, until=until, stopping=stopping)
     _note_runs(supervisor, runs)
     summary = _summary(config, supervisor, pace, runs)
     text = json.dumps(summary, indent=2) + "\n"
@@ -213,32 +219,38 @@ def _sum(all_totals: Iterable[Totals]) -> Totals:
     )
 
 
-def _prepare_output_folder(out: Path) -> None:
-    """An empty folder to work in: an earlier demo's files are replaced, all others are left alone."""
+def _prepare_output_folder(out: Path) -> bool:
+    """A folder to work in. True: it had an earlier demo's results, which are in `PREVIOUS` now."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         marker = out / _MARKER
         foreign = [] if marker.exists() else sorted(path.name for path in out.iterdir() if path.name != LOCK)
         if not foreign:
-            _empty(out)
+            return _put_away(out)
     except OSError as error:
         what = f"{error.filename or out} cannot be created, read or replaced ({error.strerror})"
         raise UsageError(f"{what}: name another folder with --out") from None
-    if foreign:
-        some = ", ".join(foreign[:3])
-        raise UsageError(f"{out} is not a demo folder (it contains {some}): name an empty or a new one with --out")
+    some = ", ".join(foreign[:3])
+    raise UsageError(f"{out} is not a demo folder (it contains {some}): name an empty or a new one with --out")
 
 
-def _empty(out: Path) -> None:
-    with lock_state_dir(out):  # no service runs there, so no files of a running demo are removed
+def _put_away(out: Path) -> bool:
+    """Move the files of an earlier demo into `PREVIOUS`, or remove what one has left that recorded no event."""
+    with lock_state_dir(out):  # no service runs there, so no files of a running demo are moved
         (out / _MARKER).touch()
-        for path in out.iterdir():
-            if path.name in (LOCK, _MARKER):
-                continue
-            if path.is_dir() and not path.is_symlink():
+        old = [path for path in out.iterdir() if path.name not in (LOCK, _MARKER, PREVIOUS)]
+        has_results = (out / SUMMARY).exists() or any((out / PICTURES).glob("*"))
+        if has_results:
+            shutil.rmtree(out / PREVIOUS, ignore_errors=True)
+            (out / PREVIOUS).mkdir(exist_ok=True)
+        for path in old:
+            if has_results:
+                path.rename(out / PREVIOUS / path.name)
+            elif path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+        return has_results
 
 
 def _free_port(preferred: int) -> int:

@@ -44,6 +44,17 @@ class DemoView:
             self._console.print(f"live page: {page}", style="bold")
         self._console.print("Ctrl-C stops the line.")
 
+    def moved(self, previous: Path) -> None:
+        """The folder had the results of an earlier demo."""
+        self._console.print(f"earlier results are in {previous}", soft_wrap=True)
+
+    def stopping(self) -> None:
+        """The stop takes a moment."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+        self._console.print("stopping: the last clips are written …")
+
     def show(self, progress: DemoProgress) -> None:
         """Called ten times a second."""
         if self._live:

@@ -1,9 +1,9 @@
 // The page: connects while it is visible, shows when the connection is lost, and passes what arrives to its parts.
 
 import { Cameras } from "./cameras.js";
-import { banners, lineState } from "./conditions.js";
+import { banners, lineState, lostState } from "./conditions.js";
 import { Events } from "./events.js";
-import { clockText } from "./format.js";
+import { clockText, utcText } from "./format.js";
 import { readPictures } from "./live.js";
 import { Viewer } from "./viewer.js";
 
@@ -25,7 +25,7 @@ class Connection {
     this.heardMs = { status: performance.now(), pictures: performance.now() };
     this.awaited = new Set(Object.keys(this.heardMs));
     this.show(status);
-    this.source = new EventSource("/api/events/stream");
+    this.source = new EventSource("api/events/stream");
     this.source.addEventListener("snapshot", (message) => this.take(message, true));
     this.source.addEventListener("change", (message) => this.take(message, false));
     this.source.onerror = () => this.lose();
@@ -44,11 +44,12 @@ class Connection {
     this.show(status);
     if (isWhole) events.replace(cards);
     else for (const card of cards) if (events.take(card)) cameras.hit(card.camera, card.severity);
+    viewer.update(cards);
   }
 
   async pictures() {
     try {
-      for await (const part of readPictures("/api/live", this.abort.signal)) {
+      for await (const part of readPictures("api/live", this.abort.signal)) {
         if (this.heard("pictures")) this.show(this.status);
         if (part.camera) cameras.show(part);
       }
@@ -92,8 +93,8 @@ async function connect() {
   if (connection || document.hidden) return;
   try {
     const signal = AbortSignal.timeout(SILENT_MS);
-    const answer = await fetch("/api/status", { headers: { Accept: "application/json" }, signal });
-    if (answer.status === 401) return location.replace("/login");
+    const answer = await fetch("api/status", { headers: { Accept: "application/json" }, signal });
+    if (answer.status === 401) return location.replace("login");
     if (!answer.ok) throw new Error(answer.statusText);
     const status = await answer.json();
     if (!connection && !document.hidden) connection = new Connection(status);
@@ -104,8 +105,11 @@ async function connect() {
   }
 }
 
+let lastStatus = null;
+
 // What is true of the line whenever it was reported.
 function showLine(status) {
+  lastStatus = status;
   element("line").textContent = status.line;
   element("logout").hidden = !status.has_login;
   cameras.set(status.cameras, status);
@@ -116,6 +120,7 @@ function showPresent(status) {
   lostSinceMs = null;
   setLink("");
   const health = status.health;
+  element("figures").classList.toggle("old", !health || status.silent_s !== null);
   element("judged").textContent = health?.judged_fps?.toFixed(1) ?? "–";
   element("captured").textContent = health?.captured_fps?.toFixed(1) ?? "–";
   element("dropped").textContent = health?.dropped?.toLocaleString() ?? "–";
@@ -155,27 +160,28 @@ function setLink(text) {
 function showUnknown(kind, text) {
   showState(kind, text.toUpperCase());
   document.title = `${text.toUpperCase()} – stream_inspect`;
-  for (const figure of ["judged", "captured", "dropped"]) element(figure).textContent = "–";
+  element("figures").classList.add("old");
   setLink(text);
 }
 
 let lostSinceMs = null;
 function showLost() {
   lostSinceMs ??= Date.now();
-  const detail = `no answer from the service since ${clockText(lostSinceMs)}; retrying`;
-  showBanners([{ what: "connection lost", where: element("line").textContent.trim() || "page", detail, kind: "lost" }]);
-  showUnknown("lost", "connection lost");
+  const { kind, text, detail } = lostState(lastStatus, lostSinceMs);
+  showBanners([{ what: text, where: element("line").textContent.trim() || "page", detail, kind }]);
+  showUnknown(kind, text.toLowerCase());
 }
 
 function showConnecting() {
   lostSinceMs = null;
+  for (const figure of ["judged", "captured", "dropped"]) element(figure).textContent = "–";
   showBanners([]);
   showUnknown("waiting", "connecting");
 }
 
 setInterval(() => {
   element("clock").textContent = clockText(Date.now());
-  element("clock").title = new Date().toISOString();
+  element("clock").title = utcText(Date.now());
   if (connection?.isSilent) connection.lose();
   cameras.age(link);
 }, 500);

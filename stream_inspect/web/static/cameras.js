@@ -4,9 +4,11 @@ import { cameraState } from "./conditions.js";
 
 const LATE_MS = 1500; // on its way, longer than the picture itself counts as the present
 const HIT_MS = 1500;
-const SHAPE = 16 / 9;
-const CAPTION_PX = 48;
-const TILE_MIN_PX = 400; // with more cameras than fit, the page scrolls
+const SHAPE = 16 / 9; // until the first picture has arrived
+const CAPTION_PX = 46; // the row with the name, and below it the one that says what is wrong, where there is something
+const WHY_PX = 26;
+const TILE_MIN_PX = 220; // room for the name
+const PICTURE_MIN_PX = 225; // with more cameras than fit, the page scrolls
 
 export class Cameras {
   constructor(place) {
@@ -15,23 +17,43 @@ export class Cameras {
     new ResizeObserver(() => this.arrange()).observe(place);
   }
 
-  // The number of columns that makes the pictures largest.
+  // The number of columns that makes the pictures largest. All tiles have one size, in which pictures of any shape are
+  // shown whole, above the row with their name.
   arrange() {
-    const count = this.tiles.size;
-    if (!count) return;
+    const captionPx = CAPTION_PX + (this.hasWhy() ? WHY_PX : 0);
+    const shape = ({ canvas }) => (canvas.dataset.pictures ? canvas.width / canvas.height : SHAPE);
+    const shapes = [...this.tiles.values()].map(shape);
+    if (!shapes.length) return;
     const style = getComputedStyle(this.place);
     const gap = parseFloat(style.columnGap);
     const width = this.place.clientWidth - 2 * parseFloat(style.paddingLeft);
-    const height = this.place.parentElement.clientHeight - 2 * parseFloat(style.paddingTop);
-    let best = { columns: 1, tile: 0 };
-    for (let columns = 1; columns <= count; columns++) {
-      const rows = Math.ceil(count / columns);
+    const height = this.height() - 2 * parseFloat(style.paddingTop);
+    let best = { fits: false, area: 0 };
+    for (let columns = 1; columns <= shapes.length; columns++) {
+      const rows = Math.ceil(shapes.length / columns);
       const wide = (width - gap * (columns - 1)) / columns;
-      const high = ((height - gap * (rows - 1)) / rows - CAPTION_PX) * SHAPE;
-      const tile = Math.min(wide, Math.max(high, Math.min(wide, TILE_MIN_PX)));
-      if (tile > best.tile) best = { columns, tile };
+      const least = Math.min(PICTURE_MIN_PX, height - captionPx);
+      const high = Math.max((height - gap * (rows - 1)) / rows - captionPx, least);
+      const widths = shapes.map((shape) => Math.min(wide, high * shape));
+      const area = widths.reduce((sum, one, index) => sum + one ** 2 / shapes[index], 0);
+      const tall = Math.max(...widths.map((one, index) => one / shapes[index]));
+      const fits = (columns === 1 || wide >= TILE_MIN_PX) && rows * (tall + captionPx) + gap * (rows - 1) <= height + 1;
+      if (fits < best.fits || (fits === best.fits && area < best.area)) continue;
+      best = { fits, area, columns, wide: Math.min(wide, Math.max(...widths, TILE_MIN_PX)), tall };
     }
-    this.place.style.gridTemplateColumns = `repeat(${best.columns}, ${Math.floor(best.tile)}px)`;
+    this.place.style.gridTemplateColumns = `repeat(${best.columns}, ${Math.floor(best.wide)}px)`;
+    this.place.style.gridAutoRows = `${Math.floor(best.tall) + captionPx}px`;
+  }
+
+  hasWhy() {
+    return [...this.tiles.values()].some((tile) => tile.state.text);
+  }
+
+  // What the pictures have: the rest of the window, or all of it where the events are below them.
+  height() {
+    const main = this.place.parentElement;
+    const isBelow = getComputedStyle(main).gridTemplateColumns.split(" ").length === 1;
+    return isBelow ? window.innerHeight : main.clientHeight;
   }
 
   set(names, status) {
@@ -42,17 +64,20 @@ export class Cameras {
       }
     }
     for (const name of names) if (!this.tiles.has(name)) this.tiles.set(name, this.make(name));
-    if (this.arranged !== names.length) {
-      this.arranged = names.length;
+    for (const [name, tile] of this.tiles) tile.state = cameraState(name, status);
+    const arranged = `${names.length} ${this.hasWhy()}`;
+    if (this.arranged !== arranged) {
+      this.arranged = arranged;
       this.arrange();
     }
-    for (const [name, tile] of this.tiles) tile.state = cameraState(name, status);
   }
 
   make(name) {
     const figure = document.createElement("figure");
     figure.className = "camera stale";
     figure.dataset.camera = name;
+    const picture = document.createElement("div");
+    picture.className = "picture";
     const canvas = document.createElement("canvas");
     const notice = document.createElement("div");
     notice.className = "notice";
@@ -64,8 +89,12 @@ export class Cameras {
     why.className = "why";
     const age = document.createElement("span");
     age.className = "age";
-    caption.append(lamp, name, why, age);
-    figure.append(canvas, notice, caption);
+    const label = document.createElement("span");
+    label.className = "label";
+    label.textContent = label.title = name;
+    caption.append(lamp, label, age, why);
+    picture.append(canvas, notice);
+    figure.append(picture, caption);
     this.place.append(figure);
     const state = { kind: "unknown", text: "" };
     return { figure, canvas, notice, why, age, state, waiting: null, arrivedMs: null, freshMs: 0, arrivals: [] };
@@ -89,10 +118,11 @@ export class Cameras {
   async draw(tile, part) {
     const bitmap = await createImageBitmap(new Blob([part.jpeg], { type: "image/jpeg" }));
     const { canvas } = tile;
+    let isOther = false;
     if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
       canvas.width = bitmap.width;
       canvas.height = bitmap.height;
-      canvas.style.aspectRatio = `${bitmap.width} / ${bitmap.height}`;
+      isOther = true;
     }
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
     bitmap.close();
@@ -100,6 +130,7 @@ export class Cameras {
     tile.freshMs = part.fresh_ms;
     tile.arrivals.push(tile.arrivedMs);
     canvas.dataset.pictures = String(Number(canvas.dataset.pictures ?? 0) + 1);
+    if (isOther) this.arrange();
   }
 
   hit(name, severity) {
@@ -132,6 +163,6 @@ export class Cameras {
   light({ figure, why, state }, isStale, link) {
     const { kind, text } = link ? { kind: "unknown", text: "" } : state;
     figure.dataset.state = kind === "ok" && isStale ? "impaired" : kind;
-    why.textContent = text;
+    why.textContent = why.title = text;
   }
 }

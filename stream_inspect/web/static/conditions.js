@@ -11,7 +11,7 @@ const MEANING = {
   not_judged: { title: "not judged", effect: "parts can pass without inspection", isBad: true },
   not_followed: { title: "finds not followed", effect: "defects pass without being reported", isBad: true },
   model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
-  prompts_refused: { title: "prompts rejected", effect: "the previous prompts are in use", lamps: "impaired" },
+  prompts_refused: { title: "configuration change rejected", effect: "the earlier values stay in use", isOfLine: true },
   process_down: { title: "process down", effect: "parts pass without inspection", isBad: true, lamps: "bad" },
   config_misfit: { title: "does not fit the picture", effect: "parts pass without inspection", isBad: true },
   demo_models: { title: "demonstration models", effect: "their verdicts mean nothing here", isBad: true },
@@ -40,7 +40,10 @@ function meaning({ kind, source }) {
 }
 
 // The process or the output that it is about, where there is no camera.
-const place = (condition, line) => condition.camera || condition.source || line;
+const place = (condition, line) => condition.camera || (!meaning(condition).isOfLine && condition.source) || line;
+
+// {title, effect} of the event of a condition.
+export const meaningOf = ({ name, source }) => meaning({ kind: name, source });
 
 // {kind, text} of the whole line. Green only with a present status that says ok.
 export function lineState(status) {
@@ -49,10 +52,27 @@ export function lineState(status) {
       ? { kind: "waiting", text: "WAITING FOR STATUS" }
       : { kind: "lost", text: `NO STATUS FOR ${status.silent_s} s` };
   if (status.state === "starting" || status.state === "stopping")
-    return { kind: "waiting", text: status.state.toUpperCase() };
+    return { kind: "waiting", text: `${status.state.toUpperCase()}${judgingIn(status)}` };
   if (status.conditions.some((one) => meaning(one).isBad)) return { kind: "bad", text: "DEGRADED" };
   if (status.state === "degraded" || status.event_log) return { kind: "impaired", text: "DEGRADED" };
   return { kind: "ok", text: "OK" };
+}
+
+// After how long judging begins, as measured at the last start; "" where that is not known.
+function judgingIn({ judging_in_s: in_s }) {
+  if (in_s === null || in_s === undefined) return "";
+  return in_s > 0 ? `: judging in about ${Math.ceil(in_s)} s` : ": takes longer than the last time";
+}
+
+// {kind, text, detail} when the service does not answer: one that was stopped, or whose recordings have ended, is no
+// alarm.
+export function lostState(last, sinceMs) {
+  const since = `since ${clockText(sinceMs)}`;
+  if (last?.state !== "stopping")
+    return { kind: "lost", text: "CONNECTION LOST", detail: `no answer from the service ${since}; retrying` };
+  if (last.ended.length === last.cameras.length)
+    return { kind: "waiting", text: "FINISHED", detail: `all recordings have been read to their end ${since}` };
+  return { kind: "impaired", text: "STOPPED", detail: `the service was stopped: parts pass without inspection ${since}` };
 }
 
 // What is wrong, worst first; one banner for a meaning, however many cameras have it.
@@ -84,7 +104,9 @@ export function banners(status) {
 function banner(group, line) {
   const { title, effect, isBad } = meaning(group[0]);
   const since = `since ${clockText(Math.min(...group.map((one) => one.since_ms)))}`;
-  const reason = group.length === 1 ? group[0].detail : "";
+  const reasons = new Set(group.map((one) => one.detail).filter(Boolean));
+  const reason =
+    reasons.size > 1 ? group.map((one) => `${place(one, line)}: ${one.detail || "unknown"}`).join("; ") : [...reasons][0];
   return {
     what: title,
     where: group.map((one) => place(one, line)).join(", "),
@@ -97,12 +119,13 @@ function banner(group, line) {
 export function cameraState(name, status) {
   if (status.state === "unknown") return { kind: "unknown", text: "status unknown" };
   if (status.state === "starting" || status.state === "stopping") return { kind: "unknown", text: status.state };
+  if (status.ended.includes(name)) return { kind: "ended", text: "end of the recording" };
   const own = status.conditions.filter((one) => one.camera === name);
   const worst = own.find((one) => meaning(one).isBad) ?? own[0];
   if (worst)
     return {
       kind: meaning(worst).isBad ? "bad" : "impaired",
-      text: `${meaning(worst).title} since ${clockText(worst.since_ms)}`,
+      text: `${meaning(worst).title} since ${clockText(worst.since_ms)}${worst.detail ? `: ${worst.detail}` : ""}`,
     };
   const everywhere = status.conditions.filter((one) => !one.camera && meaning(one).lamps);
   const first = everywhere.find((one) => meaning(one).lamps === "bad") ?? everywhere[0];

@@ -1,5 +1,6 @@
 // The list of events, newest first. Cards arrive complete; a changed card is redrawn in place.
 
+import { meaningOf } from "./conditions.js";
 import { REMOVED, factsText, utcText, whenText, whyNotLoaded, words } from "./format.js";
 
 const KEPT = 200;
@@ -57,7 +58,8 @@ export class Events {
   // The id of the next defect: +1 older, -1 newer.
   neighbour(id, step) {
     const ids = [...this.cards.values()].filter((card) => card.kind === "defect").map((card) => card.id);
-    return ids[ids.indexOf(id) - step] ?? null;
+    const place = ids.indexOf(id);
+    return place < 0 ? null : (ids[place - step] ?? null);
   }
 }
 
@@ -110,12 +112,14 @@ function draw(card, before, open) {
     else if (card.picture) thumb.append(text("span", "no-clip", `clip ${card.no_clip}`));
     node.append(thumb);
   }
-  const name = text("span", "name", words(card.name));
+  const { title, effect } = meaningOf(card);
+  const name = text("span", "name", isDefect ? words(card.name) : title);
   if (isDefect) name.append(text("span", "severity", card.severity));
   else if (card.state === "cleared") name.append(" – cleared");
   const ms = card.state === "cleared" && !isDefect ? card.last_seen_ms : card.first_seen_ms;
   const when = text("span", "when", [whenText(ms), card.camera || card.source].filter(Boolean).join(" · "));
+  const reason = [card.reason, card.state === "cleared" ? "" : effect].filter(Boolean).join(" · ");
   when.title = utcText(ms);
-  node.append(name, when, text("span", "facts", isDefect ? factsText(card) : card.reason));
+  node.append(name, when, text("span", "facts", isDefect ? factsText(card) : reason));
   return node;
 }

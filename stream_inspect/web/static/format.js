@@ -1,14 +1,21 @@
-// Numbers and times for people: local time, with UTC in the tooltip.
+// Numbers and times for people. All times are UTC and say so, as in pictures, clips, events and the log; what that is on
+// the clock of this computer is in the tooltip.
 
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
+const time = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const clock = new Intl.DateTimeFormat("en-GB", { ...time, timeZone: "UTC" });
+const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+const here = new Intl.DateTimeFormat("en-GB", { ...time, timeZoneName: "short" });
 
-export const clockText = (ms) => clock.format(ms);
-export const utcText = (ms) => new Date(ms).toISOString().replace("T", " ").replace("Z", " UTC");
+export const clockText = (ms) => `${clock.format(ms)} UTC`;
 export const words = (name) => name.replaceAll("_", " ");
 
+export function utcText(ms) {
+  const utc = new Date(ms).toISOString().replace("T", " ").replace("Z", " UTC");
+  return `${here.format(ms)} on this computer = ${utc}`;
+}
+
 export function whenText(ms) {
-  const isToday = new Date(ms).toDateString() === new Date().toDateString();
+  const isToday = new Date(ms).toISOString().slice(0, 10) === new Date().toISOString().slice(0, 10);
   return isToday ? clockText(ms) : `${day.format(ms)} ${clockText(ms)}`;
 }
 
@@ -16,7 +23,8 @@ const number = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value
 
 export function factsText(card) {
   const facts = [];
-  if (card.score !== null) facts.push(`score ${card.score.toFixed(2)}`);
+  const frame = card.score_seq === null ? "" : ` in frame ${card.score_seq}`;
+  if (card.score !== null) facts.push(`score ${card.score.toFixed(2)}${frame}`);
   if (card.length_mm !== null && card.width_mm !== null)
     facts.push(`${number(card.length_mm)} × ${number(card.width_mm)} mm`);
   return facts.join(" · ");

@@ -1,6 +1,7 @@
-// One event, large: its clip with the judged frame marked, or its picture until the clip is ready.
+// One event, large: its clip with its own defect and the judged frame marked, or its picture until the clip is ready.
 
 import { factsText, utcText, whenText, whyNotLoaded, words } from "./format.js";
+import { OwnDefect } from "./own_defect.js";
 
 const element = (id) => document.getElementById(id);
 const HALF_A_FRAME_S = 0.002; // a seek to the exact start of a frame may show the previous one
@@ -9,13 +10,15 @@ export class Viewer {
   constructor() {
     this.dialog = element("viewer");
     this.video = element("video");
+    this.own = new OwnDefect(this.video, element("own"));
     this.id = null;
+    this.shown = ""; // the files that are shown now
     element("viewer-close").onclick = () => this.dialog.close();
     element("judged-frame").onclick = () => this.toJudgedFrame();
     element("replay").onclick = () => this.replay();
     element("newer").onclick = () => this.step(-1);
     element("older").onclick = () => this.step(1);
-    this.dialog.addEventListener("close", () => this.stop());
+    this.dialog.addEventListener("close", () => this.close());
     this.dialog.addEventListener("click", (click) => click.target === this.dialog && this.dialog.close());
     this.dialog.addEventListener("keydown", (key) => this.key(key));
     this.video.onerror = async () => this.showMessage(`Clip ${await whyNotLoaded(this.video.src)}.`);
@@ -24,40 +27,66 @@ export class Viewer {
   show(id, events) {
     this.id = id;
     this.events = events;
-    const card = events.get(id);
+    this.shown = "";
+    this.draw(events.get(id));
+    if (!this.dialog.open) this.dialog.showModal();
+  }
+
+  // Cards have changed, or all of them have arrived again: the clip of the event that is shown may be there now.
+  update(cards) {
+    const card = cards.find((one) => one.id === this.id);
+    if (card && this.dialog.open) this.draw(card);
+  }
+
+  draw(card) {
     element("viewer-name").textContent = words(card.name);
     element("viewer-severity").textContent = card.severity;
     element("viewer-severity").className = `severity ${card.severity}`;
     const facts = element("viewer-facts");
-    facts.textContent = [card.camera, whenText(card.first_seen_ms), factsText(card)].filter(Boolean).join(" · ");
+    const frame = card.frame && `judged frame ${card.frame.join("/")}`;
+    const all = [card.camera, whenText(card.first_seen_ms), factsText(card), frame, card.id];
+    facts.textContent = all.filter(Boolean).join(" · ");
     facts.title = utcText(card.first_seen_ms);
+    element("newer").disabled = this.events.neighbour(card.id, -1) === null;
+    element("older").disabled = this.events.neighbour(card.id, 1) === null;
+    const files = JSON.stringify([card.id, card.clip, card.clip || card.picture, card.no_picture, card.no_clip]);
+    if (files === this.shown) return; // a clip that plays is left alone
+    this.shown = files;
+    this.drawMedia(card);
+  }
+
+  drawMedia(card) {
     this.showMessage("");
     const still = element("still");
-    still.hidden = Boolean(card.clip);
+    still.hidden = Boolean(card.clip) || !card.picture;
     this.video.hidden = !card.clip;
+    element("judged-frame").disabled = element("replay").disabled = !card.clip;
+    this.own.use(null);
     if (card.clip) {
+      this.list = this.load(card);
       this.video.poster = card.picture ?? "";
       this.video.src = card.clip;
       this.video.play().catch(() => {});
     } else {
       this.stop();
       if (card.picture) still.src = card.picture;
-      else still.hidden = true;
       this.showMessage(`${card.picture ? "" : `Picture ${card.no_picture}. `}Clip ${card.no_clip}.`);
     }
-    element("judged-frame").disabled = element("replay").disabled = !card.clip;
-    element("newer").disabled = events.neighbour(id, -1) === null;
-    element("older").disabled = events.neighbour(id, 1) === null;
-    if (!this.dialog.open) this.dialog.showModal();
+  }
+
+  // The list of the clip's frames, or null.
+  async load(card) {
+    const answer = await fetch(`clips/${encodeURIComponent(card.id)}.json`).catch(() => null);
+    const list = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (card.id === this.id) this.own.use(list);
+    return list;
   }
 
   async toJudgedFrame() {
     this.video.pause();
     const id = this.id;
-    const answer = await fetch(`/clips/${encodeURIComponent(id)}.json`);
-    if (!answer.ok || id !== this.id) return;
-    const { judged_time_s: time } = await answer.json();
-    if (time === null) return;
+    const time = (await this.list)?.judged_time_s ?? null;
+    if (time === null || id !== this.id) return;
     this.video.currentTime = time + HALF_A_FRAME_S;
     this.showMessage("This is the judged frame.");
     this.video.addEventListener("play", () => this.showMessage(""), { once: true });
@@ -89,7 +118,13 @@ export class Viewer {
     element("viewer-message").textContent = text;
   }
 
+  close() {
+    this.id = null;
+    this.stop();
+  }
+
   stop() {
+    this.own.use(null);
     this.video.pause();
     this.video.removeAttribute("src");
     this.video.load();
