@@ -28,6 +28,7 @@ from stream_inspect.messages import Event, EventState, event_json
 
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _LONGEST_EXPIRY_S = 2**32 - 1
+_SENDING_S = 10.0
 
 
 class MqttAlert:
@@ -195,13 +196,18 @@ def _login(config: MqttAlertConfig) -> ReasonCode | None:
 
 
 def _expiry_s(event: Event, max_age_s: float | None) -> int | None:
-    """What remains of `max_age_s`, in whole seconds, at least one; None for the end of an event, which is always sent.
+    """What remains of `max_age_s`, in whole seconds, at least one; None for what is sent however old it is.
+
+    That is the end of an event, and a dead letter that a person has queued again: no other is sent when it is so old,
+    but for what it ages while it is being sent.
 
     A broker keeps events for a subscriber that is away: on its return it gets none that is too old either.
     """
     if max_age_s is None or event.state is EventState.CLEARED:
         return None
     late_s = 0.0 if isinstance(event.late_s, UnsetType) else event.late_s
+    if late_s > max_age_s + _SENDING_S:
+        return None
     return min(max(1, int(max_age_s - late_s)), _LONGEST_EXPIRY_S)
 
 

@@ -226,6 +226,17 @@ def test_an_output_that_hangs_is_reported_before_its_timeout(start: Start) -> No
         assert line.told("webhook") == ["output_failing confirmed"]
 
 
+def test_how_long_an_outage_lasted_does_not_depend_on_the_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, second_ns = OutputWatch("hook"), 10**9
+    watch.update(Outage("down", time.time_ns(), False), 0.0, 1, second_ns)
+    watch.update(Outage("down", watch._outage_seen[0], False), 0.0, 1, 5 * second_ns)
+    an_hour_ahead_ns = time.time_ns() + 3600 * second_ns
+    monkeypatch.setattr(time, "time_ns", lambda: an_hour_ahead_ns)
+    watch.update(None, 0.0, 0, 8 * second_ns)
+    (ended,) = [output.message for output in watch.due(8 * second_ns)]
+    assert ended.detail == "delivers again after 7 s"
+
+
 def test_an_output_that_cannot_be_created_is_reported(start: Start) -> None:
     line = start({"kind": "plugin", "name": "horn", "plugin": "not-installed"}, {"kind": "file"})
     assert wait_until(lambda: (line.detail("horn") or "").startswith("cannot create output: no alert named"), 2)
