@@ -42,9 +42,9 @@ class Passing:
     @property
     def _seen_px(self) -> tuple[float, float]:
         size = float(self.size_px[self._axis])
-        if not self.camera.region_px:
+        if (region_px := self.camera.region_in(*self.size_px)) is None:
             return 0.0, size
-        places = [corner[self._axis] for corner in self.camera.region_px]
+        places = [corner[self._axis] for corner in region_px]
         return max(0.0, min(places)), min(size, max(places))
 
     @property
@@ -71,7 +71,7 @@ def too_few_views(passing: Passing, decide: DecideConfig) -> tuple[str, str, boo
     never = fewest + 1 < hits
     if fewest >= hits or not passing.along_px:  # a region outside of the picture is reported as that
         return "", "", False
-    place = " of region_px" if passing.is_narrowed else ""
+    place = " of its region" if passing.is_narrowed else ""
     moves = f"the belt moves {passing.step_px:.0f} of {passing.along_px:.0f} px{place} between two judged frames"
     seen = f"{fewest} or {fewest + 1}" if fewest else "at most 1"
     wanted_hz = passing.rate_hz(hits)
@@ -81,7 +81,7 @@ def too_few_views(passing: Passing, decide: DecideConfig) -> tuple[str, str, boo
         faster = f"set sampling.rate_hz to at least {wanted_hz:g}"
     lower = f", or decide.confirm_hits to {max(1, fewest)}" if hits > 1 and fewest < hits else ""
     what = f"{moves}: a defect is in {seen} of them, and decide.confirm_hits is {hits}"
-    longer = ", lengthen region_px along the belt" if passing.is_narrowed else ""
+    longer = ", lengthen the region along the belt" if passing.is_narrowed else ""
     return what, f"{faster}{lower}{longer}, or check belt.speed_mm_s and belt.mm_per_px", never
 
 

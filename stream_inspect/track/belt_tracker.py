@@ -48,7 +48,7 @@ class BeltTracker:
         if camera.belt is None:
             raise ValueError(f"camera {camera.name} has no belt: track.kind must be iou or auto")
         self._belt = camera.belt
-        self._region_px = camera.region_px
+        self._region_in = camera.region_in
         self._forget_after_s = track.forget_after_s
         self._slack_mm = _SLACK_PX * camera.belt.mm_per_px
         self._fixed_reach_mm = (
@@ -361,9 +361,9 @@ class BeltTracker:
     def _seen_until_mm(self) -> float:
         """How far from the upstream edge a whole find is seen: to the end of the picture, or of the region."""
         assert self._view is not None
-        if self._region_px is None:
+        if (region_px := self._region_in(*self._size_px)) is None:
             return self._view.length_mm
-        return max(self._view.along_mm(x, y) for x, y in self._region_px)
+        return max(self._view.along_mm(x, y) for x, y in region_px)
 
     def _end(self) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
         """(live, ended) after this frame."""
