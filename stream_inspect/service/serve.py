@@ -66,6 +66,17 @@ def _prepare_state(config: Config) -> None:
         store.close()
 
 
+def _warn_of_demonstration_models(config: Config) -> None:
+    if demonstrated := scope.cameras_out_of_scope(config):
+        log.get_logger("service").warning(
+            "demonstration models judge a real camera",
+            cameras=list(demonstrated),
+            worth=next(iter(demonstrated.values())),
+            advice=scope.ADVICE,
+            known_words=scope.known_words(),
+        )
+
+
 def serve(
     config: Config,
     *,
@@ -106,14 +117,7 @@ def serve(
         )
         if (last := supervisor.start_time.last) is not None:
             _log.info("judging begins as long after this as at the last start", in_s=last.judging_after_s)
-        if demonstrated := scope.cameras_out_of_scope(config):
-            _log.warning(
-                "demonstration models judge a real camera",
-                cameras=list(demonstrated),
-                worth=next(iter(demonstrated.values())),
-                advice=scope.ADVICE,
-                known_words=scope.known_words(),
-            )
+        _warn_of_demonstration_models(config)
         try:
             supervisor.start()
             while not interrupts.stopping:
