@@ -16,7 +16,14 @@ from dataclasses import dataclass
 
 from stream_inspect import metrics
 from stream_inspect.backoff import Backoff, doubling_s
-from stream_inspect.capture.camera import Camera, CameraError, CameraInfo, CapturedFrame, EndOfMediaError
+from stream_inspect.capture.camera import (
+    Camera,
+    CameraError,
+    CameraInfo,
+    CapturedFrame,
+    EndOfMediaError,
+    NoPictureError,
+)
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.log import Logger, get_logger
 from stream_inspect.messages import Clock, RingSlot
@@ -184,7 +191,7 @@ class ReadLoop:
         self._hand_over_bad(getattr(error, "bad_frames", 0))
         metrics.CAPTURE_FAILURES.labels(self._name).inc()
         self.error = str(error)
-        outage.failed(self.error)
+        outage.failed(self.error, reached=isinstance(error, NoPictureError))
 
     def _read_session(self, frames: _Count, outage: _Outage) -> None:
         """One connection, until it fails or the loop is stopped."""
@@ -258,13 +265,14 @@ class _Outage:
     def lasts(self) -> bool:
         return bool(self._errors)
 
-    def failed(self, error: str) -> None:
+    def failed(self, error: str, *, reached: bool) -> None:
         if not self._errors:
             self._since_s = time.monotonic()
         kind = _NUMBER.sub("", error)  # a count or a rate that differs does not make it another error
         if kind not in self._errors and len(self._errors) < _ERRORS_LOGGED:
             self._errors.add(kind)
-            self._log.warning("camera lost" if self._seen else "cannot connect to camera", error=error)
+            failure = "camera lost" if self._seen else "cannot connect to camera"
+            self._log.warning("camera sends no picture" if reached else failure, error=error)
 
     def over(self, info: CameraInfo, session: int) -> None:
         details = {

@@ -122,7 +122,7 @@ def test_a_figure_that_changes_does_not_make_another_error(tmp_path: Path, monke
         StageHarness(config_of({"kind": "plugin", "plugin": "scripted"}), tmp_path) as harness,
     ):
         harness.run(lambda: bool(harness.frames))
-    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["cannot connect to camera"]
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["camera sends no picture"]
 
 
 @pytest.mark.slow
@@ -155,3 +155,16 @@ def test_of_several_video_streams_the_larger_one_is_read_and_named(order: tuple[
     wide, narrow = order.index(1), order.index(0)
     assert f"video stream {wide} (h264 640x480) is read; not read: {narrow} (h264 320x240)" in info.notes.honoured
     assert all(frame is not None and frame.picture.width_px == 640 for frame in frames)
+
+
+@pytest.mark.slow
+def test_the_condition_says_what_the_camera_sends(serve: Callable[..., str], tmp_path: Path) -> None:
+    wide = cv2.imencode(".jpg", picture(0, 2592, 1944))[1].tobytes()
+    config = config_of({"kind": "rtsp", "url": serve("mjpeg", [wide], "--fps", "5")})
+    with StageHarness(config, tmp_path) as harness:
+        harness.run(lambda: any("packets of mjpeg received" in c.detail for c in harness.conditions), limit_s=30)
+        states = [c for c in harness.conditions if c.kind is ConditionKind.NO_SIGNAL]
+        totals = harness.totals()
+    assert states[-1].active
+    assert "2040x2040 px" in states[-1].detail
+    assert totals.captured == totals.dropped[("capture", "bad_frame")]
