@@ -28,8 +28,9 @@ _MOST_RAW = 400
 _SAME_OVERLAP = 0.3
 """A candidate that shares more than this with a detection of its defect, of the smaller one, is part of that one."""
 
-RefusedFor = Literal["threshold", "counter_prompt", "region", "size", "limit"]
-"""Why a candidate is not a detection. `limit`: there were more than `max_detections` better ones."""
+RefusedFor = Literal["threshold", "counter_prompt", "region", "size", "limit", "duplicate"]
+"""Why a candidate is not a detection. `limit`: there were more than `max_detections` better ones; `duplicate`: a better
+one of its severity lies at its place (of recorded candidates alone: boxes are fused before)."""
 Fuse = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], Boxes]
 """(boxes (N, 4) px, scores (N,), classes (N,)) -> the boxes fused, each with the score of its best one."""
 

@@ -15,6 +15,7 @@ from stream_inspect.commands.replay.recorded import FramesError
 from stream_inspect.commands.replay.run import replay
 from stream_inspect.commands.replay.view import ReplayView
 from stream_inspect.config.models import Config
+from stream_inspect.inspect.prompts import wordings_hash
 from stream_inspect.picture import Picture
 from stream_inspect.sim import SyntheticLine
 from tests.commands.replays import config, line, make_video, read_lines, write_lines
@@ -156,3 +157,35 @@ def test_another_detectors_file_is_filtered_too_and_says_that_prompts_have_no_ef
     ReplayView(Console(file=printed, width=40)).finished(summary, tmp_path / "out")
     assert "recorded detections that do not count: 10 too small, 4 below their threshold" in printed.getvalue()
     assert "prompts and counter-prompts have no effect on these recorded detections" in printed.getvalue()
+
+
+def test_a_candidate_at_the_place_of_a_better_find_is_not_counted_twice(tmp_path):
+    """As the models fuse them: of one severity and like size, whatever the names; another severity keeps its name."""
+    video = make_video(tmp_path / "line.mp4", [0])
+    names = {"spot": "minor", "stain": "minor", "hole": "critical"}
+    used = config(
+        belt=False,
+        defects=[{"name": name, "prompts": [name], "threshold": 0.2, "severity": names[name]} for name in names],
+    )
+    sought = {
+        name: {"wordings": wordings_hash(defect), "threshold": 0.5, "floor": 0.1}
+        for name, defect in zip(names, used.defects, strict=True)
+    }
+    box, beside = [20.0, 80.0, 40.0, 100.0], [100.0, 80.0, 120.0, 100.0]
+    weak = {"refused_for": "threshold", "box_xyxy_px": box}
+    candidates = [
+        {"defect": "stain", "score": 0.4, **weak},
+        {"defect": "hole", "score": 0.35, **weak},
+        {"defect": "stain", "score": 0.3, **weak, "box_xyxy_px": beside},
+    ]
+    one = line(0, 0.0, (20.0, 80.0, 40.0, 100.0), candidates=candidates, looked_for=sought)
+    one["detections"][0]["score"] = 0.6
+    summary = replay(video, used, tmp_path / "out", inspections=write_lines(tmp_path / "f.jsonl", [one]))
+    (frame,) = read_lines(tmp_path / "out" / "frames.jsonl")
+    assert [(each["defect"], each["score"]) for each in frame["detections"]] == [
+        ("spot", 0.6),
+        ("hole", 0.35),
+        ("stain", 0.3),
+    ]
+    assert [(each["defect"], each["refused_for"]) for each in frame["candidates"]] == [("stain", "duplicate")]
+    assert summary.recorded.candidates_counted == 2

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import msgspec
 
+from stream_inspect.boxes import area, intersection
 from stream_inspect.commands.replay.frames import FoundDefect, Judged, JudgedFrame, LookedFor, RefusedDefect
 from stream_inspect.commands.replay.recorded import FramesError
 from stream_inspect.config.models import Config, DefectConfig
 from stream_inspect.inspect import masks
 from stream_inspect.inspect.candidates import Candidate, RefusedFor
 from stream_inspect.inspect.counting import refusal
+from stream_inspect.inspect.fuse import LIKE_SIZE, SAME_PLACE
 from stream_inspect.inspect.inspector import CameraSettings
 from stream_inspect.inspect.prompts import prompts_hash, wordings_hash
 from stream_inspect.messages import Detection, Extent, FrameHeader, Inspection
 
 _AGAIN = "replay without --inspections to judge again"
-_APPLICABLE: frozenset[RefusedFor] = frozenset({"threshold", "region", "size"})
+_APPLICABLE: frozenset[RefusedFor] = frozenset({"threshold", "region", "size", "duplicate"})
 """Reasons that another configuration may overrule without new scores."""
 _Pooled = tuple[Detection, str, RefusedDefect | None]
 """A detection that may count, the wording that matched it, and the candidate that it was, if it was one."""
@@ -34,7 +36,7 @@ class Applied:
     def __init__(self, config: Config, path: Path, lines: Sequence[tuple[int, JudgedFrame]]) -> None:
         self._settings = CameraSettings.of(config.cameras[0])
         self._defects = {defect.name: defect for defect in config.defects}
-        self._most = config.inspect.max_detections
+        self._most, self._overlap = config.inspect.max_detections, config.inspect.fuse_overlap
         self._prompts_hash = prompts_hash(config.defects)
         self._wordings = {defect.name: wordings_hash(defect) for defect in config.defects}
         self.is_ours = any(record.looked_for for _, record in lines)
@@ -65,6 +67,8 @@ class Applied:
         kept: list[_Pooled] = []
         for pooled in sorted(pool, key=lambda item: (-item[0].score, item[0].defect, item[0].box_xyxy_px)):
             reason = self._refusal(pooled[0], record)
+            if reason is None and any(self._is_double(pooled, better) for better in kept):
+                reason = "duplicate"
             if reason is None and len(kept) >= self._most:
                 reason = "limit"
             if reason is None:
@@ -115,6 +119,18 @@ class Applied:
             return "threshold"
         region_px = self._settings.region_in(record.width_px, record.height_px)
         return refusal(defect, region_px, found.box_xyxy_px, found.extent)
+
+    def _is_double(self, pooled: _Pooled, better: _Pooled) -> bool:
+        """Whether the two would have been fused, had both reached their threshold: one of them was a candidate."""
+        (found, _, was), (other, _, other_was) = pooled, better
+        if (was is None and other_was is None) or found.severity != other.severity:
+            return False
+        one, two = found.box_xyxy_px, other.box_xyxy_px
+        smaller, larger = sorted((area(one), area(two)))
+        shared = intersection(one, two)
+        if found.defect == other.defect and shared > self._overlap * smaller:
+            return True
+        return shared > SAME_PLACE * smaller and larger <= LIKE_SIZE * smaller
 
     def _refuse(self, pooled: _Pooled, reason: RefusedFor) -> Candidate:
         found, prompt, was = pooled

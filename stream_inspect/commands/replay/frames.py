@@ -37,7 +37,7 @@ class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 class RefusedDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A box that is not a detection, and why: its score is below the threshold, a counter-prompt scored higher, it lies
-    outside of the region, it is too small, or there were more than `max_detections` better ones."""
+    outside of the region, it is too small, a better one is at its place, or there were `max_detections` better ones."""
 
     defect: _Name
     score: _Score

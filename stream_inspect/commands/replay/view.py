@@ -22,6 +22,7 @@ _REFUSED = {
     "region": "outside of the region",
     "size": "too small",
     "limit": "beyond max_detections",
+    "duplicate": "at the place of a better one",
 }
 _LISTED = 10
 """Names listed at the end; the table has them all."""
