@@ -83,23 +83,7 @@ def serve(
             if config.metrics.enabled
             else None
         )
-        _log.info(
-            "starting",
-            line=config.line,
-            cameras=[camera.name for camera in config.cameras],
-            pid=os.getpid(),
-            metrics=f"http://{config.metrics.host}:{server.port}/metrics" if server else None,
-        )
-        if (last := supervisor.start_time.last) is not None:
-            _log.info("judging begins as long after this as at the last start", in_s=last.judging_after_s)
-        if demonstrated := scope.cameras_out_of_scope(config):
-            _log.warning(
-                "demonstration models judge a real camera",
-                cameras=list(demonstrated),
-                worth=next(iter(demonstrated.values())),
-                advice=scope.ADVICE,
-                known_words=scope.known_words(),
-            )
+        _log_start(config, supervisor, server)
         try:
             supervisor.start()
             while not interrupts.stopping:
@@ -125,3 +109,24 @@ def serve(
             if server:
                 server.close()
     return supervisor
+
+
+def _log_start(config: Config, supervisor: Supervisor, server: HealthServer | None) -> None:
+    _log = log.get_logger("service")
+    _log.info(
+        "starting",
+        line=config.line,
+        cameras=[camera.name for camera in config.cameras],
+        pid=os.getpid(),
+        metrics=f"http://{config.metrics.host}:{server.port}/metrics" if server else None,
+    )
+    if (last := supervisor.start_time.last) is not None:
+        _log.info("judging begins as long after this as at the last start", in_s=last.judging_after_s)
+    if demonstrated := scope.cameras_out_of_scope(config):
+        _log.warning(
+            "demonstration models judge a real camera",
+            cameras=list(demonstrated),
+            worth=next(iter(demonstrated.values())),
+            advice=scope.ADVICE,
+            known_words=scope.known_words(),
+        )
