@@ -229,6 +229,7 @@ class ConditionKind(StrEnum):
     FROZEN = "frozen"
     BAD_FRAMES = "bad_frames"
     STATIC_FIND = "static_find"
+    NOT_FOLLOWED = "not_followed"
     MODEL_FAILED = "model_failed"
     PROMPTS_REFUSED = "prompts_refused"
     CONFIG_MISFIT = "config_misfit"

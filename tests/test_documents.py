@@ -87,6 +87,15 @@ def test_each_way_in_which_the_line_can_stop_names_a_test(section: str) -> None:
     assert [row[0] for row in rows if not re.search(r"`tests/[\w/]+\.py(?:::\w+)*`", row[-1])] == []
 
 
+def test_everything_that_was_tried_names_its_test() -> None:
+    text = (ROOT / "docs" / "what-was-tried.md").read_text()
+    (rows,) = [[line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ") and "::" in line]]
+    sections = text.partition("\n## ")[2]
+    listed = [line for line in sections.splitlines() if line.startswith("| ") and not line.startswith("| what |")]
+    assert len(rows) == len(listed) > 20
+    assert [row[0] for row in rows if not re.search(r"`tests/[\w/]+\.py::\w+`", row[-1])] == []
+
+
 def ours(name: str) -> bool:
     return any(any((ROOT / folder).rglob(name)) for folder in ("stream_inspect", "tests"))
 

@@ -91,6 +91,20 @@ class ShowsStatus(Protocol):
         """
 
 
+@runtime_checkable
+class ShowsRecovery(Protocol):
+    """An output that can find out without an event whether it works again. No output has to.
+
+    Without it, an outage that began with an event lasts until an event is delivered. All that waited may have expired.
+    """
+
+    def works_again(self) -> bool:
+        """Called instead of `check` after the last event failed. Raises `AlertError` when it still fails.
+
+        False where only an event can show it: the receiver answers, and what it answered last was no.
+        """
+
+
 class AlertClass(Protocol):
     """What a class states about its outputs, and how it makes one: the constructor does no work."""
 

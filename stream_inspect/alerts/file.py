@@ -36,6 +36,7 @@ class FileAlert:
         """A relative path lies in `state_dir`."""
         self._path = state_dir / config.path
         self._handle: int | None = None
+        self._room_bytes = 0  # what the last line needed
         self._log = get_logger(__name__, output=config.name, line=line)
 
     def open(self) -> None:
@@ -52,12 +53,11 @@ class FileAlert:
     def send(self, event: Event) -> None:
         """Write one line and wait until it is on disk."""
         line = event_json(event) + b"\n"
+        self._room_bytes = len(line)
         try:
-            if self._handle is None or self._moved_away(self._handle):
-                self.open()
-            assert self._handle is not None
-            written = os.write(self._handle, line)
-            os.fsync(self._handle)
+            handle = self._opened()
+            written = os.write(handle, line)
+            os.fsync(handle)
         except OSError as error:
             raise self._error("write", error) from error
         if written != len(line):
@@ -66,6 +66,18 @@ class FileAlert:
 
     def check(self) -> None:
         """Nothing to check: there is no connection."""
+
+    def works_again(self) -> bool:
+        """Raises `AlertError` where the file cannot be opened, the disk has no room for a line, or it fails."""
+        try:
+            handle = self._opened()
+            os.fsync(handle)
+            disk = os.fstatvfs(handle)
+            if disk.f_bavail * disk.f_frsize < self._room_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise self._error("write", error) from error
+        return True
 
     def close(self) -> None:
         """Close the file; everything in it is on disk already."""
@@ -80,6 +92,13 @@ class FileAlert:
         if reason:
             return [fail(config.name, f"{config.path}: {reason}")]
         return [ok(config.name, f"{config.path} can be written")]
+
+    def _opened(self) -> int:
+        """The file that the path names now. Raises OSError, `AlertError`."""
+        if self._handle is None or self._moved_away(self._handle):
+            self.open()
+        assert self._handle is not None
+        return self._handle
 
     def _error(self, doing: str, error: OSError) -> AlertError:
         kind = OutputRefusedError if error.errno in _FOR_A_PERSON else AlertError

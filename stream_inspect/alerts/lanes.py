@@ -2,7 +2,8 @@
 
 When an event fails, nothing says whether the fault is its own or the receiver's. So the first event of another camera
 is tried: if that is delivered, the fault is the event's own, and only its camera waits. If all of them fail, the
-receiver is down, and everything waits.
+receiver is down, and everything waits. The same holds of an answer that is about the receiver, or about us, as it says:
+a broker may forbid the topic of one camera alone. Only that no number of such answers makes an event a dead letter.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Fault(Enum):
     """What the failure of an event says."""
 
     UNKNOWN = auto()  # the receiver's, as far as anything shows
-    EVENT = auto()  # its own: another one was delivered between this failure and the one before
+    EVENT = auto()  # its own: others are delivered
     FOR_GOOD = auto()  # its own, for long enough
 
 
@@ -35,13 +36,18 @@ class Fault(Enum):
 class Failures:
     """Those of one event so far."""
 
-    tries: int = 0
+    tries: int = 0  # since the last outage; what `refused` notes is not among them
     since_s: float = math.inf
     tried_at_s: float = -math.inf
     retry_at_s: float = -math.inf
     passes: int = 0  # of the output, at the last one
     is_accused: bool = False
     probe_after_s: float = GIVE_UP_AFTER_S
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether it has failed, in any way."""
+        return self.tried_at_s > -math.inf
 
 
 @dataclass(slots=True)
@@ -70,6 +76,8 @@ class Lanes:
         self._probe: Lane | None = None
         self._retry_at_s = -math.inf
         """Until then the events that fail alone leave the time to the others, however many cameras have one."""
+        self._is_outage = False
+        """Since the last answer, something failed that does not fail alone: no failure says anything about an event."""
 
     def add(self, camera: str, position: int) -> None:
         """Queue the event behind those of its camera."""
@@ -91,7 +99,7 @@ class Lanes:
     @property
     def has_untried(self) -> bool:
         """Whether there is an event that may be delivered at once: one of a camera whose first event has not failed."""
-        return any(lane.waiting and not lane.first.tries for lane in self._lanes.values())
+        return any(lane.waiting and not lane.first.is_tried for lane in self._lanes.values())
 
     def heads(self) -> Iterator[Turn]:
         """The first event of each camera; dead letters that are queued again are not among them."""
@@ -118,28 +126,36 @@ class Lanes:
         """How long until an event is due, in seconds; infinite while none waits."""
         return max(0.0, min((self._due_at_s(lane) for lane in self._all() if lane.waiting), default=math.inf) - now_s)
 
-    def passed(self, turn: Turn, now_s: float, *, was_down: bool) -> None:
-        """It was delivered. `was_down`: it is the first after an outage, in which failures said nothing."""
+    def passed(self, turn: Turn, now_s: float) -> None:
+        """It was delivered."""
         self._passes += 1
-        if was_down:
-            for lane in self._all():
-                if lane is not turn.lane and lane.first.tries:
-                    lane.first.tries, lane.first.since_s = 1, now_s
+        self.answered(turn)
         if turn.position != turn.lane.waiting[0]:  # the probe: the one before it is tried at once, which decides
             turn.lane.first.retry_at_s = now_s
         self.remove(turn)
 
+    def answered(self, turn: Turn) -> None:
+        """The receiver delivered or rejected it, so it works: if there was an outage, that is over."""
+        if self._is_outage:
+            for lane in self._all():
+                if lane is not turn.lane:
+                    lane.first.tries = 0
+        self._is_outage = False
+
+    def receiver_failed(self) -> None:
+        """Not even an event was sent."""
+        self._is_outage = True
+
     def failed(self, turn: Turn, now_s: float, took_s: float) -> Fault:
         """The receiver failed on it. Where it fails for good, it is still to be removed."""
-        if turn.position != turn.lane.waiting[0]:
-            return Fault.UNKNOWN  # the probe has failed as well
+        if turn.position != turn.lane.waiting[0]:  # the probe has failed as well
+            self._is_outage = True
+            return Fault.UNKNOWN
         first = turn.lane.first
         if not first.tries:
             first.since_s = now_s
-        has_passed = first.tries > 0 and self._passes > first.passes
         first.tries += 1
-        first.passes, first.tried_at_s = self._passes, now_s
-        first.is_accused |= has_passed
+        has_passed = self._note_try(turn, now_s)
         failing_s = now_s - first.since_s
         if first.tries >= GIVE_UP_TRIES and failing_s >= GIVE_UP_AFTER_S:
             if has_passed:
@@ -149,9 +165,32 @@ class Lanes:
                 # a receiver that returns in just this moment gets the two in the wrong order.
                 first.probe_after_s = 2 * failing_s
                 self._probe = turn.lane
-        if not first.is_accused:
+        if self._fault(first, now_s, took_s, FAILING_RETRY_S) is Fault.UNKNOWN:
             return Fault.UNKNOWN
-        first.retry_at_s = now_s + FAILING_RETRY_S
+        # The receiver may have died since. Where no event waits that would show it, this one has to.
+        return Fault.EVENT if has_passed or self.has_untried else Fault.UNKNOWN
+
+    def refused(self, turn: Turn, now_s: float, took_s: float, retry_after_s: float) -> Fault:
+        """The receiver rejected us on it, or asked for a pause. Never for good: a person or the receiver changes it."""
+        if turn.position != turn.lane.waiting[0]:
+            self._is_outage = True
+            return Fault.UNKNOWN
+        self._note_try(turn, now_s)
+        return self._fault(turn.lane.first, now_s, took_s, max(FAILING_RETRY_S, retry_after_s))
+
+    def _note_try(self, turn: Turn, now_s: float) -> bool:
+        """Whether another event was delivered between this failure and the one before."""
+        first = turn.lane.first
+        has_passed = first.is_tried and self._passes > first.passes
+        first.passes, first.tried_at_s = self._passes, now_s
+        first.is_accused |= has_passed
+        return has_passed
+
+    def _fault(self, first: Failures, now_s: float, took_s: float, retry_s: float) -> Fault:
+        if not first.is_accused:
+            self._is_outage = True
+            return Fault.UNKNOWN
+        first.retry_at_s = now_s + retry_s
         self._retry_at_s = now_s + took_s  # half of the time at most, where it times out
         return Fault.EVENT
 

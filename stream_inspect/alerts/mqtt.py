@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,6 +28,7 @@ from stream_inspect.messages import Event, EventState, event_json
 
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _LONGEST_EXPIRY_S = 2**32 - 1
+_SENDING_S = 10.0
 
 
 class MqttAlert:
@@ -55,12 +57,16 @@ class MqttAlert:
         self._lock = threading.Lock()
         """Of the two above: `show_status` comes from another thread."""
         self._has_subscriber = True
+        self._was_rejected = False  # the last event, by a broker that answered
         self._status_is_rejected = False
         self._log = get_logger(__name__, output=config.name)
 
     def open(self) -> None:
         """Connect, and publish the status."""
         self.close()
+        self._connect()
+
+    def _connect(self) -> None:
         connection = Connection(self._config, self._client_id, self._status_topic, self._offline, self._status_answered)
         try:
             connection.open()
@@ -77,7 +83,15 @@ class MqttAlert:
             raise AlertError("not connected")
         topic = _filled(self._config.topic, line=event.line, camera=event.camera)
         expiry_s = _expiry_s(event, self._config.max_age_s)
-        answer = self._connection.publish(topic, event_json(event), key=event.key, expiry_s=expiry_s)
+        self._was_rejected = False
+        try:
+            answer = self._connection.publish(topic, event_json(event), key=event.key, expiry_s=expiry_s)
+        except AlertError as error:
+            self._was_rejected = not error.reconnect
+            raise
+        finally:
+            if self._connection.has_rejected:
+                self._renew(self._connection)
         has_subscriber = answer != _NO_MATCHING_SUBSCRIBERS
         if not has_subscriber and self._has_subscriber:
             self._log.warning("no subscriber for this topic (events are delivered to the broker)", topic=topic)
@@ -96,6 +110,11 @@ class MqttAlert:
             raise AlertError("not connected")
         self._connection.check()
 
+    def works_again(self) -> bool:
+        """Whether the broker is connected, where its last answer was not that it takes no events."""
+        self.check()
+        return not self._was_rejected
+
     def close(self) -> None:
         """Publish `offline` and disconnect."""
         with self._lock:
@@ -103,6 +122,18 @@ class MqttAlert:
         if connection is not None:
             connection.say_goodbye(self._offline)
             connection.close()
+
+    def _renew(self, connection: Connection) -> None:
+        """Replace a connection without saying `offline`.
+
+        mosquitto 2.0.11 drops a connection right after it has rejected an event: the next one, of another camera, would
+        fail through no fault of its own.
+        """
+        with self._lock:
+            self._connection = None
+        connection.close()
+        with suppress(AlertError):  # the next event will show it
+            self._connect()
 
     def _status_answered(self, code: int) -> None:
         """Called in the network's thread."""
@@ -165,13 +196,18 @@ def _login(config: MqttAlertConfig) -> ReasonCode | None:
 
 
 def _expiry_s(event: Event, max_age_s: float | None) -> int | None:
-    """What remains of `max_age_s`, in whole seconds, at least one; None for the end of an event, which is always sent.
+    """What remains of `max_age_s`, in whole seconds, at least one; None for what is sent however old it is.
+
+    That is the end of an event, and a dead letter that a person has queued again: no other is sent when it is so old,
+    but for what it ages while it is being sent.
 
     A broker keeps events for a subscriber that is away: on its return it gets none that is too old either.
     """
     if max_age_s is None or event.state is EventState.CLEARED:
         return None
     late_s = 0.0 if isinstance(event.late_s, UnsetType) else event.late_s
+    if late_s > max_age_s + _SENDING_S:
+        return None
     return min(max(1, int(max_age_s - late_s)), _LONGEST_EXPIRY_S)
 
 

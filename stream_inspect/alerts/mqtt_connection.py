@@ -84,6 +84,8 @@ class Connection:
         self._statuses: set[int] = set()
         """Message ids of the statuses that are not answered yet."""
         self._largest_bytes: int | None = None
+        self.has_rejected = False
+        """Whether the broker has rejected an event by its PUBACK."""
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -156,10 +158,11 @@ class Connection:
                 error = self._error(f"no acknowledgement within {timeout_s:g} s")
                 raise AlertRejectedError(str(error)) if self._lost_code in _ABOUT_THIS_EVENT else error
         if answer >= FAILURE:
+            self.has_rejected = True
             text = f"{self._where} rejected {topic}: {reason_text(answer)}"
             if answer in _ABOUT_THIS_EVENT:
                 raise AlertRejectedError(text)
-            # The connection works, and shows the status meanwhile.
+            # The output renews the connection itself, and shows the status meanwhile.
             raise _error_class(answer)(text, reconnect=False)
         return answer
 

@@ -2,7 +2,7 @@
 
 Three kinds of refusal. An event that the receiver rejects is kept as a dead letter. A receiver that rejects us
 (`OutputRefusedError`) or does not answer gets nothing more until it does: everything waits, in order. An event that
-the receiver fails on while it accepts others holds up its own camera alone (`lanes.py`).
+the receiver fails on, or rejects us on, while it accepts others holds up its own camera alone (`lanes.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_inspect import metrics
-from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError, OutputRefusedError
+from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError, OutputRefusedError, ShowsRecovery
 from stream_inspect.alerts.lanes import Fault, Lanes, Turn
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
@@ -43,7 +43,10 @@ REASONS_LOGGED = 5
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Why an output delivers nothing now, and since when; `refused`: it waits for a person, not for the receiver."""
+    """Why an output delivers nothing now, or nothing of one camera, and since when.
+
+    `refused`: it waits for a person, not for the receiver.
+    """
 
     reason: str
     since_utc_ns: int
@@ -85,14 +88,22 @@ class Outbox:
         self._down_since_s = 0.0
         self._reasons: set[str] = set()  # of this outage, as far as they were logged
         self._expired = 0  # not logged yet
-        self._failed_sending = False  # then only an answer to an event shows that the output works again
+        self._failed_sending = False  # then that it can be opened does not show that it works again
+        self._down: Outage | None = None  # nothing was delivered since
+        self._held: dict[int, Outage] = {}  # events on which the receiver rejects us, or asks for pauses, alone
         self.outage: Outage | None = None
-        """None while deliveries succeed. May be read from another thread."""
+        """None while deliveries of all cameras succeed. May be read from another thread."""
         self.queued = 0
         """How many events of the queue were known here at the last step. May be read from another thread."""
 
     def step(self) -> float:
         """Send the next event, if one is due; returns how long the next step can wait, in seconds."""
+        try:
+            return self._step()
+        finally:
+            self.outage = self._down or next(iter(self._held.values()), None)
+
+    def _step(self) -> float:
         pause_s = self._not_before_s - self._clock_s()
         if pause_s > 0:
             return pause_s
@@ -102,7 +113,7 @@ class Outbox:
             self.queued = len(self._lanes)
             if self._max_age_s is not None and self._expire():
                 return 0.0
-            turn = self._lanes.next(self._clock_s(), is_down=self.outage is not None)
+            turn = self._lanes.next(self._clock_s(), is_down=self._down is not None)
             if not self._is_open:
                 self._alert.open()
                 self._is_open = True
@@ -110,14 +121,21 @@ class Outbox:
                 return self._send(turn)
             if len(self._lanes):
                 return min(POLL_S, self._lanes.due_in_s(self._clock_s()))
-            self._alert.check()
+            if self._works_again():
+                self._recovered()
+            self._log_expired()
         except Exception as error:  # also a fault in a plug-in: it must not end its output for good
-            self._failed_sending = False
-            return self._failed(error)
-        self._log_expired()
-        if not self._failed_sending:
-            self._recovered()
+            self._failed_sending = self._failed_sending and isinstance(self._alert, ShowsRecovery)
+            self._lanes.receiver_failed()
+            return self._failed(error, _retry_after_s(error))
         return POLL_S
+
+    def _works_again(self) -> bool:
+        """Whether the output works, as far as can be known while nothing waits. Raises as `Alert.check` does."""
+        if self._failed_sending and isinstance(self._alert, ShowsRecovery):
+            return self._alert.works_again()
+        self._alert.check()
+        return not self._failed_sending
 
     def close(self) -> None:
         """Close the output. Never raises."""
@@ -167,6 +185,7 @@ class Outbox:
                 if stored is None or not self._is_expired(stored, expired):
                     break
                 self._lanes.remove(turn)
+                self._held.pop(turn.position, None)
                 expired.add(turn.position)
         self._unrecorded += [Outcome(position, Settled.EXPIRED) for position in sorted(expired)]
         self._expired += len(expired)
@@ -204,6 +223,7 @@ class Outbox:
                 key=stored.event.key,
                 error=str(error),
             )
+            self._lanes.answered(turn)
             self._make_dead_letter(turn, Settled.REJECTED, str(error))
             self._recovered()
         except Exception as error:
@@ -221,7 +241,9 @@ class Outbox:
             latency_s = (sent_mono_ns - event.frame.capture_mono_ns) / 1e9
             metrics.CAPTURE_TO_ALERT.labels(self.output).observe(latency_s)
         metrics.ALERTS_SENT.labels(self.output).inc()
-        self._lanes.passed(turn, self._clock_s(), was_down=self.outage is not None)
+        self._lanes.passed(turn, self._clock_s())
+        if self._held.pop(turn.position, None):
+            self._log.info("events of this camera are delivered again", camera=event.camera)
         self._unrecorded.append(Outcome(turn.position, Settled.DELIVERED, latency_s))
         self._record()
         self._recovered(delivered=1)
@@ -229,6 +251,7 @@ class Outbox:
     def _make_dead_letter(self, turn: Turn, settled: Settled, reason: str) -> float:
         metrics.ALERTS_REFUSED.labels(self.output).inc()
         self._lanes.remove(turn)
+        self._held.pop(turn.position, None)
         self._unrecorded.append(Outcome(turn.position, settled, reason=reason))
         self._record()
         return 0.0
@@ -246,17 +269,21 @@ class Outbox:
 
     def _failed_on(self, turn: Turn, stored: Stored, error: Exception, took_s: float) -> float:
         """Sending this event has failed: find out whether it is the event's fault."""
-        if isinstance(error, OutputRefusedError) or _retry_after_s(error):
-            self._failed_sending = True
-            return self._failed(error)
-        was_accused = turn.lane.first.is_accused
-        fault = self._lanes.failed(turn, self._clock_s(), took_s)
+        first, retry_after_s = turn.lane.first, _retry_after_s(error)
+        was_accused, is_about_us = first.is_accused, isinstance(error, OutputRefusedError) or retry_after_s > 0
+        if is_about_us:
+            fault = self._lanes.refused(turn, self._clock_s(), took_s, retry_after_s)
+        else:
+            fault = self._lanes.failed(turn, self._clock_s(), took_s)
+        facts = {"key": stored.event.key, "camera": stored.event.camera, "error": _text(error)}
+        if is_about_us and first.is_accused and turn.position == turn.lane.waiting[0]:
+            self._hold(turn, stored, error)
+            retry_after_s = 0.0  # its own, as other events are delivered meanwhile
         if fault is Fault.UNKNOWN and not self._lanes.has_probe:
             self._failed_sending = True
-            return self._failed(error)
+            return self._failed(error, retry_after_s)
         metrics.ALERT_FAILURES.labels(self.output).inc()
         self._close_after(error)
-        facts = {"key": stored.event.key, "camera": stored.event.camera, "error": _text(error)}
         if fault is Fault.FOR_GOOD:
             self._log.error("event fails while others are delivered; see `stream-inspect refused`", **facts)
             return self._make_dead_letter(turn, Settled.FAILED, f"failed while others were delivered: {_text(error)}")
@@ -264,17 +291,26 @@ class Outbox:
             self._log.warning("event fails while others are delivered; later events of its camera wait", **facts)
         return 0.0
 
-    def _failed(self, error: Exception) -> float:
+    def _hold(self, turn: Turn, stored: Stored, error: Exception) -> None:
+        """Report this outage of one camera, for as long as it lasts: no number of tries makes it a dead letter."""
+        known = self._held.get(turn.position)
+        self._held[turn.position] = Outage(
+            f"{_text(error)}; events of {stored.event.camera or 'the line'} wait",
+            known.since_utc_ns if known else time.time_ns(),
+            isinstance(error, OutputRefusedError),
+        )
+
+    def _failed(self, error: Exception, retry_after_s: float) -> float:
         """The output delivers nothing for now."""
         metrics.ALERT_FAILURES.labels(self.output).inc()
         self._close_after(error)
         reason, refused = _text(error), isinstance(error, OutputRefusedError)
-        pause_s = max(self._backoff.next_s(), min(_retry_after_s(error), RETRY_AFTER_LONGEST_S))
+        pause_s = max(self._backoff.next_s(), retry_after_s)
         self._not_before_s = self._clock_s() + pause_s
-        if self.outage is None:
+        if self._down is None:
             self._down_since_s = self._clock_s()
-        since_utc_ns = self.outage.since_utc_ns if self.outage else time.time_ns()
-        self.outage = Outage(reason, since_utc_ns, refused)
+        since_utc_ns = self._down.since_utc_ns if self._down else time.time_ns()
+        self._down = Outage(reason, since_utc_ns, refused)
         if reason not in self._reasons and len(self._reasons) < REASONS_LOGGED:
             self._reasons.add(reason)
             if refused:
@@ -289,10 +325,10 @@ class Outbox:
 
     def _recovered(self, delivered: int = 0) -> None:
         self._backoff.reset()
-        if self.outage is None:
+        if self._down is None:
             return
         waiting = self._store.backlog(self.output).depth + delivered
-        self.outage, self._failed_sending = None, False
+        self._down, self._failed_sending = None, False
         self._reasons.clear()
         after_s = round(self._clock_s() - self._down_since_s, 1)
         self._log.info("output recovered", after_s=after_s, events_waiting=waiting)
@@ -306,7 +342,7 @@ class Outbox:
 
 
 def _retry_after_s(error: Exception) -> float:
-    return error.retry_after_s if isinstance(error, AlertError) else 0.0
+    return min(error.retry_after_s, RETRY_AFTER_LONGEST_S) if isinstance(error, AlertError) else 0.0
 
 
 def _text(error: Exception) -> str:
@@ -319,9 +355,11 @@ class OutboxThread:
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
+        self._log = get_logger(__name__, output=outbox.output)
         self._wake = threading.Event()
         self._stop_at_s: float | None = None
         self._step_began_s: float | None = None
+        self._broke_utc_ns = 0
         # A daemon: an output that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"outbox-{outbox.output}", daemon=True)
 
@@ -353,10 +391,22 @@ class OutboxThread:
             self._wake.clear()
             stop_at_s = self._stop_at_s  # read before the step: one whole step sees what was there at the stop
             self._step_began_s = time.monotonic()
-            pause_s = self.outbox.step()
+            pause_s = self._step()
             self._step_began_s = None
             if stop_at_s is not None and (pause_s > 0 or time.monotonic() >= stop_at_s):
                 break
             if pause_s > 0:
                 self._wake.wait(pause_s)
         self.outbox.close()
+
+    def _step(self) -> float:
+        try:
+            pause_s = self.outbox.step()
+        except Exception as error:  # a fault of ours: whatever it is, it must not end the output in silence
+            if not self._broke_utc_ns:
+                self._broke_utc_ns = time.time_ns()
+                self._log.exception("sending failed unexpectedly; retrying")
+            self.outbox.outage = Outage(_text(error), self._broke_utc_ns, refused=False)
+            return RETRY_LONGEST_S
+        self._broke_utc_ns = 0
+        return pause_s

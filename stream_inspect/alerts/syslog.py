@@ -111,6 +111,11 @@ class SyslogAlert:
         if not heard and self._config.transport == "tcp":
             raise AlertError(f"{self._where}: connection closed by the receiver")
 
+    def works_again(self) -> bool:
+        """Whether it is connected, over TCP; datagrams go anywhere."""
+        self.check()
+        return self._config.transport == "tcp"
+
     def close(self) -> None:
         """Disconnect."""
         if self._socket is not None:

@@ -37,6 +37,8 @@ class OutputWatch:
         self._failed_mono_ns = 0
         self._ended_mono_ns = -round(STEADY_AFTER_S * 1e9)
         self._hold_ns = 0
+        self._begun_mono_ns = 0
+        """When the outage that is reported began, as far as was seen here."""
         self.condition: ActiveCondition | None = None
         """`output_failing`; None while it delivers."""
 
@@ -47,6 +49,7 @@ class OutputWatch:
             if self.condition is None:
                 fails_again = now_mono_ns - self._ended_mono_ns < STEADY_AFTER_S * 1e9
                 self._hold_ns = round(STEADY_AFTER_S * 1e9) if fails_again else 0
+                self._begun_mono_ns = self._outage_seen[1] if outage else now_mono_ns - round(busy_s * 1e9)
             self._failed_mono_ns = now_mono_ns
             self._begin_or_continue(lasting, waiting, now_mono_ns)
         elif self.condition is None or now_mono_ns - self._failed_mono_ns >= self._hold_ns:
@@ -90,7 +93,7 @@ class OutputWatch:
         detail = ""
         if self.condition is not None:
             self._ended_mono_ns = now_mono_ns
-            detail = f"delivers again after {(time.time_ns() - self.condition.since_utc_ns) / 1e9:.0f} s"
+            detail = f"delivers again after {(now_mono_ns - self._begun_mono_ns) / 1e9:.0f} s"
         self.condition = None
         self._put(False, detail, now_mono_ns, time.time_ns())
 

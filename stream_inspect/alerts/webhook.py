@@ -34,7 +34,7 @@ from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event, event_json
 
-_ABOUT_THIS_EVENT = {400, 409, 413, 422}
+ABOUT_THIS_EVENT = {400, 409, 413, 422}
 _MAY_PASS = {408, 423, 424, 425, 429}
 
 
@@ -57,6 +57,7 @@ class WebhookAlert:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: httpx.AsyncClient | None = None
         self._signer: Webhook | None = None
+        self._was_answered = False  # the last event, in whatever way
 
     def open(self) -> None:
         """Prepare; the connection itself is made by the first event."""
@@ -78,20 +79,13 @@ class WebhookAlert:
 
     def send(self, event: Event) -> None:
         """Post one event and wait for a 2xx; see the module for what other answers mean."""
-        if self._client is None or self._loop is None:
-            raise AlertError(f"webhook {self._where}: not open")
-        try:
-            status, retry_after = self._loop.run_until_complete(self._exchange(self._client, event))
-        except (TimeoutError, httpx.TimeoutException):
-            text = f"webhook {self._where}: no complete answer within {self._config.timeout_s:g} s"
-            raise AlertError(text) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            found = connection_error(f"webhook {self._where}", "cannot send", error)
-            raise type(found)(str(found).replace(self._config.url, self._where)) from None
+        body, self._was_answered = event_json(event), False
+        status, retry_after = self._exchange("POST", body, self._headers(event, body))
+        self._was_answered = True
         if 200 <= status < 300:
             return
         text = f"webhook {self._where}: HTTP {status}"
-        if status in _ABOUT_THIS_EVENT:
+        if status in ABOUT_THIS_EVENT:
             raise AlertRejectedError(text)
         if status in _MAY_PASS or status >= 500:
             raise AlertError(text, retry_after_s=_seconds(retry_after))
@@ -101,6 +95,13 @@ class WebhookAlert:
     def check(self) -> None:
         """Nothing to check: each event may make its own connection."""
 
+    def works_again(self) -> bool:
+        """Whether it answers at all, to a request that changes nothing. Raises `AlertError` where it does not."""
+        if self._was_answered:
+            return False
+        self._exchange("OPTIONS", b"", {})
+        return True
+
     def close(self) -> None:
         """Close the connection."""
         if self._loop is not None and self._client is not None:
@@ -108,12 +109,26 @@ class WebhookAlert:
             self._loop.close()
         self._client, self._loop = None, None
 
-    async def _exchange(self, client: httpx.AsyncClient, event: Event) -> tuple[int, str]:
-        """The status of the answer and its `Retry-After`. Raises TimeoutError, httpx's errors."""
-        body = event_json(event)
+    def _exchange(self, method: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+        """The status of the answer and its `Retry-After`. Raises `AlertError`."""
+        if self._client is None or self._loop is None:
+            raise AlertError(f"webhook {self._where}: not open")
+        try:
+            return self._loop.run_until_complete(self._answer(self._client, method, body, headers))
+        except (TimeoutError, httpx.TimeoutException):
+            text = f"webhook {self._where}: no complete answer within {self._config.timeout_s:g} s"
+            raise AlertError(text) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            found = connection_error(f"webhook {self._where}", "cannot send", error)
+            raise type(found)(str(found).replace(self._config.url, self._where)) from None
+
+    async def _answer(
+        self, client: httpx.AsyncClient, method: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, str]:
+        """Raises TimeoutError, httpx's errors."""
         async with (
             asyncio.timeout(self._config.timeout_s),
-            client.stream("POST", self._config.url, content=body, headers=self._headers(event, body)) as got,
+            client.stream(method, self._config.url, content=body, headers=headers) as got,
         ):
             # The status is all that matters. A body is left unread, which closes the connection.
             return got.status_code, got.headers.get("retry-after", "")

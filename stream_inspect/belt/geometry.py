@@ -120,6 +120,11 @@ class BeltView:
         """The picture's size across the belt."""
         return self._across_px * self.mm_per_px
 
+    def along_mm(self, x_px: float, y_px: float) -> float:
+        """Distance of a point of the picture from its upstream edge, along the belt."""
+        start = y_px if self._vertical else x_px
+        return (self._along_px - start if self._reversed else start) * self.mm_per_px
+
     def velocity_px_s(self, speed_mm_s: float) -> tuple[float, float]:
         """(x, y) velocity in the picture of what lies on the belt."""
         along = speed_mm_s / self.mm_per_px * (-1.0 if self._reversed else 1.0)

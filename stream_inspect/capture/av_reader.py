@@ -145,6 +145,7 @@ class AvReader:
             error.bad_frames = len(self._given)
             raise
         self._first = first
+        failed -= self._decoder.recovered
         bad_frames = failed if first.frame.pts is None else self._count_before(first.frame.pts)
         self._given = None
         frame = first.frame

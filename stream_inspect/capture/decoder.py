@@ -25,9 +25,9 @@ _THREADS = 1
 H.264 pictures with one of four slices damaged 54 passed as whole. One core decodes 1080p in 2 to 3 ms."""
 _STRICT = {"err_detect": "explode"}
 _DELIMITER = b"\x46\x01\x50"
-_TRIAL = 10
-"""A stream is believed when this many packets in a row, its first from a key frame on, all fail under strict decoding
-and all decode without it."""
+_TRIAL, _TRIAL_WITHOUT_KEY = 10, 32
+"""A stream is believed when so many packets, its first from a key frame on, all fail under strict decoding and all
+decode without it: with a second key frame among them, because a beginning may be damaged, or after that many."""
 
 
 class _Sent:
@@ -43,8 +43,8 @@ class PictureDecoder:
     """Decodes the packets of one video stream.
 
     A stream of which every picture fails under strict decoding, and none without it, is believed: then `believed` is
-    set, and damaged pictures are not noticed any more. Only `reliable` transport allows that: elsewhere every picture
-    may be damaged.
+    set, and damaged pictures are not noticed, until a key frame is whole under strict decoding too. Only `reliable`
+    transport allows that: elsewhere every picture may be damaged.
     """
 
     def __init__(self, stream: VideoStream, *, reliable: bool) -> None:
@@ -56,6 +56,8 @@ class PictureDecoder:
         self._failed: list[av.Packet[Any]] | None = [] if reliable and codec != "h264" else None
         self._late: list[av.VideoFrame] = []
         self.believed = False
+        self.recovered = 0
+        """Packets that were reported as failed and whose pictures were given out when the stream was believed."""
         context.thread_count = _THREADS
         if codec == "h264":
             return
@@ -69,9 +71,14 @@ class PictureDecoder:
 
         Raises `av.error.FFmpegError` for a packet whose picture is damaged, `av.error.EOFError` once flushed.
         """
+        if self.believed:
+            return self._believing(packet)
+        if not packet.size and len(self._failed or []) >= _TRIAL and (believed := self._tried()):
+            self.recovered += 1
+            return believed + self._context.decode(packet)  # a recording that ends before the trial does
         sent = _Sent()
         try:
-            readable = packet if self._side_units is None else self._side_units.readable(packet)
+            readable = self._readable(packet)
             readable.opaque = sent
             frames = self._whole(self._context.decode(readable))
         except av.error.EOFError:
@@ -86,6 +93,22 @@ class PictureDecoder:
         if frames:
             self._failed = None
         return frames
+
+    def _believing(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
+        """Without strictness, unless this is a key frame that is whole under strict decoding."""
+        if not packet.is_keyframe or not packet.size:
+            return self._context.decode(packet)
+        strict = self._another(strict=True)
+        try:
+            frames = strict.decode(self._readable(packet))
+        except av.error.FFmpegError:
+            return self._context.decode(packet)
+        rest = self._context.decode(None)
+        self._context, self.believed = strict, False
+        return rest + frames
+
+    def _readable(self, packet: av.Packet[Any]) -> av.Packet[Any]:
+        return packet if self._side_units is None else self._side_units.readable(packet)
 
     def _whole(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         """The decoder of H.265 gives out the picture of a packet that failed too, later and as if it were whole."""
@@ -125,6 +148,7 @@ class PictureDecoder:
         context.options = dict(_STRICT) if strict else {}
         context.extradata = self._extradata
         context.thread_count = _THREADS
+        context.flags |= Flags.copy_opaque
         return context
 
     def _without_strictness(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
@@ -132,17 +156,23 @@ class PictureDecoder:
         if self._failed is None or not (self._failed or packet.is_keyframe):
             return []
         self._failed.append(packet)
-        if len(self._failed) < _TRIAL:
+        keys = sum(each.is_keyframe for each in self._failed)
+        if len(self._failed) < (_TRIAL if keys > 1 else _TRIAL_WITHOUT_KEY):
             return []
-        failed, self._failed = self._failed, []
+        return self._tried()
+
+    def _tried(self) -> list[av.VideoFrame]:
+        """The pictures of the packets that failed, if all of them decode without strictness."""
+        failed, self._failed = self._failed or [], []
         context, frames = self._another(strict=False), []
         try:
             for each in failed:
                 frames += context.decode(each)
         except av.error.FFmpegError:
             return []
-        if len(frames) < _TRIAL // 2 or any(frame.is_corrupt for frame in frames):
+        if len(frames) < len(failed) // 2 or any(frame.is_corrupt for frame in frames):
             return []
-        self._context, self._side_units, self._failed, self.believed = context, None, None, True
+        self._context, self._failed, self.believed = context, None, True
         self._late = []
+        self.recovered = len(failed) - 1  # the last one is being decoded
         return frames

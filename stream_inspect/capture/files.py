@@ -8,6 +8,7 @@ import av.error
 from stream_inspect.capture.av_reader import AvReader, Decoded, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.pace import Pacer
+from stream_inspect.capture.pictures import is_picture
 from stream_inspect.capture.sender_clock import Arrival, arrived_now
 from stream_inspect.capture.unreadable import why_unreadable
 from stream_inspect.config.models import CameraConfig, FileSource
@@ -35,6 +36,8 @@ class FileCamera:
             raise CameraError(f"{name} is a folder, not a video file: for a folder of pictures write kind: images")
         if not path.is_file():
             raise CameraError(f"no such file: {name}")
+        if is_picture(path):
+            raise CameraError(f"{name} is a picture, not a video: write kind: images with its folder")
         try:
             container = av.open(ffmpeg_url(path))
         except (av.error.FFmpegError, OSError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from stream_inspect.capture.bit_depth import BitDepth, samples
 from stream_inspect.capture.camera import (
@@ -32,8 +33,18 @@ from stream_inspect.messages import Clock
 
 cv2.utils.logging.setLogLevel(0)  # it would print on stderr what it cannot decode, which is reported here
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".avif"}
+    | {".pbm", ".pgm", ".ppm", ".pnm"}
+)
 PICTURE_KINDS = ", ".join(sorted(PICTURE_SUFFIXES))
+NOT_READ_SUFFIXES = frozenset(
+    {".heic", ".heif", ".jxl", ".psd", ".svg", ".tga", ".exr", ".hdr"}
+    | {".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2"}
+)
+"""Pictures of which FFmpeg might make a film of one frame, and which are not read here."""
+_OF_PAGES = frozenset({".tif", ".tiff", ".webp"})
+"""Files that may hold more than one picture."""
 
 
 class PictureError(StreamInspectError):
@@ -56,6 +67,17 @@ def is_picture(path: Path) -> bool:
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of the numbers in their names."""
     return sorted((path for path in folder.iterdir() if is_picture(path)), key=in_number_order)
+
+
+def pages_in(path: Path) -> int:
+    """How many pictures the file holds, of which the first is read; 1 where that is not known."""
+    if path.suffix.lower() not in _OF_PAGES:
+        return 1
+    try:
+        with Image.open(path) as picture:
+            return int(getattr(picture, "n_frames", 1))
+    except Exception:  # the library raises whatever its parsers raise, and decoding will say what is wrong
+        return 1
 
 
 def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -83,8 +105,8 @@ class PicturesCamera:
     """The pictures of the configured folder, in the order of their names, or `pictures`, in their own order.
 
     One that cannot be read counts as a bad frame, and `unreadable` gets its name and the reason; without it, both are
-    logged. Sizes may change from picture to picture: capture lays them down in a ring of their size, as it does when a
-    camera changes its resolution.
+    logged. Of a file with several pages the first is read. Sizes may change from picture to picture: capture lays each
+    down in a ring of its size.
     """
 
     def __init__(
@@ -97,6 +119,7 @@ class PicturesCamera:
         self._source = config.source
         self._chosen = pictures
         self._unreadable = unreadable or self._log_unreadable
+        self._logs = unreadable is None
         self._time_base = 1 / Fraction(self._source.fps).limit_denominator(1000)
         self._pictures: Sequence[PictureFile] = ()
         self._next = 0
@@ -137,6 +160,8 @@ class PicturesCamera:
         except PictureError as error:
             self._unreadable(chosen.name, str(error))
             return None
+        if self._logs and (pages := pages_in(chosen.path)) > 1:
+            self._log.warning("only the first page of a picture file is judged", file=chosen.name, pages=pages)
         if self._pacer is not None:
             self._pacer.wait(float(pts * self._time_base))
         arrival = arrived_now()
@@ -170,6 +195,8 @@ class PicturesCamera:
 
 def _of_folder(folder: Path) -> list[PictureFile]:
     """The pictures of a folder. Raises `CameraError` where there is none."""
+    if folder.is_file():
+        raise CameraError(f"{printable(folder)} is a file, not a folder of pictures: write kind: file for a video")
     if not folder.is_dir():
         raise CameraError(f"no such folder: {printable(folder)}")
     try:

@@ -9,11 +9,11 @@ from typing import Any
 import av
 
 _GAPS_KEPT = 5
-_SLOW_INTERVALS = 3
+SLOW_INTERVALS = 3
 """A source is silent after this many of its frame intervals, where that is longer than its read time-out."""
 _RATE_UNKNOWN_S = 6.0
-"""How long the second packet may take where the source does not report its rate: three intervals of a camera that
-sends every two seconds."""
+"""How long the second packet may take: three intervals of a camera that sends every two seconds. A rate that is
+reported may be wrong."""
 _LONGEST_SILENCE_S = 30.0
 
 
@@ -42,11 +42,11 @@ class Received:
         """How long the source may be silent: its read time-out, or longer where it sends that seldom."""
         limit_s = read_timeout_s
         if self._fps:
-            limit_s = max(limit_s, _SLOW_INTERVALS / self._fps)
-        elif self._packets == 1:
+            limit_s = max(limit_s, SLOW_INTERVALS / self._fps)
+        if self._packets == 1:
             limit_s = max(limit_s, _RATE_UNKNOWN_S)
         if self._gaps_s:
-            limit_s = max(limit_s, _SLOW_INTERVALS * sorted(self._gaps_s)[len(self._gaps_s) // 2])
+            limit_s = max(limit_s, SLOW_INTERVALS * sorted(self._gaps_s)[len(self._gaps_s) // 2])
         return max(read_timeout_s, min(limit_s, _LONGEST_SILENCE_S))
 
     def __str__(self) -> str:
@@ -66,6 +66,8 @@ class Received:
         """What to do about a source that sends packets and no picture."""
         if not self._packets:
             return "check that the camera's stream is switched on"
+        if self.codec == "mjpeg":
+            return "MJPEG over RTSP holds at most 2040x2040 px: set a smaller picture in the camera, or H.264"
         if not self._keys:
             return (
                 "set the camera's key-frame (I-frame, GOP) interval to 1 s and switch off its periodic intra refresh "

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import av
 import av.error
+from av.container import InputContainer
 
-from stream_inspect.capture.av_reader import AvReader, error_text
+from stream_inspect.capture.av_reader import LONGEST_FIRST_FRAME_S, AvReader, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink, NoPictureError
+from stream_inspect.capture.received import SLOW_INTERVALS
+from stream_inspect.capture.video_stream import sizes_known
 from stream_inspect.config.models import CameraConfig, RtspSource
 from stream_inspect.messages import Clock
 
 _QUICK_START = {"probesize": "4096", "analyzeduration": "0", "fpsprobesize": "0"}
 """First frame after 0.1 to 0.2 s instead of 1.2 s (a slow stream, 640x360): FFmpeg would otherwise gather 32 KB and 20
 frames to guess what the session description already states."""
+_PROBING_S = 5.0
+_FULL_START = {"analyzeduration": f"{_PROBING_S * 1e6:.0f}", "fpsprobesize": "0"}
+"""For a session with several video streams, to choose between them by their sizes, which descriptions do not state:
+until each has sent a key frame."""
+_CONNECTIONS = 3
+"""Within one opening: a camera that does not report its rate shows with each that it is slower than was assumed."""
+LONGEST_OPENING_S = LONGEST_FIRST_FRAME_S + 30.0
+"""The waits of a very slow camera: for the next packet, three times, and for the first key frame."""
 _REORDER_WAIT_US = "100000"
 """How long to wait for reordered UDP packets; FFmpeg's default of 0.5 s only adds latency on a LAN."""
 
@@ -32,57 +44,70 @@ class RtspCamera:
         assert isinstance(config.source, RtspSource)
         self._source = config.source
         self._reader: AvReader | None = None
+        self._patience_s = self._source.read_timeout_s
+        """How long the next connection may be silent: longer than configured for a slow camera."""
 
     def open(self) -> CameraInfo:
         try:
-            silence_s = self._source.read_timeout_s
-            self._reader = reader = self._connected(silence_s)
-            if reader.needed_silence_s > silence_s:
-                silence_s = reader.needed_silence_s
-                reader = self._connected_for(silence_s)
-            try:
-                return reader.open(Clock.ARRIVAL)
-            except NoPictureError:
-                if reader.needed_silence_s <= silence_s:
-                    raise
-            return self._connected_for(reader.needed_silence_s).open(Clock.ARRIVAL)
+            return self._opened()
         except CameraError as error:
             self.close()
+            self._patience_s = self._source.read_timeout_s
             raise error.at(self._where()) from None
 
-    def _connected_for(self, silence_s: float) -> AvReader:
-        """Connect again, to a camera so slow that it may be silent for this long: FFmpeg's time-out stays as it was
-        when the connection was made.
+    def _opened(self) -> CameraInfo:
+        """Connect, with more patience where the camera turns out to be slow.
+
+        FFmpeg's time-out stays as it was when the connection was made, so each time it is a new connection.
         """
-        self.close()
-        self._reader = self._connected(silence_s)
-        return self._reader
+        for attempt in range(_CONNECTIONS):
+            self._reader = reader = self._connected(self._patience_s)
+            if reader.needed_silence_s <= self._patience_s:
+                try:
+                    return self._at_its_rate(reader.open(Clock.ARRIVAL))
+                except NoPictureError:
+                    if reader.needed_silence_s <= self._patience_s or attempt == _CONNECTIONS - 1:
+                        raise
+            self.close()
+            self._patience_s = reader.needed_silence_s
+        raise NoPictureError(f"sends less than a picture in {self._patience_s:g} s")
+
+    def _at_its_rate(self, info: CameraInfo) -> CameraInfo:
+        """Some slow cameras report a usual rate, or none: what is known is that they need this much patience."""
+        if self._patience_s <= self._source.read_timeout_s:
+            return info
+        slowest = SLOW_INTERVALS / self._patience_s
+        return replace(info, fps=min(info.fps or slowest, slowest))
 
     def _connected(self, read_timeout_s: float) -> AvReader:
-        source = self._source
-        secrets = self._secrets()
-        began_s = time.monotonic()
-        try:
-            container = av.open(
-                _with_credentials(source),
-                options={
-                    **_QUICK_START,
-                    "rtsp_transport": source.transport,
-                    "max_delay": _REORDER_WAIT_US,
-                },
-                timeout=(source.open_timeout_s, read_timeout_s),
-            )
-        except (av.error.FFmpegError, OSError) as error:
-            # FFmpeg may report the interrupted call as anything, even as invalid data.
-            timed_out = time.monotonic() - began_s >= source.open_timeout_s
-            reason = f"no answer within {source.open_timeout_s:g} s" if timed_out else error_text(error, secrets)
-            raise CameraError(reason) from None
+        open_timeout_s = self._source.open_timeout_s
+        container = self._container(_QUICK_START, open_timeout_s, read_timeout_s)
+        if not sizes_known(container):
+            container.close()
+            container = self._container(_FULL_START, open_timeout_s + _PROBING_S, read_timeout_s)
         return AvReader(
             container,
             silent_limit_s=read_timeout_s,
-            loses_frames=source.transport == "udp",
-            secrets=secrets,
+            loses_frames=self._source.transport == "udp",
+            secrets=self._secrets(),
         )
+
+    def _container(self, probing: dict[str, str], open_timeout_s: float, read_timeout_s: float) -> InputContainer:
+        source = self._source
+        began_s = time.monotonic()
+        try:
+            return av.open(
+                _with_credentials(source),
+                options={**probing, "rtsp_transport": source.transport, "max_delay": _REORDER_WAIT_US},
+                timeout=(open_timeout_s, read_timeout_s),
+            )
+        except (av.error.FFmpegError, OSError) as error:
+            # FFmpeg may report the interrupted call as anything, even as invalid data.
+            timed_out = time.monotonic() - began_s >= open_timeout_s
+            reason = error_text(error, self._secrets())
+            if timed_out:
+                reason = f"no answer within {open_timeout_s:g} s"
+            raise CameraError(reason) from None
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         if self._reader is None:
@@ -90,6 +115,7 @@ class RtspCamera:
         try:
             return self._reader.read(sink)
         except CameraError as error:
+            self._patience_s = self._reader.needed_silence_s
             raise error.at(self._where()) from None
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from stream_inspect.capture.due_frames import DueFrames
 from stream_inspect.capture.picture_fit import PictureFit
 from stream_inspect.capture.reports import condition, frame_header
 from stream_inspect.capture.ring_sink import RingSink
+from stream_inspect.capture.rtsp import LONGEST_OPENING_S
 from stream_inspect.capture.sampler import make_sampler
 from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.stills_ring import StillsRings
@@ -23,7 +24,8 @@ from stream_inspect.messages import CREDIT_VALID_S, AnyMessage, ConditionKind, C
 from stream_inspect.transport.ledger import CELLS_PER_CAMERA, CameraLedger, DropCause
 
 _HANG_LIMIT_S = 10.0
-"""A call to the camera's library that lasts longer than this and twice the configured time-outs does not return."""
+"""A call to the camera's library that lasts longer than this and twice the configured time-outs does not return. The
+opening of an RTSP camera, each of whose calls FFmpeg can interrupt, may also wait for a slow camera's key frame."""
 _S = 1e-9
 
 
@@ -58,7 +60,8 @@ class CaptureStage:
         self._owner = owner
         self._lossless = camera.waits_for_judging
         timeouts_s = [getattr(camera.source, name, 0.0) for name in ("open_timeout_s", "read_timeout_s")]
-        self._hang_limit_s = _HANG_LIMIT_S + 2 * sum(timeouts_s)
+        opening_s = LONGEST_OPENING_S if camera.source.kind == "rtsp" else 0.0
+        self._hang_limit_s = _HANG_LIMIT_S + 2 * sum(timeouts_s) + opening_s
         self._sink = (
             StillsRings(ring_dir, ring_prefix, transport, self._holds_frames)
             if camera.stills
@@ -80,6 +83,12 @@ class CaptureStage:
     def ended(self) -> bool:
         """A finite source has been read to its end, and each of its frames has been dealt with."""
         return self._reader is not None and self._reader.ended and self._watch is None and self._waiting is None
+
+    @property
+    def stated_rate_mhz(self) -> int:
+        """Frames in 1000 s that the camera states to send; 0 where it states nothing, or is not connected."""
+        info = self._reader.info if self._reader else None
+        return round(info.fps * 1000) if info and info.fps else 0
 
     def open(self) -> None:
         """Start reading. A camera that cannot be reached is not an error here: connecting is retried until stopped."""

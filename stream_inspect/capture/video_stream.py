@@ -29,6 +29,12 @@ def video_stream(container: InputContainer) -> VideoStream:
     return chosen
 
 
+def sizes_known(container: InputContainer) -> bool:
+    """Whether the container was probed long enough for a choice between its video streams."""
+    films = _films(container)
+    return len(films) < 2 or all(not film.codec_context or film.width for film in films)
+
+
 def chosen_of_several(container: InputContainer, chosen: VideoStream) -> tuple[str, ...]:
     """A sentence that names the stream that is read and those that are not; empty where it is the only one."""
     others = [stream for stream in _films(container) if stream is not chosen]

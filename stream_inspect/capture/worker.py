@@ -67,8 +67,8 @@ class ReadLoop:
     """Reads one camera in a thread and queues its frames.
 
     `loop` restarts a finite source at its end, one frame interval after its last frame where it is `paced`. The queue
-    holds `depth` frames; when it is full, reading pauses until `take`. `next_session` may raise OSError: the connection
-    then counts as failed and is retried.
+    holds `depth` frames; when it is full, reading pauses until `take`. `next_session` must neither raise nor block:
+    a camera is read whatever the disk does.
     """
 
     def __init__(
@@ -192,10 +192,7 @@ class ReadLoop:
         with self._in_library_call():
             self.info = info = self._camera.open()
         self._sink.fps = info.fps
-        try:
-            session = self._next_session()
-        except OSError as error:
-            raise CameraError(f"cannot write the session counter: {error}") from error
+        session = self._next_session()
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
         self._hand_over_bad(info.bad_frames)
         last_good_s = time.monotonic()

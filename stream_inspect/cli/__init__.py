@@ -217,8 +217,8 @@ def refused(
     """List the events that an output rejected, each with its reason, or send them again. Works while the service runs.
 
     Events for an output that is unreachable, or that rejects every event (a password, a path), stay in its queue and
-    are not listed. An event is listed when the receiver rejects this one (HTTP 400, 413, 422; too large for the broker)
-    or fails on it for half a minute while it accepts others. Each is logged at once and kept as a dead letter.
+    are not listed. An event is listed when the receiver rejects this one (HTTP 400, 409, 413, 422; too large for the
+    broker) or fails on it for half a minute while it accepts others. Each is logged at once and kept as a dead letter.
 
     With `--send-again` they are queued again under the same idempotency keys, so that a receiver ignores what it has.
     Correct the cause first: an event that is rejected again is listed again, and nothing is lost by trying.

@@ -11,12 +11,14 @@ import typer
 from stream_inspect.cli.shared import out, plain_errors
 
 schema_app = typer.Typer(
-    no_args_is_help=True, help="Print the JSON Schemas of the configuration, events and frames.jsonl."
+    no_args_is_help=True, help="Print the JSON Schemas of the configuration, events, frames.jsonl and the status."
 )
 
 
 @schema_app.command("show")
-def schema_show(name: Annotated[str, typer.Argument(metavar="config|event|frames", help="Which schema.")]) -> None:
+def schema_show(
+    name: Annotated[str, typer.Argument(metavar="config|event|frames|status", help="Which schema.")],
+) -> None:
     """Print a JSON Schema.
 
     Example: `stream-inspect schema show event > event.schema.json`

@@ -208,9 +208,9 @@ def _answer(config: Config, defects: Sequence[DefectConfig]) -> str:
     paragraphs = [_described(each) for each in defects]
     if reasons := scope.cameras_out_of_scope(config):
         paragraphs.append(f"warning: {next(iter(reasons.values()))} (camera {', '.join(reasons)}); {scope.ADVICE}")
-    if config.inspect.detector.model == scope.TINY and (unknown := scope.unknown_prompts(defects)):
-        known = f"It knows only these words: {scope.known_words()}"
-        paragraphs.append(f"warning: tiny does not know: {', '.join(unknown)}. {known}")
+    is_tiny = config.inspect.detector.model == scope.TINY
+    if is_tiny and (reasons or scope.unknown_prompts(defects)):
+        paragraphs.append(f"warning: {scope.words(defects)}")
     return "\n\n".join(paragraphs)
 
 

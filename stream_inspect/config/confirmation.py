@@ -1,4 +1,4 @@
-"""Whether a defect is in the picture for as many judged frames as the rule asks for.
+"""Whether a defect is in the picture, and in its region, for as many judged frames as the rule asks for.
 
 A camera judges frames at a rate, a belt carries what it shows out of the picture, and `decide` wants to see a defect in
 n of m frames. Each number may be right, and no defect is ever confirmed.
@@ -21,10 +21,31 @@ class Passing:
     fps: float | None = None
 
     @property
-    def along_px(self) -> int:
-        """Length of the picture along the belt."""
+    def along_px(self) -> float:
+        """Length, along the belt, of what counts of the picture: of all of it, or of its region.
+
+        A detection counts while half of its box lies in the region, which is as long as the region is.
+        """
+        low, high = self._seen_px
+        return max(0.0, high - low)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the region is shorter along the belt than the picture."""
+        return self.along_px < self.size_px[self._axis]
+
+    @property
+    def _axis(self) -> int:
         assert self.camera.belt is not None
-        return self.size_px[self.camera.belt.direction in ("top_to_bottom", "bottom_to_top")]
+        return int(self.camera.belt.direction in ("top_to_bottom", "bottom_to_top"))
+
+    @property
+    def _seen_px(self) -> tuple[float, float]:
+        size = float(self.size_px[self._axis])
+        if (region_px := self.camera.region_in(*self.size_px)) is None:
+            return 0.0, size
+        places = [corner[self._axis] for corner in region_px]
+        return max(0.0, min(places)), min(size, max(places))
 
     @property
     def step_px(self) -> float:
@@ -48,9 +69,10 @@ def too_few_views(passing: Passing, decide: DecideConfig) -> tuple[str, str, boo
     """(what is wrong, what to do, whether no defect at all can be confirmed); ("", "", False) where nothing is."""
     hits, fewest = decide.confirm_hits, passing.fewest
     never = fewest + 1 < hits
-    if fewest >= hits:
+    if fewest >= hits or not passing.along_px:  # a region outside of the picture is reported as that
         return "", "", False
-    moves = f"the belt moves {passing.step_px:.0f} of {passing.along_px} px between two judged frames"
+    place = " of its region" if passing.is_narrowed else ""
+    moves = f"the belt moves {passing.step_px:.0f} of {passing.along_px:.0f} px{place} between two judged frames"
     seen = f"{fewest} or {fewest + 1}" if fewest else "at most 1"
     wanted_hz = passing.rate_hz(hits)
     if passing.fps is not None and wanted_hz > passing.fps:
@@ -59,7 +81,8 @@ def too_few_views(passing: Passing, decide: DecideConfig) -> tuple[str, str, boo
         faster = f"set sampling.rate_hz to at least {wanted_hz:g}"
     lower = f", or decide.confirm_hits to {max(1, fewest)}" if hits > 1 and fewest < hits else ""
     what = f"{moves}: a defect is in {seen} of them, and decide.confirm_hits is {hits}"
-    return what, f"{faster}{lower}, or check belt.speed_mm_s and belt.mm_per_px", never
+    longer = ", lengthen the region along the belt" if passing.is_narrowed else ""
+    return what, f"{faster}{lower}{longer}, or check belt.speed_mm_s and belt.mm_per_px", never
 
 
 def one_miss_ends_the_track(camera: CameraConfig, track: TrackConfig, decide: DecideConfig) -> bool:

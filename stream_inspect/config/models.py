@@ -17,7 +17,7 @@ from stream_inspect.config.address import plain_url
 from stream_inspect.config.base import ConfigFinding, Host, Model, Name, OptionValue
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.problems import did_you_mean
-from stream_inspect.config.region import region_in_parts, region_in_px
+from stream_inspect.config.region import in_px, region_in_parts, region_in_px
 from stream_inspect.config.secret import Secret
 from stream_inspect.errors import UsageError
 from stream_inspect.rotation import Direction, Rotation, rotated_horizontals, rotated_size
@@ -225,6 +225,10 @@ class CameraConfig(Model):
     def scale_mm_per_px(self) -> float | None:
         """Millimetres a pixel where known: the belt's scale, else the camera's."""
         return self.belt.mm_per_px if self.belt else self.mm_per_px
+
+    def region_in(self, width_px: int, height_px: int) -> list[Point] | None:
+        """The region's corners in px of a picture of this size; None where all of it counts."""
+        return self.region_px if self.region is None else in_px(self.region, width_px, height_px)
 
     @property
     def stills(self) -> bool:

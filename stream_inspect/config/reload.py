@@ -42,6 +42,18 @@ def reload(running: Config, new: Config) -> Reload:
     return Reload(config, applied, [*_changed("", config, new), *idle])
 
 
+def reloadable_values(config: Model) -> dict[str, Any]:
+    """The reloadable keys with their values, as JSON has them, in the sections that they are in."""
+    values: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if field.json_schema_extra == RELOADABLE:
+            values[name] = config.model_dump(mode="json", include={name})[name]
+        elif isinstance(value, Model) and (below := reloadable_values(value)):
+            values[name] = below
+    return values
+
+
 def _with_reloadable(running: M, new: M) -> M:
     taken: dict[str, object] = {}
     for name, field in type(running).model_fields.items():

@@ -39,6 +39,7 @@ def find_slip(error: MarkedYAMLError, text: str) -> Slip:
         or _open_quote(error, text, line)
         or _no_space(lines, line)
         or _not_filled_in(lines, line)
+        or _no_colon(error)
         or _open_bracket(error, line)
         or _indentation(error, lines, line, column)
     )
@@ -103,6 +104,13 @@ def _no_space(lines: list[str], line: int) -> Slip | None:
     return None
 
 
+def _no_colon(error: MarkedYAMLError) -> Slip | None:
+    key = error.context_mark
+    if error.context != "while scanning a simple key" or key is None:
+        return None
+    return Slip("is not YAML here: a key ends with a colon and a space", key.line, key.column)
+
+
 def _not_filled_in(lines: list[str], line: int) -> Slip | None:
     if line < len(lines) and (column := lines[line].find("${")) >= 0:
         message = f"{NOT_FILLED_IN}: write a secret as {{env: NAME}}, anything else itself or with --set KEY=VALUE"
@@ -161,7 +169,6 @@ _PLAIN_WORDS = (
     ("did not find expected node content", "is not YAML here: a value is missing, or there is an extra bracket"),
     ("expected the node content", "is not YAML here: a value is missing, or there is an extra bracket"),
     ("expected <block end>", "does not line up with the lines above: check the indentation and the quotes"),
-    ("could not find expected ':'", "is not YAML here: a ':' is missing after a key, or a quote is not closed"),
     ("unexpected end of stream", "a quote is not closed before the end of the file"),
     ("found unknown escape character", "a backslash in double quotes starts an escape: use single quotes"),
     ("special characters are not allowed", "holds control characters"),

@@ -254,4 +254,6 @@ def _summary(event: Event) -> dict[str, object]:
     fields: dict[str, object] = {"camera": event.camera, "name": event.name, "severity": event.severity}
     if event.score is not None:
         fields["score"] = round(event.score, 2)
+    if event.frame is not None and event.frame.file:
+        fields["file"] = event.frame.file
     return {**fields, "reason": event.reason, "id": event.id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stream_inspect.config.adopted import Adopted
 from stream_inspect.config.models import Config
 from stream_inspect.config.problems import ConfigError
 from stream_inspect.config.reload import reload
@@ -17,11 +18,15 @@ CONFIG_POLL_NS = 200_000_000
 class DefectsFollower:
     """Hands new defects and limits to the model, a change of the file as a whole or not at all."""
 
-    def __init__(self, watcher: ConfigWatcher | None, model: ModelSlot, *, worker: str) -> None:
+    def __init__(
+        self, watcher: ConfigWatcher | None, model: ModelSlot, *, worker: str, adopted: Adopted | None = None
+    ) -> None:
+        """`adopted` remembers for the next process run of this worker what has been adopted."""
         self.rejected = ""
         """Why the file, as last read, was rejected; "" when it was not."""
         self._watcher = watcher
         self._model = model
+        self._adopted = adopted
         self._unusable = ""
         """Why the defects of the last well-formed file were rejected; "" when they are in use."""
         self._polled_mono_ns = 0
@@ -51,6 +56,8 @@ class DefectsFollower:
         """Use what is reloadable. Raises `PromptsError`, and then nothing has changed."""
         change = reload(self._model.config, config)
         self._model.use(change.config)
+        if self._adopted is not None:
+            self._adopted.keep(change.config)
         self._log.info(
             "configuration reloaded",
             applied=change.applied,

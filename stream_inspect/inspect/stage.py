@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stream_inspect import metrics
+from stream_inspect.config.adopted import Adopted
 from stream_inspect.config.models import Config
 from stream_inspect.config.watch import ConfigWatcher
 from stream_inspect.inspect.batching import Credits, JudgingRate, Waiting
@@ -46,6 +47,7 @@ class InspectStage:
         ledger: Ledger,
         ring_dir: Path,
         watcher: ConfigWatcher | None = None,
+        adopted: Adopted | None = None,
     ) -> None:
         self._worker = worker
         self._worker_index = worker_index
@@ -57,7 +59,7 @@ class InspectStage:
         self._waiting = Waiting()
         self._rate = JudgingRate(min(1 / camera.sampling.rate_hz for camera in config.cameras))
         self._model = ModelSlot(config, worker=worker, worker_index=worker_index)
-        self._defects = DefectsFollower(watcher, self._model, worker=worker)
+        self._defects = DefectsFollower(watcher, self._model, worker=worker, adopted=adopted)
         self._results = Results(ledger)
         self._batches_ns: deque[int] = deque(maxlen=_BATCHES_REMEMBERED)
         self._levels = Levels(worker)

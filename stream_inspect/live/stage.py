@@ -46,8 +46,8 @@ _WORDS = {
     ConditionKind.FROZEN: "PICTURE IS FROZEN",
 }
 _INTERVALS, _SILENT_INTERVALS = 5, 3
-"""A camera that is slower than `no_signal_after_s` is silent after this many of its frame intervals (the median of the
-last ones, so that a pause does not count), as capture has it."""
+"""A camera that is slower than `no_signal_after_s` is silent after this many of its frame intervals. Here that is the
+median of the last ones, so that a pause does not count; capture takes the rate that the camera states."""
 
 
 class _View:

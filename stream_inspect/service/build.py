@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stream_inspect.config.models import Config
 from stream_inspect.service.plan import Row
-from stream_inspect.service.run_dir import ledger_path
+from stream_inspect.service.run_dir import adopted_path, ledger_path
 from stream_inspect.service.stage import Stage
 from stream_inspect.store.files import events_database
 from stream_inspect.transport.ledger import Ledger
@@ -52,20 +52,22 @@ def capture(context: ProcessContext, row: Row) -> Stage:
 
 
 def inspect(context: ProcessContext, row: Row) -> Stage:
+    from stream_inspect.config.adopted import Adopted
     from stream_inspect.config.watch import ConfigWatcher
     from stream_inspect.inspect.stage import InspectStage
 
-    watcher = (
-        ConfigWatcher(context.config_path, context.overrides, current=context.config) if context.config_path else None
-    )
+    adopted = Adopted(adopted_path(context.run_dir))
+    config = adopted.into(context.config)
+    watcher = ConfigWatcher(context.config_path, context.overrides, current=config) if context.config_path else None
     return InspectStage(
-        context.config,
+        config,
         worker=row.unit,
         worker_index=row.index,
         owner=context.owner,
         ledger=Ledger.attach(ledger_path(context.run_dir)),
         ring_dir=context.run_dir,
         watcher=watcher,
+        adopted=adopted,
     )
 
 

@@ -1,10 +1,12 @@
-"""The one /metrics of a run, and /healthz, served by the supervisor so that they outlive every stage."""
+"""The one /metrics of a run, /healthz (what is wrong?) and /livez (would a restart help?), served by the supervisor so
+that they outlive every stage."""
 
 from __future__ import annotations
 
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,10 @@ from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.transport.ledger import Totals
 
 _P = "stream_inspect_"
+_WATCHED_WITHIN_S = 3.0
+"""The supervisor checks everything ten times a second: what it last knew is not the present after this long."""
+_LIVES_WITHIN_S = 30.0
+"""A supervisor that has checked nothing for this long hangs. A system call on a disk may take seconds."""
 STUCK_AFTER_S = 60.0
 """A camera without a captured or a judged frame for this long is stuck: full-size models on a CPU take half of it."""
 
@@ -88,7 +94,7 @@ def totals_as_dict(totals: Totals) -> dict[str, Any]:
 
 
 def health(supervisor: Supervisor) -> dict[str, Any]:
-    """The document of /healthz: `ok` if every process runs, no condition is active, and the ledger closes.
+    """The document of /healthz: `ok` if every process runs, no condition is active, and the ledger closes, as of now.
 
     `conditions` are the active ones of all sources, the same as in `LineStatus`.
     """
@@ -114,11 +120,13 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
             "judged_age_s": round(judged_age_s, 3),
             "ended": camera in ended,
         }
+    watched_s = time.monotonic() - supervisor.watched_mono_s
     closes = all(totals.residual == 0 for totals in supervisor.totals.values())
     conditions = [msgspec.structs.asdict(one) for one in supervisor.conditions]
-    ok = supervisor.all_running and closes and not stuck and not conditions
+    ok = supervisor.all_running and closes and not stuck and not conditions and watched_s < _WATCHED_WITHIN_S
     return {
         "status": "ok" if ok else "degraded",
+        "watched_age_s": round(watched_s, 3),
         "conditions": conditions,
         "stuck": stuck,
         "processes": processes,
@@ -127,7 +135,7 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
 
 
 class HealthServer:
-    """Serves /metrics and /healthz from a thread until closed. `port` is the actual one."""
+    """Serves /metrics, /healthz and /livez from a thread until closed. `port` is the actual one."""
 
     def __init__(self, supervisor: Supervisor, config: MetricsConfig, metrics_dir: str) -> None:
         registry = CollectorRegistry()
@@ -145,8 +153,12 @@ class HealthServer:
                 status = "200 OK" if document["status"] == "ok" else "503 Service Unavailable"
                 start_response(status, [("Content-Type", "application/json")])
                 return [json.dumps(document, indent=1).encode()]
+            if path == "/livez":
+                lives = time.monotonic() - supervisor.watched_mono_s < _LIVES_WITHIN_S
+                start_response("200 OK" if lives else "503 Service Unavailable", [("Content-Type", "text/plain")])
+                return [b"ok\n" if lives else b"the supervisor hangs\n"]
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"not found; try /metrics or /healthz\n"]
+            return [b"not found; try /metrics, /healthz or /livez\n"]
 
         try:
             self._server = make_server(

@@ -128,8 +128,16 @@ class JudgingWatch:
         return f"none of the {captured} frames captured in the last {waited_s:.0f} s was due"
 
 
+def seen_and_due(totals: Totals) -> tuple[int, int]:
+    """(frames that the sampler has seen, those of them that were due)."""
+    seen = totals.captured - _not_to_judge(totals)
+    return seen, seen - totals.not_due
+
+
+def _not_to_judge(totals: Totals) -> int:
+    return sum(totals.dropped.get((cause.stage, cause.cause), 0) for cause in _NOT_TO_JUDGE)
+
+
 def _account(totals: Totals, now_s: float) -> _Account:
-    not_to_judge = sum(totals.dropped.get((cause.stage, cause.cause), 0) for cause in _NOT_TO_JUDGE)
-    captured = totals.captured - not_to_judge
-    unjudged = sum(totals.dropped.values()) - not_to_judge + totals.late
-    return _Account(now_s, totals.judged - totals.late, unjudged, captured, captured - totals.not_due)
+    unjudged = sum(totals.dropped.values()) - _not_to_judge(totals) + totals.late
+    return _Account(now_s, totals.judged - totals.late, unjudged, *seen_and_due(totals))

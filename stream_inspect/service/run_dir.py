@@ -31,6 +31,11 @@ def ledger_path(run_dir: Path) -> Path:
     return run_dir / "ledger"
 
 
+def adopted_path(run_dir: Path) -> Path:
+    """What a run has adopted of a changed configuration file."""
+    return run_dir / "adopted.json"
+
+
 def heartbeats_path(run_dir: Path) -> Path:
     """The heartbeat table of a run."""
     return run_dir / "heartbeats"

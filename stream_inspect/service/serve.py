@@ -11,12 +11,14 @@ from pathlib import Path
 from types import FrameType
 
 from stream_inspect import log
+from stream_inspect.capture.session import SessionCounter
 from stream_inspect.config.models import Config
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.prompt_length import refuse_long_prompts
 from stream_inspect.service.health import HealthServer, totals_as_dict
 from stream_inspect.service.run_dir import RunDir, RunDirError, metrics_path
 from stream_inspect.service.supervisor import WATCH_EVERY_S, Supervisor
+from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
 from stream_inspect.store.room import make_room
@@ -49,6 +51,32 @@ class Interrupts:
                 signal.signal(number, handler)
 
 
+def _prepare_state(config: Config) -> None:
+    """Create, check and repair what is kept in the state folder, before anything depends on it. Raises `StoreError`."""
+    make_room(config.state_dir)
+    store = EventStore(events_database(config.state_dir))
+    try:
+        store.register_outputs([alert.name for alert in config.alerts])  # from now on they are owed every event
+        last_sessions = store.last_sessions()
+        for camera in config.cameras:
+            SessionCounter(config.state_dir, camera.name).begin_after(last_sessions.get(camera.name, 0))
+    except OSError as error:
+        raise StoreError(f"cannot write the session counters in {config.state_dir}: {error.strerror}") from error
+    finally:
+        store.close()
+
+
+def _warn_of_demonstration_models(config: Config) -> None:
+    if demonstrated := scope.cameras_out_of_scope(config):
+        log.get_logger("service").warning(
+            "demonstration models judge a real camera",
+            cameras=list(demonstrated),
+            worth=next(iter(demonstrated.values())),
+            advice=scope.ADVICE,
+            known_words=scope.known_words(),
+        )
+
+
 def serve(
     config: Config,
     *,
@@ -68,10 +96,7 @@ def serve(
     with suppress(ModelError):  # the worker reports a missing model, and retries
         refuse_long_prompts(config.inspect.detector, config.defects)
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
-        make_room(config.state_dir)
-        store = EventStore(events_database(config.state_dir))  # created, or refused, before anything depends on it
-        store.register_outputs([alert.name for alert in config.alerts])  # from now on they are owed every event
-        store.close()
+        _prepare_state(config)
         try:
             supervisor = Supervisor(config, run_dir, config_path=config_path, overrides=overrides)
         except OSError as error:  # the ledger and the heartbeat table take their memory at once
@@ -83,7 +108,16 @@ def serve(
             if config.metrics.enabled
             else None
         )
-        _log_start(config, supervisor, server)
+        _log.info(
+            "starting",
+            line=config.line,
+            cameras=[camera.name for camera in config.cameras],
+            pid=os.getpid(),
+            metrics=f"http://{config.metrics.host}:{server.port}/metrics" if server else None,
+        )
+        if (last := supervisor.start_time.last) is not None:
+            _log.info("judging begins as long after this as at the last start", in_s=last.judging_after_s)
+        _warn_of_demonstration_models(config)
         try:
             supervisor.start()
             while not interrupts.stopping:
@@ -109,24 +143,3 @@ def serve(
             if server:
                 server.close()
     return supervisor
-
-
-def _log_start(config: Config, supervisor: Supervisor, server: HealthServer | None) -> None:
-    _log = log.get_logger("service")
-    _log.info(
-        "starting",
-        line=config.line,
-        cameras=[camera.name for camera in config.cameras],
-        pid=os.getpid(),
-        metrics=f"http://{config.metrics.host}:{server.port}/metrics" if server else None,
-    )
-    if (last := supervisor.start_time.last) is not None:
-        _log.info("judging begins as long after this as at the last start", in_s=last.judging_after_s)
-    if demonstrated := scope.cameras_out_of_scope(config):
-        _log.warning(
-            "demonstration models judge a real camera",
-            cameras=list(demonstrated),
-            worth=next(iter(demonstrated.values())),
-            advice=scope.ADVICE,
-            known_words=scope.known_words(),
-        )

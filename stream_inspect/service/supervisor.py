@@ -18,6 +18,7 @@ from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.messages import ActiveCondition, ConditionKind, LineState
 from stream_inspect.service.conditions import SupervisorConditions, event_log_detail
+from stream_inspect.service.frame_rate import FrameRateWatch
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.judging import WITHIN_S, JudgingWatch
 from stream_inspect.service.last_error import exit_text, take_error
@@ -122,14 +123,20 @@ class Supervisor:
         )
         self._demonstrated = cameras_out_of_scope(config)
         self._judging: dict[str, JudgingWatch] = {}
+        self._frame_rate: dict[str, FrameRateWatch] = {}
         self._overload: dict[str, OverloadWatch] = {}
         for camera in config.cameras:
             lossless = camera.waits_for_judging
             self._judging[camera.name] = JudgingWatch(camera.sampling.rate_hz, lossless=lossless)
+            self._frame_rate[camera.name] = FrameRateWatch(
+                camera.sampling.rate_hz, camera.conditions.no_signal_after_s, lossless=lossless
+            )
             self._overload[camera.name] = OverloadWatch(camera.sampling.rate_hz, lossless=lossless)
         self._progress: dict[str, CameraProgress] = {}
         self._last_owner = 0
         self._sources_start_mono_s = 0.0
+        self.watched_mono_s = time.monotonic()
+        """When every process and the ledger were last checked."""
         self.start_time = StartTime(config.state_dir)
         self._were_running = False
         """Whether all processes have run at the same time since the start."""
@@ -198,6 +205,7 @@ class Supervisor:
         for camera, totals in self.totals.items():
             self._progress.setdefault(camera, CameraProgress(now_s)).note(totals, now_s)
         self._report_conditions(now_s)
+        self.watched_mono_s = time.monotonic()
 
     def stop(self) -> None:
         """Stop the groups of the plan one after the other, and kill what takes longer than its group's share."""
@@ -258,8 +266,14 @@ class Supervisor:
         for camera, detail in self._demonstrated.items():
             self._conditions.set(ConditionKind.DEMO_MODELS, detail, source="models", camera=camera)
         longest_batch_s = max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
+        stated_mhz = {
+            child.row.unit: self._heartbeats.vital(child.index, "stated_rate_mhz")
+            for child in self.children
+            if child.row.source
+        }
         for camera, totals in self.totals.items():
-            detail = self._judging[camera].update(totals, now_s, longest_batch_s)
+            too_slow = self._frame_rate[camera].update(totals, now_s, stated_mhz.get(camera, 0) / 1000)
+            detail = self._judging[camera].update(totals, now_s, longest_batch_s) or too_slow
             self._conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera=camera)
             detail = self._overload[camera].update(totals, now_s, judging=not detail)
             self._conditions.set(ConditionKind.OVERLOAD, detail, source="supervisor", camera=camera)
@@ -268,13 +282,16 @@ class Supervisor:
         self._conditions.receive(working)
         are_read = self.plan.readers("conditions") <= working
         self._conditions.send(are_read=are_read, are_recorded=are_read and not log_is_stuck)
-        self._were_running = self._were_running or self.all_running
         self.start_time.note(all_running=self.all_running, judged=sum(one.judged for one in self.totals.values()))
-        if not self._were_running:
-            state: LineState = "starting"
-        else:
-            state = "ok" if self.all_running and not self.conditions else "degraded"
-        self._conditions.send_status(state, self.ended, self.start_time.judging_in_s)
+        self._conditions.send_status(self._line_state(now_s), self.ended, self.start_time.judging_in_s)
+
+    def _line_state(self, now_s: float) -> LineState:
+        self._were_running = self._were_running or self.all_running
+        if self.all_running and not self.conditions:
+            return "ok"
+        # A start that does not end is a fault: a process that never runs must not hide what is wrong with the others.
+        starts = not self._were_running and not self.conditions and now_s < self._sources_start_mono_s
+        return "starting" if starts else "degraded"
 
     def _silent_limit_s(self, child: Child) -> float:
         """Without a heartbeat for this long, the process hangs."""

@@ -53,12 +53,12 @@ class _Outage:
 def open_writer(state_dir: Path, *, memory_dir: Path, max_age_ns: int) -> EventWriter:
     """The writer of a state folder's log, with its two journals. Raises `StoreError`, or OSError for the first."""
     store = EventStore(events_database(state_dir))
+    journal = Journal(events_journal(state_dir), reserve_bytes=RESERVE_BYTES)
     held: Journal | None = None
     try:
-        held = Journal(events_held(memory_dir, state_dir))
+        held = Journal(events_held(memory_dir, state_dir), unreadable_path=journal.unreadable_path)
     except OSError as error:
         get_logger(__name__).warning("no shared memory for events; a kill may lose the latest", error=str(error))
-    journal = Journal(events_journal(state_dir), reserve_bytes=RESERVE_BYTES)
     clock = RetentionClock(retention_clock(state_dir, "events"), lambda: _newest_s(store))
     return EventWriter(store, journal, held, clock, max_age_ns=max_age_ns)
 
@@ -121,6 +121,13 @@ class EventWriter:
         damaged = self._journal.damaged + (self._held.damaged if self._held else 0)
         if damaged:
             self._log.error("damaged lines in the journal of the event log", lines=damaged)
+        for journal in (self._journal, self._held):
+            if journal and journal.unreadable:
+                self._log.error(
+                    "events of another version in the journal; kept in a file",
+                    events=journal.unreadable,
+                    path=str(journal.unreadable_path),
+                )
         if self._journal.reserve_error:
             self._log.warning(
                 "cannot reserve space for the journal; a full disk may stop it",
@@ -221,7 +228,7 @@ class EventWriter:
             self._log.warning("events wait in the journal; the next start writes them to the log", events=in_journal)
         if self._held and held:
             self._log.error(
-                "events wait in shared memory; restart before a reboot loses them",
+                "events wait in shared memory; a reboot or a new container loses them",
                 events=held,
                 path=str(self._held.path),
             )

@@ -19,6 +19,8 @@ import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, Select, delete, func, inspect, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
+from stream_inspect import metrics
+from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState, event_json
 from stream_inspect.store.database import Database, StoreError
 from stream_inspect.store.deliveries import DeadLetter, Deliveries
@@ -98,6 +100,7 @@ class EventStore(Database):
     def __init__(self, path: Path) -> None:
         """Open the log, making it (and its folder) if need be. Raises `StoreError`."""
         self._boot = _BOOT_ID.read_text().strip()
+        self._log = get_logger(__name__)
         super().__init__(path, "event log", MIGRATIONS, before_migration=self._move_outputs, if_damaged=_IF_DAMAGED)
         with self._reading() as connection:
             self.identity = str(connection.execute(select(LOG.c.identity)).scalar_one())
@@ -112,19 +115,28 @@ class EventStore(Database):
     # --- decide ------------------------------------------------------------------------------------------------
 
     def append(self, events: Sequence[Event]) -> None:
-        """Write all these events, or none. They are on disk when this returns; a key that is there is skipped."""
+        """Write all these events, or none. They are on disk when this returns; one that is there already is skipped.
+
+        A different event under a key that is there cannot be kept: it is logged and counted as lost.
+        """
         if not events:
             return
         numbers = [id_parts(one) for one in events]
         now_utc_ns = time.time_ns()
         with self._writing("append to") as connection:
-            for one, (session, n) in zip(events, numbers, strict=True):
-                self._append_one(connection, one, session, n, now_utc_ns)
+            kept = [self._append_one(connection, one, *of, now_utc_ns) for one, of in zip(events, numbers, strict=True)]
+        for one in (one for one, is_kept in zip(events, kept, strict=True) if not is_kept):
+            metrics.EVENTS_LOST.inc()
+            self._log.error("event lost: the log holds another one under its key", key=one.key)
 
-    def _append_one(self, connection: Connection, one: Event, session: int, n: int, now_utc_ns: int) -> None:
+    def _append_one(self, connection: Connection, one: Event, session: int, n: int, now_utc_ns: int) -> bool:
+        """Whether the log holds it afterwards."""
         # Looked up first: an insert that a conflict prevents would use up a position, and a backlog would count it.
-        if connection.execute(select(EVENTS.c.position).where(EVENTS.c.key == one.key)).first() is not None:
-            return
+        known = connection.execute(select(EVENTS.c.position, EVENTS.c.body).where(EVENTS.c.key == one.key)).first()
+        if known is not None:
+            with suppress(UnreadableEventError):
+                return _decoded(known.position, known.body) == one
+            return True  # of another version: whether it differs cannot be known
         if one.state is EventState.CLEARED:
             connection.execute(
                 update(EVENTS).where(EVENTS.c.event_id == one.id, EVENTS.c.is_open).values(is_open=False)
@@ -152,12 +164,20 @@ class EventStore(Database):
                 set_={"last_n": func.max(COUNTERS.c.last_n, counter.excluded.last_n)},
             )
         )
+        return True
 
     def last_numbers(self) -> dict[tuple[str, int, str], int]:
         """The highest n given to an event of each (camera, session, name of defect or condition)."""
         query = select(COUNTERS.c.camera, COUNTERS.c.session, COUNTERS.c.name, COUNTERS.c.last_n)
         with self._reading() as connection:
             return {(row.camera, row.session, row.name): row.last_n for row in connection.execute(query)}
+
+    def last_sessions(self) -> dict[str, int]:
+        """The highest session of each camera that has an event."""
+        found: dict[str, int] = {}
+        for camera, session, _ in self.last_numbers():
+            found[camera] = max(session, found.get(camera, 0))
+        return found
 
     def open_events(self) -> list[Event]:
         """The confirmed events that have not been cleared, oldest first.

@@ -32,12 +32,14 @@ class Journal:
     off. Methods that write or read raise OSError.
     """
 
-    def __init__(self, path: Path, *, reserve_bytes: int = 0) -> None:
+    def __init__(self, path: Path, *, reserve_bytes: int = 0, unreadable_path: Path | None = None) -> None:
         """Open the journal, with what the previous run left in it; cut off a last line that was torn by a crash.
 
-        Raises OSError where a journal exists that cannot be read.
+        Events that another version wrote and this one does not understand go to `unreadable_path`, by default next to
+        the journal. Raises OSError where a journal exists that cannot be read.
         """
         self.path = path
+        self.unreadable_path = unreadable_path or path.with_name(f"{path.name}.unreadable")
         self._descriptor: int | None = None
         self._lock = threading.Lock()
         self._front = self._end = 0  # bytes
@@ -48,6 +50,8 @@ class Journal:
         """Why the reserve could not be had; tried again whenever the journal is empty."""
         self.damaged = 0
         """Lines of the previous run that were torn, or whose checksum is wrong: they hold no event."""
+        self.unreadable = 0
+        """Whole events of the previous run that were not understood."""
         if path.exists():
             self._recover()
         self._reserve()
@@ -156,11 +160,23 @@ class Journal:
         content = self._read(0, size).rstrip(b"\0")
         *lines, torn = content.split(b"\n")
         found = list(self._lines(content, 0))
-        self.damaged = len(lines) - len(found) + bool(torn)
+        foreign = [line for line in lines if _body(line) is not None and _event(line) is None]
+        if foreign:
+            self._keep_unreadable(foreign)
+        self.unreadable = len(foreign)
+        self.damaged = len(lines) - len(found) - len(foreign) + bool(torn)
         self._end = found[-1][0] if found else 0
         self._reserved = min(self._reserve_bytes, size)
         with suppress(OSError):  # what cannot be removed is overwritten, or found damaged once more
             self._wipe(self._end, len(content))
+
+    def _keep_unreadable(self, lines: Sequence[bytes]) -> None:
+        """Raises OSError: without them in another file they must not be removed from this one."""
+        with self.unreadable_path.open("ab") as file:
+            file.write(b"".join(line.lstrip(b"\0") + b"\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(self.path.parent)
 
     def _read(self, front: int, end: int) -> bytes:
         if self._descriptor is None:
@@ -207,13 +223,17 @@ def _line(event: Event) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def _event(line: bytes) -> Event | None:
-    """The event of a line; None where the checksum is wrong, or the event is of a version not understood."""
+def _body(line: bytes) -> bytes | None:
+    """The JSON of a line; None where the checksum is wrong."""
     # Zeros in front: a page that a power failure kept from the disk, or the reserve of a file that was then extended.
     checksum, _, body = line.lstrip(b"\0").partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(body):
-        return None
+    return body if checksum == b"%08x" % zlib.crc32(body) else None
+
+
+def _event(line: bytes) -> Event | None:
+    """The event of a line; None where the checksum is wrong, or the event is of a version not understood."""
+    body = _body(line)
     try:
-        return _decoder.decode(body)
+        return None if body is None else _decoder.decode(body)
     except msgspec.DecodeError:
         return None

@@ -68,6 +68,14 @@ def unknown_prompts(defects: Sequence[DefectConfig]) -> list[str]:
     return [text for text in dict.fromkeys(texts) if not _knows(text)]
 
 
+def words(defects: Sequence[DefectConfig]) -> str:
+    """Which of the defects' prompts the embedded detector does not know, and those that it knows."""
+    unknown = unknown_prompts(defects)
+    if not unknown:
+        return f"tiny knows only these words: {known_words()}"
+    return f"tiny does not know: {', '.join(unknown)}. It knows only these words: {known_words()}"
+
+
 def _knows(prompt: str) -> bool:
     """Whether a prompt is a known phrase, perhaps with words around it that change nothing."""
     rest = f" {' '.join(_WORD.findall(prompt.lower()))} "

@@ -23,6 +23,7 @@ from stream_inspect.track.assign import FORBIDDEN, assign
 from stream_inspect.track.ballot import OTHER_NAME_IOU
 from stream_inspect.track.belt_motion import FASTEST, BeltMotion, Witnesses
 from stream_inspect.track.belt_track import BeltNow, BeltTrack
+from stream_inspect.track.following import Following
 from stream_inspect.track.fragments import OF_TRACK, without_fragments
 from stream_inspect.track.tracker import TrackerFrame
 
@@ -47,18 +48,23 @@ class BeltTracker:
         if camera.belt is None:
             raise ValueError(f"camera {camera.name} has no belt: track.kind must be iou or auto")
         self._belt = camera.belt
+        self._region_in = camera.region_in
         self._forget_after_s = track.forget_after_s
         self._slack_mm = _SLACK_PX * camera.belt.mm_per_px
         self._fixed_reach_mm = (
             None if track.match_distance_px is None else track.match_distance_px * camera.belt.mm_per_px
         )
         self._motion = BeltMotion(4 * self._slack_mm)
+        self._following = Following()
         self._odometer: Odometer = FixedSpeedOdometer(camera.belt.speed_mm_s)
         self._view: BeltView | None = None
+        self._size_px = 0, 0
         self._tracks: list[BeltTrack] = []
         self._next_number = 1
         self._frame = 0
         self._now = BeltNow(0.0, 0.0, 0.0)
+        self._last_pts_s = 0.0
+        """Of the judged frame before this one."""
 
     @property
     def static_finds(self) -> list[Box]:
@@ -66,11 +72,15 @@ class BeltTracker:
             return []
         return [self._view.px_from_belt(track.spot, 0.0) for track in self._tracks if track.static]
 
+    @property
+    def not_followed(self) -> str:
+        return self._following.detail
+
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]
     ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
         if self._view is None:
-            self._view = BeltView(self._belt, frame.width_px, frame.height_px)
+            self._view = self._begin_session(frame)
         detections = without_fragments(detections)
         spots = [self._view.belt_from_px(detection.box_xyxy_px, 0.0) for detection in detections]
         for track in self._tracks:
@@ -84,19 +94,30 @@ class BeltTracker:
         else:
             free = self._find_unforeseen(free, detections, spots, before, due_mm)
         self._begin(free, detections, spots)
+        self._note_following(due_mm)
         return self._end()
 
     def reset(self) -> list[TrackUpdate]:
         for track in self._tracks:
             track.detection = None
         ended = [self._report(track, left=False) for track in self._tracks if not track.static]
-        # What was learned of the speed holds for the belt, not for the session: it is kept.
+        # What was learned of the speed holds for the belt, not for the session: it is kept. So is dirt on the lens.
         self._motion.begin_session()
         self._odometer = FixedSpeedOdometer(self._belt.speed_mm_s)
         self._view = None
-        self._tracks = []
+        self._tracks = [track for track in self._tracks if track.static]
         self._now = BeltNow(0.0, 0.0, 0.0)
         return ended
+
+    def _begin_session(self, frame: TrackerFrame) -> BeltView:
+        """Keep what does not move, unless the picture has another size."""
+        size_px = frame.width_px, frame.height_px
+        if size_px != self._size_px:
+            self._tracks = []
+        self._size_px = size_px
+        for track in self._tracks:
+            track.last_pts_s = frame.pts_s  # what is static counts from its last sight, by a clock that begins again
+        return BeltView(self._belt, *size_px)
 
     # --- one frame -----------------------------------------------------------------------------------------------
 
@@ -104,6 +125,7 @@ class BeltTracker:
         """Where the belt was in the frame before, and how far it should have run since."""
         reading_mm = self._odometer.advance_to(pts_s)
         before, due_mm = self._now.mm, reading_mm - self._now.reading_mm
+        self._last_pts_s = self._now.pts_s
         self._now = BeltNow(pts_s, before, reading_mm)
         return before, due_mm
 
@@ -312,6 +334,36 @@ class BeltTracker:
         for index in new:
             self._tracks.append(BeltTrack(self._next_number, detections[index], spots[index], self._now))
             self._next_number += 1
+
+    def _note_following(self, due_mm: float) -> None:
+        """Note which tracks were seen where they were due, and what became of the finds of the frame before."""
+        assert self._view is not None
+        due = sum(track.moves and track.detection is not None for track in self._tracks)
+        new = [track for track in self._tracks if track.hits == 1 and track.detection is not None]
+        gone, elsewhere = 0, list[float | None]()
+        for track in self._tracks:
+            is_lost = track.hits == 1 and track.detection is None and track.last_pts_s == self._last_pts_s
+            if not is_lost or not self._slack_mm / 4 < due_mm < self._seen_until_mm + track.spot.along.low:
+                continue
+            alike = [
+                other
+                for other in new
+                if self._same_lane(track.spot, other.spot) and abs(_size_ratio(track.spot, other.spot)) <= _ALIKE
+            ]
+            if alike:
+                went_mm = -track.spot.along.offset_to(alike[0].spot.along)
+                elsewhere.append(went_mm / due_mm if len(alike) == 1 else None)
+            else:
+                gone += 1
+        self._following.note(due, gone, elsewhere)
+
+    @property
+    def _seen_until_mm(self) -> float:
+        """How far from the upstream edge a whole find is seen: to the end of the picture, or of the region."""
+        assert self._view is not None
+        if (region_px := self._region_in(*self._size_px)) is None:
+            return self._view.length_mm
+        return max(self._view.along_mm(x, y) for x, y in region_px)
 
     def _end(self) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
         """(live, ended) after this frame."""

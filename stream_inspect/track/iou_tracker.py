@@ -48,6 +48,7 @@ class IouTracker:
     """IoU and centre distance under a Kalman filter, solved as one assignment a frame."""
 
     static_finds: Sequence[Box] = ()
+    not_followed = ""
 
     def __init__(self, camera: CameraConfig, track: TrackConfig) -> None:
         self._forget_after_s = track.forget_after_s

@@ -197,6 +197,9 @@ class TrackStage:
                 yield Output("tracked", camera.follow(message))
                 if isinstance(camera, _CameraTracks) and camera.has_belt:
                     self._levels.put(_static_level(message.frame, camera.tracker.static_finds))
+                    self._levels.put(
+                        _level(message.frame, ConditionKind.NOT_FOLLOWED, detail=camera.tracker.not_followed)
+                    )
 
     @staticmethod
     def _end(camera: _CameraTracks | StillTracks) -> Iterable[Output]:
@@ -210,12 +213,18 @@ def _static_level(frame: FrameHeader, finds: Sequence[Box]) -> Condition:
     places = ", ".join(
         f"{right - left:.0f}x{bottom - top:.0f} at {left:.0f},{top:.0f}" for left, top, right, bottom in finds
     )
+    detail = f"does not move with the belt: {places} px (dirt on the lens, glare, or a stuck part)" if finds else ""
+    return _level(frame, ConditionKind.STATIC_FIND, detail)
+
+
+def _level(frame: FrameHeader, kind: ConditionKind, detail: str) -> Condition:
+    """How this condition stands since this frame: active where there is something to say of it."""
     return Condition(
         camera=frame.id.camera,
-        kind=ConditionKind.STATIC_FIND,
-        active=bool(finds),
+        kind=kind,
+        active=bool(detail),
         source="track",
-        detail=f"does not move with the belt: {places} px (dirt on the lens, glare, or a stuck part)" if finds else "",
+        detail=detail,
         mono_ns=frame.capture_mono_ns,
         utc_ns=frame.capture_utc_ns,
         frame=frame,

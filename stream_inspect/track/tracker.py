@@ -29,6 +29,11 @@ class Tracker(Protocol):
         """Where in the picture the last frames showed something that does not move with the belt: dirt on the lens,
         glare, a stuck part. It takes no part in tracking. Empty without a belt."""
 
+    @property
+    def not_followed(self) -> str:
+        """Why the last finds were not found again where the belt should have carried them, in words: nothing of what
+        passes is confirmed then. "" while they are, and without a belt."""
+
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]
     ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:

@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import ASGIApp
 
 from stream_inspect.config.models import Config
@@ -113,9 +114,11 @@ def _status_and_events(context: _PageContext) -> APIRouter:
 
     @routes.get("/healthz")
     async def healthz() -> JSONResponse:
-        is_ok = not feed.error
+        known = context.standing.known()
+        state = "degraded" if feed.error and known["state"] == "ok" else known["state"]
+        conditions = known["conditions"]
         return JSONResponse(
-            {"status": "ok" if is_ok else "degraded", "event_log": feed.error or "ok"}, 200 if is_ok else 503
+            {"status": state, "conditions": conditions, "event_log": feed.error or "ok"}, 200 if state == "ok" else 503
         )
 
     @routes.get("/api/status")
@@ -187,32 +190,35 @@ def _live_pictures(context: _PageContext) -> APIRouter:
 def _files_of_events(context: _PageContext) -> APIRouter:
     routes = APIRouter()
 
-    async def media(name: Callable[[str], str], event_id: str, media_type: str) -> FileResponse:
+    async def media(request: Request, name: Callable[[str], str], event_id: str, media_type: str) -> Response:
         try:
             status = await context.media.status(name(event_id)) if _EVENT_ID.fullmatch(event_id) else None
         except DiskHangsError as error:
             raise HTTPException(503, str(error)) from error
         if status is None:
             raise HTTPException(404, "no such file (it may have been removed by retention)")
-        return FileResponse(
+        # Asked again each time (304 if unchanged): an id is unique within one state folder, and another may follow it.
+        answer = FileResponse(
             context.media.path(name(event_id)),
             stat_result=status,
             media_type=media_type,
             content_disposition_type="inline",
-            headers={"Cache-Control": "private, max-age=3600"},
+            headers={"Cache-Control": "private, no-cache"},
         )
+        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        return NotModifiedResponse(answer.headers) if answer.headers["etag"] in known else answer
 
     @routes.get("/clips/{event_id}.mp4")
-    async def clip(event_id: str) -> FileResponse:
-        return await media(clip_name, event_id, "video/mp4")
+    async def clip(request: Request, event_id: str) -> Response:
+        return await media(request, clip_name, event_id, "video/mp4")
 
     @routes.get("/clips/{event_id}.json")
-    async def clip_frames(event_id: str) -> FileResponse:
-        return await media(clip_list_name, event_id, "application/json")
+    async def clip_frames(request: Request, event_id: str) -> Response:
+        return await media(request, clip_list_name, event_id, "application/json")
 
     @routes.get("/pictures/{event_id}.jpg")
-    async def picture(event_id: str) -> FileResponse:
-        return await media(picture_name, event_id, "image/jpeg")
+    async def picture(request: Request, event_id: str) -> Response:
+        return await media(request, picture_name, event_id, "image/jpeg")
 
     return routes
 

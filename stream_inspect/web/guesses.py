@@ -63,8 +63,10 @@ class Guesses:
 
     def _counted_as(self, address: str) -> str:
         with suppress(ValueError):
-            if ipaddress.ip_address(address).version == 6:
-                address = str(ipaddress.ip_network(f"{address}/64", strict=False))
+            one = ipaddress.ip_address(address)
+            if isinstance(one, ipaddress.IPv6Address):
+                # On a socket of both families an IPv4 client is ::ffff:a.b.c.d, and all of them are one network.
+                address = str(one.ipv4_mapped or ipaddress.ip_network(f"{address}/64", strict=False))
         if address in self._spent or len(self._spent) < _ADDRESSES_MAX:
             return address
         if self._clock_s() >= self._forget_at_s:

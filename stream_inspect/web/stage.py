@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ from stream_inspect.messages import AnyMessage, Event, LineStatus, LivePicture, 
 from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.events import EventStore
 from stream_inspect.web.app import make_app
+from stream_inspect.web.connections import CONNECTIONS_MAX, Connection, SeldomInvalid
 from stream_inspect.web.feed import EventFeed
 from stream_inspect.web.guard import Token
 from stream_inspect.web.hub import LiveHub
@@ -29,12 +31,13 @@ from stream_inspect.web.status import Health
 
 _START_WITHIN_S = 15.0
 _STOP_WITHIN_S = OUTPUT_CLOSE_S - 0.1
-_CONNECTIONS_MAX = 1000
-"""More than the guard admits (`guard.ADMITTED_MAX`): those that it refuses must not take the place of the others."""
 _SEND_BUFFER_BYTES = 256 * 1024
 """Send buffer of one browser: a few pictures. Without the limit the kernel queues megabytes of old pictures."""
 _GONE_AFTER_MS = 20_000
 """The kernel disconnects a browser that has received nothing for this long (unplugged, frozen)."""
+_KEEPALIVE_S = 10
+"""The kernel asks a browser to which nothing is sent this often whether it is still there."""
+_INVALID = SeldomInvalid()
 
 
 class WebError(StreamInspectError):
@@ -82,15 +85,17 @@ class WebStage:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._app,
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 ws="none",
                 server_header=False,
-                limit_concurrency=_CONNECTIONS_MAX,
+                limit_concurrency=CONNECTIONS_MAX,
                 timeout_graceful_shutdown=1,
             )
         )
+        logging.getLogger("uvicorn.error").addFilter(_INVALID)
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
         self._thread.start()
         deadline_s = time.monotonic() + _START_WITHIN_S
@@ -174,7 +179,10 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # The sockets of the browsers' connections inherit these two options.
+        # The sockets of the browsers' connections inherit these options.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_AFTER_MS)
         listening.bind(address)

@@ -294,6 +294,17 @@ class TestExpiry:
         (properties,) = self.received(start, listen, an_event(1))
         assert not hasattr(properties, "MessageExpiryInterval")
 
+    def test_a_dead_letter_that_is_sent_again_does_not_expire_at_once(self, start, listen):
+        """A person wants it sent, however old it is; a subscriber that is away gets it later."""
+        late = msgspec.structs.replace(an_event(1), late_s=3600.0)
+        (properties,) = self.received(start, listen, late, max_age_s=60)
+        assert not hasattr(properties, "MessageExpiryInterval")
+
+    def test_an_event_that_became_too_old_on_its_way_does(self, start, listen):
+        late = msgspec.structs.replace(an_event(1), late_s=60.2)
+        (properties,) = self.received(start, listen, late, max_age_s=60)
+        assert properties.MessageExpiryInterval <= 1
+
     def test_the_end_of_an_event_never_expires(self, start, listen):
         (properties,) = self.received(start, listen, an_event(1, state=EventState.CLEARED), max_age_s=60)
         assert not hasattr(properties, "MessageExpiryInterval")

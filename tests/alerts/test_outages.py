@@ -30,7 +30,7 @@ from stream_inspect.store.events import EventStore
 from tests.alerts.events import an_event
 from tests.alerts.receivers import Mosquitto, Subscriber, wait_until
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 class AlertsProcess:

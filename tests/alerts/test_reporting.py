@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from stream_inspect.alerts.outbox import Outage
+from stream_inspect.alerts.outbox import POLL_S, Outage
 from stream_inspect.alerts.stage import AlertsStage
 from stream_inspect.alerts.status import SILENT_AFTER_S, status_schema
 from stream_inspect.alerts.watch import STEADY_AFTER_S, OutputWatch
@@ -25,6 +25,8 @@ from stream_inspect.store.events import EventStore
 from tests.alerts.conftest import Install
 from tests.alerts.events import a_config, an_event
 from tests.alerts.receivers import BlackHole, HttpReceiver, Mosquitto, ScriptedBroker, Subscriber, free_port, wait_until
+from tests.conftest import MakeDisk
+from tests.e2e.test_outage_log import fill
 
 FAILING, REJECTED = ConditionKind.OUTPUT_FAILING, ConditionKind.ALERTS_REJECTED
 STATUS_TOPIC = f"stream_inspect/line1/status/{socket.gethostname()}"
@@ -140,6 +142,68 @@ def test_an_output_that_does_not_deliver_is_reported_by_those_that_do_and_its_en
 
 
 @pytest.mark.slow
+class TestAnOutageInWhichAllThatWasOwedExpired:
+    """Nothing waits any more that could show its end."""
+
+    def all_expired(self, line: Line, output: str) -> bool:
+        return wait_until(lambda: line.detail(output) is not None and line.store.backlog(output).depth == 0)
+
+    def test_of_a_receiver_that_was_gone_ends_with_its_return(self, start: Start) -> None:
+        receiver = HttpReceiver()
+        line = start(webhook(receiver, max_age_s=1.0))
+        line.append(an_event(1))
+        try:
+            assert self.all_expired(line, "webhook")
+            receiver.start()
+            assert wait_until(lambda: line.detail("webhook") is None)
+        finally:
+            receiver.close()
+
+    def test_of_a_receiver_that_answers_no_does_not_end_because_it_answers(self, start: Start) -> None:
+        receiver = HttpReceiver()
+        receiver.answer = lambda request: (401, {})
+        receiver.start()
+        line = start(webhook(receiver, max_age_s=1.0))
+        line.append(an_event(1))
+        try:
+            assert self.all_expired(line, "webhook")
+            line.ahead_s = 2 * STEADY_AFTER_S
+            time.sleep(3 * POLL_S)
+            assert line.detail("webhook") is not None
+            receiver.answer = lambda request: (204, {})
+            line.append(an_event(2))
+            assert wait_until(lambda: line.detail("webhook") is None)
+        finally:
+            receiver.close()
+
+    def test_of_a_file_on_a_full_disk_ends_when_there_is_room(self, start: Start, make_disk: MakeDisk) -> None:
+        disk = make_disk(64)
+        line = start({"kind": "file", "path": str(disk / "events.jsonl"), "max_age_s": 1.0})
+        assert wait_until((disk / "events.jsonl").exists)
+        ballast = fill(disk)
+        line.append(*(an_event(n) for n in range(1, 9)))
+        assert self.all_expired(line, "file")
+        time.sleep(2 * POLL_S)
+        assert line.detail("file") is not None
+        ballast.unlink()
+        assert wait_until(lambda: line.detail("file") is None)
+
+    def test_of_a_broker_that_was_killed_with_an_event_in_flight_ends_with_its_return(
+        self, start: Start, broker: Mosquitto
+    ) -> None:
+        line = start(mqtt(broker, max_age_s=1.0))
+        line.append(an_event(1))
+        assert wait_until(lambda: line.store.backlog("mqtt").depth == 0)
+        broker.signal(signal.SIGSTOP)
+        line.append(an_event(2))
+        assert wait_until(lambda: line.detail("mqtt") is not None)
+        broker.kill()
+        assert self.all_expired(line, "mqtt")
+        broker.start()
+        assert wait_until(lambda: line.detail("mqtt") is None)
+
+
+@pytest.mark.slow
 def test_an_output_that_rejects_everything_is_reported_at_once(start: Start, receiver: HttpReceiver) -> None:
     receiver.answer = lambda _: (401, {})
     line = start(webhook(receiver))
@@ -160,6 +224,17 @@ def test_an_output_that_hangs_is_reported_before_its_timeout(start: Start) -> No
         assert wait_until(lambda: (line.detail("webhook") or "").startswith("no answer for"), 4.5)
         time.sleep(4)  # its time-out has come, and the next try hangs as well
         assert line.told("webhook") == ["output_failing confirmed"]
+
+
+def test_how_long_an_outage_lasted_does_not_depend_on_the_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, second_ns = OutputWatch("hook"), 10**9
+    watch.update(Outage("down", time.time_ns(), False), 0.0, 1, second_ns)
+    watch.update(Outage("down", watch._outage_seen[0], False), 0.0, 1, 5 * second_ns)
+    an_hour_ahead_ns = time.time_ns() + 3600 * second_ns
+    monkeypatch.setattr(time, "time_ns", lambda: an_hour_ahead_ns)
+    watch.update(None, 0.0, 0, 8 * second_ns)
+    (ended,) = [output.message for output in watch.due(8 * second_ns)]
+    assert ended.detail == "delivers again after 7 s"
 
 
 def test_an_output_that_cannot_be_created_is_reported(start: Start) -> None:
@@ -299,6 +374,19 @@ class TestStatus:
             assert time.monotonic() - start_s < 1
             assert wait_until(lambda: sum("/events" in topic for topic, _ in broker.published) >= 3, 5)
             assert not any(b"offline" in payload for _, payload in broker.published)
+
+    def test_a_topic_of_one_camera_that_may_not_be_written_to_holds_up_no_other(
+        self, start: Start, tmp_path: Path
+    ) -> None:
+        acl = tmp_path / "acl"
+        allowed = ("status/#", "cam2/events", "_/events")
+        acl.write_text("".join(f"topic readwrite stream_inspect/line1/{topic}\n" for topic in allowed))
+        with contextlib.closing(Mosquitto(tmp_path / "strict", extra=f"acl_file {acl}")) as broker:
+            broker.start()
+            line = start(mqtt(broker))
+            line.append(an_event(1), *(an_event(n, camera="cam2") for n in range(1, 6)))
+            assert wait_until(lambda: "; events of cam1 wait; 1 event waiting" in (line.detail("mqtt") or ""))
+            line.close()
 
     def test_a_topic_that_may_be_written_to_again_gets_every_event(self, start: Start, tmp_path: Path) -> None:
         acl = tmp_path / "acl"

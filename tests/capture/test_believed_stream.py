@@ -58,3 +58,34 @@ def test_damage_that_is_not_in_every_picture_is_not_believed(tmp_path: Path) -> 
     reader, info = opened(write_raw(tmp_path / "clip.h265", damaged))
     assert None in rest(reader)
     assert info.notes.ignored == ()
+
+
+def test_a_damaged_beginning_is_not_believed(tmp_path: Path) -> None:
+    """The next key frame is whole: it is not a stream of which every packet fails."""
+    packets = encoded("hevc", 3 * GOP, gop=GOP)
+    damaged = [ended_too_early(packet) if index < GOP else packet for index, packet in enumerate(packets)]
+    reader, info = opened(write_raw(tmp_path / "clip.h265", damaged))
+    assert info.bad_frames == GOP
+    assert [frame is None for frame in rest(reader)] == [False] * 2 * GOP
+
+
+def test_strictness_returns_with_the_first_key_frame_that_is_whole(tmp_path: Path) -> None:
+    """A beginning may be longer than the trial."""
+    gop = 40
+    packets = encoded("hevc", 2 * gop, gop=gop)
+    hit = [*range(gop), gop + 3]
+    damaged = [ended_too_early(packet) if index in hit else packet for index, packet in enumerate(packets)]
+    reader, _ = opened(write_raw(tmp_path / "clip.h265", damaged))
+    frames = rest(reader)
+    assert len(frames) == 2 * gop
+    assert [index for index, frame in enumerate(frames) if frame is None] == list(range(gop + 3, 2 * gop))
+
+
+@pytest.mark.parametrize("count", [12, 40])
+def test_a_recording_may_end_before_its_second_key_frame(count: int, tmp_path: Path) -> None:
+    packets = [ended_too_early(packet) for packet in encoded("hevc", count, gop=1000)]
+    reader, info = opened(write_raw(tmp_path / "clip.h265", packets))
+    frames = rest(reader)
+    assert len(frames) == count
+    assert None not in frames
+    assert info.bad_frames == 0

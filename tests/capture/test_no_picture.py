@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import structlog.testing
 
@@ -19,6 +20,7 @@ from tests.capture.bitstreams import encoded, joined, kind, units, write_for_ser
 from tests.capture.harness import ArraySink, StageHarness
 from tests.capture.processes import UnitsServer, need_rtsp_server
 from tests.capture.scripted_camera import ScriptedCamera
+from tests.capture.videos import picture
 
 GOP = 10
 
@@ -96,14 +98,19 @@ def test_periodic_intra_refresh_without_key_frames_says_what_to_change(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("told", [True, False], ids=["rate told", "rate not told"])
-def test_a_picture_every_two_seconds_is_read(told: bool, serve: Callable[..., str]) -> None:
-    options = ["--fps", "1/2", *(() if told else ("--rate-not-told",))]
-    camera = make_camera(config_of({"kind": "rtsp", "url": serve("h264", encoded("h264", 20), *options)}))
-    try:
-        camera.open()
-        assert all(camera.read(ArraySink()) is not None for _ in range(4))
-    finally:
-        camera.close()
+@pytest.mark.parametrize("codec", ["h264", "mjpeg"])
+def test_a_picture_every_two_seconds_is_read(codec: str, told: bool, serve: Callable[..., str], tmp_path: Path) -> None:
+    pictures = [cv2.imencode(".jpg", picture(index, 320, 240))[1].tobytes() for index in range(20)]
+    packets = pictures if codec == "mjpeg" else encoded("h264", 20)
+    url = serve(codec, packets, "--fps", "1/2", *(() if told else ("--rate-not-told",)))
+    with StageHarness(config_of({"kind": "rtsp", "url": url}), tmp_path) as harness:
+        harness.judging = True
+        harness.run(lambda: len(harness.frames) >= 2, limit_s=40)
+        session, seen = harness.frames[-1].id.session, len(harness.frames)
+        harness.run(lambda: len(harness.frames) >= seen + 3, limit_s=20)
+        assert harness.frames[-1].id.session == session or not told
+        states = [c.active for c in harness.conditions if c.kind is ConditionKind.NO_SIGNAL]
+    assert states[-1] is False
 
 
 def test_a_figure_that_changes_does_not_make_another_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +123,35 @@ def test_a_figure_that_changes_does_not_make_another_error(tmp_path: Path, monke
     ):
         harness.run(lambda: bool(harness.frames))
     assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["cannot connect to camera"]
+
+
+@pytest.mark.slow
+def test_mjpeg_that_is_too_wide_for_rtp_says_so(
+    tmp_path: Path, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its header has 8 bits for the width in units of 8 px: of 2592 px the receiver sees 544."""
+    monkeypatch.setattr("stream_inspect.capture.av_reader._FIRST_FRAME_S", 3.0)
+    wide = cv2.imencode(".jpg", picture(0, 2592, 1944))[1].tobytes()
+    camera = make_camera(config_of({"kind": "rtsp", "url": serve("mjpeg", [wide], "--fps", "5")}))
+    with pytest.raises(NoPictureError, match=r"packets of mjpeg received .* at most 2040x2040 px"):
+        camera.open()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["wide one second", "wide one first"])
+def test_of_several_video_streams_the_larger_one_is_read_and_named(order: tuple[int, int], tmp_path: Path) -> None:
+    need_rtsp_server()
+    streams = [encoded("h264", 50), encoded("h264", 50, size=(640, 480))]
+    sent = [str(write_for_server(tmp_path / f"stream{at}", streams[at])) for at in order]
+    server = UnitsServer("--codec", "h264", *sent)
+    camera = make_camera(config_of({"kind": "rtsp", "url": server.url()}))
+    try:
+        info = camera.open()
+        frames = [camera.read(ArraySink()) for _ in range(20)]
+    finally:
+        camera.close()
+        server.stop()
+    assert (info.width_px, info.height_px) == (640, 480)
+    wide, narrow = order.index(1), order.index(0)
+    assert f"video stream {wide} (h264 640x480) is read; not read: {narrow} (h264 320x240)" in info.notes.honoured
+    assert all(frame is not None and frame.picture.width_px == 640 for frame in frames)

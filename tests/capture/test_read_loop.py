@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from stream_inspect.capture.camera import CameraError, EndOfMediaError
 from stream_inspect.capture.ring_sink import RingSink
+from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
 from stream_inspect.config.models import CameraConfig, TransportConfig
 from stream_inspect.messages import Clock
@@ -123,25 +125,19 @@ def test_a_looped_recording_read_fast_does_not_wait_but_is_no_spin(start: Start)
     assert np.diff(times_s) == pytest.approx(0.1, abs=0.04)
 
 
-def test_a_session_that_gets_no_number_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = iter([OSError(28, "No space left on device"), OSError(5, "Input/output error"), 7])
-
-    def next_session() -> int:
-        number = next(numbers)
-        if isinstance(number, OSError):
-            raise number
-        return number
-
+def test_a_session_is_read_while_the_disk_of_its_number_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: answers.wait(30))
     ScriptedCamera.scripts = itertools.repeat(FRAMES)
-    loop = ReadLoop("c1", ScriptedCamera(CONFIG), RingSink(tmp_path, "c1", TransportConfig()), next_session)
-    with structlog.testing.capture_logs() as logs:
-        loop.start()
-        assert places(taken(loop, 1)) == [(7, 0)]
+    numbers = SessionCounter(tmp_path, "c1")
+    loop = ReadLoop("c1", ScriptedCamera(CONFIG), RingSink(tmp_path, "c1", TransportConfig()), numbers.next)
+    loop.start()
+    ((session, seq),) = places(taken(loop, 1))
+    answers.set()
     loop.stop()
-    assert loop.failure is None
-    errors = [entry["error"] for entry in logs if "error" in entry]
-    assert len(errors) == 2
-    assert "cannot write the session counter: [Errno 28] No space left" in errors[0]
+    assert (session > 10**12, seq) == (True, 0)
 
 
 def test_an_empty_looped_recording_does_not_spin(start: Start) -> None:

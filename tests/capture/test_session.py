@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -94,13 +95,35 @@ def test_counting_needs_no_room_on_the_disk(small_disk: Path) -> None:
     assert counted(small_disk, 3) == [2, 3, 4]
 
 
-def test_a_disk_that_was_full_from_the_beginning_is_an_os_error_until_there_is_room(small_disk: Path) -> None:
+def test_a_disk_that_was_full_from_the_beginning_costs_no_session(small_disk: Path) -> None:
+    """A camera that reconnected was not read until there was room."""
     filler = fill(small_disk)
     counter = SessionCounter(small_disk, "c1")
-    with pytest.raises(OSError, match="No space left"):
-        counter.next()
+    began_ms = time.time_ns() // 1_000_000
+    with structlog.testing.capture_logs() as logs:
+        numbers = [counter.next() for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] >= began_ms
+    assert [entry["event"] for entry in logs] == ["cannot write the session counter; numbering by the clock"]
+    assert "No space left" in logs[0]["error"]
     filler.unlink()
+    assert counter.next() == numbers[-1] + 1
+    assert SessionCounter(small_disk, "c1").next() == numbers[-1] + 2, "it is on disk again"
+
+
+def test_a_disk_that_does_not_answer_costs_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = SessionCounter(tmp_path, "c1")
     assert counter.next() == 1
+    answers = threading.Event()
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (answers.wait(30), sync(descriptor)))
+    numbers = [counter.next(), counter.next()]
+    assert 10**12 < numbers[0] < numbers[1]
+    answers.set()
+    assert counter._writing is not None
+    counter._writing.join()
+    assert counter.next() == numbers[1] + 1
+    assert SessionCounter(tmp_path, "c1").next() == numbers[1] + 2
 
 
 def fill(folder: Path) -> Path:
@@ -109,3 +132,35 @@ def fill(folder: Path) -> Path:
         while True:
             file.write(bytes(4096))
     return filler
+
+
+class TestALostCounter:
+    """The event log remembers sessions too: an id that it holds must not come again."""
+
+    def test_continues_after_the_session_that_is_known(self, tmp_path: Path) -> None:
+        counted(tmp_path, 3)
+        file_of(tmp_path).unlink()
+        with structlog.testing.capture_logs() as logs:
+            SessionCounter(tmp_path, "c1").begin_after(3)
+        assert [entry["log_level"] for entry in logs] == ["error"]
+        assert counted(tmp_path, 2) == [4, 5]
+
+    def test_one_of_a_backup_continues_after_it_as_well(self, tmp_path: Path) -> None:
+        counted(tmp_path, 3)
+        SessionCounter(tmp_path, "c1").begin_after(17)
+        assert counted(tmp_path, 2) == [18, 19]
+
+    @pytest.mark.parametrize("times", [0, 3, 4])
+    def test_one_that_is_not_lost_stays_as_it_is(self, tmp_path: Path, times: int) -> None:
+        """Most sessions make no event: the counter is ahead of the log."""
+        counted(tmp_path, times)
+        with structlog.testing.capture_logs() as logs:
+            SessionCounter(tmp_path, "c1").begin_after(min(times, 3))
+        assert logs == []
+        assert counted(tmp_path, 1) == [times + 1]
+
+    def test_one_that_is_damaged_continues_far_ahead(self, tmp_path: Path) -> None:
+        counted(tmp_path, 3)
+        file_of(tmp_path).write_bytes(b"17")
+        SessionCounter(tmp_path, "c1").begin_after(3)
+        assert counted(tmp_path, 1)[0] > 10**12

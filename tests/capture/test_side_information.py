@@ -200,6 +200,18 @@ def test_over_the_network_as_in_files(codec: str, tmp_path: Path) -> None:
         server.stop()
 
 
+def test_recovery_points_reach_the_decoder(tmp_path: Path) -> None:
+    """Joined in the middle of a periodic intra refresh, they say from where on the picture is whole."""
+    packets = encoded("hevc", 60, gop=1000)
+    heads = [unit for unit in units(packets[0]) if kind("hevc", unit) in (32, 33, 34)]
+    recovery = header("hevc", 39) + b"\x06\x02\xd0\x80\x80"  # recovery_poc_cnt 0, exact match
+    path = write_raw(tmp_path / "middle.h265", [joined([*heads, recovery, *units(packets[1])]), *packets[2:]])
+    camera = make_camera(CameraConfig.model_validate({"name": "c1", "source": {"kind": "file", "path": str(path)}}))
+    camera.open()
+    assert camera.read(ArraySink()) is not None
+    camera.close()
+
+
 @pytest.mark.parametrize(
     "file", ["h264_short_sei.mp4", "h264_short_private_sei_240.h264", "h264_unusable_second_sps.h264"]
 )

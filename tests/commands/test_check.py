@@ -26,7 +26,8 @@ from stream_inspect.findings import Finding, Level, fail, ok
 from stream_inspect.service.run_dir import RunDir
 from stream_inspect.tiny import scope
 from tests.alerts.receivers import Mosquitto, free_port, make_certificates
-from tests.capture.processes import RtspServer, need_rtsp_server
+from tests.capture.bitstreams import encoded, joined, kind, units, write_for_server
+from tests.capture.processes import RtspServer, UnitsServer, need_rtsp_server
 from tests.capture.videos import set_display_matrix, write_video
 
 HIDDEN = "hunter2-Zq9"
@@ -218,6 +219,27 @@ def test_a_real_rtsp_camera_with_rare_key_frames_and_one_with_a_wrong_password(f
     assert refused.advice.startswith(f"port 127.0.0.1:{server.port} is open: check user name, password and path")
     assert HIDDEN not in good.to_text() + bad.to_text()
     assert "cameras.top.source.password is stored in plain text" in good.to_text()
+
+
+@pytest.mark.slow
+def test_a_camera_that_sends_no_key_frame_is_not_said_to_be_unreachable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_rtsp_server()
+    monkeypatch.setattr("stream_inspect.capture.av_reader._FIRST_FRAME_S", 2.0)
+    first, *others = encoded("hevc", 60, gop=1000, repeat_headers="1")
+    heads = [unit for unit in units(first) if kind("hevc", unit) in (32, 33, 34)]
+    sent = write_for_server(folder / "sent", [joined(heads) + others[0], *others[1:]])
+    server = UnitsServer("--codec", "h265", str(sent))
+    try:
+        report = check(config_of(folder, source=f"{{kind: rtsp, url: '{server.url()}'}}"))
+    finally:
+        server.stop()
+    found = one(report, "camera top")
+    assert found.level is Level.FAIL
+    assert "packets of hevc received" in found.text
+    assert "key-frame (I-frame, GOP) interval" in found.text
+    assert "password" not in f"{found.text} {found.advice}"
 
 
 @pytest.mark.slow
@@ -503,7 +525,12 @@ def test_embedded_models_on_anything_but_the_synthetic_line_are_reported(folder:
         ("inspect: {workers: [{device: cpu}]}", scope.VERDICTS),
         (f"inspect: {{detector: {{model: {folder}/owl}}, workers: [{{device: cpu}}]}}", scope.OUTLINES),
     ):
-        found = one(check(config_of(folder, more, source)), "models")
+        report = check(config_of(folder, more, source))
+        found = one(report, "models")
+        listed = [
+            each.text for each in of(report, "detector") if each.text.startswith("tiny knows only these words: scr")
+        ]
+        assert len(listed) == (reported == scope.VERDICTS)
         assert (found.level, found.text) == (Level.WARN, f"{reported} (camera top)")
         assert "google/owlv2-base-patch16-ensemble" in found.advice
     assert of(check(config_of(folder, source=source)), "models") == []

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stream_inspect import __version__
+from stream_inspect.alerts import webhook
 from stream_inspect.cli import app
 from stream_inspect.commands import prompts
 from stream_inspect.commands.schemas import SCHEMAS, schema_text
@@ -31,6 +32,13 @@ cameras:
 defects:
   - {name: hole, prompts: [hole], threshold: 0.5}  # the usual one
 """
+
+
+def test_the_help_names_every_schema_and_every_answer_that_rejects_an_event():
+    shown = " ".join(call("schema", "show", "--help").stdout.split())
+    assert "|".join(SCHEMAS) in shown
+    listed = " ".join(call("refused", "--help").stdout.split())
+    assert ", ".join(map(str, sorted(webhook.ABOUT_THIS_EVENT))) in listed
 
 
 def call(*arguments: str | Path) -> Result:

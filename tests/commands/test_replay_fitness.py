@@ -59,7 +59,7 @@ def test_a_replay_by_the_embedded_models_says_what_its_verdicts_are_worth_to_the
     video: Path, tmp_path: Path
 ) -> None:
     summary = replay(video, config(), tmp_path / "out")
-    worth, words = summary.warnings
+    words, worth = summary.warnings
     assert worth == f"{scope.VERDICTS}; {scope.ADVICE}"
     assert words.startswith("tiny does not know: a dark spot. It knows only these words: scratch, ")
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["warnings"] == summary.warnings
@@ -67,7 +67,7 @@ def test_a_replay_by_the_embedded_models_says_what_its_verdicts_are_worth_to_the
     with ReplayView(console) as view:
         view.finished(summary, tmp_path / "out")
     printed = console.file.getvalue().rstrip().splitlines()  # type: ignore[attr-defined]
-    assert printed[-2:] == [f"warning: {worth}", f"warning: {words}"]
+    assert printed[-2:] == [f"warning: {words}", f"warning: {worth}"]
 
     recorded = tmp_path / "out" / "frames.jsonl"
     again = replay(video, config(), tmp_path / "again", inspections=recorded)

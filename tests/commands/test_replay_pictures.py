@@ -12,17 +12,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
+from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.camera import CameraError
 from stream_inspect.commands.replay.recorded import FramesError
 from stream_inspect.commands.replay.results import ReplayError
 from stream_inspect.commands.replay.run import ReplayProgress, replay
 from stream_inspect.commands.replay.view import ReplayView
+from stream_inspect.config.models import CameraConfig
 from stream_inspect.errors import UsageError
 from stream_inspect.picture import Picture
 from stream_inspect.sim import SyntheticLine
-from tests.commands.replays import config, confirmed, read_lines, write_lines
+from tests.commands.replays import config, confirmed, line, make_video, read_lines, write_lines
 
 BOX = [40.0, 30.0, 60.0, 50.0]
 SAME = ("events.jsonl", "frames.jsonl", "verdicts.csv", "summary.json")
@@ -152,10 +155,10 @@ def test_twice_the_same_byte_for_byte_and_again_from_its_own_frames(folder, foun
 
 
 def test_the_models_judge_every_picture_as_the_inspector_does(tmp_path):
-    line = SyntheticLine(3, width_px=640, height_px=360, speed_px_s=200.0)
+    belt = SyntheticLine(3, width_px=640, height_px=360, speed_px_s=200.0)
     (tmp_path / "parts").mkdir()
     for index in range(6):
-        drawn = Picture(line.frame(60 + 30 * index).i420, 640, 360)
+        drawn = Picture(belt.frame(60 + 30 * index).i420, 640, 360)
         cv2.imwrite(str(tmp_path / "parts" / f"{index}.png"), drawn.to_bgr())
     defects = [{"name": name, "prompts": [name], "threshold": 0.4} for name in ("scratch", "crack", "hole", "stain")]
     used = config(belt=False, defects=defects, camera={"sampling": {"rate_hz": 0.1}})
@@ -257,6 +260,26 @@ def test_pictures_are_turned_as_the_camera_is(tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "annotated" / "1.png")).shape[:2] == (160, 120)
 
 
+def test_pages_after_the_first_are_named_and_not_judged(tmp_path):
+    make_picture(tmp_path / "parts" / "0.png")
+    first = Image.fromarray(np.full((120, 160, 3), 90, np.uint8))
+    first.save(tmp_path / "parts" / "1.tif", save_all=True, append_images=[first] * 3)
+    lines = [spotted(0, "0.png"), spotted(1, "1.tif", 0.4)]
+    summary = replay(
+        tmp_path / "parts", config(), tmp_path / "out", inspections=write_lines(tmp_path / "f.jsonl", lines)
+    )
+    assert summary.pictures.left_out == ["1.tif: pages 2 to 4"]
+
+
+@pytest.mark.parametrize("suffix", [".jp2", ".avif", ".pnm", ".tiff", ".webp", ".JPG"])
+def test_every_kind_of_picture_is_judged(tmp_path, suffix):
+    make_picture(tmp_path / f"1{suffix}")
+    lines = write_lines(tmp_path / "f.jsonl", [spotted(0, f"1{suffix}", 0.4)])
+    replay(tmp_path / f"1{suffix}", config(), tmp_path / "out", inspections=lines)
+    assert table(tmp_path / "out")[f"1{suffix}"]["verdict"] == "FAIL"
+    assert len(list((tmp_path / "out" / "annotated").iterdir())) == 1
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
@@ -265,6 +288,7 @@ def test_what_holds_no_picture_is_refused_with_what_to_do(tmp_path, found):
     (tmp_path / "lot" / "film.mp4").write_bytes(b"no film")
     make_picture(tmp_path / "lot" / "good" / "1.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "phone.HEIC").write_bytes(b"no picture either")
     for path, error, said in (
         (tmp_path / "lot", UsageError, r"lot contains no picture \(.*\.png.*\); name the folders in it.*lot/good"),
         (
@@ -273,11 +297,33 @@ def test_what_holds_no_picture_is_refused_with_what_to_do(tmp_path, found):
             "pictures together, a video by itself",
         ),
         (tmp_path / "broken.png", CameraError, r"none of the 1 pictures can be read; broken\.png: cannot be decoded"),
+        (tmp_path / "phone.HEIC", UsageError, r"pictures of the kind \.HEIC are not read: save it as PNG"),
         (tmp_path / "absent.png", CameraError, r"absent\.png: cannot be read: No such file"),
     ):
         with pytest.raises(error, match=said):
             replay(path, config(), tmp_path / "out", inspections=found)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_is_not_taken_for_a_film_of_one_frame_nor_a_film_for_a_folder(tmp_path):
+    make_picture(tmp_path / "1.png")
+    for kind, said in (
+        ("file", "is a picture, not a video: write kind: images"),
+        ("images", "is a file, not a folder"),
+    ):
+        camera = CameraConfig.model_validate({"name": "c", "source": {"kind": kind, "path": tmp_path / "1.png"}})
+        with pytest.raises(CameraError, match=said):
+            make_camera(camera).open()
+
+
+def test_a_recording_too_short_to_confirm_anything_says_so(tmp_path):
+    video = make_video(tmp_path / "short.mp4", [0])
+    recorded = write_lines(tmp_path / "f.jsonl", [line(0, 0.0, (20.0, 80.0, 40.0, 100.0))])
+    summary = replay(video, config(belt=False), tmp_path / "out", inspections=recorded)
+    assert summary.events.defects == 0
+    assert [
+        one for one in summary.warnings if one.startswith("1 judged frame, and decide.confirm_hits is 2: no defect")
+    ]
 
 
 def test_earlier_results_are_replaced_whole_but_never_what_is_read(folder, found, tmp_path):
@@ -303,7 +349,7 @@ def test_the_end_names_what_was_not_read_and_counts_the_verdicts(folder, found, 
     summary = replay(folder, config(), tmp_path / "[out]", inspections=found, progress=seen.append)
     view.finished(summary, tmp_path / "[out]")
     assert printed.getvalue().splitlines() == [
-        "left out, not pictures: notes.txt",
+        "left out: notes.txt",
         "not read: d.jpg: cannot be decoded: damaged, cut short, or not a picture",
         "not read: e.png: the file is empty",
         "5 pictures: 1 PASS, 2 FAIL, 2 UNDECIDED",

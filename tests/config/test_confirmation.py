@@ -27,6 +27,36 @@ def test_a_belt_that_is_too_fast_for_the_rate_is_refused_with_the_rate_that_it_n
     assert right(CAMERA + FAST % 1 + SYNTHETIC + "decide: {confirm_hits: 1}\n")
 
 
+@pytest.mark.parametrize(
+    ("direction", "region", "along_px"),
+    [
+        ("left_to_right", "[[500, 0], [700, 0], [700, 720], [500, 720]]", 200),
+        ("right_to_left", "[[500, 0], [700, 0], [600, 720]]", 200),
+        ("left_to_right", "[[0.5, 0], [0.625, 0], [0.6, 1]]", 160),
+        ("bottom_to_top", "[[0, 100], [1280, 100], [1280, 250], [0, 250]]", 150),
+        ("left_to_right", "[[0, 100], [1280, 100], [1280, 250], [0, 250]]", 1280),
+    ],
+)
+def test_only_the_region_shows_a_defect(direction: str, region: str, along_px: int) -> None:
+    """One judged frame a second, a belt of 350 px/s: a defect is in 3 of the picture, and in 1 of the region."""
+    belt = f"belt: {{direction: {direction}, speed_mm_s: 175, mm_per_px: 0.5}}\n    sampling: {{rate_hz: 1}}\n    "
+    key = "region" if "0." in region else "region_px"
+    text = CAMERA + belt + f"{key}: {region}\n    source: {{kind: usb, width_px: 1280, height_px: 720}}\n"
+    if along_px == 1280:
+        assert right(text)
+        return
+    (problem,) = problems(text)
+    assert f"the belt moves 350 of {along_px} px of its region between two judged frames" in problem
+    assert f"set sampling.rate_hz to at least {2 * 350 / along_px:.2g}"[:-1] in problem
+    assert "lengthen the region along the belt" in problem
+
+
+def test_a_region_outside_of_the_picture_is_reported_as_that_alone() -> None:
+    region = "region_px: [[2000, 0], [2100, 0], [2100, 700]]\n    "
+    (problem,) = problems(CAMERA + FAST % 1 + region + SYNTHETIC)
+    assert "is outside the picture" in problem
+
+
 def test_a_rate_that_the_camera_does_not_deliver_does_not_help() -> None:
     belt = "belt: {direction: top_to_bottom, speed_mm_s: 700, mm_per_px: 0.5}\n    rotate_deg: 90\n    "
     (problem,) = problems(CAMERA + belt + "source: {kind: usb, width_px: 640, height_px: 480, fps: 1}\n")

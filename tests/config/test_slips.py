@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stream_inspect.config.address import HOST_PATTERN, plain_host
 from stream_inspect.config.load import load_text
 from stream_inspect.config.models import RtspSource
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
@@ -59,6 +62,67 @@ HOST = "must be a host name or address alone, without scheme and port"
 def test_a_slip_in_the_syntax_is_found_where_it_was_made(text: str, reported: str) -> None:
     (found,) = problems(text)
     assert found.startswith(reported)
+
+
+RIGHT = """\
+version: 1
+line: "line-a"
+state_dir: 'state'
+cameras:
+  - name: "top"
+    source:
+      kind: rtsp
+      url: "rtsp://192.0.2.10/stream1"
+      username: 'viewer'
+      password: {env: "CAMERA_PASSWORD"}
+    belt: {direction: "left_to_right", speed_mm_s: 100, mm_per_px: 0.5}
+  - name: side
+    source: {kind: "usb", device: '/dev/video0'}
+defects:
+  - name: hole
+    prompts: ["a hole", 'a pit']
+    threshold: 0.4
+  - name: "crack"
+    prompts:
+      - "a crack"
+      - 'a fracture'
+web:
+  host: "127.0.0.1"
+  port: 8081
+log: {level: "info"}
+"""
+QUOTED = re.compile(r"""(["'])[^"']*\1""")
+SLIPS: dict[str, Callable[[str], list[str]]] = {
+    "a quote that is not closed": lambda line: [
+        line[: each.end() - 1] + line[each.end() :] for each in QUOTED.finditer(line)
+    ],
+    "no space after a colon": lambda line: [
+        line[: each.start() + 1] + line[each.end() :] for each in re.finditer(r": (?=\S)", line)
+    ],
+    "no space after a dash": lambda line: [line.replace("- ", "-", 1)] if "- " in line else [],
+    "no colon": lambda line: [line[:-1]] if line.endswith(":") else [],
+    "a tab": lambda line: ["\t" + line[2:]] if line.startswith("  ") else [],
+    "a space too many": lambda line: [" " + line] if line.startswith("  ") else [],
+    "a space too few": lambda line: [line[1:]] if line.startswith("  ") else [],
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_each_slip_anywhere_is_reported_on_its_line_or_the_next(slip: str, tmp_path: Path) -> None:
+    lines = RIGHT.splitlines()
+    load_text(RIGHT, tmp_path / "line.yaml", fetch_secrets=False)
+    tried = 0
+    for index, line in enumerate(lines):
+        for wrong in SLIPS[slip](line):
+            tried += 1
+            text = "\n".join([*lines[:index], wrong, *lines[index + 1 :]])
+            with pytest.raises(ConfigError) as caught:
+                load_text(text, tmp_path / "line.yaml", fetch_secrets=False)
+            first = caught.value.problems[0].line
+            assert first is not None
+            near = {index + 1} if slip.startswith(("a quote", "a tab")) else {index, index + 1, index + 2}
+            assert first in near, (wrong, str(caught.value))
+    assert tried >= 5
 
 
 def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
@@ -168,6 +232,14 @@ def test_a_scheme_may_be_written_in_capitals(written: str, taken: str) -> None:
 )
 def test_hosts_and_addresses_alone_are_right(host: str) -> None:
     load_text(LEAST + f"alerts: [{{kind: mqtt, host: '{host}'}}]\n", Path("/nowhere/line.yaml"))
+    assert re.search(HOST_PATTERN, host), "editors accept it too"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1:80", "broker:1883", "[::1]", "[::1]:80", "mqtt://a", "a b", "bob@a", ""])
+def test_editors_mark_what_is_no_host_alone(host: str) -> None:
+    assert not re.search(HOST_PATTERN, host)
+    with pytest.raises(ValueError, match=r"must be a host name or address alone"):
+        plain_host(host)
 
 
 def test_dollars_and_braces_that_are_no_variables_are_text() -> None:

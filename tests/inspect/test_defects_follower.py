@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 import structlog.testing
 
+from stream_inspect.config.adopted import Adopted
 from stream_inspect.config.base import Model
 from stream_inspect.config.load import load
 from stream_inspect.config.models import RELOADABLE, Config
@@ -18,6 +19,9 @@ from stream_inspect.inspect.defects_follower import CONFIG_POLL_NS
 from stream_inspect.inspect.stage import InspectStage
 from stream_inspect.messages import ConditionKind, Detection, Output
 from stream_inspect.picture import UInt8Array
+from stream_inspect.service.build import BUILDERS, ProcessContext
+from stream_inspect.service.plan import plan
+from stream_inspect.service.run_dir import adopted_path
 from tests.inspect.scripted import black, rectangle
 from tests.inspect.worker_line import OWNER, Line, conditions, inspections
 
@@ -251,6 +255,38 @@ def test_a_model_that_cannot_use_the_prompts_is_loaded_once_and_waits_for_others
     assert not any(each.active for each in conditions(outputs, ConditionKind.MODEL_FAILED))
     line.ahead_ns += batching.MAX_ANSWER_TIMEOUT_NS
     assert [hit.defect for hit in _judged(line, RED)] == ["red-spot"]
+
+
+def test_a_restarted_worker_judges_with_what_was_adopted_while_the_file_is_wrong(line: Line) -> None:
+    """It judged with the defects of the start of the run, until the file was put right."""
+    at_start = load(line.config_path)
+    row = plan(at_start).row("inspect.0")
+
+    def built() -> InspectStage:
+        stage = BUILDERS["inspect"](
+            ProcessContext(at_start, line.config_path, (), run_dir=line.folder, owner=OWNER), row
+        )
+        assert isinstance(stage, InspectStage)
+        stage.open()
+        return stage
+
+    weak = rectangle(black(), "red", (20, 30, 60, 40), value=100)
+    line.stage = built()
+    line.write_config(defect={"threshold": 0.3}, inspect={"max_detections": 7}, decide={"confirm_hits": 3})
+    _wait_for_poll(line)
+    line.stage.close()
+    line.write_config(no_such_key=1)
+    line.stage = built()
+    line.tickets.clear()
+    until = time.monotonic() + 30
+    while not any(level.active for level in conditions(_wait_for_poll(line), ConditionKind.PROMPTS_REFUSED)):
+        assert time.monotonic() < until
+    assert len(_judged(line, weak)) == 1
+    kept = Adopted(adopted_path(line.folder)).into(at_start)
+    assert (kept.inspect.max_detections, kept.decide.confirm_hits) == (7, at_start.decide.confirm_hits)
+    line.write_config()
+    _wait_for_poll(line)
+    assert _judged(line, weak) == [], "the file is right again"
 
 
 def test_only_one_worker_speaks_of_the_configuration(line: Line) -> None:

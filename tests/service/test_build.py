@@ -10,6 +10,8 @@ from stream_inspect.config.models import Config
 from stream_inspect.messages import Tracked
 from stream_inspect.service.build import ProcessContext, track
 from stream_inspect.service.plan import plan
+from stream_inspect.service.run_dir import ledger_path
+from stream_inspect.transport.ledger import Ledger
 from tests.track.test_track_stage import box_at, inspection
 
 
@@ -25,6 +27,7 @@ def test_frames_that_overtook_each_other_are_tracked_in_order(tmp_path: Path, wo
             "inspect": {"workers": [{}] * workers},
         }
     )
+    Ledger.create(ledger_path(tmp_path), ["cam1"])
     site = ProcessContext(config=config, config_path=None, overrides=(), run_dir=tmp_path, owner=1)
     stage = track(site, next(row for row in plan(config).rows if row.stage == "track"))
     stage.open()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +30,18 @@ class Idle:
     totals: ClassVar[dict[str, Any]] = {}
     conditions: tuple[ActiveCondition, ...] = ()
 
+    def __init__(self) -> None:
+        self.watched_mono_s = time.monotonic() + 3600
+
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[HealthServer]:
-    served = HealthServer(Idle(), MetricsConfig(port=0), str(tmp_path))  # type: ignore[arg-type]
+def supervisor() -> Idle:
+    return Idle()
+
+
+@pytest.fixture
+def server(supervisor: Idle, tmp_path: Path) -> Iterator[HealthServer]:
+    served = HealthServer(supervisor, MetricsConfig(port=0), str(tmp_path))  # type: ignore[arg-type]
     yield served
     served.close()
 
@@ -86,3 +96,31 @@ def test_a_camera_that_is_not_judged_degrades_the_health_and_is_named():
             "since_utc_ns": 1,
         }
     ]
+
+
+def code(server: HealthServer, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_a_condition_is_no_reason_to_restart_the_service_and_a_supervisor_that_hangs_is_one(server, supervisor):
+    assert (code(server, "/healthz"), code(server, "/livez")) == (200, 200)
+    supervisor.conditions = (
+        ActiveCondition(kind=ConditionKind.OUTPUT_FAILING, camera="", source="mqtt", detail="refused", since_utc_ns=1),
+    )
+    assert (code(server, "/healthz"), code(server, "/livez")) == (503, 200)
+    supervisor.conditions = ()
+    supervisor.watched_mono_s = time.monotonic() - 5
+    assert (code(server, "/healthz"), code(server, "/livez")) == (503, 200), "the last lists are not the present"
+    supervisor.watched_mono_s = time.monotonic() - 60
+    assert (code(server, "/healthz"), code(server, "/livez")) == (503, 503)
+
+
+def test_the_containers_health_check_asks_whether_a_restart_would_help():
+    dockerfile = (Path(__file__).parents[2] / "deploy" / "Dockerfile").read_text()
+    (address,) = re.findall(r"^ *CMD .*urlopen\('([^']+)'", dockerfile, re.MULTILINE)
+    assert address == f"http://127.0.0.1:{MetricsConfig().port}/livez"

@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from stream_inspect.capture.session import SessionCounter
 from stream_inspect.service.serve import Interrupts
+from stream_inspect.store.events import EventStore
+from stream_inspect.store.files import events_database
+from tests.alerts.events import an_event
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -44,3 +48,20 @@ def test_a_start_without_memory_for_the_ledger_says_so(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.stdout == f"not enough space in transport.ring_dir {tmp_path}: File too large\n", done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_sessions_continue_after_those_of_the_event_log_where_their_counter_is_lost(tmp_path: Path):
+    """They are part of every event's id. The limit ends the start when the state folder has been prepared."""
+    state = tmp_path / "state"
+    store = EventStore(events_database(state))
+    store.append([an_event(1, camera="top", session=17)])
+    store.close()
+    program = (
+        "import resource, sys; from stream_inspect.service.serve import serve; "
+        "from stream_inspect.service.run_dir import RunDirError; from tests.commands.replays import config\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))\n"
+        "try: serve(config(state_dir=sys.argv[1] + '/state', transport={'ring_dir': sys.argv[1]}))\n"
+        "except RunDirError: pass"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    assert SessionCounter(state, "top").next() == 18

@@ -6,16 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stream_inspect.messages import ConditionKind, LineStatus
 from stream_inspect.service.plan import Plan, plan
 from stream_inspect.service.process import LaunchSpec
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, ledger_path
 from stream_inspect.service.supervisor import KILLED_WITHIN_S, Supervisor
+from stream_inspect.transport.zmq import ZmqChannels
 from tests.commands.replays import config
 from tests.service import made_up
 
@@ -141,6 +144,40 @@ def test_a_process_that_cannot_be_started_is_tried_again(run_dir, monkeypatch):
         supervisor.watch()
     supervisor.stop()
     assert (track.failures.in_a_row, track.restarts) == (3, 3)
+
+
+def state_of(supervisor: Supervisor, run_dir: RunDir, until: Callable[[list[str]], bool]) -> list[str]:
+    """The states that this supervisor reports from its start on, each once."""
+    states: list[str] = []
+    with closing(ZmqChannels(run_dir.path, "web", supervisor.plan.writers())) as channels:
+        channels.subscribe("status")
+        supervisor.start()
+        deadline_s = time.monotonic() + 20
+        while not until(states) and time.monotonic() < deadline_s:
+            supervisor.watch()
+            heard = [one for one in channels.receive(0.02) if isinstance(one, LineStatus)]
+            states += [one.state for one in heard if one.state not in states]
+    return states
+
+
+def test_a_process_that_never_runs_degrades_the_line_which_is_not_starting_for_days(run_dir, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/absent/python")
+    supervisor = Supervisor(config(), run_dir)
+    assert state_of(supervisor, run_dir, lambda states: "degraded" in states)[-1] == "degraded"
+    assert {one.kind for one in supervisor.conditions} == {ConditionKind.PROCESS_DOWN}
+    supervisor.kill()
+
+
+def test_a_start_that_takes_longer_than_sources_wait_is_a_degraded_line(run_dir, tmp_path, monkeypatch):
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    monkeypatch.setattr("stream_inspect.service.supervisor.SOURCES_WAIT_S", 2.0)
+    supervisor = Supervisor(config(), run_dir)
+    assert state_of(supervisor, run_dir, lambda states: "degraded" in states) == ["starting", "degraded"]
+    assert supervisor.conditions == []
+    supervisor.kill()
 
 
 def test_a_launch_spec_larger_than_a_pipe_does_not_hold_up_the_supervisor(run_dir, tmp_path, monkeypatch):

@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy
 from sqlalchemy import Engine, create_engine, inspect
+from structlog.testing import capture_logs
 
+from stream_inspect import metrics
 from stream_inspect.messages import EventState
 from stream_inspect.store import migrations, schema
 from stream_inspect.store.database import StoreError
@@ -146,6 +149,30 @@ class TestAppend:
         store = EventStore(path)
         assert len(store.after(0, 100)) == 50
         store.close()
+
+
+class TestAKeyThatIsThere:
+    def test_of_the_same_event_is_skipped(self, store):
+        """A kill between the log and its journal appends an event again."""
+        event = an_event(1)
+        with capture_logs() as logs:
+            store.append([event])
+            store.append([event, an_event(2)])
+        assert logs == []
+        assert keys(store.after(0, 10)) == [an_event(n).key for n in (1, 2)]
+
+    def test_of_another_event_is_an_error(self, store):
+        """Two events under one id: the state folder lost its counters."""
+        lost = metrics.EVENTS_LOST._value.get()
+        first = an_event(1)
+        with capture_logs() as logs:
+            store.append([first])
+            store.append([msgspec.structs.replace(first, score=0.5), an_event(2)])
+        assert [(line["event"], line["key"]) for line in logs] == [
+            ("event lost: the log holds another one under its key", first.key)
+        ]
+        assert metrics.EVENTS_LOST._value.get() == lost + 1
+        assert len(store.after(0, 10)) == 2
 
 
 class TestPrune:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -148,3 +149,22 @@ def test_no_event_is_released_with_the_reserve(path):
     journal.append(events)
     while release_reserve(path, 1 << 10):
         assert Journal(path).waiting() == events
+
+
+def test_whole_events_of_another_version_are_kept_in_a_file_and_not_erased(path):
+    """A service that is updated, or set back, while events wait."""
+    body = b'{"type":"Event","of":"another version"}'
+    foreign = b"%08x %s\n" % (zlib.crc32(body), body)
+    Journal(path, reserve_bytes=1 << 16).append([an_event(1)])
+    content = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(foreign + content + foreign + b"00000000 {}\n")
+    journal = Journal(path, reserve_bytes=1 << 16)
+    assert (journal.waiting(), journal.unreadable, journal.damaged) == ([an_event(1)], 2, 1)
+    journal.take(journal.batch(10)[-1][0])
+    assert path.read_bytes() == bytes(1 << 16)
+    assert journal.unreadable_path.read_bytes() == 2 * foreign
+    assert Journal(path).unreadable == 0
+    elsewhere = path.with_name("elsewhere")
+    path.write_bytes(foreign)
+    assert Journal(path, unreadable_path=elsewhere).unreadable == 1
+    assert elsewhere.read_bytes() == foreign

@@ -75,6 +75,7 @@ def test_prompts_answers_with_what_the_embedded_models_make_of_it(tmp_path: Path
     file.write_text(text % ("{kind: usb}", ""))
     warning = f"warning: {scope.VERDICTS} (camera top); set inspect.detector.model: google/owlv2-base-patch16-ensemble"
     assert warning in prompts.show(file)
+    assert f"warning: tiny knows only these words: {scope.known_words()}" in prompts.show(file)
     answer = prompts.set_prompts(file, "burr", prompts=["a burr"])
     assert warning in answer
     assert f"warning: tiny does not know: a burr. It knows only these words: {scope.known_words()}" in answer

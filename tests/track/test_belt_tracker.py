@@ -139,3 +139,35 @@ def test_a_configured_distance_is_the_gate():
 def test_a_camera_without_a_belt_is_refused():
     with pytest.raises(ValueError, match="cam1 has no belt"):
         BeltTracker(camera(direction=None), TrackConfig())
+
+
+def with_dirt(tracker: BeltTracker, begin_s: float = 0.0) -> None:
+    """Dirt on the lens, until it is known as static, while the belt runs beneath it."""
+    line = Line([Thing(-300 * index, 500) for index in range(20)], 300.0)
+    for step in range(40):
+        seen = [detection for _, detection in line.look(step / 8)]
+        tracker.update(frame(begin_s + step / 8), [found((600, 100, 640, 140)), *seen])
+    assert len(tracker.static_finds) == 1
+
+
+@pytest.mark.parametrize("begins_s", [0.0, 7e8])
+def test_what_does_not_move_is_known_over_a_reconnect(begins_s: float) -> None:
+    """The condition was cleared and raised again at each."""
+    tracker = BeltTracker(camera(), TrackConfig())
+    with_dirt(tracker, begin_s=3e5)
+    tracker.reset()
+    tracker.update(frame(begins_s), [])
+    assert len(tracker.static_finds) == 1
+    live, _ = tracker.update(frame(begins_s + 0.125), [found((600, 100, 640, 140))])
+    assert live == [], "it takes no part in tracking"
+    for step in range(2, 8 * 600):
+        tracker.update(frame(begins_s + step / 8), [])
+    assert tracker.static_finds == [], "it was wiped off"
+
+
+def test_what_does_not_move_is_forgotten_with_the_size_of_the_picture() -> None:
+    tracker = BeltTracker(camera(), TrackConfig())
+    with_dirt(tracker)
+    tracker.reset()
+    tracker.update(frame(0.0, 640, 360), [])
+    assert tracker.static_finds == []

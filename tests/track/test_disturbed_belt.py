@@ -13,7 +13,8 @@ QUICK = (
     "speed steps of 50 %",
     "starts with defects in view",
 )
-NAMES = [scene.name for scene in belt.scenes(400.0, 8.0)]
+MISCONFIGURED = [scene.name for scene in belt.misconfigured(400.0, 8.0)]
+NAMES = [scene.name for scene in belt.scenes(400.0, 8.0) if scene.name not in MISCONFIGURED]
 
 
 def outcome(name: str, speed_mm_s: float, rate_hz: float) -> belt.Outcome:
@@ -25,11 +26,27 @@ def check(seen: belt.Outcome) -> None:
     assert seen.reported >= belt.REPORTED_MIN, seen
     assert seen.events_per_defect <= belt.EVENTS_PER_DEFECT_MAX, seen
     assert seen.false <= 1, "what does not move is not a defect"
+    assert not seen.warned, "this belt is followed"
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_the_defects_are_reported_once_each(name: str) -> None:
     check(outcome(name, 400.0, 8.0))
+
+
+@pytest.mark.parametrize(("speed_mm_s", "rate_hz"), [(400.0, 8.0), (600.0, 12.0)])
+@pytest.mark.parametrize("name", MISCONFIGURED)
+def test_a_belt_that_is_not_followed_is_reported(name: str, speed_mm_s: float, rate_hz: float) -> None:
+    """At 2 times the speed nothing was reported, and no condition: every find began a track of its own."""
+    assert outcome(name, speed_mm_s, rate_hz).good
+
+
+def test_where_finds_went_instead_is_in_the_reason() -> None:
+    for scene, expected in zip(belt.misconfigured(400.0, 8.0), ("2.0 times", "3.0 times", "1.0 times"), strict=True):
+        reason = next(event.reason for event in belt.events_of(scene) if event.name == "not_followed")
+        assert f"but {expected} as far" in reason
+        assert (" in the opposite direction" in reason) == ("backwards" in scene.name)
+        assert "belt.speed_mm_s" in reason
 
 
 @pytest.mark.soak

@@ -210,6 +210,20 @@ def test_tracks_do_not_end_while_the_next_results_wait_for_a_slow_one(tmp_path):
     assert [update.track for update in last.tracks] == [update.track for update in first.tracks]
 
 
+def test_a_belt_that_runs_backwards_is_a_condition_of_its_camera(stage):
+    outputs = []
+    for seq in range(60):
+        here = 1240.0 - 40 * (seq % 30)
+        outputs += stage.process([inspection(seq, (here, 100, here + 40, 140))])
+        outputs += stage.tick(time.monotonic_ns() + seq * S // 8)
+    levels = [output.message for output in outputs if output.topic == "conditions"]
+    levels = [level for level in levels if level.kind == "not_followed"]
+    assert not levels[0].active
+    assert levels[-1].active
+    assert (levels[-1].camera, levels[-1].source) == ("cam1", "track")
+    assert "opposite direction" in levels[-1].detail
+
+
 def test_time_is_what_the_clock_says():
     now_ns = 0
     stage = TrackStage(cameras("cam1"), TrackConfig(), clock=lambda: now_ns)

@@ -178,6 +178,14 @@ def test_a_cookie_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not token.accepts_cookie(cookie)
 
 
+def test_a_clock_that_is_set_back_logs_out_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = Token("secret")
+    cookie = token.new_cookie()
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s - 3 * 3600)
+    assert token.accepts_cookie(cookie)
+
+
 @pytest.mark.parametrize("path", [*EVERYTHING[:3], "/nothing/here", "/clips/none.mp4", "/static/none.js"])
 def test_every_answer_tells_the_browser_what_to_refuse(served: Served, path: str) -> None:
     headers = httpx.get(served.url + path).headers

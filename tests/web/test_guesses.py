@@ -164,6 +164,13 @@ def test_the_hosts_of_one_network_of_ipv6_share_an_allowance() -> None:
     assert counted.may_guess("2001:db8:0:1::1")
 
 
+def test_hosts_of_ipv4_are_counted_apart_also_on_a_socket_of_both_families() -> None:
+    counted = Guesses(Clock())
+    assert guess(counted, "::ffff:10.0.0.1", 2 * GUESSES_MAX) == GUESSES_MAX
+    assert counted.may_guess("::ffff:10.0.0.2")
+    assert not counted.may_guess("10.0.0.1"), "the same host by another spelling"
+
+
 def test_more_addresses_than_the_table_holds_share_one_allowance() -> None:
     clock = Clock()
     counted = Guesses(clock)

@@ -190,6 +190,19 @@ def test_a_disk_that_hangs_stops_neither_the_live_pictures_nor_the_events(
     assert httpx.get(clip).status_code == 200, "the disk is back"
 
 
+def test_a_browser_asks_again_each_time_and_is_not_sent_the_same_file_twice(served: Served) -> None:
+    picture = served.state_dir / "pictures" / "cam-1-crack-1.jpg"
+    picture.write_bytes(b"of the first event")
+    url = f"{served.url}/pictures/cam-1-crack-1.jpg"
+    first = httpx.get(url)
+    assert "no-cache" in first.headers["cache-control"]
+    again = httpx.get(url, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    picture.write_bytes(b"of another event that has the same id")
+    other = httpx.get(url, headers={"If-None-Match": f'W/"of-a-proxy", {first.headers["etag"]}'})
+    assert (other.status_code, other.content) == (200, b"of another event that has the same id")
+
+
 def record_missing(served: Served, cause: str) -> None:
     with (served.state_dir / "clips" / "cam-1-crack-1.json").open("wb") as file:
         write_missing(file, defect(1), cause)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -263,6 +265,37 @@ def test_a_picture_that_is_missing_says_why_on_its_card_and_in_the_viewer(browse
     expect(removed).to_have_text("picture removed")
     page.close()
     served.close()
+
+
+def test_the_picture_of_an_event_is_not_that_of_an_earlier_one_with_its_id(browser: Browser, tmp_path: Path) -> None:
+    """Ids are unique within one state folder, and another may take its place: the demo starts with a new one."""
+    page, port = browser.new_page(), 0
+    for number, width_px in enumerate((64, 96)):
+        served = Served(tmp_path / str(number), web={"port": port})
+        port = served.port
+        (served.state_dir / "pictures" / "cam-1-crack-1.jpg").write_bytes(jpeg(width_px))
+        served.happen(defect(1))
+        page.goto(served.url)
+        expect(page.locator(".event img")).to_have_js_property("naturalWidth", width_px)
+        served.close()
+    page.close()
+
+
+def test_a_picture_that_could_not_be_loaded_for_a_while_is_shown_afterwards(browser: Browser, served: Served) -> None:
+    picture = served.state_dir / "pictures" / "cam-1-crack-1.jpg"
+    picture.write_bytes(b"what a failing disk answers")
+    served.happen(defect(1))
+    page = browser.new_page()
+    page.goto(served.url)
+    expect(page.locator(".event .missing")).to_have_text("picture could not be loaded")
+    picture.write_bytes(jpeg(64))
+    expect(page.locator(".event img")).to_have_js_property("naturalWidth", 64, timeout=15_000)
+    expect(page.locator(".event .missing")).to_have_count(0)
+    page.close()
+
+
+def jpeg(width_px: int) -> bytes:
+    return cv2.imencode(".jpg", np.zeros((48, width_px, 3), np.uint8))[1].tobytes()
 
 
 def test_many_cameras_are_all_shown(browser: Browser, tmp_path: Path) -> None:

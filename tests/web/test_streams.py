@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from stream_inspect.config.models import RecorderConfig
-from stream_inspect.messages import Event
+from stream_inspect.messages import Event, LineStatus
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 from stream_inspect.web import feed
@@ -262,12 +262,13 @@ def test_a_log_that_cannot_be_read_is_said_and_found_again(tmp_path: Path) -> No
     path.write_bytes(b"not a database at all, for sure" * 400)
     stage = WebStage(config(tmp_path), store_path=path, state_dir=tmp_path)
     stage.open()
+    list(stage.process([LineStatus(state="ok", conditions=[], mono_ns=time.monotonic_ns(), utc_ns=time.time_ns())]))
     eventually(lambda: httpx.get(f"{stage.url}healthz").status_code == 503, "a broken log is not noticed")
     assert httpx.get(f"{stage.url}api/status").json()["event_log"]
     path.unlink()
     store = EventStore(path)
     store.append([defect()])
-    eventually(lambda: httpx.get(f"{stage.url}healthz").status_code == 200, "a mended log is not noticed")
+    eventually(lambda: httpx.get(f"{stage.url}api/status").json()["event_log"] == "", "a mended log is not noticed")
     eventually(lambda: httpx.get(f"{stage.url}api/events").json()["events"], "its events are not read")
     store.close()
     stage.close()
@@ -320,3 +321,22 @@ def test_after_a_restart_an_open_condition_stands_where_it_began(tmp_path: Path)
     eventually(lambda: len(cards(again)) == 3, "the events are not listed")
     assert [card["name"] for card in cards(again)] == ["crack", "no_signal", "crack"]
     again.close()
+
+
+def test_the_health_of_the_page_is_that_of_the_line(served: Served) -> None:
+    def answer() -> tuple[int, str]:
+        health = httpx.get(f"{served.url}/healthz")
+        return health.status_code, health.json()["status"]
+
+    assert answer() == (503, "unknown")
+    served.report("starting")
+    assert answer() == (503, "starting")
+    served.report("ok")
+    eventually(lambda: answer() == (200, "ok"), "it is not ok")
+    served.report("degraded", active())
+    assert answer() == (503, "degraded")
+    (one,) = httpx.get(f"{served.url}/healthz").json()["conditions"]
+    assert (one["kind"], one["camera"]) == ("no_signal", "cam")
+    served.report("ok")
+    served.fall_silent()
+    eventually(lambda: answer() == (503, "unknown"), "a status of long ago is taken for the present", within_s=15)

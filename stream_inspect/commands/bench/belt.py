@@ -15,7 +15,17 @@ from pathlib import Path
 
 from stream_inspect.config.models import BeltConfig, CameraConfig, Config, DecideConfig, DefectConfig, FileSource
 from stream_inspect.decide.event_log import MemoryLog
-from stream_inspect.messages import Box, Clock, Detection, Event, EventState, FrameHeader, FrameId, Inspection
+from stream_inspect.messages import (
+    Box,
+    Clock,
+    ConditionKind,
+    Detection,
+    Event,
+    EventState,
+    FrameHeader,
+    FrameId,
+    Inspection,
+)
 from stream_inspect.service.chain import judging_chain
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
@@ -61,6 +71,8 @@ class Scene:
     legs: tuple[Leg, ...]
     seed: int = 1
     miss: float = 0.0
+    is_misconfigured: bool = False
+    """So far from its configuration that it need not be followed: that it is not must be reported then."""
 
     def moved_mm(self, at_s: float) -> float:
         """How far the belt has run."""
@@ -83,6 +95,9 @@ class Outcome:
     """Which defects were reported, and how often."""
 
     defects: int
+    is_misconfigured: bool = False
+    warned: bool = False
+    """Whether it was reported that finds are not followed."""
     reported: int = 0
     events: int = 0
     false: int = 0
@@ -96,6 +111,8 @@ class Outcome:
 
     @property
     def good(self) -> bool:
+        if self.warned:
+            return self.is_misconfigured
         return (
             self.reported >= REPORTED_MIN / DEFECTS * self.defects and self.events_per_defect <= EVENTS_PER_DEFECT_MAX
         )
@@ -155,7 +172,8 @@ def events_of(scene: Scene) -> list[Event]:
 
 def _outcome(scene: Scene, events: Sequence[Event]) -> Outcome:
     seen: Counter[int] = Counter()
-    outcome = Outcome(sum(thing.s_mm is not None for thing in scene.things))
+    outcome = Outcome(sum(thing.s_mm is not None for thing in scene.things), scene.is_misconfigured)
+    outcome.warned = any(event.name == ConditionKind.NOT_FOLLOWED for event in events)
     for event in events:
         if event.kind != "defect" or event.state is not EventState.CONFIRMED:
             continue
@@ -284,6 +302,21 @@ def scenes(speed_mm_s: float, rate_hz: float, seed: int = 1) -> list[Scene]:
         things, way = line(1.5, mixed)
         at_another = [Leg(way / speed_mm_s / factor, speed_mm_s * factor)]
         add(f"runs at {factor:g} of the speed", things, at_another, max(1.0, factor), looks=3)
+    return [*made, *misconfigured(speed_mm_s, rate_hz, seed)]
+
+
+def misconfigured(speed_mm_s: float, rate_hz: float, seed: int = 1) -> list[Scene]:
+    """A belt at two and three times its speed (or a scale that is wrong by as much), and one that runs backwards."""
+    rng = random.Random(f"{seed} {speed_mm_s} {rate_hz} misconfigured")
+    made: list[Scene] = []
+    for name, factor in (("2 times the speed", 2.0), ("3 times the speed", 3.0), ("the speed, backwards", -1.0)):
+        things = defects(rng, 1.5 * speed_mm_s, (10.0, 25.0, 60.0, 150.0))
+        legs = (Leg(way_mm(things) / speed_mm_s / abs(factor), speed_mm_s * factor),)
+        if factor < 0:
+            things = [replace(one, s_mm=-VIEW_MM - one.s_mm - one.length_mm) for one in things if one.s_mm is not None]
+        if min(views(thing, speed_mm_s * abs(factor), rate_hz) for thing in things) >= 3:
+            scene = Scene(f"runs at {name}", speed_mm_s, rate_hz, tuple(things), legs, seed, is_misconfigured=True)
+            made.append(scene)
     return made
 
 
@@ -306,16 +339,18 @@ class DisturbedReport:
         lines = [
             f"{DEFECTS} defects a scene, at {_numbers(SPEEDS_MM_S)} mm/s and {_numbers(RATES_HZ)} judged frames a",
             f"second, a view of {VIEW_MM:g} mm.",
-            f"Floors: {REPORTED_MIN} of {DEFECTS} reported, {EVENTS_PER_DEFECT_MAX:g} events a defect.",
+            f"Floors: {REPORTED_MIN} of {DEFECTS} reported, {EVENTS_PER_DEFECT_MAX:g} events a defect, and no",
+            "`not_followed`; where the configuration is wrong, these or `not_followed`.",
             "",
-            "| belt | scenes | fewest reported | most events a defect | events of what does not move |",
-            "|---|---|---|---|---|",
+            "| belt | scenes | fewest reported | most events a defect | events of what does not move | not followed |",
+            "|---|---|---|---|---|---|",
         ]
         for name, rows in self.outcomes.items():
             outcomes = [outcome for _, outcome in rows]
             lines.append(
                 f"| {name} | {len(rows)} | {min(o.reported for o in outcomes)} "
-                f"| {max(o.events_per_defect for o in outcomes):.2f} | {sum(o.false for o in outcomes)} |"
+                f"| {max(o.events_per_defect for o in outcomes):.2f} | {sum(o.false for o in outcomes)} "
+                f"| {sum(o.warned for o in outcomes)} |"
             )
         missed = [(scene, o) for rows in self.outcomes.values() for scene, o in rows if not o.good]
         lines += ["", "Every floor is kept." if not missed else "Floors missed:"]

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from stream_inspect.capture.build import make_camera
-from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.camera import (
+    CameraError,
+    CameraInfo,
+    CapturedFrame,
+    EndOfMediaError,
+    FrameSink,
+    NoPictureError,
+)
 from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.config.confirmation import one_miss_ends_the_track
 from stream_inspect.config.fits import misfits
@@ -83,6 +90,8 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
     try:
         info = camera.open()
         frames = _look(camera.read, may_send_time=isinstance(config.source, RtspSource))
+    except NoPictureError as error:  # it was reached; the text says what came and what to change
+        return [fail(item, str(error))], None
     except CameraError as error:
         advice = "a service with this state_dir is running and may hold the camera: stop it during the check"
         return [fail(item, str(error), advice if busy else _advice(config))], None

@@ -35,9 +35,11 @@ def check_scope(config: Config) -> list[Finding]:
     if reasons:
         text = f"{next(iter(reasons.values()))} (camera {', '.join(reasons)})"
         found.append(warn("models", text, scope.ADVICE))
-    if config.inspect.detector.model == scope.TINY and (unknown := scope.unknown_prompts(config.defects)):
-        text = f"tiny does not know: {', '.join(unknown)}. It knows only these words: {scope.known_words()}"
-        found.append(warn("detector", text, "use these words, or a full-size model"))
+    if config.inspect.detector.model == scope.TINY:
+        if scope.unknown_prompts(config.defects):
+            found.append(warn("detector", scope.words(config.defects), "use these words, or a full-size model"))
+        elif reasons:
+            found.append(ok("detector", scope.words(config.defects)))
     return found
 
 

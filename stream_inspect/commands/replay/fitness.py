@@ -43,9 +43,8 @@ def _scope(config: Config, recorded_hash: str | None) -> list[str]:
     reason = scope.out_of_scope(config.inspect)
     if not reason:
         return []
-    unknown = scope.unknown_prompts(config.defects) if reason == scope.VERDICTS else []
-    words = f"tiny does not know: {', '.join(unknown)}. It knows only these words: {scope.known_words()}"
-    return [f"{reason}; {scope.ADVICE}", *([words] if unknown else [])]
+    words = [scope.words(config.defects)] if reason == scope.VERDICTS else []
+    return [*words, f"{reason}; {scope.ADVICE}"]
 
 
 def _are_embedded(model_hash: str) -> bool:

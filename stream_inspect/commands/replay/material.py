@@ -11,10 +11,12 @@ from pathlib import Path
 from stream_inspect.capture.build import make_camera, turned
 from stream_inspect.capture.camera import Camera
 from stream_inspect.capture.pictures import (
+    NOT_READ_SUFFIXES,
     PICTURE_KINDS,
     PictureFile,
     PicturesCamera,
     is_picture,
+    pages_in,
     pictures_in,
 )
 from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
@@ -35,7 +37,7 @@ class Material:
     name: str
     pictures: Sequence[PictureFile] = ()
     left_out: Sequence[str] = ()
-    """What lies in the folders and is not a picture."""
+    """What lies in the folders and is not a picture, and pages of pictures after the first."""
 
     @property
     def source(self) -> FileSource | ImagesSource:
@@ -72,6 +74,8 @@ def find_material(paths: Sequence[Path]) -> Material:
     for path in paths:
         if path.is_dir():
             found += _pictures_of(path, left_out, alone=len(paths) == 1)
+        elif path.suffix.lower() in NOT_READ_SUFFIXES:
+            raise UsageError(f"{path}: pictures of the kind {path.suffix} are not read: save it as PNG, TIFF or JPEG")
         elif is_picture(path):
             found.append(path)
         elif len(paths) > 1:
@@ -81,6 +85,8 @@ def find_material(paths: Sequence[Path]) -> Material:
     files = list(dict.fromkeys(Path(os.path.abspath(path)) for path in found))
     folder = os.path.commonpath([file.parent for file in files])
     pictures = [PictureFile(file, printable(file.relative_to(folder).as_posix())) for file in files]
+    counted = [(one.name, pages_in(one.path)) for one in pictures]
+    left_out += [f"{name}: pages 2 to {pages}" for name, pages in counted if pages > 1]
     name = pictures[0].name if len(pictures) == 1 else printable(Path(folder).name)
     return Material(files, name, pictures, left_out)
 

@@ -175,7 +175,7 @@ class _Run:
                 inspections=inspections_hash,
             ),
             defects_not_configured=judge.not_configured,
-            warnings=warnings,
+            warnings=[*warnings, *self._too_short()],
             recorded=_recorded(judge.applied) if judge.applied is not None else msgspec.UNSET,
         )
 
@@ -229,6 +229,16 @@ class _Run:
         frames.residual = frames.captured - (
             frames.judged + frames.not_due + sum(frames.dropped.values()) + frames.in_flight
         )
+
+    def _too_short(self) -> list[str]:
+        """Whether the recording is too short for any defect to be confirmed."""
+        hits = self._config.decide.confirm_hits
+        if self._table is not None or self.frames.judged >= hits:
+            return []
+        judged = f"{self.frames.judged} judged {'frame' if self.frames.judged == 1 else 'frames'}"
+        return [
+            f"{judged}, and decide.confirm_hits is {hits}: no defect can be confirmed in a recording as short as this"
+        ]
 
     def _video(self, material_hash: str) -> summaries.Video:
         return summaries.Video(

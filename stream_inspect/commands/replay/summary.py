@@ -43,7 +43,7 @@ class Pictures(msgspec.Struct, kw_only=True, frozen=True):
     unreadable: dict[str, str]
     """Name and reason of each that could not be read."""
     left_out: list[str]
-    """What lies in their folder and is not a picture."""
+    """What lies in their folder and is not a picture, and pages after the first."""
 
 
 class Video(msgspec.Struct, kw_only=True, frozen=True):

@@ -103,7 +103,7 @@ class ReplayView:
             self._console.print(text, style=style, markup=False, soft_wrap=True)
 
         if pictures.left_out:
-            show(f"left out, not pictures: {_some(pictures.left_out)}", "yellow")
+            show(f"left out: {_some(pictures.left_out)}", "yellow")
         for name, reason in islice(pictures.unreadable.items(), _LISTED):
             show(f"not read: {name}: {reason}", "yellow")
         if len(pictures.unreadable) > _LISTED:

@@ -1,9 +1,10 @@
 // The list of events, newest first. Cards arrive complete; a changed card is redrawn in place.
 
 import { meaningOf } from "./conditions.js";
-import { factsText, utcText, whenText, whyNotLoaded, words } from "./format.js";
+import { REMOVED, factsText, utcText, whenText, whyNotLoaded, words } from "./format.js";
 
 const KEPT = 200;
+const RETRY_MS = 5000;
 
 export class Events {
   constructor(list, none, count, open) {
@@ -69,6 +70,32 @@ function text(kind, className, content) {
   return node;
 }
 
+function picture(source, loading) {
+  const image = document.createElement("img");
+  image.alt = "";
+  image.loading = loading;
+  image.src = source;
+  image.onerror = async () => {
+    const missing = text("span", "missing", `picture ${await whyNotLoaded(source)}`);
+    image.replaceWith(missing);
+    retry(missing, source);
+  };
+  return image;
+}
+
+// A disk that hangs for a while answers later: only what has been removed stays missing.
+async function retry(missing, source) {
+  while (missing.isConnected && missing.textContent !== `picture ${REMOVED}`) {
+    await new Promise((done) => setTimeout(done, RETRY_MS));
+    const image = new Image();
+    image.alt = "";
+    image.src = source;
+    const isLoaded = await image.decode().then(() => true, () => false);
+    if (isLoaded) missing.replaceWith(image);
+    else missing.textContent = `picture ${await whyNotLoaded(source)}`;
+  }
+}
+
 function draw(card, before, open) {
   const isDefect = card.kind === "defect";
   const node = document.createElement(isDefect ? "button" : "div");
@@ -79,12 +106,7 @@ function draw(card, before, open) {
     const thumb = document.createElement("span");
     thumb.className = "thumb";
     if (card.picture) {
-      const image = document.createElement("img");
-      image.src = card.picture;
-      image.alt = "";
-      image.loading = before?.picture ? "eager" : "lazy";
-      image.onerror = async () => image.replaceWith(text("span", "missing", `picture ${await whyNotLoaded(image.src)}`));
-      thumb.append(image);
+      thumb.append(picture(card.picture, before?.picture ? "eager" : "lazy"));
     } else thumb.append(text("span", "missing", `picture ${card.no_picture}`));
     if (card.clip) thumb.append(text("span", "play", "▶ clip"));
     else if (card.picture) thumb.append(text("span", "no-clip", `clip ${card.no_clip}`));

@@ -31,8 +31,10 @@ export function factsText(card) {
   return facts.join(" · ");
 }
 
+export const REMOVED = "removed";
+
 // Why a picture or a clip could not be loaded: removed, or the service did not answer.
 export async function whyNotLoaded(url) {
   const answer = await fetch(url, { headers: { Range: "bytes=0-0" }, cache: "no-store" }).catch(() => null);
-  return answer?.status === 404 ? "removed" : "could not be loaded";
+  return answer?.status === 404 ? REMOVED : "could not be loaded";
 }

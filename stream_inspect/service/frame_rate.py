@@ -1,0 +1,79 @@
+"""Whether a camera delivers as many frames as are to be judged, by the ledger alone.
+
+Each frame that comes may be judged, and all the same a camera that sends one frame in 1.4 s instead of 25 a second
+shows no defect often enough to confirm it. A camera that sends none at all is `no_signal`, which capture reports.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from stream_inspect.service.judging import seen_and_due
+from stream_inspect.transport.ledger import Totals
+
+WINDOW_S = 10.0
+_INTERVALS = 5
+"""The window of a slow rate is as long as this many frames."""
+_RAISED_BELOW, _CLEARED_FROM = 0.5, 0.7
+"""Share of the expected frames, as in `service/judging.py`."""
+_SILENT_INTERVALS, _SILENT_MARGIN_S = 3, 0.5
+"""A gap in which capture raises `no_signal`, and a margin: where it has not, the gap counts."""
+_LOOKS = 30
+"""Samples of the account in one window."""
+
+
+class FrameRateWatch:
+    """One camera's due frames a second; give it the totals every time they are collected.
+
+    Expected are `rate_hz`, or as many as the camera states that it sends. A camera whose `no_signal_after_s` is longer
+    than the window may send its frames that far apart (a trigger), and `lossless` sources send when judging is ready.
+    """
+
+    def __init__(self, rate_hz: float, no_signal_after_s: float, *, lossless: bool = False) -> None:
+        self._rate_hz = rate_hz
+        self._silent_after_s = no_signal_after_s
+        self._any_rate = lossless or no_signal_after_s > WINDOW_S
+        self._stated_hz = 0.0
+        self._counts: deque[tuple[float, int]] = deque()
+        """(time, due frames) since the frames flow, of the last window."""
+        self._captured = 0
+        self._captured_at_s = 0.0
+        self._active = False
+
+    def update(self, totals: Totals, now_s: float, stated_hz: float) -> str:
+        """What is missing, in words; "" while enough arrives. `stated_hz` is 0 where the camera states nothing."""
+        if self._any_rate:
+            return ""
+        self._stated_hz = stated_hz or self._stated_hz  # a process that has been restarted does not know it yet
+        captured, due = seen_and_due(totals)
+        expected_hz = min(self._rate_hz, self._stated_hz or self._rate_hz)
+        window_s = max(WINDOW_S, _INTERVALS / expected_hz)
+        self._note(captured, due, now_s, window_s)
+        self._active = self._is_slow(expected_hz, window_s)
+        if not self._active:
+            return ""
+        (first_s, first), (last_s, last) = self._counts[0], self._counts[-1]
+        arrived_hz = (last - first) / (last_s - first_s)
+        return f"{arrived_hz:.1f} of {expected_hz:g} frames a second have arrived from the camera for {window_s:.0f} s"
+
+    def _note(self, captured: int, due: int, now_s: float, window_s: float) -> None:
+        silent_after_s = max(self._silent_after_s, _SILENT_INTERVALS / (self._stated_hz or self._rate_hz))
+        if now_s - self._captured_at_s > silent_after_s + _SILENT_MARGIN_S:
+            self._counts.clear()
+        if captured != self._captured:
+            self._captured, self._captured_at_s = captured, now_s
+        elif not self._counts:
+            return
+        # The last one is replaced until it is a sample's length away from the one before it.
+        if len(self._counts) > 1 and now_s - self._counts[-2][0] < window_s / _LOOKS:
+            self._counts.pop()
+        self._counts.append((now_s, due))
+        while len(self._counts) > 2 and self._counts[1][0] <= now_s - window_s:
+            self._counts.popleft()
+
+    def _is_slow(self, expected_hz: float, window_s: float) -> bool:
+        if not self._counts:
+            return False
+        (first_s, first), (last_s, last) = self._counts[0], self._counts[-1]
+        enough = _CLEARED_FROM if self._active else _RAISED_BELOW
+        return last_s - first_s >= window_s and last - first < enough * expected_hz * (last_s - first_s)
