@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, expect
 
-from stream_inspect.messages import ConditionKind
+from stream_inspect.messages import Clock, ConditionKind, FrameRef
 from tests.web.chromium import Watched
 from tests.web.served import Served, active, condition, defect
 
@@ -51,6 +51,18 @@ def test_a_mistake_in_the_configuration_is_not_as_red_as_a_dead_camera(browser: 
     expect(card).to_contain_text("the earlier values stay in use")
     expect(card).not_to_have_class(re.compile("critical"))
     page.close()
+
+
+def test_an_event_of_a_single_picture_names_its_file(browser: Browser, served: Served) -> None:
+    watched = Watched(browser, served.url)
+    frame = FrameRef(
+        session=1, seq=3, pts=3, pts_s=0.0, width_px=9, height_px=9, capture_mono_ns=0, capture_utc_ns=0,
+        clock=Clock.MEDIA, file="IMG_7.png",
+    )  # fmt: skip
+    served.happen(msgspec.structs.replace(defect(1), frame=frame, score_seq=3, clip=None))
+    expect(watched.page.locator(".event .facts")).to_contain_text("IMG_7.png")
+    expect(watched.page.locator(".event .facts")).not_to_contain_text("in frame")
+    watched.page.close()
 
 
 def test_every_time_is_utc_and_says_so(browser: Browser, served: Served) -> None:

@@ -23,7 +23,8 @@ const number = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value
 
 export function factsText(card) {
   const facts = [];
-  const frame = card.score_seq === null ? "" : ` in frame ${card.score_seq}`;
+  const frame = card.score_seq === null || card.file ? "" : ` in frame ${card.score_seq}`;
+  if (card.file) facts.push(card.file);
   if (card.score !== null) facts.push(`score ${card.score.toFixed(2)}${frame}`);
   if (card.length_mm !== null && card.width_mm !== null)
     facts.push(`${number(card.length_mm)} × ${number(card.width_mm)} mm`);

@@ -43,7 +43,7 @@ export class Viewer {
     element("viewer-severity").textContent = card.severity;
     element("viewer-severity").className = `severity ${card.severity}`;
     const facts = element("viewer-facts");
-    const frame = card.frame && `judged frame ${card.frame.join("/")}`;
+    const frame = card.frame && !card.file && `judged frame ${card.frame.join("/")}`;
     const all = [card.camera, whenText(card.first_seen_ms), factsText(card), frame, card.id];
     facts.textContent = all.filter(Boolean).join(" · ");
     facts.title = utcText(card.first_seen_ms);
