@@ -129,7 +129,8 @@ def test_processes_that_cannot_be_killed_do_not_keep_the_service_from_stopping(r
     supervisor.stop()
     supervisor.kill()
     assert len(stuck) > 1
-    assert time.monotonic() - began_s < stuck[0].row.stop_share_s + KILLED_WITHIN_S + 1
+    share_s = max(child.row.stop_share_s for child in stuck)  # they stop at the same time
+    assert time.monotonic() - began_s < share_s + KILLED_WITHIN_S + 1
     assert all(child.process is None for child in supervisor.children)
 
 
