@@ -40,6 +40,8 @@ _MOVED_LEVELS, _MOVED_SHARE = 20, 0.001
 _NOISE_LEVELS, _NOISE_SHARE = 6, 0.2
 _EQUAL_LEVELS, _EQUAL_SHARE = 1, 0.002
 _BAD_WINDOW_S = 2.0
+_BAD_WINDOW_INTERVALS = 10
+"""Of a slow camera, the shares of damaged frames are those of as many frames."""
 _BAD_SHARE_BEGIN = 0.1
 _BAD_SHARE_END = 0.05
 _BAD_MIN = 3
@@ -62,14 +64,14 @@ class Hysteresis:
 
     def __init__(self, begin_after_s: float, end_after_s: float = _END_AFTER_S) -> None:
         self._after_s = {True: begin_after_s, False: end_after_s}
-        self._sign: bool | None = None
+        self.sign: bool | None = None
         self.since_s = 0.0
         self.active: bool | None = None
 
     def update(self, sign: bool, now_s: float, since_s: float | None = None) -> bool:
         """Add the sign (present since `since_s`, or since it changed). True: the condition has changed."""
-        if sign is not self._sign:
-            self._sign, self.since_s = sign, now_s if since_s is None else since_s
+        if sign is not self.sign:
+            self.sign, self.since_s = sign, now_s if since_s is None else since_s
         if self.active is sign or now_s - self.since_s < self._after_s[sign]:
             return False
         self.active = sign
@@ -77,7 +79,7 @@ class Hysteresis:
 
     def forget_sign(self) -> None:
         """The sign could not be seen for a while: its time starts again."""
-        self._sign = None
+        self.sign = None
 
 
 def sample(luma: UInt8Array) -> UInt8Array:
@@ -127,30 +129,38 @@ class FreezeDetector:
         self._equal: deque[bool] = deque(maxlen=_EQUAL_LOOKS)
         self._settled: UInt8Array | None = None
         """The last look before the last key frame."""
-        self._repeats = False
-        """Whether that was equal to the one of the interval before."""
+        self._repeats: bool | None = None
+        """Whether that was equal to the one of the interval before; None where there was none before."""
         self.since_s = 0.0
         """Since when nothing has moved."""
 
-    def update(self, luma: UInt8Array, now_s: float, *, key: bool) -> bool:
-        """Add a sample of the picture now; `key`: there was a key frame since the last one. True: it is frozen."""
+    def update(self, luma: UInt8Array, now_s: float, *, key: bool) -> bool | None:
+        """Add a sample of the picture now; `key`: there was a key frame since the last one.
+
+        True: it is frozen. None: not known, as nothing has moved and fewer than two intervals could be compared.
+        """
         before, self._before = self._before, luma
         reference = self._reference
-        if before is None or reference is None or before.shape != luma.shape or self._moved(luma, reference):
-            self._reference, self.since_s = luma, now_s
-            self._equal.clear()
-            self._settled, self._repeats = None, False
+        if before is None or reference is None or before.shape != luma.shape:
+            self._start(luma, now_s)
+            return None
+        if self._moved(luma, reference):
+            self._start(luma, now_s)
             return False
         self._equal.append(_equal(luma, before))
         if key:
-            self._repeats = self._settled is not None and _equal(before, self._settled)
+            self._repeats = None if self._settled is None else _equal(before, self._settled)
             self._settled = before
         return self._repeats and 2 * sum(self._equal) > len(self._equal)
 
+    def _start(self, luma: UInt8Array, now_s: float) -> None:
+        self._reference, self.since_s = luma, now_s
+        self._equal.clear()
+        self._settled = self._repeats = None
+
     def forget(self) -> None:
         """Nothing was seen for a while."""
-        self._reference = self._before = self._settled = None
-        self._repeats = False
+        self._reference = self._before = self._settled = self._repeats = None
 
     @staticmethod
     def _moved(luma: UInt8Array, reference: UInt8Array) -> bool:
@@ -227,20 +237,23 @@ class ConditionWatch:
         self._note(ConditionKind.BLACK, black, now_s, BLACK, changes)
         self._note(ConditionKind.NO_SIGNAL, uniform, now_s, "the picture is one even colour", changes)
         if ConditionKind.FROZEN in self._states:
-            frozen = self._freeze.update(luma, now_s, key=self._key) and not black and not uniform
+            frozen = self._freeze.update(luma, now_s, key=self._key)
+            if black or uniform:
+                frozen = False
             self._key = False
             since_s = self._freeze.since_s if frozen else None
             self._note(ConditionKind.FROZEN, frozen, now_s, "the source repeats one picture", changes, since_s)
 
     def _judge_bad(self, now_s: float, changes: list[Change]) -> None:
-        while self._window and self._window[0][0] < now_s - _BAD_WINDOW_S:
+        window_s = max(_BAD_WINDOW_S, _BAD_WINDOW_INTERVALS / self.fps) if self.fps else _BAD_WINDOW_S
+        while self._window and self._window[0][0] < now_s - window_s:
             self._window.popleft()
         if not self._window:
             return
         bad = sum(was_bad for _, was_bad in self._window)
         limit = _BAD_SHARE_END if self._states[ConditionKind.BAD_FRAMES].active else _BAD_SHARE_BEGIN
         many = bad >= _BAD_MIN and bad > limit * len(self._window)
-        detail = f"{bad} of {len(self._window)} frames damaged within {_BAD_WINDOW_S:g} s"
+        detail = f"{bad} of {len(self._window)} frames damaged within {window_s:.3g} s"
         self._note(ConditionKind.BAD_FRAMES, many, now_s, detail, changes)
 
     def _count(self, *, bad: bool, now_s: float) -> None:
@@ -256,13 +269,17 @@ class ConditionWatch:
     def _note(
         self,
         kind: ConditionKind,
-        sign: bool,
+        sign: bool | None,
         now_s: float,
         detail: str,
         changes: list[Change],
         since_s: float | None = None,
     ) -> None:
+        """`sign` is None where it is not known: it stays what it was, and so does a condition without any."""
         state = self._states[kind]
+        sign = state.sign if sign is None else sign
+        if sign is None:
+            return
         if state.update(sign, now_s, since_s):
             changes.append(Change(kind, sign, state.since_s, detail if sign else ""))
 

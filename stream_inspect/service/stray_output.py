@@ -18,7 +18,10 @@ from stream_inspect.log import get_logger
 
 _QUIET_S = 0.2
 """What is written within this time is one output, a crash's list of threads for example."""
+_WHOLE_AFTER_S = 1.0
+"""So is what a library prints without a pause, up to here."""
 _LONGEST_BYTES = 12_000
+"""The last ones: a crash's words come after whatever was printed before."""
 _LOG_EVERY_S = 10.0
 """One line of each process in this time: some libraries print something for each frame."""
 
@@ -27,6 +30,7 @@ _LOG_EVERY_S = 10.0
 class _Pipe:
     process: str
     text: bytes = b""
+    began_mono_s: float = 0.0
     read_mono_s: float = 0.0
 
 
@@ -79,34 +83,37 @@ class StrayOutput:
                     os.read(self._wake_r, 4096)
                 else:
                     self._read(key.fd)
-            quiet_s = time.monotonic() - _QUIET_S
+            now_s = time.monotonic()
             for pipe in list(self._pipes.values()):
-                if pipe.text and pipe.read_mono_s < quiet_s:
+                is_whole = now_s - pipe.read_mono_s > _QUIET_S or now_s - pipe.began_mono_s > _WHOLE_AFTER_S
+                if pipe.text and is_whole:
                     self._flush(pipe)
         for descriptor, pipe in list(self._pipes.items()):
             os.set_blocking(descriptor, False)
             with suppress(BlockingIOError):
                 self._read(descriptor)
-            self._flush(pipe)
+            self._flush(pipe, is_last=True)
 
     def _read(self, descriptor: int) -> None:
         pipe = self._pipes[descriptor]
         if text := os.read(descriptor, 65536):
-            pipe.text = (pipe.text + text)[:_LONGEST_BYTES]
             pipe.read_mono_s = time.monotonic()
+            pipe.began_mono_s = pipe.began_mono_s if pipe.text else pipe.read_mono_s
+            pipe.text = (pipe.text + text)[-_LONGEST_BYTES:]
             return
-        self._flush(pipe)
+        self._flush(pipe, is_last=True)
         self._selector.unregister(descriptor)
         with self._lock:
             del self._pipes[descriptor]
         os.close(descriptor)
 
-    def _flush(self, pipe: _Pipe) -> None:
+    def _flush(self, pipe: _Pipe, *, is_last: bool = False) -> None:
+        """Log it, unless the process has had its line; its last words are always logged."""
         text, pipe.text = pipe.text.decode(errors="replace").strip(), b""
         now_s = time.monotonic()
         if not text:
             return
-        if now_s < self._next_line_mono_s.get(pipe.process, 0.0):
+        if not is_last and now_s < self._next_line_mono_s.get(pipe.process, 0.0):
             self._left_out[pipe.process] = self._left_out.get(pipe.process, 0) + 1
             return
         self._next_line_mono_s[pipe.process] = now_s + _LOG_EVERY_S

@@ -102,6 +102,19 @@ def test_a_frozen_picture_in_compressed_video_is_noticed_within_six_key_frames(
     assert replay.begun() == {ConditionKind.FROZEN}
 
 
+@pytest.mark.parametrize("key_every", [1, FPS, 4 * FPS])
+def test_a_picture_that_is_frozen_before_and_after_an_outage_was_frozen_all_the_time(
+    moving: list[UInt8Array], key_every: int
+) -> None:
+    """Nothing is known of it until it moves or is compared with itself: a camera that reconnects is not well for it."""
+    frozen = [moving[FPS]] * (10 * FPS)
+    replay = Replay().play([*moving[:FPS], *frozen], key_every=key_every).wait(3.0).play(frozen, key_every=key_every)
+    assert [active for _, active in replay.of(ConditionKind.FROZEN)][-1] is True
+    assert sum(active for _, active in replay.of(ConditionKind.FROZEN)) == 1
+    replay.play(moving, key_every=key_every)
+    assert [active for _, active in replay.of(ConditionKind.FROZEN)][-2:] == [True, False]
+
+
 @pytest.mark.parametrize("crf", [None, 20, 28, 32, 36, 40])
 @pytest.mark.parametrize("noise", [0.5, 1.5, 4.5])
 def test_a_standing_belt_is_never_frozen(crf: int | None, noise: float) -> None:
@@ -188,6 +201,15 @@ def test_many_bad_frames_begin_and_end(moving: list[UInt8Array]) -> None:
     began_s, ended_s = (time_s for time_s, _ in replay.of(ConditionKind.BAD_FRAMES)[1:])
     assert began_s - 3.0 < 2.0
     assert ended_s - 6.0 < 3.0
+    assert replay.begun() == {ConditionKind.BAD_FRAMES}
+
+
+def test_damaged_frames_of_a_slow_camera_begin_a_condition_too(moving: list[UInt8Array]) -> None:
+    """A triggered station with a frame a second: half of the parts pass without inspection."""
+    replay = Replay()
+    replay.watch.fps = 1.0
+    for index, luma in enumerate(moving[:20]):
+        replay.play([luma if index % 2 else None]).wait(1.0)
     assert replay.begun() == {ConditionKind.BAD_FRAMES}
 
 

@@ -54,14 +54,28 @@ def test_what_is_printed_again_and_again_is_one_line_with_a_count() -> None:
             os.write(stderr, b"[h264] non-existing PPS\n")
             time.sleep(0.5)
         assert len(logs) == 1
-        stray._next_line_mono_s.clear()
-        os.write(stderr, b"once more\n")
+        os.write(stderr, b"its last words\n")
         os.close(stderr)
         stray.close()
     assert [(line["text"], line.get("left_out")) for line in logs] == [
         ("[h264] non-existing PPS", None),
-        ("once more", 3),
+        ("its last words", 3),
     ]
+
+
+def test_a_library_that_never_pauses_is_logged_and_hides_no_crash() -> None:
+    program = (
+        "import os, time\n"
+        "for _ in range(60): os.write(2, b'[swscaler] slow ' + b'.' * 400 + b'\\n'); time.sleep(0.04)\n"
+        "os.write(2, b'x' * 20000 + b'\\nFatal Python error: none of it is lost')"
+    )
+    with capture_logs() as logs:
+        stray = StrayOutput()
+        run(program, stray)
+        stray.close()
+    assert logs[0]["text"].startswith("[swscaler] slow"), "after a second, though it never paused"
+    assert logs[-1]["text"].endswith("Fatal Python error: none of it is lost")
+    assert len(logs) == 2
 
 
 def test_a_library_that_prints_more_than_is_read_does_not_wait() -> None:
