@@ -77,7 +77,7 @@ def test_a_replay_by_the_embedded_models_says_what_its_verdicts_are_worth_to_the
     assert replay(video, config(), tmp_path / "other", inspections=recorded).warnings == []
 
 
-CASES = Path(os.environ.get("STREAM_INSPECT_DATA", Path(__file__).parents[2] / "shared" / "data")).parent / "cases"
+CASES = Path(os.environ.get("STREAM_INSPECT_DATA", Path(__file__).parents[3] / "shared" / "data")).parent / "cases"
 
 
 @pytest.mark.slow
