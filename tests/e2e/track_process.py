@@ -16,9 +16,10 @@ from stream_inspect.messages import Event, Tracked
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import plan
 from stream_inspect.service.process import LOG_FD, LaunchSpec
-from stream_inspect.service.run_dir import heartbeats_path
+from stream_inspect.service.run_dir import heartbeats_path, ledger_path
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
+from stream_inspect.transport.ledger import Ledger
 from stream_inspect.transport.zmq import ZmqChannels
 from tests.track.test_track_stage import inspection
 
@@ -50,6 +51,7 @@ class TrackProcess:
         the_plan = plan(self.config)
         self._index = next(index for index, row in enumerate(the_plan.rows) if row.name == "track")
         self._heartbeats = HeartbeatTable(heartbeats_path(run_dir), len(the_plan.rows), create=True)
+        self._ledger = Ledger.create(ledger_path(run_dir), ["top"])
         self._channels = ZmqChannels(run_dir, FEEDER, the_plan.writers())
         self._channels.subscribe("tracked")
         self._channels.subscribe("events")
