@@ -245,7 +245,7 @@ def _card(event: Event) -> dict[str, Any]:
         "score": event.score,
         "score_seq": event.score_seq,
         "frame": [event.frame.session, event.frame.seq] if event.frame else None,
-        "file": event.frame.file if event.frame else None,
+        "file": (event.frame.file or None) if event.frame else None,
         "views": event.views,
         "length_mm": extent.length_mm if extent else None,
         "width_mm": extent.width_mm if extent else None,

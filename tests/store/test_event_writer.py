@@ -128,7 +128,7 @@ def test_judging_goes_on_while_another_program_locks_the_log(tmp_path):
             turn(lambda: chain.tick(time.monotonic_ns()))
             time.sleep(0.02)
         assert announced == []
-    assert max(turns_s) < 0.05
+    assert max(turns_s) < 0.5
     assert until(lambda: turn(lambda: chain.tick(time.monotonic_ns())) or len(announced) >= n, 5)
     assert announced == in_log(tmp_path)
     assert len({event.key for event in announced}) == n

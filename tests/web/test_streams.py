@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import psutil
 import pytest
 
 from stream_inspect.config.models import RecorderConfig
+from stream_inspect.decide.events import reference
 from stream_inspect.messages import Event, LineStatus
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 from stream_inspect.web import feed
 from stream_inspect.web import line as line_status
 from stream_inspect.web.stage import WebStage
+from tests.decide.scenes import header
 from tests.web.served import Served, active, condition, config, defect, eventually
 
 
@@ -102,6 +105,14 @@ def test_an_event_reaches_the_browser_at_once_and_its_files_when_they_are_there(
     (served.state_dir / "clips" / "cam-1-crack-1.mp4").write_bytes(b"mp4")
     (card,) = sse.next_change()["events"]
     assert card["clip"] == "clips/cam-1-crack-1.mp4"
+
+
+def test_an_event_with_a_frame_is_a_card_whether_or_not_the_frame_is_a_file(served: Served) -> None:
+    for n, file in enumerate(("", "part_7.png"), start=1):
+        frame = reference(msgspec.structs.replace(header(n), file=file))
+        served.happen(msgspec.structs.replace(defect(n), frame=frame))
+    cards = httpx.get(f"{served.url}/api/events").json()["events"]
+    assert [(card["frame"], card["file"]) for card in reversed(cards)] == [([3, 1], None), ([3, 2], "part_7.png")]
 
 
 def test_an_event_whose_message_is_lost_comes_from_the_log(served: Served, sse: Sse) -> None:
