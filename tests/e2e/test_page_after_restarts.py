@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ version: 1
 state_dir: {folder}/state
 cameras:
   - name: top
-    source: {{kind: images, path: {folder}/black, fps: 10, loop: true}}
+    source: {{kind: file, path: {folder}/black.mp4}}
     sampling: {{rate_hz: 1}}
 defects: [{{name: crack, prompts: [crack]}}]
 {inspect}
@@ -58,6 +59,18 @@ class Page:
         return float(((bgr[..., 2] > 180) & (bgr[..., 1] < 110)).mean()) > 0.15
 
 
+def write_black(path: Path, seconds: int) -> None:
+    """Ten frames a second, 640 x 360."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        black = av.VideoFrame.from_ndarray(np.zeros((360, 640, 3), np.uint8), format="bgr24")
+        for index in range(10 * seconds):
+            black.pts = index
+            output.mux(stream.encode(black))
+        output.mux(stream.encode())
+
+
 def wait_for_banner(page: Page, service: Service, within_s: float) -> None:
     deadline_s = time.monotonic() + within_s
     while not ("black" in page.kinds() and page.has_banner()):
@@ -68,9 +81,7 @@ def wait_for_banner(page: Page, service: Service, within_s: float) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_black_camera_has_its_banner_after_a_restart_of_live_and_of_web(tmp_path: Path):
-    (tmp_path / "black").mkdir()
-    for n in range(20):
-        cv2.imwrite(str(tmp_path / "black" / f"{n:02}.png"), np.zeros((360, 640, 3), np.uint8))
+    write_black(tmp_path / "black.mp4", seconds=240)
     port = free_port()
     config = tmp_path / "line.yaml"
     config.write_text(CONFIG.format(folder=tmp_path, port=port, inspect=AS_IF_FULL_SIZE))
