@@ -92,6 +92,7 @@ def test_a_restarted_capture_finds_room_as_soon_as_readers_unmap_the_old_ring(
         first.run(lambda: bool(first.frames))
         first.ring.read(first.frames[-1])
         first.stage.close()
+        first.stage._sink.close()  # what the end of its process does to its own mapping
         (disk / "ledger").unlink()
         with StageHarness(config, disk, TRANSPORT) as second:
             until_s = time.monotonic() + 1.0
