@@ -35,30 +35,51 @@ class Disk:
         self._state_dir = self._folders[0].parent
         self._min_free_bytes = min_free_bytes
         self._mount: Path | None = None
+        self._device = 0
+        """Of the file system that is mounted there."""
 
     def problem(self, *, stopped_at_bytes: int | None = None) -> Stop | None:
         """Why the folders cannot be written, as far as reading shows it.
 
         `stopped_at_bytes`: writing is stopped, by a file of this size, which the disk must have room for now.
         """
-        if self._mount is not None and not os.path.ismount(self._mount):
-            # Its mount point is an ordinary folder now: what is written there fills another disk, unseen.
-            return Stop("disk_unmounted", f"{self._mount} is not mounted any more: mount the disk of {self._state_dir}")
+        if unmounted := self._unmounted():
+            return unmounted
         try:
             for folder in self._folders:
                 if not folder.is_dir():
-                    folder.mkdir(parents=True, exist_ok=True)
+                    self._make(folder)
             status = os.statvfs(self._folders[0])
         except OSError as error:
-            return self.failure(error)
+            return self._unmounted() or self.failure(error)
         if self._mount is None:
             self._mount = _mount_of(self._folders[0].resolve())
+            self._device = self._mount.stat().st_dev
         if status.f_flag & os.ST_RDONLY:
             return self.failure(OSError(errno.EROFS, os.strerror(errno.EROFS)))
         for folder in self._folders:
             if not os.access(folder, os.W_OK | os.X_OK):
                 return self.failure(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         return self._too_full(status.f_bavail * status.f_frsize, stopped_at_bytes)
+
+    def _unmounted(self) -> Stop | None:
+        if self._mount is None or os.path.ismount(self._mount):
+            return None
+        # Its mount point is an ordinary folder now: what is written there fills another disk, unseen.
+        return Stop("disk_unmounted", f"{self._mount} is not mounted any more: mount the disk of {self._state_dir}")
+
+    def _make(self, folder: Path) -> None:
+        """Create the folder, on the disk that it was on: it may be unmounted between any two calls."""
+        if self._mount is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        root = os.open(self._mount, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if os.fstat(root).st_dev == self._device:
+                below = folder.resolve().relative_to(self._mount)
+                Path(f"/proc/self/fd/{root}", below).mkdir(parents=True, exist_ok=True)
+        finally:
+            os.close(root)
 
     def _too_full(self, free_bytes: int, stopped_at_bytes: int | None) -> Stop | None:
         free = f"{self._state_dir} has {free_bytes / GB:.2f} GB free"

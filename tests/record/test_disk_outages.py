@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from stream_inspect.record import media_store
+from stream_inspect.record.disk import Disk
 from stream_inspect.record.media_store import Item, MediaStore
 from stream_inspect.record.recording_state import RecordingState
 from stream_inspect.record.retention import Limits
@@ -165,6 +166,24 @@ def test_a_disk_that_is_unmounted_stops_recording_and_nothing_is_written_in_its_
         assert recorder.folder.is_dir()
     assert lines(logs) == OUTAGE
     assert str(disk) in error_of(logs)
+
+
+def test_a_disk_that_is_unmounted_at_any_moment_gets_no_folder_in_its_place(
+    make_disk: MakeDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look whether it is mounted and the look for its folders, for example."""
+    point = make_disk(2048)
+    disk = Disk([point / "state" / "clips"], 0)
+    assert disk.problem() is None
+    subprocess.run(["umount", "--lazy", str(point)], check=True)
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    assert disk.problem() is not None
+    assert list(point.iterdir()) == []
+    monkeypatch.undo()
+    stop = disk.problem()
+    assert stop is not None
+    assert stop.cause == "disk_unmounted"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(point)], check=True)  # which the fixture unmounts
 
 
 def test_a_state_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
