@@ -303,10 +303,14 @@ class EventWriter:
         with self._changed:
             pause_s = max(0.0, self._prune_at_s - time.monotonic())
             self._changed.wait_for(lambda: self._in_journal or self._is_done(), pause_s)
-            if not self._in_journal and self._is_done():
+            waiting = self._in_journal
+            if not waiting and self._is_done():
                 return False
+        end = self._journal.end  # taken before the look into it: what is added meanwhile lies behind
         batch = self._journal.batch(limit)
         if not batch:
+            if waiting:
+                self._lose(waiting, end)
             self._prune()
             return True
         events = [event for _, event in batch]
@@ -322,6 +326,15 @@ class EventWriter:
 
     def _is_done(self) -> bool:
         return self._stopping and not (self._incoming and self._threads[0].is_alive())
+
+    def _lose(self, count: int, end: int) -> None:
+        """So many events that were in the journal, before the offset `end`, cannot be read any more."""
+        self._journal.take(end)
+        metrics.EVENTS_LOST.inc(count)
+        self._log.error("events lost: their journal was damaged", events=count, path=str(self._journal.path))
+        with self._changed:
+            self._unannounced = max(0, self._unannounced - count)  # those of the previous run are in front
+        self._account([], from_journal=count)
 
     def _account(self, events: list[Event], *, from_journal: int) -> None:
         """These are in the log."""

@@ -112,6 +112,11 @@ class Journal:
             os.fdatasync(self._descriptor)
 
     @property
+    def end(self) -> int:
+        """The offset behind the last event, for `take`."""
+        return self._end
+
+    @property
     def is_empty(self) -> bool:
         """Whether everything has been taken."""
         return self._front == self._end
