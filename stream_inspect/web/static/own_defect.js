@@ -1,5 +1,8 @@
 // Frames the event's own defect in its clip, which shows all others too: the clip's list has its box in each frame.
 
+// A seek to the exact start of a frame may show the previous one.
+export const HALF_A_FRAME_S = 0.002;
+
 export class OwnDefect {
   constructor(video, frame) {
     this.video = video;
@@ -39,7 +42,6 @@ export class OwnDefect {
 
   // Of the frame shown at this time: the last one that has begun.
   box() {
-    const HALF_A_FRAME_S = 0.002;
     const shown = this.list.frames.findLast((frame) => frame.time_s <= this.timeS + HALF_A_FRAME_S);
     return shown?.box_xyxy_px ?? null;
   }

@@ -1,10 +1,9 @@
 // One event, large: its clip with its own defect and the judged frame marked, or its picture until the clip is ready.
 
 import { factsText, utcText, whenText, whyNotLoaded, words } from "./format.js";
-import { OwnDefect } from "./own_defect.js";
+import { HALF_A_FRAME_S, OwnDefect } from "./own_defect.js";
 
 const element = (id) => document.getElementById(id);
-const HALF_A_FRAME_S = 0.002; // a seek to the exact start of a frame may show the previous one
 
 export class Viewer {
   constructor() {
@@ -61,9 +60,9 @@ export class Viewer {
     still.hidden = Boolean(card.clip) || !card.picture;
     this.video.hidden = !card.clip;
     element("judged-frame").disabled = element("replay").disabled = !card.clip;
-    this.own.use(null);
+    this.list = card.clip ? this.load(card) : null;
     if (card.clip) {
-      this.list = this.load(card);
+      this.own.use(null);
       this.video.poster = card.picture ?? "";
       this.video.src = card.clip;
       this.video.play().catch(() => {});
