@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from stream_inspect.log import get_logger
-from stream_inspect.store.durable import durable_file
+from stream_inspect.store.durable import whole_file
 from stream_inspect.store.files import start_file
 
 
@@ -59,5 +59,5 @@ class StartTime:
         running_after_s = after_s if self._running_after_s is None else self._running_after_s
         start = Start(running_after_s=round(running_after_s, 1), judging_after_s=round(after_s, 1))
         self._log.info("judging", after_s=start.judging_after_s, processes_after_s=start.running_after_s)
-        with suppress(OSError), durable_file(self._path) as file:  # the next start is then without a forecast
+        with suppress(OSError), whole_file(self._path) as file:  # the next start is then without a forecast
             file.write(msgspec.json.encode(start))
