@@ -31,14 +31,28 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+_DATA = Path(os.environ.get("STREAM_INSPECT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
 @pytest.fixture(scope="session")
 def sample_data() -> Path:
     """The folder of real clips and pictures; tests that need it skip where it is absent."""
-    default = Path(__file__).parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("STREAM_INSPECT_DATA", default))
-    if not (folder / "videos").is_dir():
-        pytest.skip(f"no sample material in {folder} (set STREAM_INSPECT_DATA)")
-    return folder
+    if not (_DATA / "videos").is_dir():
+        pytest.skip(f"no sample material in {_DATA} (set STREAM_INSPECT_DATA)")
+    return _DATA
+
+
+@pytest.fixture(scope="session")
+def case() -> Callable[[str], Path]:
+    """The path of an input of other people's bug reports, by its name; skips where it is absent."""
+
+    def path_of(name: str) -> Path:
+        path = _DATA.parent / "cases" / name
+        if not path.exists():
+            pytest.skip(f"no {path}")
+        return path
+
+    return path_of
 
 
 @pytest.fixture

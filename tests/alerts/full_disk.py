@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.events import EventStore
 
@@ -13,9 +15,9 @@ class FullDisk:
         self.is_full = False
         settle = store.outputs.settle
 
-        def settle_or_fail(*arguments: object, **named: object) -> None:
+        def settle_or_fail(*arguments: Any, **named: Any) -> None:
             if self.is_full:
                 raise StoreError("disk is full")
-            settle(*arguments, **named)  # type: ignore[arg-type]
+            settle(*arguments, **named)
 
         store.outputs.settle = settle_or_fail  # type: ignore[method-assign]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,8 +31,6 @@ from tests.capture.harness import ArraySink
 from tests.capture.processes import UnitsServer, need_rtsp_server
 
 PICTURES = 12
-_DATA = os.environ.get("STREAM_INSPECT_DATA", Path(__file__).parents[3] / "shared" / "data")
-CASES_FOLDER = Path(_DATA).parent / "cases"
 SEI_TYPES = {
     "buffering period": 0,
     "picture timing": 1,
@@ -215,10 +212,8 @@ def test_recovery_points_reach_the_decoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["h264_short_sei.mp4", "h264_short_private_sei_240.h264", "h264_unusable_second_sps.h264"]
 )
-def test_the_cases_that_were_reported(file: str) -> None:
-    path = CASES_FOLDER / file
-    if not path.is_file():
-        pytest.skip(f"no {path}")
+def test_the_cases_that_were_reported(case: Callable[[str], Path], file: str) -> None:
+    path = case(file)
     found = read(path)
     assert len(found) == 50
     assert same(found, plain(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,19 +12,11 @@ from stream_inspect.commands.replay.run import replay
 from stream_inspect.config.models import Config
 from tests.commands.replays import confirmed
 
-CASES = Path(os.environ.get("STREAM_INSPECT_DATA", Path(__file__).parents[3] / "shared" / "data")).parent / "cases"
 CONFIG = {
     "version": 1,
     "cameras": [{"name": "top", "source": {"kind": "synthetic"}}],
     "defects": [{"name": name, "prompts": [name], "threshold": 0.5} for name in ("scratch", "crack")],
 }
-
-
-def case(name: str) -> Path:
-    path = CASES / name
-    if not path.exists():
-        pytest.skip(f"no {path}")
-    return path
 
 
 @pytest.mark.slow
@@ -37,7 +29,9 @@ def case(name: str) -> Path:
         ("interlaced_tff.mp4", 37),
     ],
 )
-def test_the_two_defects_are_found_however_the_film_is_stored(tmp_path: Path, name: str, frames: int) -> None:
+def test_the_two_defects_are_found_however_the_film_is_stored(
+    tmp_path: Path, case: Callable[[str], Path], name: str, frames: int
+) -> None:
     summary = replay(case(name), Config.model_validate(CONFIG), tmp_path / "out")
     assert summary.frames.captured == frames
     assert len(confirmed(tmp_path / "out")) == 2
@@ -51,6 +45,8 @@ def test_the_two_defects_are_found_however_the_film_is_stored(tmp_path: Path, na
         ("recording_cut_before_moov.mp4", r"its index \(moov\) was never written"),
     ],
 )
-def test_what_cannot_be_replayed_says_why(tmp_path: Path, name: str, reported: str) -> None:
+def test_what_cannot_be_replayed_says_why(
+    tmp_path: Path, case: Callable[[str], Path], name: str, reported: str
+) -> None:
     with pytest.raises(CameraError, match=reported):
         replay(case(name), Config.model_validate(CONFIG), tmp_path / "out")

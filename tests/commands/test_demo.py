@@ -49,9 +49,9 @@ def test_a_second_demo_keeps_the_results_of_the_first_and_says_where(tmp_path: P
     (out / "events.sqlite").write_text("of a demo that recorded nothing")
     assert not _prepare_output_folder(out), "nothing is worth keeping"
     assert (out / PREVIOUS / "summary.json").read_text() == "first", "and what is kept stays"
-    printed = Console(file=io.StringIO(), width=300)
-    DemoView(printed).moved(out / PREVIOUS)
-    assert str(out / PREVIOUS) in printed.file.getvalue()  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    DemoView(Console(file=printed, width=300)).moved(out / PREVIOUS)
+    assert str(out / PREVIOUS) in printed.getvalue()
 
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path: Path):
@@ -62,6 +62,6 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path: Path):
 
 
 def test_a_stop_says_that_it_is_stopping():
-    printed = Console(file=io.StringIO(), width=300)
-    DemoView(printed).stopping()
-    assert "stopping" in printed.file.getvalue()  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    DemoView(Console(file=printed, width=300)).stopping()
+    assert "stopping" in printed.getvalue()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,10 @@ def test_a_replay_by_the_embedded_models_says_what_its_verdicts_are_worth_to_the
     assert worth == f"{scope.VERDICTS}; {scope.ADVICE}"
     assert words.startswith("tiny does not know: a dark spot. It knows only these words: scratch, ")
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["warnings"] == summary.warnings
-    console = Console(file=StringIO(), width=80)
-    with ReplayView(console) as view:
+    printed = StringIO()
+    with ReplayView(Console(file=printed, width=80)) as view:
         view.finished(summary, tmp_path / "out")
-    printed = console.file.getvalue().rstrip().splitlines()  # type: ignore[attr-defined]
-    assert printed[-2:] == [f"warning: {words}", f"warning: {worth}"]
+    assert printed.getvalue().rstrip().splitlines()[-2:] == [f"warning: {words}", f"warning: {worth}"]
 
     recorded = tmp_path / "out" / "frames.jsonl"
     again = replay(video, config(), tmp_path / "again", inspections=recorded)
@@ -77,12 +76,9 @@ def test_a_replay_by_the_embedded_models_says_what_its_verdicts_are_worth_to_the
     assert replay(video, config(), tmp_path / "other", inspections=recorded).warnings == []
 
 
-CASES = Path(os.environ.get("STREAM_INSPECT_DATA", Path(__file__).parents[3] / "shared" / "data")).parent / "cases"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("case", "reported"),
+    ("name", "reported"),
     [
         ("region_in_parts_of_one", "cameras[0].region_px: these are parts of the picture (0 to 1), not pixels"),
         ("region_of_a_1080p_stream", "corner [960, 0] of region_px is outside the picture of 640x360 px"),
@@ -90,15 +86,16 @@ CASES = Path(os.environ.get("STREAM_INSPECT_DATA", Path(__file__).parents[3] / "
     ],
 )
 @pytest.mark.parametrize("command", ["replay", "check", "run"])
-def test_each_command_refuses_the_cases(case: str, reported: str, command: str, tmp_path: Path) -> None:
-    if not (CASES / f"{case}.yaml").is_file():
-        pytest.skip(f"no {CASES}")
-    if case == "region_of_a_1080p_stream" and command != "replay":
+def test_each_command_refuses_the_cases(
+    case: Callable[[str], Path], name: str, reported: str, command: str, tmp_path: Path
+) -> None:
+    path = str(case(f"{name}.yaml"))
+    if name == "region_of_a_1080p_stream" and command != "replay":
         pytest.skip("its camera is in another network")
     arguments = {
-        "replay": [str(CASES / "control_clip.mp4"), "--config", str(CASES / f"{case}.yaml"), "--out", str(tmp_path)],
-        "check": [str(CASES / f"{case}.yaml"), "--set", f"state_dir={tmp_path}"],
-        "run": [str(CASES / f"{case}.yaml"), "--set", f"state_dir={tmp_path}"],
+        "replay": [str(case("control_clip.mp4")), "--config", path, "--out", str(tmp_path)],
+        "check": [path, "--set", f"state_dir={tmp_path}"],
+        "run": [path, "--set", f"state_dir={tmp_path}"],
     }
     command_line = [sys.executable, "-m", "stream_inspect", command, *arguments[command]]
     ended = subprocess.run(command_line, capture_output=True, text=True, timeout=100)

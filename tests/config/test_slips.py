@@ -259,9 +259,7 @@ def test_every_synonym_stands_for_a_key_or_a_kind_and_is_none_itself_there() -> 
     assert {word for word in _WORDS if word} <= keys | kinds
 
 
-def test_the_case_is_refused_at_its_column(sample_data: Path) -> None:
-    path = sample_data.parent / "cases" / "mqtt_host_with_port.yaml"
-    if not path.is_file():
-        pytest.skip(f"no {path}")
+def test_the_case_is_refused_at_its_column(case: Callable[[str], Path]) -> None:
+    path = case("mqtt_host_with_port.yaml")
     with pytest.raises(ConfigError, match=r"yaml:9:24: alerts\[0\].host: .* write `port: 1883` next to it"):
         load_text(path.read_text(), path)

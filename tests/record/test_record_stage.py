@@ -85,15 +85,19 @@ class Recording:
             return msgspec.structs.replace(ended, ended=[update])
         return Tracked(frame=header, tracks=[])
 
+    def turn_until(self, path: Path) -> None:
+        """Until the file is there."""
+        deadline_s = time.monotonic() + 10
+        while not path.exists():
+            assert time.monotonic() < deadline_s, f"{path.name} was not made"
+            self.turn()
+            time.sleep(0.005)
+
     def finished(self, event: Event | None) -> tuple[Path, dict[str, Any]]:
         """The clip and its list, once they are on the disk."""
         assert event is not None
         clip = self.state_dir / "clips" / f"{event.id}.mp4"
-        deadline_s = time.monotonic() + 10
-        while not clip.exists():
-            assert time.monotonic() < deadline_s, "the clip was not made"
-            self.turn()
-            time.sleep(0.005)
+        self.turn_until(clip)
         return clip, json.loads(clip.with_suffix(".json").read_bytes())
 
 
@@ -449,10 +453,5 @@ def test_an_event_that_names_no_clip_gets_its_picture_alone(recording: Recording
     header = recording.belt.shoot()
     event = msgspec.structs.replace(recording.belt.event(header), clip=None)
     recording.turn(header, recording.belt.tracked(header, 0.0), event)
-    picture = recording.state_dir / "pictures" / f"{event.id}.jpg"
-    deadline_s = time.monotonic() + 10
-    while not picture.exists():
-        assert time.monotonic() < deadline_s, "the picture was not made"
-        recording.turn()
-        time.sleep(0.005)
+    recording.turn_until(recording.state_dir / "pictures" / f"{event.id}.jpg")
     assert recording.stage.held()["clips of cam"][0] == 0

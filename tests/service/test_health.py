@@ -27,6 +27,7 @@ class Idle:
     all_running = True
     children: tuple[()] = ()
     line_processes: tuple[()] = ()
+    ended: tuple[()] = ()
     totals: ClassVar[dict[str, Any]] = {}
     conditions: tuple[ActiveCondition, ...] = ()
 

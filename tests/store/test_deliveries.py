@@ -26,18 +26,6 @@ from tests.store.test_events import keys, settle, steps
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "events.sqlite"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[EventStore]:
-    store = EventStore(path)
-    yield store
-    store.close()
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Another program, a backup tool for example, holds the write lock of this file."""

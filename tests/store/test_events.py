@@ -31,18 +31,6 @@ from stream_inspect.store.events import SESSIONS_KEPT, EventStore, UnreadableEve
 from tests.alerts.events import an_event
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "events.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[EventStore]:
-    store = EventStore(path)
-    yield store
-    store.close()
-
-
 @contextmanager
 def listening(moment: str, listener: Callable[..., None]) -> Iterator[None]:
     """Look into (or spoil) every database connection that is made meanwhile."""

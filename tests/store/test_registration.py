@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,6 @@ from tests.alerts.events import an_event
 from tests.alerts.test_outbox import KeepingAlert, all_steps
 from tests.store.test_deliveries import locked
 from tests.store.test_events import settle
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "events.sqlite"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[EventStore]:
-    store = EventStore(path)
-    yield store
-    store.close()
 
 
 def registered(path: Path, *outputs: str) -> tuple[EventStore, list[dict[str, object]]]:
