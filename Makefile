@@ -60,7 +60,7 @@ demo: $(READY)  ## watch the synthetic line being inspected
 FAST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak and not slow" -n $(WORKERS) --dist loadfile
 SLOW := $(BIN)/python -m pytest -m "slow and not soak"
 
-test: $(READY)  ## every test but the long ones; about 20 minutes on two cores
+test: $(READY)  ## every test but the long ones; half an hour on two cores
 	$(FAST) $(ARGS) || test $$? = 5
 	$(SLOW) $(ARGS) || test $$? = 5
 

@@ -23,6 +23,11 @@ _LEAST_AREA = 1e-9
 # --- one box -----------------------------------------------------------------------------------------------------
 
 
+def as_box(corners: NDArray[np.floating[Any]]) -> Box:
+    """The box of an array (4,)."""
+    return float(corners[0]), float(corners[1]), float(corners[2]), float(corners[3])
+
+
 def area(box: Box) -> float:
     """Area of a box."""
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])

@@ -14,6 +14,6 @@ INSPECT_CLOSE_S = 0.6
 """A batch that takes longer than this is cut short by the kill."""
 TRACK_CLOSE_S = 0.2
 OUTPUT_CLOSE_S = 0.6
-"""Alerts, recorder, live picture and web close at the same time."""
+"""Alerts, live picture and web; the recorder closes at the same time and has longer."""
 RECORDER_CLOSE_S = 5.0
 """The recorder alone has longer, and takes what it needs: events name the clips that it has to encode and to write."""

@@ -65,6 +65,11 @@ class Turn:
     lane: Lane
     position: int
 
+    @property
+    def is_probe(self) -> bool:
+        """Not the first event of its lane: it has to show whose fault the failure of the first one is."""
+        return self.position != self.lane.waiting[0]
+
 
 class Lanes:
     """The queue of one output. Dead letters that are queued again have a lane of their own: they hold up no others."""
@@ -130,7 +135,7 @@ class Lanes:
         """It was delivered."""
         self._passes += 1
         self.answered(turn)
-        if turn.position != turn.lane.waiting[0]:  # the probe: the one before it is tried at once, which decides
+        if turn.is_probe:  # the one before it is tried at once, which decides
             turn.lane.first.retry_at_s = now_s
         self.remove(turn)
 
@@ -148,7 +153,7 @@ class Lanes:
 
     def failed(self, turn: Turn, now_s: float, took_s: float) -> Fault:
         """The receiver failed on it. Where it fails for good, it is still to be removed."""
-        if turn.position != turn.lane.waiting[0]:  # the probe has failed as well
+        if turn.is_probe:  # it has failed as well
             self._is_outage = True
             return Fault.UNKNOWN
         first = turn.lane.first
@@ -172,7 +177,7 @@ class Lanes:
 
     def refused(self, turn: Turn, now_s: float, took_s: float, retry_after_s: float) -> Fault:
         """The receiver rejected us on it, or asked for a pause. Never for good: a person or the receiver changes it."""
-        if turn.position != turn.lane.waiting[0]:
+        if turn.is_probe:
             self._is_outage = True
             return Fault.UNKNOWN
         self._note_try(turn, now_s)

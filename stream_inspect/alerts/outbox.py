@@ -276,7 +276,7 @@ class Outbox:
         else:
             fault = self._lanes.failed(turn, self._clock_s(), took_s)
         facts = {"key": stored.event.key, "camera": stored.event.camera, "error": _text(error)}
-        if is_about_us and first.is_accused and turn.position == turn.lane.waiting[0]:
+        if is_about_us and first.is_accused and not turn.is_probe:
             self._hold(turn, stored, error)
             retry_after_s = 0.0  # its own, as other events are delivered meanwhile
         if fault is Fault.UNKNOWN and not self._lanes.has_probe:

@@ -64,7 +64,7 @@ class FileCamera:
         except EndOfMediaError:
             raise
         except CameraError as error:
-            raise CameraError(f"{printable(self._source.path)}: {error}") from None
+            raise error.at(printable(self._source.path)) from None
 
     def _wait(self, decoded: Decoded) -> Arrival:
         if self._pacer is not None and self._reader is not None:

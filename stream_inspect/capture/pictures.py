@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from stream_inspect.capture.bit_depth import BitDepth, samples
 from stream_inspect.capture.camera import (
@@ -73,6 +72,8 @@ def pages_in(path: Path) -> int:
     """How many pictures the file holds, of which the first is read; 1 where that is not known."""
     if path.suffix.lower() not in _OF_PAGES:
         return 1
+    from PIL import Image  # here: a film's start does without it
+
     try:
         with Image.open(path) as picture:
             return int(getattr(picture, "n_frames", 1))

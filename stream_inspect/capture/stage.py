@@ -86,9 +86,13 @@ class CaptureStage:
 
     @property
     def stated_rate_mhz(self) -> int:
-        """Frames in 1000 s that the camera states to send; 0 where it states nothing, or is not connected."""
+        """Frames in 1000 s that the camera states to send; 0 where it states nothing, or has not been connected yet."""
+        return round((self._stated_fps or 0) * 1000)
+
+    @property
+    def _stated_fps(self) -> float | None:
         info = self._reader.info if self._reader else None
-        return round(info.fps * 1000) if info and info.fps else 0
+        return info.fps if info else None
 
     def open(self) -> None:
         """Start reading. A camera that cannot be reached is not an error here: connecting is retried until stopped."""
@@ -140,7 +144,7 @@ class CaptureStage:
                 yield from self._changed(self._watch.finish(), now_mono_ns)
                 self._watch = None
             else:
-                self._watch.fps = reader.info.fps if reader.info else None
+                self._watch.fps = self._stated_fps
                 yield from self._changed(self._watch.tick(time.monotonic(), reader.error), now_mono_ns)
                 self._levels.explain(ConditionKind.NO_SIGNAL, self._config.name, reader.error)
         yield from self._levels.due(now_mono_ns)
@@ -205,8 +209,7 @@ class CaptureStage:
         else:
             self._ledger.not_due(index)
         self._latest = header
-        fps = self._reader.info.fps if self._reader and self._reader.info else None
-        if (reason := self._fit.reason((header.width_px, header.height_px), fps)) is not None:
+        if (reason := self._fit.reason((header.width_px, header.height_px), self._stated_fps)) is not None:
             self._levels.set(ConditionKind.CONFIG_MISFIT, bool(reason), reason, camera=self._config.name)
         yield Output("frames", header)
         if self._watch is not None:

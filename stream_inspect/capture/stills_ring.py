@@ -32,12 +32,6 @@ class StillsRings(RingSink):
         self._kept: dict[tuple[int, int], RingWriter] = {}
         """By size; the one used last comes last."""
 
-    def close(self) -> None:
-        for ring in self._kept.values():
-            ring.close()
-        self._kept.clear()
-        self._ring = None
-
     def _renew(self, width_px: int, height_px: int) -> None:
         size = width_px, height_px
         ring = self._kept.pop(size, None)

@@ -74,8 +74,8 @@ class ReadLoop:
     """Reads one camera in a thread and queues its frames.
 
     `loop` restarts a finite source at its end, one frame interval after its last frame where it is `paced`. The queue
-    holds `depth` frames; when it is full, reading pauses until `take`. `next_session` must neither raise nor block:
-    a camera is read whatever the disk does.
+    holds `depth` frames; when it is full, reading pauses until `take`. `next_session` must not raise, and return within
+    about a second: a camera is read whatever the disk does.
     """
 
     def __init__(

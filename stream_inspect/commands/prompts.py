@@ -206,10 +206,10 @@ def _index(config: Config, defect: str) -> int:
 def _answer(config: Config, defects: Sequence[DefectConfig]) -> str:
     """The defects in plain text, and what the embedded models make of them."""
     paragraphs = [_described(each) for each in defects]
-    if reasons := scope.cameras_out_of_scope(config):
-        paragraphs.append(f"warning: {next(iter(reasons.values()))} (camera {', '.join(reasons)}); {scope.ADVICE}")
+    if text := scope.cameras_warning(config):
+        paragraphs.append(f"warning: {text}; {scope.ADVICE}")
     is_tiny = config.inspect.detector.model == scope.TINY
-    if is_tiny and (reasons or scope.unknown_prompts(defects)):
+    if is_tiny and (text or scope.unknown_prompts(defects)):
         paragraphs.append(f"warning: {scope.words(defects)}")
     return "\n\n".join(paragraphs)
 

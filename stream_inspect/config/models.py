@@ -436,9 +436,9 @@ class TransportConfig(Model):
 
 
 class MetricsConfig(Model):
-    """Prometheus metrics and /healthz, served by the supervisor."""
+    """Prometheus metrics, /healthz (what is wrong) and /livez (503: a restart would help), served by the supervisor."""
 
-    enabled: bool = Field(True, description="Serve /metrics and /healthz.")
+    enabled: bool = Field(True, description="Serve /metrics, /healthz and /livez.")
     host: Host = Field("127.0.0.1", description="Address to listen on; no token is required.")
     port: int = Field(9108, ge=0, le=65535, description="0: any free port.")
 

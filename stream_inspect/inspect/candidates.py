@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_inspect.boxes import area, intersection
+from stream_inspect.boxes import area, as_box, intersection
+from stream_inspect.inspect.counting import best_first
 from stream_inspect.inspect.detect.detector import RawDetections
 from stream_inspect.inspect.fuse import Boxes
 from stream_inspect.inspect.prompts import CompiledPrompts
@@ -83,7 +84,7 @@ def explain(
         known += [one.box_xyxy_px for one in refused if one.defect == defect.name]
         found, floors[defect.name] = _below(raw, clipped, prompts, index, fuse)
         candidates += [one for one in found if not any(_is_part(one.box_xyxy_px, box) for box in known)]
-    candidates.sort(key=lambda one: (-one.score, one.defect, one.box_xyxy_px))
+    candidates.sort(key=best_first)
     for one in candidates[MOST_CANDIDATES:]:
         floors[one.defect] = max(floors[one.defect], _above(one.score))
     return Explained(
@@ -104,7 +105,7 @@ def _below(
         order = rows[np.argsort(-best[rows], kind="stable")]
         floor = _above(float(best[order[_MOST_RAW]]))
         rows = np.sort(order[:_MOST_RAW])
-    kept = prompts.uncountered(raw, index, rows)
+    kept = prompts.uncountered(raw, index, best, rows)
     weak = kept[best[kept] < defect.threshold]
     found = [
         Candidate(defect.name, score, box, "threshold", _best_wording(raw, prompts, index, row))
@@ -127,9 +128,8 @@ def _fused(
     found = []
     for box, score in zip(fused.boxes_xyxy, fused.scores, strict=True):
         row = int(rows[np.flatnonzero(best[rows] == np.float32(score))[0]])
-        left, top, right, bottom = (float(value) for value in box.round(2))
         # Rounded down: it must not reach a threshold that it is below.
-        found.append((row, math.floor(float(score) * 1e4) / 1e4, (left, top, right, bottom)))
+        found.append((row, math.floor(float(score) * 1e4) / 1e4, as_box(box.round(2))))
     return found
 
 
@@ -140,7 +140,7 @@ def _wording(clipped: RawDetections, prompts: CompiledPrompts, one: Detection | 
     rows = np.flatnonzero(np.abs(best - one.score) <= 1e-4)
     if not len(rows):
         return ""
-    row = max(rows, key=lambda place: intersection(_as_box(clipped.boxes_xyxy_px[place]), one.box_xyxy_px))
+    row = max(rows, key=lambda place: intersection(as_box(clipped.boxes_xyxy_px[place]), one.box_xyxy_px))
     return _best_wording(clipped, prompts, index, int(row))
 
 
@@ -151,10 +151,6 @@ def _best_wording(raw: RawDetections, prompts: CompiledPrompts, index: int, row:
 
 def _is_part(one: Box, other: Box) -> bool:
     return intersection(one, other) > _SAME_OVERLAP * min(area(one), area(other))
-
-
-def _as_box(corners: NDArray[np.float32]) -> Box:
-    return float(corners[0]), float(corners[1]), float(corners[2]), float(corners[3])
 
 
 def _above(score: float) -> float:

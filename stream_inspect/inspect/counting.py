@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stream_inspect.config.models import DefectConfig
 from stream_inspect.inspect import regions
 from stream_inspect.messages import Box, Detection, Extent
+
+if TYPE_CHECKING:
+    from stream_inspect.inspect.candidates import Candidate
 
 
 def refusal(
@@ -21,7 +24,12 @@ def refusal(
 
 def in_order(detections: Iterable[Detection]) -> list[Detection]:
     """Best first, the same order whatever order they came in."""
-    return sorted(detections, key=lambda found: (-found.score, found.defect, found.box_xyxy_px))
+    return sorted(detections, key=best_first)
+
+
+def best_first(found: Detection | Candidate) -> tuple[float, str, Box]:
+    """The key of the order in which finds are listed, everywhere: a replay of its own results repeats them."""
+    return -found.score, found.defect, found.box_xyxy_px
 
 
 def _too_small(defect: DefectConfig, area_px: float, area_mm2: float | None) -> bool:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream_inspect import metrics, registry
+from stream_inspect.boxes import as_box
 from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
 from stream_inspect.config.region import Point, in_px
 from stream_inspect.inspect import masks, regions
@@ -26,7 +26,7 @@ from stream_inspect.inspect.models import ModelFiles, resolve
 from stream_inspect.inspect.prompts import MAX_CANDIDATES, CompiledPrompts, compile_prompts
 from stream_inspect.inspect.segment.crops import Crop, plan_crops
 from stream_inspect.inspect.segment.segmenter import Segmenter
-from stream_inspect.messages import Box, Detection
+from stream_inspect.messages import Detection
 from stream_inspect.picture import UInt8Array
 
 MERGE_OVERLAP = 0.3
@@ -203,10 +203,13 @@ class Inspector:
             overlap=self._fuse_overlap,
         )
         if (region_px := camera.region_in(width, height)) is not None:
-            touching = [regions.share_inside(_as_box(box), region_px) > 0 for box in boxes.boxes_xyxy]
-            _refuse(refused, boxes.take(~np.asarray(touching, dtype=np.bool_)), "region", prompts)
-            boxes = boxes.take(np.asarray(touching, dtype=np.bool_))
-        _refuse(refused, boxes.take(slice(self._max_detections, None)), "limit", prompts)
+            shares = (regions.share_inside(as_box(box), region_px) for box in boxes.boxes_xyxy)
+            touching = np.fromiter((share > 0 for share in shares), np.bool_, len(boxes))
+            if refused is not None:
+                refused += _refused(boxes.take(~touching), "region", prompts)
+            boxes = boxes.take(touching)
+        if refused is not None:
+            refused += _refused(boxes.take(slice(self._max_detections, None)), "limit", prompts)
         return boxes.take(slice(self._max_detections))
 
     def _masks(self, segmenter: Segmenter, picture: UInt8Array, hits: Boxes) -> list[masks.CroppedMask | None]:
@@ -238,7 +241,7 @@ class Inspector:
         region_px = camera.region_in(width, height)
         detections = []
         for index, mask in _merge_by_mask(hits, placed, prompts.severities):
-            box = mask.box_xyxy_px if mask else _as_box(hits.boxes_xyxy[index].round(2))
+            box = mask.box_xyxy_px if mask else as_box(hits.boxes_xyxy[index].round(2))
             defect = prompts.defects[hits.classes[index]]
             extent = (
                 masks.extent_of_mask(mask, camera.mm_per_px) if mask else masks.extent_of_box(box, camera.mm_per_px)
@@ -345,15 +348,9 @@ def inspector_hash(inspect: InspectConfig, detector: ModelFiles, segmenter: Mode
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse(refused: list[Candidate] | None, boxes: Boxes, reason: RefusedFor, prompts: CompiledPrompts) -> None:
-    if refused is not None:
-        for box, score, index in zip(boxes.boxes_xyxy, boxes.scores, boxes.classes, strict=True):
-            name = prompts.defects[index].name
-            refused.append(Candidate(name, round(float(score), 4), _as_box(box.round(2)), reason))
-
-
-def _as_box(box: NDArray[np.floating]) -> Box:
-    return float(box[0]), float(box[1]), float(box[2]), float(box[3])
+def _refused(boxes: Boxes, reason: RefusedFor, prompts: CompiledPrompts) -> Iterator[Candidate]:
+    for box, score, index in zip(boxes.boxes_xyxy, boxes.scores, boxes.classes, strict=True):
+        yield Candidate(prompts.defects[index].name, round(float(score), 4), as_box(box.round(2)), reason)
 
 
 @contextmanager

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from tokenizers import Regex, Tokenizer
-from tokenizers.models import BPE
-from tokenizers.normalizers import NFC, Lowercase, Replace
-from tokenizers.normalizers import Sequence as Normalizers
-from tokenizers.pre_tokenizers import ByteLevel, Split
-from tokenizers.pre_tokenizers import Sequence as PreTokenizers
+from typing import TYPE_CHECKING
 
 from stream_inspect.config.models import DefectConfig, DetectorConfig
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.models import BUILT_IN, find_folder, read_json
 from stream_inspect.inspect.prompts import PromptsError
+
+if TYPE_CHECKING:  # the supervisor does without, unless a prompt is long
+    from tokenizers import Tokenizer
 
 _CLIP_TOKENS = 16
 """What the family reads where its config.json does not say."""
@@ -60,6 +57,8 @@ def _limit(folder: Path) -> int:
 
 def _counter(folder: Path) -> Callable[[str], int]:
     """Counts the tokens of a text, as the model's own tokenizer does."""
+    from tokenizers import Tokenizer
+
     try:
         if (folder / "tokenizer.json").is_file():
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -74,6 +73,13 @@ def _counter(folder: Path) -> Callable[[str], int]:
 
 def _clip_tokenizer(folder: Path) -> Tokenizer:
     """CLIP's tokenizer from the two files of an older repository, as transformers makes it; without begin and end."""
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.normalizers import NFC, Lowercase, Replace
+    from tokenizers.normalizers import Sequence as Normalizers
+    from tokenizers.pre_tokenizers import ByteLevel, Split
+    from tokenizers.pre_tokenizers import Sequence as PreTokenizers
+
     words = BPE.from_file(
         str(folder / "vocab.json"), str(folder / "merges.txt"), unk_token="<|endoftext|>", end_of_word_suffix="</w>"
     )

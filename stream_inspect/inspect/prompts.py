@@ -78,7 +78,7 @@ class CompiledPrompts:
             above.append(len(counting))
             if len(counting) > limit:
                 counting = np.sort(np.argsort(-best, kind="stable")[:limit])
-            counting = self.uncountered(raw, index, counting)
+            counting = self.uncountered(raw, index, best, counting)
             boxes.append(raw.boxes_xyxy_px[counting])
             scores.append(best[counting])
             indices.append(np.full(len(counting), index, dtype=np.int64))
@@ -89,11 +89,15 @@ class CompiledPrompts:
         crowding = int(np.argmax(above))
         return Candidates(found.boxes_xyxy_px[keep], found.scores[keep], found.defects[keep], crowding)
 
-    def uncountered(self, raw: RawDetections, index: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of the raw boxes `rows` on which no counter-prompt of this defect scores higher; see `candidates`."""
+    def uncountered(
+        self, raw: RawDetections, index: int, best: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Those of the raw boxes `rows` on which no counter-prompt of this defect scores higher; see `candidates`.
+
+        `best` is each raw box's best score for the defect.
+        """
         if not len(rows) or not self.counter_columns[index]:
             return rows
-        best = raw.scores[:, self.prompt_columns[index]].max(axis=1)
         counter = raw.scores[:, self.counter_columns[index]].max(axis=1)
         return _not_countered(raw.boxes_xyxy_px, best, counter, rows)
 

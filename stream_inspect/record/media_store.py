@@ -120,7 +120,7 @@ class MediaStore:
         return ""
 
     def close(self) -> list[Item]:
-        """Write what is queued, for 1.6 s at most; returns the items that were not written."""
+        """Write what is queued, for `_CLOSE_WITHIN_S` at most; returns the items that were not written."""
         self._stopping.set()
         with suppress(queue.Full):
             self._waiting.put_nowait(None)

@@ -7,8 +7,10 @@ shows no defect often enough to confirm it. A camera that sends none at all is `
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from stream_inspect.service.judging import seen_and_due
+from stream_inspect.service.window import keep
 from stream_inspect.transport.ledger import Totals
 
 WINDOW_S = 10.0
@@ -18,8 +20,13 @@ _RAISED_BELOW, _CLEARED_FROM = 0.5, 0.7
 """Share of the expected frames, as in `service/judging.py`."""
 _SILENT_INTERVALS, _SILENT_MARGIN_S = 3, 0.5
 """A gap in which capture raises `no_signal`, and a margin: where it has not, the gap counts."""
-_LOOKS = 30
-"""Samples of the account in one window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    at_s: float
+    due: int
+    """Frames that were due so far."""
 
 
 class FrameRateWatch:
@@ -34,8 +41,8 @@ class FrameRateWatch:
         self._silent_after_s = no_signal_after_s
         self._any_rate = lossless or no_signal_after_s > WINDOW_S
         self._stated_hz = 0.0
-        self._counts: deque[tuple[float, int]] = deque()
-        """(time, due frames) since the frames flow, of the last window."""
+        self._counts: deque[_Count] = deque()
+        """Since the frames flow, of the last window."""
         self._captured = 0
         self._captured_at_s = 0.0
         self._active = False
@@ -49,12 +56,9 @@ class FrameRateWatch:
         expected_hz = min(self._rate_hz, self._stated_hz or self._rate_hz)
         window_s = max(WINDOW_S, _INTERVALS / expected_hz)
         self._note(captured, due, now_s, window_s)
-        self._active = self._is_slow(expected_hz, window_s)
-        if not self._active:
-            return ""
-        (first_s, first), (last_s, last) = self._counts[0], self._counts[-1]
-        arrived_hz = (last - first) / (last_s - first_s)
-        return f"{arrived_hz:.1f} of {expected_hz:g} frames a second have arrived from the camera for {window_s:.0f} s"
+        detail = self._detail(expected_hz, window_s)
+        self._active = bool(detail)
+        return detail
 
     def _note(self, captured: int, due: int, now_s: float, window_s: float) -> None:
         silent_after_s = max(self._silent_after_s, _SILENT_INTERVALS / (self._stated_hz or self._rate_hz))
@@ -64,16 +68,15 @@ class FrameRateWatch:
             self._captured, self._captured_at_s = captured, now_s
         elif not self._counts:
             return
-        # The last one is replaced until it is a sample's length away from the one before it.
-        if len(self._counts) > 1 and now_s - self._counts[-2][0] < window_s / _LOOKS:
-            self._counts.pop()
-        self._counts.append((now_s, due))
-        while len(self._counts) > 2 and self._counts[1][0] <= now_s - window_s:
-            self._counts.popleft()
+        keep(self._counts, _Count(now_s, due), window_s)
 
-    def _is_slow(self, expected_hz: float, window_s: float) -> bool:
+    def _detail(self, expected_hz: float, window_s: float) -> str:
         if not self._counts:
-            return False
-        (first_s, first), (last_s, last) = self._counts[0], self._counts[-1]
+            return ""
+        first, last = self._counts[0], self._counts[-1]
+        lasted_s, arrived = last.at_s - first.at_s, last.due - first.due
         enough = _CLEARED_FROM if self._active else _RAISED_BELOW
-        return last_s - first_s >= window_s and last - first < enough * expected_hz * (last_s - first_s)
+        if lasted_s < window_s or arrived >= enough * expected_hz * lasted_s:
+            return ""
+        arrived_hz = arrived / lasted_s
+        return f"{arrived_hz:.1f} of {expected_hz:g} frames a second have arrived from the camera for {window_s:.0f} s"

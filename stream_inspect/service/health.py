@@ -107,7 +107,7 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
         for child in supervisor.children
     }
     processes |= {process.row.name: {"running": process.running} for process in supervisor.line_processes}
-    ended = {child.row.unit for child in supervisor.children if child.ended}
+    ended = set(supervisor.ended)
     stuck = []
     frames = {}
     for camera, totals in supervisor.totals.items():

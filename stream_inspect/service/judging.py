@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from stream_inspect.service.window import keep
 from stream_inspect.transport.ledger import DropCause, Totals
 
 WITHIN_S = 3.0
@@ -22,8 +23,6 @@ _BATCHES = 3
 _FIRST_S = 10.0
 """A model's first batch takes longer than any later one: until it is known, a due frame may take this long."""
 _NONE_DUE_INTERVALS = 5
-_LOOKS = 30
-"""Samples of the account in one window."""
 _NOT_TO_JUDGE = (DropCause.CAPTURE_BAD_FRAME, DropCause.CAPTURE_LEDGER_FULL)
 """Drops of frames that the sampler has not seen."""
 
@@ -90,12 +89,7 @@ class JudgingWatch:
             self._judged_at_s = now_s
         if totals.oldest_in_flight != self._oldest:
             self._oldest, self._oldest_since_s = totals.oldest_in_flight, now_s
-        # The last one is replaced until it is a sample's length away from the one before it.
-        if len(self._accounts) > 1 and now_s - self._accounts[-2].at_s < self._window_s / _LOOKS:
-            self._accounts.pop()
-        self._accounts.append(account)
-        while len(self._accounts) > 2 and self._accounts[1].at_s <= now_s - self._window_s:
-            self._accounts.popleft()
+        keep(self._accounts, account, self._window_s)
 
     def _few_judged(self, account: _Account) -> str:
         """Of the due frames of the last window too few were judged. None is missing before a first window is full."""

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
+from stream_inspect.service.window import keep
 from stream_inspect.transport.ledger import DropCause, Totals
 
 WINDOW_S = 10.0
@@ -20,8 +21,6 @@ finds, a camera that reconnects) touches two at most."""
 _RAISED_ABOVE, _CLEARED_BELOW = 0.05, 0.02
 """Share of the due frames that is dropped. A defect in view for just the three looks that a rule needs is missed with
 14 % at 5 %, and with 6 % at 2 %."""
-_LOOKS = 30
-"""Samples of the account in one window."""
 _CAUSES = (DropCause.CAPTURE_SUPERSEDED, DropCause.TRANSPORT_MAILBOX_FULL, DropCause.INSPECT_OVERWRITTEN)
 """How a due frame that comes too fast ends, or else it is judged too late to be used. What a dead process or a failed
 model drops is reported as that."""
@@ -61,7 +60,7 @@ class OverloadWatch:
             return ""
         dropped = sum(totals.dropped.get(cause.value, 0) for cause in _CAUSES) + totals.late
         account = _Account(now_s, totals.judged - totals.late, dropped)
-        self._note(account)
+        keep(self._accounts, account, self._window_s)
         first = self._accounts[0]
         if account.at_s - first.at_s < self._window_s:
             return ""
@@ -76,14 +75,6 @@ class OverloadWatch:
             f"{account.since(first):.0%} of the due frames of the last {self._window_s:.0f} s were dropped "
             f"({dropped} of {dropped + judged}), for {now_s - self._since_s:.0f} s"
         )
-
-    def _note(self, account: _Account) -> None:
-        # The last one is replaced until it is a sample's length away from the one before it.
-        if len(self._accounts) > 1 and account.at_s - self._accounts[-2].at_s < self._window_s / _LOOKS:
-            self._accounts.pop()
-        self._accounts.append(account)
-        while len(self._accounts) > 2 and self._accounts[1].at_s <= account.at_s - self._window_s:
-            self._accounts.popleft()
 
     def _shares(self) -> list[float]:
         """The share of each part of the window."""

@@ -165,7 +165,7 @@ class Journal:
         content = self._read(0, size).rstrip(b"\0")
         *lines, torn = content.split(b"\n")
         found = list(self._lines(content, 0))
-        foreign = [line for line in lines if _body(line) is not None and _event(line) is None]
+        foreign = [line for line in lines if _event(line) is None and _body(line) is not None]
         if foreign:
             self._keep_unreadable(foreign)
         self.unreadable = len(foreign)

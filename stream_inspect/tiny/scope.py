@@ -12,11 +12,10 @@ from stream_inspect.config.models import (
     CameraConfig,
     Config,
     DefectConfig,
-    DetectorConfig,
     InspectConfig,
-    SegmenterConfig,
     SyntheticSource,
 )
+from stream_inspect.inspect.models import BUILT_IN
 from stream_inspect.tiny.defaults import ANY_DEFECT_PROMPTS, ANY_PART_PROMPTS
 from stream_inspect.tiny.vocabulary import CONCEPTS, FILLERS
 
@@ -44,9 +43,9 @@ def out_of_scope(inspect: InspectConfig, camera: CameraConfig | None = None) -> 
     if camera is not None and isinstance(camera.source, SyntheticSource):
         return ""
     detector, segmenter = inspect.detector, inspect.segmenter
-    if (detector.kind, detector.model) == (DetectorConfig().kind, TINY):
+    if (detector.kind, detector.model) == (BUILT_IN["detector"], TINY):
         return VERDICTS
-    if segmenter is not None and (segmenter.kind, segmenter.model) == (SegmenterConfig().kind, TINY):
+    if segmenter is not None and (segmenter.kind, segmenter.model) == (BUILT_IN["segmenter"], TINY):
         return OUTLINES
     return ""
 
@@ -55,6 +54,12 @@ def cameras_out_of_scope(config: Config) -> dict[str, str]:
     """The cameras of which the embedded models judge pictures that they do not know, each with the reason."""
     reasons = {camera.name: out_of_scope(config.inspect, camera) for camera in config.cameras}
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def cameras_warning(config: Config) -> str:
+    """Why what the embedded models say of which cameras means nothing; "" where it means something."""
+    reasons = cameras_out_of_scope(config)
+    return f"{next(iter(reasons.values()))} (camera {', '.join(reasons)})" if reasons else ""
 
 
 def known_words() -> str:

@@ -151,7 +151,7 @@ class Guard:
         if "text/html" in headers.get("accept", "") and scope["method"] == "GET":
             return redirect(scope["path"], "login")
         return JSONResponse(
-            {"detail": "token required: send Authorization: Bearer ..., or log in at /login"},
+            {"detail": "token required: send Authorization: Bearer ..., or log in on the page"},
             401,
             {"WWW-Authenticate": "Bearer"},
         )

@@ -99,8 +99,8 @@ class Media:
         """What the page shows. `stops` are the `recording_stopped` events of the log."""
         event_id = self.event.id
         return {
-            "picture": f"{picture_name(event_id)}" if self.has_picture else None,
-            "clip": f"{clip_name(event_id)}" if self.has_clip else None,
+            "picture": picture_name(event_id) if self.has_picture else None,
+            "clip": clip_name(event_id) if self.has_clip else None,
             "no_picture": "" if self.has_picture else self._why_missing(recorder, stops, _PICTURE_WITHIN_S),
             "no_clip": "" if self.has_clip else self._why_no_clip(recorder, stops),
         }

@@ -138,10 +138,10 @@ def _described(config: CameraConfig, info: CameraInfo, frames: _Frames) -> str:
         keys = "every frame a key frame" if frames.gop_s == 0 else f"a key frame every {frames.gop_s:.1f} s"
     length = f", {info.frame_count} frames" if info.frame_count else ""
     size = f"{info.codec} {info.width_px}x{info.height_px}"
-    turned = f" (turned by {config.rotate_deg} degrees)" if config.rotate_deg else ""
+    seen_as = f" (turned by {config.rotate_deg} degrees)" if config.rotate_deg else ""
     if scale := config.scale_mm_per_px:  # a scale measured on another stream of the camera is seen here
-        turned += f" of {info.width_px * scale:.0f}x{info.height_px * scale:.0f} mm"
-    return f"{size}{turned}, {rate}{measured}, {keys}, clock: {_clock(config, frames)}{length}"
+        seen_as += f" of {info.width_px * scale:.0f}x{info.height_px * scale:.0f} mm"
+    return f"{size}{seen_as}, {rate}{measured}, {keys}, clock: {_clock(config, frames)}{length}"
 
 
 def _clock(config: CameraConfig, frames: _Frames) -> str:

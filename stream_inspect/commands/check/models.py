@@ -31,14 +31,12 @@ def check_model(kind: ModelKind, config: DetectorConfig | SegmenterConfig) -> li
 def check_scope(config: Config) -> list[Finding]:
     """Whether the embedded models know what they are used on, and the prompts: they were trained on few words."""
     found = []
-    reasons = scope.cameras_out_of_scope(config)
-    if reasons:
-        text = f"{next(iter(reasons.values()))} (camera {', '.join(reasons)})"
+    if text := scope.cameras_warning(config):
         found.append(warn("models", text, scope.ADVICE))
     if config.inspect.detector.model == scope.TINY:
         if scope.unknown_prompts(config.defects):
             found.append(warn("detector", scope.words(config.defects), "use these words, or a full-size model"))
-        elif reasons:
+        elif text:
             found.append(ok("detector", scope.words(config.defects)))
     return found
 

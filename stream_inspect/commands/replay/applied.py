@@ -13,11 +13,11 @@ import msgspec
 
 from stream_inspect.boxes import area, intersection
 from stream_inspect.commands.replay.frames import FoundDefect, Judged, JudgedFrame, LookedFor, RefusedDefect
-from stream_inspect.commands.replay.recorded import FramesError
-from stream_inspect.config.models import Config, DefectConfig
+from stream_inspect.commands.replay.recorded import FramesError, Line
+from stream_inspect.config.models import Config
 from stream_inspect.inspect import masks
 from stream_inspect.inspect.candidates import Candidate, RefusedFor
-from stream_inspect.inspect.counting import refusal
+from stream_inspect.inspect.counting import best_first, refusal
 from stream_inspect.inspect.fuse import LIKE_SIZE, SAME_PLACE
 from stream_inspect.inspect.inspector import CameraSettings
 from stream_inspect.inspect.prompts import prompts_hash, wordings_hash
@@ -33,7 +33,7 @@ _Pooled = tuple[Detection, str, RefusedDefect | None]
 class Applied:
     """From a recorded frame to a judged one. Raises `FramesError` where the scores do not suffice for `config`."""
 
-    def __init__(self, config: Config, path: Path, lines: Sequence[tuple[int, JudgedFrame]]) -> None:
+    def __init__(self, config: Config, path: Path, lines: Sequence[Line]) -> None:
         self._settings = CameraSettings.of(config.cameras[0])
         self._defects = {defect.name: defect for defect in config.defects}
         self._most, self._overlap = config.inspect.max_detections, config.inspect.fuse_overlap
@@ -65,7 +65,7 @@ class Applied:
             else:
                 candidates.append(_candidate(one, one.refused_for, one.extent))
         kept: list[_Pooled] = []
-        for pooled in sorted(pool, key=lambda item: (-item[0].score, item[0].defect, item[0].box_xyxy_px)):
+        for pooled in sorted(pool, key=lambda item: best_first(item[0])):
             reason = self._refusal(pooled[0], record)
             if reason is None and any(self._is_double(pooled, better) for better in kept):
                 reason = "duplicate"
@@ -85,7 +85,7 @@ class Applied:
                 judged_mono_ns=header.capture_mono_ns,
             ),
             [prompt for _, prompt, _ in kept],
-            sorted(candidates, key=lambda one: (-one.score, one.defect, one.box_xyxy_px)),
+            sorted(candidates, key=best_first),
             self._looked_for(record),
         )
 
@@ -183,8 +183,3 @@ def _candidate(one: RefusedDefect, reason: RefusedFor, extent: Extent | None) ->
     return Candidate(
         one.defect, one.score, one.box_xyxy_px, reason, one.prompt, one.counter_prompt, one.counter_score, extent
     )
-
-
-def looked_for(defect: DefectConfig, floor: float) -> LookedFor:
-    """What a frame's line says of a defect that was looked for down to this floor."""
-    return LookedFor(wordings=wordings_hash(defect), threshold=defect.threshold, floor=floor)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from stream_inspect.capture.sampler import make_sampler
-from stream_inspect.commands.replay.applied import Applied, looked_for
-from stream_inspect.commands.replay.frames import Judged
+from stream_inspect.commands.replay.applied import Applied
+from stream_inspect.commands.replay.frames import Judged, LookedFor
 from stream_inspect.commands.replay.recorded import RecordedFrames, common
-from stream_inspect.config.models import Config
+from stream_inspect.config.models import Config, DefectConfig
 from stream_inspect.inspect.candidates import Explained
 from stream_inspect.inspect.detect.detector import OutOfMemoryError
+from stream_inspect.inspect.prompts import wordings_hash
 from stream_inspect.messages import FrameHeader, Inspection
 from stream_inspect.picture import Picture
 
@@ -24,8 +25,10 @@ class Judge(Protocol):
     model_hash: str
     prompts_hash: str
     not_configured: list[str]
-    applied: Applied | None
-    """What the configuration made of recorded detections; None where the models judge."""
+
+    @property
+    def applied(self) -> Applied | None:
+        """What the configuration made of recorded detections; None where the models judge."""
 
     def open(self) -> None: ...
 
@@ -88,7 +91,7 @@ class ModelJudge:
             prompts_hash=self.prompts_hash,
             judged_mono_ns=header.capture_mono_ns,
         )
-        sought = {defect.name: looked_for(defect, explained.floors[defect.name]) for defect in self._defects}
+        sought = {defect.name: _looked_for(defect, explained.floors[defect.name]) for defect in self._defects}
         return Judged(inspection, explained.prompts, explained.candidates, sought)
 
     def end(self, frame_count: int) -> None:
@@ -103,11 +106,10 @@ class RecordedJudge:
 
     def __init__(self, path: Path, config: Config) -> None:
         self._recorded = RecordedFrames(path, config.cameras[0].name)
-        self.applied: Applied | None = (applied := Applied(config, path, self._recorded.lines))
-        self._applied = applied
+        self.applied = Applied(config, path, self._recorded.lines)
         self.batch = 1
         self.model_hash = self._recorded.model_hash
-        self.prompts_hash = common(applied.prompts_hash_of(record) for _, record in self._recorded.lines)
+        self.prompts_hash = common(self.applied.prompts_hash_of(record) for _, record in self._recorded.lines)
         found = {one.defect for _, record in self._recorded.lines for one in record.detections}
         self.not_configured = sorted(found - {defect.name for defect in config.defects})
 
@@ -118,10 +120,15 @@ class RecordedJudge:
         return self._recorded.is_due(header)
 
     def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]:
-        return [self._applied.judged(self._recorded.take(), header) for header, _ in frames]
+        return [self.applied.judged(self._recorded.take(), header) for header, _ in frames]
 
     def end(self, frame_count: int) -> None:
         self._recorded.end(frame_count)
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _looked_for(defect: DefectConfig, floor: float) -> LookedFor:
+    """What a frame's line says of a defect that was looked for down to this floor."""
+    return LookedFor(wordings=wordings_hash(defect), threshold=defect.threshold, floor=floor)

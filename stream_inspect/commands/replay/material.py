@@ -66,8 +66,8 @@ class Material:
 def find_material(paths: Sequence[Path]) -> Material:
     """The video, the pictures, or the pictures of the folders at these paths.
 
-    Pictures keep the order of the paths, and within a folder that of their names; folders in a folder are left out.
-    Raises `UsageError` where a folder holds no picture, and for a video next to anything else.
+    Pictures keep the order of the paths, and within a folder that of the numbers in their names; folders in a folder
+    are left out. Raises `UsageError` where a folder holds no picture, and for a video next to anything else.
     """
     found: list[Path] = []
     left_out: list[str] = []
@@ -97,7 +97,8 @@ def _pictures_of(folder: Path, left_out: list[str], *, alone: bool) -> list[Path
         found = pictures_in(folder)
     except OSError as error:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror}") from None
-    others = [path for path in everything if path not in set(found)]
+    known = set(found)
+    others = [path for path in everything if path not in known]
     if not found:
         inside = [path for path in others if path.is_dir()]
         hint = f"; name the folders in it instead: {_listed(inside)}" if inside else ""

@@ -19,7 +19,7 @@ from stream_inspect.messages import FrameHeader
 _MOST_MASK_PX = 32768 * 32768
 _SAME_TIME_S = 0.1
 """A recorded pts may differ by this from the video's: others round, or count from the first frame."""
-_Line = tuple[int, JudgedFrame]
+Line = tuple[int, JudgedFrame]
 """Its number in the file, from 1, and what it says."""
 
 
@@ -44,15 +44,15 @@ class RecordedFrames:
         return common(record.model_hash for _, record in self._frames)
 
     @property
-    def lines(self) -> Sequence[tuple[int, JudgedFrame]]:
-        """(number of the line, what it says) of the camera's frames, in order."""
+    def lines(self) -> Sequence[Line]:
+        """The lines of the camera's frames, in order."""
         return self._frames
 
     def is_due(self, header: FrameHeader) -> bool:
         """Whether the file has this frame. Raises `FramesError` where it has it with another size or time."""
         if self._first_pts_s is None:
             self._first_pts_s = header.id.pts_s
-        line = self._line_of(header)
+        line = self._unused.pop(header.file if self._by_file else header.id.seq, None)
         if line is None:
             return False
         number, record = line
@@ -72,7 +72,6 @@ class RecordedFrames:
                 "the file was made from another video, or seq does not count from 0 in decode order"
             )
         self._due.append(record)
-        del self._unused[self._key(header)]
         return True
 
     def take(self) -> JudgedFrame:
@@ -89,8 +88,8 @@ class RecordedFrames:
                 f"{where}: seq {record.seq}, but only {frame_count} frames were read (0 to {frame_count - 1})"
             )
 
-    def _by_key(self) -> dict[str | int, _Line]:
-        lines: dict[str | int, _Line] = {}
+    def _by_key(self) -> dict[str | int, Line]:
+        lines: dict[str | int, Line] = {}
         for number, record in self._frames:
             key = record.file if record.file and self._by_file else record.seq
             if key in lines:
@@ -98,14 +97,8 @@ class RecordedFrames:
             lines[key] = number, record
         return lines
 
-    def _line_of(self, header: FrameHeader) -> _Line | None:
-        return self._unused.get(self._key(header))
 
-    def _key(self, header: FrameHeader) -> str | int:
-        return header.file if self._by_file else header.id.seq
-
-
-def _read(path: Path) -> Iterator[tuple[int, JudgedFrame]]:
+def _read(path: Path) -> Iterator[Line]:
     """(line number, frame) of each line. Raises `FramesError` at the first wrong one."""
     decoder = msgspec.json.Decoder(JudgedFrame)
     last_seq: dict[str, int] = {}
@@ -204,7 +197,7 @@ def _covered_px(counts: str) -> int:
     return sum(runs) if shift == 0 else -1
 
 
-def _of_camera(path: Path, frames: list[tuple[int, JudgedFrame]], camera: str) -> list[tuple[int, JudgedFrame]]:
+def _of_camera(path: Path, frames: list[Line], camera: str) -> list[Line]:
     """The frames of one camera. A file with a single camera serves whatever its name is here."""
     names = {record.camera for _, record in frames}
     if len(names) <= 1:

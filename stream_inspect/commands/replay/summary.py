@@ -73,7 +73,7 @@ class Recorded(msgspec.Struct, kw_only=True, frozen=True):
     """What the configuration made of recorded detections."""
 
     refused: dict[str, int]
-    """Detections that do not count any more, by reason: threshold, region, size, limit."""
+    """Detections that do not count any more, by reason: threshold, region, size, limit, duplicate."""
     candidates_counted: int
     """Candidates that count now; they have boxes and no masks."""
     prompts_known: bool

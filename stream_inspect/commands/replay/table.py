@@ -55,12 +55,12 @@ class PictureTable:
         for defect in {one.defect for one in found}:
             self.found_in[defect] += 1
         scores = [f"{best[defect]:.4f}" if defect in best else "" for defect in self._defects]
-        unknown = self._why_unknown(frame)
         if found:
             counts = Counter(one.defect for one in found)
             reason = ", ".join(f"{counts[defect]} {defect}" for defect in self._defects if counts[defect])
             self._put(name, FAIL, reason, len(found), scores)
         else:
+            unknown = self._why_unknown(frame)
             self._put(name, UNDECIDED if unknown else PASS, unknown, 0, scores)
 
     def _why_unknown(self, frame: ReplayFrame) -> str:
