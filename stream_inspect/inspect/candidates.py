@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from stream_inspect.boxes import area, as_box, intersection
+from stream_inspect.inspect.candidate import Candidate
 from stream_inspect.inspect.counting import best_first
 from stream_inspect.inspect.detect.detector import RawDetections
 from stream_inspect.inspect.fuse import Boxes
 from stream_inspect.inspect.prompts import CompiledPrompts
-from stream_inspect.messages import Box, Detection, Extent
+from stream_inspect.messages import Box, Detection
 
 FLOOR = 0.1
 """Candidates are recorded down to this score, or to half of their threshold where that is lower."""
@@ -29,28 +30,8 @@ _MOST_RAW = 400
 _SAME_OVERLAP = 0.3
 """A candidate that shares more than this with a detection of its defect, of the smaller one, is part of that one."""
 
-RefusedFor = Literal["threshold", "counter_prompt", "region", "size", "limit", "duplicate"]
-"""Why a candidate is not a detection. `limit`: there were more than `max_detections` better ones; `duplicate`: a better
-one of its severity lies at its place (of recorded candidates alone: boxes are fused before)."""
 Fuse = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], Boxes]
 """(boxes (N, 4) px, scores (N,), classes (N,)) -> the boxes fused, each with the score of its best one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A box that is not a detection. `prompt` is the wording that matched it best, at `score`.
-
-    `counter_prompt` is the wording that won, at `counter_score`; `extent` is given where the size was too small.
-    """
-
-    defect: str
-    score: float
-    box_xyxy_px: Box
-    refused_for: RefusedFor
-    prompt: str = ""
-    counter_prompt: str = ""
-    counter_score: float = 0.0
-    extent: Extent | None = None
 
 
 @dataclass(frozen=True, slots=True)

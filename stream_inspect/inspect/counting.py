@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from stream_inspect.config.models import DefectConfig
 from stream_inspect.inspect import regions
+from stream_inspect.inspect.candidate import Candidate
 from stream_inspect.messages import Box, Detection, Extent
-
-if TYPE_CHECKING:
-    from stream_inspect.inspect.candidates import Candidate
 
 
 def refusal(

@@ -17,7 +17,8 @@ from stream_inspect.boxes import as_box
 from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
 from stream_inspect.config.region import Point, in_px
 from stream_inspect.inspect import masks, regions
-from stream_inspect.inspect.candidates import Candidate, Explained, RefusedFor, explain
+from stream_inspect.inspect.candidate import Candidate, RefusedFor
+from stream_inspect.inspect.candidates import Explained, explain
 from stream_inspect.inspect.counting import in_order, refusal
 from stream_inspect.inspect.crowding import Crowding
 from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections

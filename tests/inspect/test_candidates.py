@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from stream_inspect.config.models import DefectConfig
-from stream_inspect.inspect.candidates import FLOOR, MOST_CANDIDATES, Candidate, Explained
+from stream_inspect.inspect.candidate import Candidate
+from stream_inspect.inspect.candidates import FLOOR, MOST_CANDIDATES, Explained
 from stream_inspect.inspect.detect.detector import PromptSet, RawDetections
 from stream_inspect.inspect.inspector import CameraSettings, Inspector
 from stream_inspect.picture import UInt8Array

@@ -12,21 +12,21 @@ from pathlib import Path
 import msgspec
 
 from stream_inspect.boxes import area, intersection
-from stream_inspect.commands.replay.frames import FoundDefect, Judged, JudgedFrame, LookedFor, RefusedDefect
+from stream_inspect.commands.replay.frames import FoundDefect, Judged, JudgedFrame, LookedFor
 from stream_inspect.commands.replay.recorded import FramesError, Line
 from stream_inspect.config.models import Config
 from stream_inspect.inspect import masks
-from stream_inspect.inspect.candidates import Candidate, RefusedFor
+from stream_inspect.inspect.candidate import Candidate, RefusedFor
 from stream_inspect.inspect.counting import best_first, refusal
 from stream_inspect.inspect.fuse import LIKE_SIZE, SAME_PLACE
 from stream_inspect.inspect.inspector import CameraSettings
 from stream_inspect.inspect.prompts import prompts_hash, wordings_hash
-from stream_inspect.messages import Detection, Extent, FrameHeader, Inspection
+from stream_inspect.messages import Detection, FrameHeader, Inspection
 
 _AGAIN = "replay without --inspections to judge again"
 _APPLICABLE: frozenset[RefusedFor] = frozenset({"threshold", "region", "size", "duplicate"})
 """Reasons that another configuration may overrule without new scores."""
-_Pooled = tuple[Detection, str, RefusedDefect | None]
+_Pooled = tuple[Detection, str, Candidate | None]
 """A detection that may count, the wording that matched it, and the candidate that it was, if it was one."""
 
 
@@ -63,7 +63,7 @@ class Applied:
             if one.refused_for in _APPLICABLE and one.defect in self._defects:
                 pool.append((self._promoted(one), one.prompt, one))
             else:
-                candidates.append(_candidate(one, one.refused_for, one.extent))
+                candidates.append(one)
         kept: list[_Pooled] = []
         for pooled in sorted(pool, key=lambda item: best_first(item[0])):
             reason = self._refusal(pooled[0], record)
@@ -135,7 +135,8 @@ class Applied:
     def _refuse(self, pooled: _Pooled, reason: RefusedFor) -> Candidate:
         found, prompt, was = pooled
         if was is not None:
-            return _candidate(was, reason, was.extent or (found.extent if reason == "size" else None))
+            extent = was.extent or (found.extent if reason == "size" else None)
+            return msgspec.structs.replace(was, refused_for=reason, extent=extent)
         self.refused[reason] += 1
         extent = found.extent if reason in ("size", "region") else None
         return Candidate(found.defect, found.score, found.box_xyxy_px, reason, prompt, extent=extent)
@@ -166,7 +167,7 @@ class Applied:
             extent=extent,
         )
 
-    def _promoted(self, one: RefusedDefect) -> Detection:
+    def _promoted(self, one: Candidate) -> Detection:
         """A candidate as a detection: it has no mask, and unless recorded its size is its box's."""
         scale = self._settings.mm_per_px
         extent = masks.scaled(one.extent, scale) if one.extent else masks.extent_of_box(one.box_xyxy_px, scale)
@@ -177,9 +178,3 @@ class Applied:
             severity=self._defects[one.defect].severity,
             extent=extent,
         )
-
-
-def _candidate(one: RefusedDefect, reason: RefusedFor, extent: Extent | None) -> Candidate:
-    return Candidate(
-        one.defect, one.score, one.box_xyxy_px, reason, one.prompt, one.counter_prompt, one.counter_score, extent
-    )

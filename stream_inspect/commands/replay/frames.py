@@ -12,20 +12,18 @@ from typing import Annotated, Any
 
 import msgspec
 
-from stream_inspect.inspect.candidates import Candidate, RefusedFor
+from stream_inspect.inspect.candidate import Candidate, DefectName, Score
 from stream_inspect.messages import Box, Detection, Extent, Inspection, Outline, Rle, Severity
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _SizePx = Annotated[int, msgspec.Meta(ge=1, le=32768)]
-_Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-_Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One detection: `box_xyxy_px` in pixels of the judged picture, right and bottom exclusive."""
 
-    defect: _Name
-    score: _Score
+    defect: DefectName
+    score: Score
     box_xyxy_px: Box
     mask_rle: Rle | None = None
     severity: Severity | None = None
@@ -33,22 +31,6 @@ class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     extent: Extent | None = None
     prompt: str | msgspec.UnsetType = msgspec.UNSET
     """The wording that matched."""
-
-
-class RefusedDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A box that is not a detection, and why: its score is below the threshold, a counter-prompt scored higher, it lies
-    outside of the region, it is too small, a better one is at its place, or there were `max_detections` better ones."""
-
-    defect: _Name
-    score: _Score
-    box_xyxy_px: Box
-    refused_for: RefusedFor
-    prompt: str = ""
-    """The wording that matched."""
-    counter_prompt: str = ""
-    """The wording that won, with `counter_score`."""
-    counter_score: _Score = 0.0
-    extent: Extent | None = None
 
 
 class LookedFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +56,7 @@ class JudgedFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     prompts_hash: str = ""
     file: str | msgspec.UnsetType = msgspec.UNSET
     """Name of the picture, where the frame is one that stands alone."""
-    candidates: list[RefusedDefect] | msgspec.UnsetType = msgspec.UNSET
+    candidates: list[Candidate] | msgspec.UnsetType = msgspec.UNSET
     """What did not count, best first."""
     looked_for: dict[str, LookedFor] | msgspec.UnsetType = msgspec.UNSET
     """By defect."""
@@ -116,7 +98,7 @@ def to_line(judged: Judged) -> bytes:
         model_hash=inspection.model_hash,
         prompts_hash=inspection.prompts_hash,
         file=frame.file or msgspec.UNSET,
-        candidates=[_refused(one) for one in judged.candidates] if known else msgspec.UNSET,
+        candidates=list(judged.candidates) if known else msgspec.UNSET,
         looked_for=dict(judged.looked_for) if known else msgspec.UNSET,
     )
     return msgspec.json.encode(record) + b"\n"
@@ -132,17 +114,4 @@ def _found(found: Detection, prompt: str) -> FoundDefect:
         outline_px=found.outline_px,
         extent=found.extent,
         prompt=prompt or msgspec.UNSET,
-    )
-
-
-def _refused(one: Candidate) -> RefusedDefect:
-    return RefusedDefect(
-        defect=one.defect,
-        score=one.score,
-        box_xyxy_px=one.box_xyxy_px,
-        refused_for=one.refused_for,
-        prompt=one.prompt,
-        counter_prompt=one.counter_prompt,
-        counter_score=one.counter_score,
-        extent=one.extent,
     )

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from stream_inspect.commands.replay.frames import FoundDefect, JudgedFrame, RefusedDefect
+from stream_inspect.commands.replay.frames import FoundDefect, JudgedFrame
 from stream_inspect.errors import StreamInspectError
+from stream_inspect.inspect.candidate import Candidate
 from stream_inspect.messages import FrameHeader
 
 _MOST_MASK_PX = 32768 * 32768
@@ -127,7 +128,7 @@ def _read(path: Path) -> Iterator[Line]:
         yield number, record
 
 
-def _check_place(found: FoundDefect | RefusedDefect, record: JudgedFrame, where: str) -> None:
+def _check_place(found: FoundDefect | Candidate, record: JudgedFrame, where: str) -> None:
     if found.defect.endswith("\n"):  # Python's `$` matches before it
         raise FramesError(f"{where}: defect {found.defect!r} ends with a line feed")
     left, top, right, bottom = found.box_xyxy_px
