@@ -15,7 +15,7 @@ import numpy as np
 from stream_inspect import metrics, registry
 from stream_inspect.boxes import as_box
 from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
-from stream_inspect.config.region import Point, in_px
+from stream_inspect.config.region import Point
 from stream_inspect.inspect import masks, regions
 from stream_inspect.inspect.candidate import Candidate, RefusedFor
 from stream_inspect.inspect.candidates import Explained, explain
@@ -45,20 +45,14 @@ SMALLEST_SIDE_PX = 0.5
 class CameraSettings:
     """What judging a picture depends on in the camera that it comes from."""
 
-    region_px: tuple[Point, ...] | None = None
+    region_px: Sequence[Point] | None = None
+    """Corners in px of this picture; None where all of it counts."""
     mm_per_px: float | None = None
-    region: tuple[Point, ...] | None = None
-    """As `region_px`, in parts of one."""
 
     @classmethod
-    def of(cls, camera: CameraConfig) -> CameraSettings:
-        """The settings of a configured camera."""
-        region_px, region = (tuple(corners) if corners else None for corners in (camera.region_px, camera.region))
-        return cls(region_px, camera.scale_mm_per_px, region)
-
-    def region_in(self, width_px: int, height_px: int) -> tuple[Point, ...] | None:
-        """The region in a picture of this size, corners in px; None where it is all of the picture."""
-        return self.region_px if self.region is None else tuple(in_px(self.region, width_px, height_px))
+    def of(cls, camera: CameraConfig, width_px: int, height_px: int) -> CameraSettings:
+        """The settings of a configured camera, for a picture of this size."""
+        return cls(camera.region_in(width_px, height_px), camera.scale_mm_per_px)
 
 
 class Inspector:
@@ -203,8 +197,8 @@ class Inspector:
             patch_px=self._detector.patch_px(width, height),
             overlap=self._fuse_overlap,
         )
-        if (region_px := camera.region_in(width, height)) is not None:
-            shares = (regions.share_inside(as_box(box), region_px) for box in boxes.boxes_xyxy)
+        if camera.region_px is not None:
+            shares = (regions.share_inside(as_box(box), camera.region_px) for box in boxes.boxes_xyxy)
             touching = np.fromiter((share > 0 for share in shares), np.bool_, len(boxes))
             if refused is not None:
                 refused += _refused(boxes.take(~touching), "region", prompts)
@@ -239,7 +233,6 @@ class Inspector:
     ) -> list[Detection]:
         """Boxes become the masks' tight boxes; then what is double, too small or outside the region goes."""
         height, width = picture.shape[:2]
-        region_px = camera.region_in(width, height)
         detections = []
         for index, mask in _merge_by_mask(hits, placed, prompts.severities):
             box = mask.box_xyxy_px if mask else as_box(hits.boxes_xyxy[index].round(2))
@@ -248,7 +241,7 @@ class Inspector:
                 masks.extent_of_mask(mask, camera.mm_per_px) if mask else masks.extent_of_box(box, camera.mm_per_px)
             )
             score = round(float(hits.scores[index]), 4)
-            if reason := refusal(defect, region_px, box, extent):
+            if reason := refusal(defect, camera.region_px, box, extent):
                 if refused is not None:
                     refused.append(Candidate(defect.name, score, box, reason, extent=extent))
                 continue

@@ -54,7 +54,7 @@ class InspectStage:
         self._owner = owner
         self._ledger = ledger
         self._ring = RingReader(ring_dir)
-        self._cameras = {camera.name: CameraSettings.of(camera) for camera in config.cameras}
+        self._cameras = {camera.name: camera for camera in config.cameras}
         self._credits = Credits(worker, owner, list(self._cameras))
         self._waiting = Waiting()
         self._rate = JudgingRate(min(1 / camera.sampling.rate_hz for camera in config.cameras))
@@ -166,7 +166,10 @@ class InspectStage:
             try:
                 found = inspector.judge(
                     [pixels for _, pixels in chunk],
-                    [self._cameras[header.id.camera] for header, _ in chunk],
+                    [
+                        CameraSettings.of(self._cameras[header.id.camera], header.width_px, header.height_px)
+                        for header, _ in chunk
+                    ],
                 )
             except ModelError as error:
                 if isinstance(error, OutOfMemoryError) and limit.out_of_memory(len(chunk), time.monotonic_ns()):

@@ -127,9 +127,14 @@ def test_outside_the_region_nothing_counts() -> None:
 
 
 def test_a_region_in_parts_of_one_is_the_same_in_a_picture_of_any_size() -> None:
-    half = CameraSettings(region=((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
+    camera = CameraConfig(
+        name="a",
+        source=FileSource(kind="file", path="x.mp4"),
+        region=[(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)],
+    )
     inspector = _inspector([RED])
     for scale in (1, 2):
+        half = CameraSettings.of(camera, 160 * scale, 120 * scale)
         for left, kept in ((10, True), (69, True), (73, False), (120, False)):
             picture = rectangle(black(160 * scale, 120 * scale), "red", (left * scale, 30, (left + 20) * scale, 40))
             assert len(inspector.judge([picture], [half])[0]) == kept, (scale, left)
@@ -327,4 +332,4 @@ def test_settings_of_a_camera_on_a_belt() -> None:
         region_px=[(0, 0), (10, 0), (10, 10)],
         belt=BeltConfig(direction="left_to_right", speed_mm_s=100, mm_per_px=0.25),
     )
-    assert CameraSettings.of(camera) == CameraSettings(((0, 0), (10, 0), (10, 10)), 0.25)
+    assert CameraSettings.of(camera, 40, 30) == CameraSettings([(0, 0), (10, 0), (10, 10)], 0.25)

@@ -19,7 +19,6 @@ from stream_inspect.inspect import masks
 from stream_inspect.inspect.candidate import Candidate, RefusedFor
 from stream_inspect.inspect.counting import best_first, refusal
 from stream_inspect.inspect.fuse import LIKE_SIZE, SAME_PLACE
-from stream_inspect.inspect.inspector import CameraSettings
 from stream_inspect.inspect.prompts import prompts_hash, wordings_hash
 from stream_inspect.messages import Detection, FrameHeader, Inspection
 
@@ -34,7 +33,7 @@ class Applied:
     """From a recorded frame to a judged one. Raises `FramesError` where the scores do not suffice for `config`."""
 
     def __init__(self, config: Config, path: Path, lines: Sequence[Line]) -> None:
-        self._settings = CameraSettings.of(config.cameras[0])
+        self._camera = config.cameras[0]
         self._defects = {defect.name: defect for defect in config.defects}
         self._most, self._overlap = config.inspect.max_detections, config.inspect.fuse_overlap
         self._prompts_hash = prompts_hash(config.defects)
@@ -117,7 +116,7 @@ class Applied:
             return None
         if found.score < round(defect.threshold, 4):  # scores are recorded with four decimals
             return "threshold"
-        region_px = self._settings.region_in(record.width_px, record.height_px)
+        region_px = self._camera.region_in(record.width_px, record.height_px)
         return refusal(defect, region_px, found.box_xyxy_px, found.extent)
 
     def _is_double(self, pooled: _Pooled, better: _Pooled) -> bool:
@@ -143,7 +142,7 @@ class Applied:
 
     def _detection(self, found: FoundDefect, record: JudgedFrame) -> Detection:
         """The detection; what the file leaves out is computed from box and mask."""
-        scale = self._settings.mm_per_px
+        scale = self._camera.scale_mm_per_px
         outline, extent = found.outline_px, found.extent
         if outline is None or extent is None:
             placed = masks.crop_to_content(masks.from_rle(found.mask_rle)) if found.mask_rle else None
@@ -169,7 +168,7 @@ class Applied:
 
     def _promoted(self, one: Candidate) -> Detection:
         """A candidate as a detection: it has no mask, and unless recorded its size is its box's."""
-        scale = self._settings.mm_per_px
+        scale = self._camera.scale_mm_per_px
         extent = masks.scaled(one.extent, scale) if one.extent else masks.extent_of_box(one.box_xyxy_px, scale)
         return Detection(
             defect=one.defect,

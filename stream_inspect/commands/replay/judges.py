@@ -13,6 +13,7 @@ from stream_inspect.commands.replay.recorded import RecordedFrames, common
 from stream_inspect.config.models import Config, DefectConfig
 from stream_inspect.inspect.candidates import Explained
 from stream_inspect.inspect.detect.detector import OutOfMemoryError
+from stream_inspect.inspect.inspector import CameraSettings, build_inspector
 from stream_inspect.inspect.prompts import wordings_hash
 from stream_inspect.messages import FrameHeader, Inspection
 from stream_inspect.picture import Picture
@@ -45,13 +46,9 @@ class ModelJudge:
     """The models, on the frames that the sampler picks."""
 
     def __init__(self, config: Config) -> None:
-        # Here and not above: the inspector brings torch along, which a replay of recorded detections does without.
-        from stream_inspect.inspect.inspector import CameraSettings, build_inspector
-
-        camera = config.cameras[0]
         self._defects = config.defects
-        self._settings = CameraSettings.of(camera)
-        self._sampler = make_sampler(camera)
+        self._camera = config.cameras[0]
+        self._sampler = make_sampler(self._camera)
         self._most = config.inspect.batch_max_frames
         self._inspector = build_inspector(config.inspect, config.inspect.workers[0])
         self.batch = 1
@@ -74,7 +71,10 @@ class ModelJudge:
         while len(judged) < len(frames):
             part = frames[len(judged) :][: self.batch]
             try:
-                found = self._inspector.explain([picture.to_rgb() for _, picture in part], [self._settings] * len(part))
+                found = self._inspector.explain(
+                    [picture.to_rgb() for _, picture in part],
+                    [CameraSettings.of(self._camera, header.width_px, header.height_px) for header, _ in part],
+                )
             except OutOfMemoryError:
                 if len(part) == 1:
                     raise
