@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import cv2
-
+from stream_inspect.draw.letters import draw_text, text_size
 from stream_inspect.picture import UInt8Array
 
-_FONT = cv2.FONT_HERSHEY_DUPLEX
-_FONT_PX = 22.0
 _MIN_LETTER_PX = 9.0
 _WHITE = (245, 245, 245)
 
@@ -22,10 +19,9 @@ def utc_text(utc_ns: int) -> str:
 
 def put_text(picture_bgr: UInt8Array, text: str, left_px: int, bottom_px: int, letter_px: float) -> None:
     """Draw white letters, in place, smaller where the picture is too narrow for them."""
-    room, needed = picture_bgr.shape[1] - 2 * left_px, _measured(text, letter_px)[0]
+    room, needed = picture_bgr.shape[1] - 2 * left_px, text_size(text, letter_px)[0]
     letter_px *= min(1.0, room / max(1, needed))
-    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
-    cv2.putText(picture_bgr, text, (left_px, bottom_px), _FONT, size, _WHITE, weight, cv2.LINE_AA)
+    draw_text(picture_bgr, text, (left_px, bottom_px), letter_px, _WHITE)
 
 
 def caption(picture_bgr: UInt8Array, text: str) -> None:
@@ -41,6 +37,5 @@ def caption(picture_bgr: UInt8Array, text: str) -> None:
 
 def _measured(text: str, letter_px: float) -> tuple[int, int, int]:
     """(width, height, margin) of a text in pixels."""
-    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
-    width, height = cv2.getTextSize(text, _FONT, size, weight)[0]
+    width, height, _ = text_size(text, letter_px)
     return width, height, round(letter_px / 2)

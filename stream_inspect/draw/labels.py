@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import cv2
 
+from stream_inspect.draw.letters import draw_text, text_size
 from stream_inspect.messages import Box
 from stream_inspect.picture import UInt8Array
 
-_FONT = cv2.FONT_HERSHEY_DUPLEX
-_FONT_PX = 22.0
-"""Height of the font's capitals at scale 1."""
 _LETTER_MIN_PX, _LETTERS_IN_HEIGHT = 11.0, 54
 _SMALLEST_PX = 7.0
 """A label that is wider than the picture is made smaller, down to this."""
@@ -52,14 +50,13 @@ def _draw(picture_bgr: UInt8Array, label: Label, letter_px: float, taken: Sequen
     left, top, right, bottom = plate = _free_place(label.box_xyxy_px, (width, height), size_px, taken, boxes)
     cv2.rectangle(picture_bgr, (left, top), (right, bottom), label.colour_bgr, cv2.FILLED)
     origin = (left + pad, bottom - baseline - pad // 2)
-    size, weight = letter_px / _FONT_PX, max(1, round(letter_px / 14))
-    cv2.putText(picture_bgr, label.text, origin, _FONT, size, _INK_BGR, weight, cv2.LINE_AA)
+    draw_text(picture_bgr, label.text, origin, letter_px, _INK_BGR)
     return plate
 
 
 def _measured(text: str, letter_px: float) -> tuple[int, int, int, int]:
     """(width, height) of the plate of a text, its baseline and its margin, in pixels."""
-    (width, height), baseline = cv2.getTextSize(text, _FONT, letter_px / _FONT_PX, max(1, round(letter_px / 14)))
+    width, height, baseline = text_size(text, letter_px)
     pad = max(2, round(letter_px / 4))
     return width + 2 * pad, height + baseline + pad, baseline, pad
 
