@@ -13,11 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from stream_inspect.store.database import Database, StoreError
-from stream_inspect.store.deliveries_schema import DEAD, IS_OWED, MIGRATIONS, OUTCOMES, OUTPUTS, OWED, Settled
+from stream_inspect.store.deliveries_schema import (
+    DEAD,
+    IS_OWED,
+    IS_QUEUED_AGAIN,
+    MIGRATIONS,
+    OUTCOMES,
+    OUTPUTS,
+    OWED,
+    Settled,
+    count_outcomes,
+)
 from stream_inspect.store.registration import LogView, Registration, apply, plan
 
 LATENCIES_KEPT = 10_000
@@ -105,9 +115,8 @@ class Deliveries(Database):
             cursor = connection.execute(select(OUTPUTS.c.position).where(OUTPUTS.c.output == output)).scalar()
             if cursor is None:
                 raise StoreError(f"no output {output!r} is registered in the {self._name} {self.path}")
-            above = select(func.count()).select_from(OUTCOMES).where(of_this, OUTCOMES.c.position > cursor)
-            again = select(func.count()).select_from(OUTCOMES).where(of_this, IS_OWED, _is_queued_again())
-            return Standing(cursor, connection.execute(above).scalar_one(), connection.execute(again).scalar_one())
+            above = count_outcomes(connection, of_this, OUTCOMES.c.position > cursor)
+            return Standing(cursor, above, count_outcomes(connection, of_this, IS_QUEUED_AGAIN))
 
     def settled_above(self, output: str, position: int) -> set[int]:
         """The positions behind this one that are settled."""
@@ -144,8 +153,7 @@ class Deliveries(Database):
         these = (OUTCOMES.c.output == output, IS_OWED, OUTCOMES.c.settled.in_(DEAD), OUTCOMES.c.utc_ns >= utc_ns)
         last = select(OUTCOMES.c.reason).where(*these).order_by(OUTCOMES.c.utc_ns.desc()).limit(1)
         with self._reading() as connection:
-            count = connection.execute(select(func.count()).select_from(OUTCOMES).where(*these)).scalar_one()
-            return count, connection.execute(last).scalar_one_or_none() or ""
+            return count_outcomes(connection, *these), connection.execute(last).scalar_one_or_none() or ""
 
     def queue_again(self, output: str) -> int:
         """Queue all dead letters of this output once more; returns how many."""
@@ -155,7 +163,7 @@ class Deliveries(Database):
 
     def queued_again(self, output: str) -> list[int]:
         """The positions of the dead letters that are queued once more."""
-        query = select(OUTCOMES.c.position).where(OUTCOMES.c.output == output, IS_OWED, _is_queued_again())
+        query = select(OUTCOMES.c.position).where(OUTCOMES.c.output == output, IS_QUEUED_AGAIN)
         with self._reading() as connection:
             return list(connection.execute(query.order_by(OUTCOMES.c.position)).scalars())
 
@@ -178,10 +186,6 @@ class Deliveries(Database):
         kept = select(OUTCOMES.c.position).where(OUTCOMES.c.output.in_(active), IS_OWED).distinct()
         with self._reading() as connection:
             return connection.execute(lowest).scalar(), list(connection.execute(kept).scalars())
-
-
-def _is_queued_again() -> ColumnElement[bool]:
-    return OUTCOMES.c.settled == Settled.QUEUED_AGAIN
 
 
 def _record(connection: Connection, output: str, outcome: Outcome, cursor: int) -> None:

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TextClause,
+    and_,
+    func,
+    select,
+    text,
+)
 
 
 class Settled(StrEnum):
@@ -54,6 +71,14 @@ OUTCOMES = Table(
     Index("outcomes_owed", "output", "position", sqlite_where=IS_OWED),
     sqlite_with_rowid=False,
 )
+
+IS_QUEUED_AGAIN = and_(IS_OWED, OUTCOMES.c.settled == Settled.QUEUED_AGAIN)
+
+
+def count_outcomes(connection: Connection, *these: ColumnElement[bool] | TextClause) -> int:
+    """How many outcomes fulfil all of these."""
+    return connection.execute(select(func.count()).select_from(OUTCOMES).where(*these)).scalar_one()
+
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (

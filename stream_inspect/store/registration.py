@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from stream_inspect.log import get_logger
-from stream_inspect.store.deliveries_schema import IS_OWED, LOG, OUTCOMES, OUTPUTS, Settled
+from stream_inspect.store.deliveries_schema import IS_QUEUED_AGAIN, LOG, OUTCOMES, OUTPUTS, count_outcomes
 
 
 class LogView(Protocol):
@@ -106,7 +106,8 @@ def plan(connection: Connection, outputs: Sequence[str], log: LogView) -> Regist
                 found.pruned[output] = pruned
             cursor = whole
         if was_active and not is_active and not found.is_other_log:
-            owed = end - cursor - _settled(connection, output, cursor, end) + _queued_again(connection, output)
+            again = count_outcomes(connection, OUTCOMES.c.output == output, IS_QUEUED_AGAIN)
+            owed = end - cursor - _settled(connection, output, cursor, end) + again
             if owed:
                 found.left[output] = owed
         if (cursor, is_active) != known.get(output):
@@ -135,9 +136,4 @@ def apply(connection: Connection, planned: Registration) -> None:
 def _settled(connection: Connection, output: str, cursor: int, end: int) -> int:
     """How many events between are settled, one by one."""
     of_these = (OUTCOMES.c.output == output, OUTCOMES.c.position > cursor, OUTCOMES.c.position <= end)
-    return connection.execute(select(func.count()).select_from(OUTCOMES).where(*of_these)).scalar_one()
-
-
-def _queued_again(connection: Connection, output: str) -> int:
-    of_these = (OUTCOMES.c.output == output, IS_OWED, OUTCOMES.c.settled == Settled.QUEUED_AGAIN)
-    return connection.execute(select(func.count()).select_from(OUTCOMES).where(*of_these)).scalar_one()
+    return count_outcomes(connection, *of_these)
