@@ -12,6 +12,7 @@ import av
 import av.error
 
 from stream_inspect.capture.nal_units import NalFormat
+from stream_inspect.capture.packet_copy import packet_copy
 
 
 class SideUnits:
@@ -38,10 +39,7 @@ class SideUnits:
         for unit in bad:
             kept.append(data[at : unit.begin])
             at = unit.end
-        copy: av.Packet[Any] = av.Packet(b"".join([*kept, data[at:]]))
-        copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, packet.stream
-        copy.is_keyframe, copy.is_corrupt = packet.is_keyframe, packet.is_corrupt
-        return copy
+        return packet_copy(packet, b"".join([*kept, data[at:]]))
 
     def _can_read(self, unit: bytes) -> bool:
         try:

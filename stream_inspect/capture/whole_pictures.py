@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from stream_inspect.capture.nal_units import NalFormat
+from stream_inspect.capture.packet_copy import packet_copy
 
 
 class WholePictures:
@@ -60,7 +61,7 @@ class WholePictures:
         data = self._nal.pictures(bytes(packet)) if self._nal is not None else []
         if len(data) < 2:
             return [packet]
-        return [_copy(data[0], packet), *(_copy(each, packet, timeless=True) for each in data[1:])]
+        return [packet_copy(packet, data[0]), *(packet_copy(packet, each, timeless=True) for each in data[1:])]
 
 
 def _same_time(held: av.Packet[Any], packet: av.Packet[Any]) -> bool:
@@ -69,17 +70,8 @@ def _same_time(held: av.Packet[Any], packet: av.Packet[Any]) -> bool:
 
 
 def _joined(first: av.Packet[Any], second: av.Packet[Any]) -> av.Packet[Any]:
-    packet = _copy(bytes(first) + bytes(second), first)
+    packet = packet_copy(first, bytes(first) + bytes(second))
     if first.pts is None:
         packet.pts, packet.dts = second.pts, second.dts
     packet.is_corrupt = first.is_corrupt or second.is_corrupt
     return packet
-
-
-def _copy(data: bytes, packet: av.Packet[Any], *, timeless: bool = False) -> av.Packet[Any]:
-    """A packet of these data; `timeless`: it is the next picture, not a key frame, whose pts is not known."""
-    copy: av.Packet[Any] = av.Packet(data)
-    copy.time_base, copy.stream, copy.is_corrupt = packet.time_base, packet.stream, packet.is_corrupt
-    if not timeless:
-        copy.pts, copy.dts, copy.is_keyframe = packet.pts, packet.dts, packet.is_keyframe
-    return copy
