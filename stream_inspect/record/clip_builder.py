@@ -215,8 +215,8 @@ class ClipBuilder:
 
     # --- encoding ---
 
-    def next_frame(self, now_mono_ns: int) -> FrameHeader | None:
-        """The next frame to encode, or None while none is ready."""
+    def next_frame(self, now_mono_ns: int, stopping: bool = False) -> FrameHeader | None:
+        """The next frame to encode, or None while none is ready. `stopping`: none waits for boxes any more."""
         if not self._clips:
             return None
         wanted = self._wanted()
@@ -226,7 +226,7 @@ class ClipBuilder:
             if not start_s <= header.id.pts_s <= end_s:
                 continue
             judged_until = self._judged_until.get(header.id.session)
-            ready = judged_until is not None and header.id.pts_s <= judged_until
+            ready = stopping or (judged_until is not None and header.id.pts_s <= judged_until)
             return header if ready or now_mono_ns - header.capture_mono_ns > self._wait_ns else None
         return None
 

@@ -52,7 +52,6 @@ _STOPPED = "stopped"
 _FRAME_COMES_WITHIN_S = RING_MARGIN_S
 """An event may overtake the header and the tracks of its frame, which come by other sockets. They are waited for as
 long as the ring is sure to keep the frames that the clip begins with."""
-_LATE_NS = 3600 * 10**9
 _WAITING_EVENTS_MAX = 1024
 _PICTURES_MAX = 64
 _DAY_S = 86400.0
@@ -268,11 +267,10 @@ class RecorderStage:
         self._read_last = None
         while True:
             now_ns = time.monotonic_ns()
-            due_ns = now_ns + _LATE_NS if stopping else now_ns
             ready = [
                 (header.capture_mono_ns, name, header)
                 for name, builder in self._builders.items()
-                if (header := builder.next_frame(due_ns)) is not None
+                if (header := builder.next_frame(now_ns, stopping=stopping)) is not None
             ]
             if not ready or time.monotonic() >= until_s:
                 return bool(ready)
