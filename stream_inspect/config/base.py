@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from stream_inspect.config.address import HOST_PATTERN, HOST_RULE, plain_host
 from stream_inspect.config.secret import Secret
@@ -28,6 +29,9 @@ Host = Annotated[
 ]
 OptionValue = str | int | float | bool | Secret
 """A value of a plug-in's `options`."""
+
+RELOADABLE: JsonDict = {"x-reloadable": True}
+"""Marks a key that, with all keys below it, takes effect while the service runs; see `reload.py`."""
 
 
 class _InStateDir:

@@ -1,6 +1,6 @@
 """What of a changed configuration takes effect while the service runs, and what waits for a restart.
 
-A key that takes effect is marked `RELOADABLE` at its field in `models.py`, together with all keys below it. The mark is
+A key that takes effect is marked `RELOADABLE` at its field, together with all keys below it. The mark is
 the only statement of it: what is taken over, what the log reports and what the reference says all follow from it.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from stream_inspect.config.base import Model
+from stream_inspect.config.base import RELOADABLE, Model
 from stream_inspect.config.crosscheck import crosscheck
-from stream_inspect.config.models import RELOADABLE, Config
+from stream_inspect.config.models import Config
 from stream_inspect.config.tree import Path
 
 M = TypeVar("M", bound=Model)

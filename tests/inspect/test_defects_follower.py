@@ -10,9 +10,9 @@ import pytest
 import structlog.testing
 
 from stream_inspect.config.adopted import Adopted
-from stream_inspect.config.base import Model
+from stream_inspect.config.base import RELOADABLE, Model
 from stream_inspect.config.load import load
-from stream_inspect.config.models import RELOADABLE, Config
+from stream_inspect.config.models import Config
 from stream_inspect.config.watch import ConfigWatcher
 from stream_inspect.inspect import batching
 from stream_inspect.inspect.defects_follower import CONFIG_POLL_NS
