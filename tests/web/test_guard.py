@@ -215,7 +215,7 @@ def test_every_answer_tells_the_browser_what_to_refuse(served: Served, path: str
         "/pictures/%c0%ae%c0%ae/secret.jpg",
         "/static/../stage.py",
         "/static/..%2fstage.py",
-        "/static/%2e%2e/%2e%2e/messages.py",
+        "/static/%2e%2e/%2e%2e/topics.py",
     ],
 )
 def test_no_path_leads_out_of_the_folders(served: Served, path: str) -> None:
