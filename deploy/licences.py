@@ -62,9 +62,9 @@ def main() -> None:
     for name, one in sorted(installed("stream-inspect").items()):
         print(f"| {one.metadata['Name']} | {licence_of(one)} | {CARRIED.get(name, '')} |")
     print(
-        "\nNo part of these is in our wheel: pip installs them beside it. Who ships an image with everything inside "
-        "distributes libx264 and libx265 too, and with them takes on the GPL's terms; PyAV built from source against "
-        "an LGPL FFmpeg avoids that (without x264 the recorder needs another H.264 encoder).\n\n"
+        "\nNone of these is part of our wheel: pip installs them next to it. An image with everything inside\n"
+        "distributes libx264 and libx265 as well, under the terms of the GPL. PyAV built from source against an LGPL\n"
+        "FFmpeg avoids that (without x264 the recorder needs another H.264 encoder).\n\n"
         "The list is printed by `python deploy/licences.py`."
     )
 

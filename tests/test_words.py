@@ -1,4 +1,4 @@
-"""The words that people read: no banned phrase in a log message, an error, a help text, on the page or in the code.
+"""The words that people read: no banned phrase in a message, a help text, on the page, in the code or the documents.
 
 The phrases and what to write instead are the table in docs/words.md.
 """
@@ -22,6 +22,7 @@ from stream_inspect.commands.schemas import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "stream_inspect"
+TABLE = "| instead of | write | allowed in |"
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical"}
 NOT_FOR_AN_EXCEPTION = {"reason", "trouble", "why", "how", "detail", "exc", "message"}
 
@@ -48,7 +49,7 @@ class Phrase(NamedTuple):
 
 
 def banned() -> list[Phrase]:
-    section = (ROOT / "docs" / "words.md").read_text().partition("| instead of | write | allowed in |")[2]
+    section = (ROOT / "docs" / "words.md").read_text().partition(TABLE)[2]
     rows = [row.strip("|").split("|") for row in section.strip().splitlines()[1:] if row.startswith("|")]
     code = re.compile(r"`([^`]+)`")
     return [Phrase(tuple(code.findall(old)), new.strip(), tuple(code.findall(allowed))) for old, new, allowed in rows]
@@ -155,6 +156,50 @@ def page_texts() -> Iterator[Text]:
         yield from (Text(path.name, text[1:-1]) for text in strings if " " in text)
 
 
+def texts_of_a_document(markdown: str, name: str = "") -> Iterator[Text]:
+    """Headings, paragraphs, list items and rows of tables.
+
+    Not code blocks, `code`, which is read where it is from, nor addresses of links; nor the table of banned phrases.
+    """
+    prose = re.sub(r"^```.*?^```|`[^`]+`|(?<=\])\([^)\s]+\)", _blank, markdown.partition(TABLE)[0], flags=re.S | re.M)
+    lines: list[str] = []
+    for number, line in enumerate([*prose.splitlines(), ""], 1):
+        if lines and re.match(r"\s*(?:$|[-#|] ?|\d+\. )", line):
+            yield Text(f"{name}:{number - len(lines)}", "\n".join(lines))
+            lines = []
+        if line.strip():
+            lines.append(line)
+
+
+def _blank(match: re.Match[str]) -> str:
+    """As many lines, so that what comes after keeps its number."""
+    return "…" + "\n" * match.group().count("\n")
+
+
+def texts_of_comments(source: str, name: str = "") -> Iterator[Text]:
+    """The comments of a file whose comments begin with #; those of lines that follow one another are one text."""
+    lines: list[str] = []
+    for number, line in enumerate([*source.splitlines(), ""], 1):
+        comment = re.search(r"(?:^|\s)#+ ?(.*)", line)
+        if comment:
+            lines.append(comment[1])
+        elif lines:
+            yield Text(f"{name}:{number - len(lines)}", "\n".join(lines))
+            lines = []
+
+
+def document_texts() -> Iterator[Text]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        yield from texts_of_a_document(path.read_text(), str(path.relative_to(ROOT)))
+    for path in [*sorted((ROOT / "configs").glob("*.yaml")), *sorted((ROOT / "deploy").iterdir())]:
+        name, source = str(path.relative_to(ROOT)), path.read_text()
+        if path.suffix == ".py":
+            yield from texts_of_code(source, name)
+            yield from texts_for_readers_of_the_code(source, name)
+        else:
+            yield from texts_of_comments(source, name)
+
+
 SOURCES = {
     "code": lambda: [
         t for path in python_files() for t in texts_of_code(path.read_text(), str(path.relative_to(ROOT)))
@@ -167,6 +212,15 @@ SOURCES = {
     "help": lambda: list(help_texts()),
     "descriptions": lambda: list(descriptions()),
     "page": lambda: list(page_texts()),
+    "documents": lambda: list(document_texts()),
+}
+FEWEST = {
+    "code": 800,
+    "docstrings and comments": 2000,
+    "help": 60,
+    "descriptions": 150,
+    "page": 30,
+    "documents": 1000,
 }
 
 
@@ -176,9 +230,7 @@ SOURCES = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_no_banned_phrase_is_read_by_anybody(kind: str) -> None:
     found = SOURCES[kind]()
-    assert (
-        len(found) > {"code": 800, "docstrings and comments": 2000, "help": 60, "descriptions": 150, "page": 30}[kind]
-    )
+    assert len(found) > FEWEST[kind]
     wrong = [
         f"{text.where}: {text.text!r} holds one of {phrase.words}: write {phrase.instead}"
         for text in found
@@ -254,6 +306,31 @@ def test_docstrings_and_comments_are_read_too() -> None:
     source = 'def f() -> None:\n    """It runs for ever."""\n    # it goes\n    # on\n    pass  # like this\n'
     read = [text.text for text in texts_for_readers_of_the_code(source)]
     assert read == ["It runs for ever.", "it goes on", "like this"]
+
+
+def test_documents_are_read_but_their_code_is_not() -> None:
+    document = """# It goes
+
+Wait `for ever`,
+see [the life of a frame](for-ever.md).
+- It runs
+  for ever. `a span
+  of two lines`
+```
+for ever
+```
+| for | ever |
+| instead of | write | allowed in |
+| `for ever` | until stopped | |
+"""
+    read = list(texts_of_a_document(document, "a.md"))
+    assert [text.where for text in read] == ["a.md:1", "a.md:3", "a.md:5", "a.md:8", "a.md:11"]
+    assert [text.where for text in read for phrase in BANNED if phrase.stands_in(text.text)] == ["a.md:5"]
+
+
+def test_comments_of_a_configuration_are_read_and_its_values_are_not() -> None:
+    source = "# It runs for\n# ever.\nurl: rtsp://a/#1   # the camera's\nname: for ever\n"
+    assert [text.text for text in texts_of_comments(source)] == ["It runs for\never.\nthe camera's"]
 
 
 @pytest.mark.parametrize(
