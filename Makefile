@@ -4,7 +4,7 @@
 #   TORCH=cuda     the CUDA build
 #   PYTHON=...     the interpreter to make the environment with, 3.11 or newer
 #   ARGS="..."     options passed on, e.g. make demo ARGS="--seconds 30 --no-browser"
-#   WORKERS=3      processes that share the fast tests among them; 0 for none but its own, as a debugger wants
+#   WORKERS=3      processes that share the tests among them; 0 for none but its own, as a debugger wants
 #   EXTRAS=dev,gige   also what GigE Vision cameras want (configs/gige.yaml names the system's packages)
 
 PYTHON ?= python3
@@ -56,13 +56,16 @@ demo: $(READY)  ## watch the synthetic line being inspected
 	@$(BIN)/stream-inspect demo $(ARGS)
 
 # First the fast tests, by three workers for two cores, since they wait as much as they compute (hence a thread each for
-# torch); then the slow ones, one after the other, for they start whole services and measure times. 5: none of that kind.
-FAST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak and not slow" -n $(WORKERS) --dist loadfile
-SLOW := $(BIN)/python -m pytest -m "slow and not soak"
+# torch); then the slow ones likewise; then, one after the other, those that measure times. 5: none of that kind.
+SHARED := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+FAST := $(SHARED) -m "not soak and not slow and not alone"
+SLOW := $(SHARED) -m "slow and not soak"
+ALONE := $(BIN)/python -m pytest -m "alone and not soak"
 
-test: $(READY)  ## every test but the long ones; half an hour on two cores
+test: $(READY)  ## every test but the long ones; twenty minutes on two cores
 	$(FAST) $(ARGS) || test $$? = 5
 	$(SLOW) $(ARGS) || test $$? = 5
+	$(ALONE) $(ARGS) || test $$? = 5
 
 test-unit: $(READY)  ## the fast tests, with fewer examples of the properties; three minutes on two cores
 	$(FAST) --hypothesis-profile=quick $(ARGS)

@@ -10,7 +10,7 @@ from stream_inspect.commands.bench import inspect as bench
 from tests.inspect.random_models import write_small_owlv2, write_small_sam
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_both_paths_are_measured_and_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "PICTURES", 2)
     detector = write_small_owlv2(tmp_path / "owlv2")

@@ -19,7 +19,7 @@ from stream_inspect.commands.bench.transport import (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_each_lane_is_measured_in_each_round_and_absent_peers_are_named(tmp_path: Path) -> None:
     report = run(frames=5, rounds=2, peer_python=tmp_path / "absent")
     assert set(report.rounds) == set(SIZES_PX)
@@ -32,7 +32,7 @@ def test_each_lane_is_measured_in_each_round_and_absent_peers_are_named(tmp_path
     assert "make bench-env" in text
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_lane_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'no module named imagezmq' >&2\nexit 1\n")
@@ -41,7 +41,7 @@ def test_a_lane_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
         run(frames=5, rounds=1, peer_python=broken)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_lane_that_hangs_is_ended_with_its_receiver(tmp_path: Path) -> None:
     hung = tmp_path / "python"
     hung.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/receiver\nsleep 60\n")

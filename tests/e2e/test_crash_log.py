@@ -11,7 +11,7 @@ import pytest
 from stream_inspect.config.builtin import builtin_config
 from tests.e2e.service import running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 
 def test_a_segmentation_fault_is_one_line_that_names_the_process_and_its_code(tmp_path: Path) -> None:

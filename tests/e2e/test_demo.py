@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.service import COMMAND, closed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 SECONDS = 20
 
 

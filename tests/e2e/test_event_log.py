@@ -22,7 +22,7 @@ from tests.e2e.service import crowding
 from tests.e2e.test_outage_log import fill
 from tests.e2e.track_process import TrackProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 LONG = pytest.param(60, marks=pytest.mark.soak)
 

@@ -29,7 +29,7 @@ def kill_and_wait(service: Service, row: str, slack: float) -> float:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_every_stage_comes_back_and_the_ledger_closes(tmp_path: Path):
     with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.port=0") as service:
@@ -51,7 +51,7 @@ def test_every_stage_comes_back_and_the_ledger_closes(tmp_path: Path):
         assert "Traceback" not in service.log
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_frame_in_the_hands_of_a_killed_worker_is_counted_as_such(tmp_path: Path):
     settings = (f"state_dir={tmp_path}/state", "web.enabled=false", "recorder.enabled=false")
@@ -65,7 +65,7 @@ def test_a_frame_in_the_hands_of_a_killed_worker_is_counted_as_such(tmp_path: Pa
         assert service.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_the_stages_die_with_the_supervisor(tmp_path: Path):
     with running(builtin_config("demo"), tmp_path / "log", f"state_dir={tmp_path}/state", "web.port=0") as service:

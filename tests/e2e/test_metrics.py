@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_inspect.config.builtin import builtin_config
 from tests.e2e.service import Service, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(120)]
 P = "stream_inspect_"
 
 

@@ -24,7 +24,7 @@ def active(kind: str, source: str, document: dict[str, Any]) -> bool:
     return any(one["kind"] == kind and one["source"] == source for one in document["conditions"])
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_a_stopped_worker_and_a_stopped_track_are_reported_while_they_hang(tmp_path: Path):
     settings = (f"state_dir={tmp_path}/state", "web.enabled=false", "recorder.enabled=false")
@@ -69,7 +69,7 @@ def held_up(process: psutil.Process, stopped_s: float, running_s: float) -> Iter
         thread.join()
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_more_due_frames_than_can_be_judged_are_reported_with_their_share(tmp_path: Path):
     """Frames are due each 125 ms: while the worker stands still for 300 ms, one or two are superseded."""

@@ -18,7 +18,7 @@ from tests.capture.processes import RtspServer, need_rtsp_server
 from tests.conftest import MakeDisk
 from tests.e2e.service import AS_IF_FULL_SIZE, Service, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 CONFIG = """\
 version: 1

@@ -78,7 +78,7 @@ def wait_for_banner(page: Page, service: Service, within_s: float) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_a_black_camera_has_its_banner_after_a_restart_of_live_and_of_web(tmp_path: Path):
     write_black(tmp_path / "black.mp4", seconds=240)

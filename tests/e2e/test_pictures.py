@@ -16,7 +16,7 @@ from stream_inspect.sim import SyntheticLine
 from tests.commands.replays import read_lines
 from tests.e2e.service import running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 PICTURES = 20
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.service import COMMAND, Service, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
 
 CONFIG = """\
 version: 1

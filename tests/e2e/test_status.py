@@ -42,7 +42,7 @@ def shows(subscriber: Subscriber, state: str, *conditions: str) -> bool:
     return status["state"] == state and found >= set(conditions)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_the_status_follows_the_judging_and_the_outputs_and_not_the_connection(tmp_path: Path) -> None:
     broker, receiver = Mosquitto(tmp_path / "broker"), HttpReceiver()

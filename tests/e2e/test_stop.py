@@ -11,7 +11,7 @@ import pytest
 from stream_inspect.config.builtin import builtin_config
 from tests.e2e.service import crowding, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 WITHIN_S = 3.0
 SLACK = 1.5
 """How much longer it may take here, where two cores run the tests as well. Soak: none."""

@@ -14,7 +14,7 @@ from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
 from tests.e2e.service import running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def test_a_stop_in_the_middle_of_defects_keeps_what_events_promise(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ web: {enabled: false}
 """
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_demonstration_models_and_a_region_in_no_picture_are_lasting_conditions(tmp_path: Path) -> None:
     config = tmp_path / "line.yaml"

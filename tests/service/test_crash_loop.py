@@ -62,7 +62,7 @@ def line(request: pytest.FixtureRequest, tmp_path: Path, short_dir: Path, monkey
             line.supervisor.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("ailment", "reason"),
     [
@@ -83,7 +83,7 @@ def test_a_process_that_always_fails_is_reported_with_its_reason(line, ailment, 
     assert report.detail.startswith(f"gate has failed 2 times in a row: {reason}")
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("line", [made_up.ailing_capture], indirect=True)
 def test_a_camera_whose_capture_always_fails_has_the_condition_itself(line):
     line.does("raise RuntimeError('no luck')")
@@ -94,7 +94,7 @@ def test_a_camera_whose_capture_always_fails_has_the_condition_itself(line):
     assert (report.camera, report.source) == ("top", "capture.top")
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_crash_loop_is_one_condition_although_the_process_runs_for_a_moment_each_time(line):
     line.does("raise RuntimeError('no luck')")
     line.supervisor.start()
@@ -107,7 +107,7 @@ def test_a_crash_loop_is_one_condition_although_the_process_runs_for_a_moment_ea
     assert still.since_utc_ns == raised.since_utc_ns
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_it_is_logged_three_times_and_once_more_that_it_is_not_logged_from_now_on(line, capfd, caplog):
     line.does("raise RuntimeError('no luck')")
     line.supervisor.start()
@@ -119,7 +119,7 @@ def test_it_is_logged_three_times_and_once_more_that_it_is_not_logged_from_now_o
     assert said.count(said[-1]) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_stage_whose_event_log_is_stuck_is_reported_within_three_seconds_and_so_is_its_end(line, caplog):
     line.does("")
     line.supervisor.start()
