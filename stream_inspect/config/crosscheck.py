@@ -13,6 +13,7 @@ from stream_inspect.config.base import ConfigFinding, Model
 from stream_inspect.config.fits import belt_misfits, region_misfits
 from stream_inspect.config.models import Config, PluginSource
 from stream_inspect.config.plugin import unknown_plugin
+from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.tree import Path
 
 RING_MARGIN_S = 1.0
@@ -54,6 +55,21 @@ def _belt_tracker(config: Config) -> Iterator[ConfigFinding]:
     if config.track.kind == "belt" and without:
         message = f"belt needs a belt on every camera, and {', '.join(without)} has none: use auto"
         yield ConfigFinding(("track", "kind"), message)
+
+
+def _lines(config: Config) -> Iterator[ConfigFinding]:
+    watched = {config.line_of(camera.name) for camera in config.cameras}
+    for index, line in enumerate(config.lines):
+        if line.name not in watched:
+            names = sorted(watched)
+            message = f"no camera watches this line; the cameras watch {', '.join(names)}."
+            yield ConfigFinding(("lines", index, "name"), message + did_you_mean(line.name, names))
+        if line.name in {other.name for other in config.lines[:index]}:
+            yield ConfigFinding(("lines", index, "name"), "is listed twice")
+    for index, camera in enumerate(config.cameras):
+        if camera.belt is None and config.parts_of(line_name := config.line_of(camera.name)):
+            message = f"is needed: the parts of {line_name} are accounted for, and this camera watches it"
+            yield ConfigFinding(("cameras", index, "belt"), message)
 
 
 def _regions(config: Config) -> Iterator[ConfigFinding]:
@@ -128,6 +144,7 @@ CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
     (_areas, (("cameras",),)),
     (_kinds, ()),
     (_belt_tracker, (("cameras",), ("track",))),
+    (_lines, (("cameras",), ("line",))),
     (_regions, ()),
     (_confirmation, (("cameras",), ("decide",))),
     (_stated, ()),

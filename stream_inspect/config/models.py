@@ -20,6 +20,7 @@ from stream_inspect.config.sections.camera import CameraConfig, ConditionsConfig
 from stream_inspect.config.sections.decide import CONFIRMED_WHEN, DecideConfig
 from stream_inspect.config.sections.defects import DefectConfig, DefectName
 from stream_inspect.config.sections.inspect import DetectorConfig, InspectConfig, SegmenterConfig, WorkerConfig
+from stream_inspect.config.sections.lines import LineConfig
 from stream_inspect.config.sections.recorder import RecorderConfig
 from stream_inspect.config.sections.service import LogConfig, MetricsConfig, TransportConfig, WebConfig
 from stream_inspect.config.sections.sources import (
@@ -49,6 +50,7 @@ __all__ = [
     "GigeSource",
     "ImagesSource",
     "InspectConfig",
+    "LineConfig",
     "LogConfig",
     "MetricsConfig",
     "PluginSource",
@@ -81,6 +83,7 @@ class Config(Model):
         description="What to look for, on every camera.",
         json_schema_extra=RELOADABLE,
     )
+    lines: list[LineConfig] = Field([], max_length=64, description="Lines whose parts are accounted for.")
     inspect: InspectConfig = InspectConfig()
     track: TrackConfig = TrackConfig()
     decide: DecideConfig = DecideConfig()
@@ -103,3 +106,7 @@ class Config(Model):
     def line_of(self, camera: str) -> str:
         """The production line that this camera watches."""
         return next((c.line for c in self.cameras if c.name == camera and c.line), self.line)
+
+    def parts_of(self, line: str) -> LineConfig | None:
+        """How the parts of this line are found and judged; None where they are not accounted for."""
+        return next((one for one in self.lines if one.name == line), None)

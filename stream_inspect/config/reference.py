@@ -102,6 +102,19 @@ defects:
     min_area_mm2: 2
     severity: major
 """,
+    "lines[]": """\
+cameras:
+  - name: top
+    source: {kind: rtsp, url: "rtsp://192.168.0.10/stream1"}
+    belt: {direction: left_to_right, speed_mm_s: 250, mm_per_px: 0.5}
+lines:
+  - name: line1
+    odometer: {kind: picture}
+    parts: {kind: background, min_area_mm2: 400}
+    lanes: [{from_mm: 20, to_mm: 180}, {from_mm: 180, to_mm: 340}]
+    views: 3
+    gate_mm: 900
+""",
     "inspect": """\
 inspect:
   detector: {model: google/owlv2-base-patch16-ensemble, precision: float16}
@@ -119,6 +132,7 @@ _UNITS = (
     ("_mm_per_px", "mm per px"),
     ("_mm_s", "mm/s"),
     ("_mm2", "mm²"),
+    ("_mm", "mm"),
     ("_hz", "per second"),
     ("_px", "px"),
     ("_us", "µs"),

@@ -1,0 +1,83 @@
+"""`lines[]`: how the parts on a line's belt are found, and what a verdict on one needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stream_inspect.config.base import ConfigFinding, Model, Name
+
+
+class SpeedOdometer(Model):
+    """The belt runs at the speed that its cameras state (`belt.speed_mm_s`), and never stops."""
+
+    kind: Literal["speed"]
+
+
+class PictureOdometer(Model):
+    """The picture shows how far the belt has run: stops, ramps and reversal are seen."""
+
+    kind: Literal["picture"]
+
+
+OdometerConfig = Annotated[SpeedOdometer | PictureOdometer, Field(discriminator="kind")]
+
+
+class LaneConfig(Model):
+    """One of the tracks of parts that run next to each other; they count from 0."""
+
+    from_mm: float = Field(ge=0, le=100_000, description="Its near side, from the picture's top (or left) edge.")
+    to_mm: float = Field(gt=0, le=100_000, description="Its far side, from the same edge.")
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        if self.to_mm <= self.from_mm:
+            yield ConfigFinding(("to_mm",), f"must be more than from_mm, {self.from_mm:g}")
+
+
+class BackgroundParts(Model):
+    """A part is what does not look like the empty belt; no model is needed. The belt is learned while it is empty."""
+
+    kind: Literal["background"]
+    min_area_mm2: float = Field(gt=0, le=10_000_000, description="Smaller things are crumbs, not parts.")
+
+
+PartsConfig = Annotated[BackgroundParts, Field(discriminator="kind")]
+
+
+class LineConfig(Model):
+    """A line that accounts for every part: each gets a verdict."""
+
+    name: Name = Field(description="The line: the file's `line`, or one that cameras name.")
+    odometer: OdometerConfig = Field(
+        SpeedOdometer(kind="speed"), description="How it is known how far the belt has run."
+    )
+    parts: PartsConfig = Field(description="How parts are found.")
+    lanes: list[LaneConfig] = Field(
+        [],
+        max_length=64,
+        description="Tracks of parts that run next to each other; one, as wide as the belt, if empty.",
+    )
+    views: int = Field(
+        3, ge=1, le=100, description="K: judged frames that must show a part whole and usable before it passes."
+    )
+    trigger_mm: float | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="Where a part's time is taken, in mm from the upstream edge of the picture; its middle if absent.",
+    )
+    gate_mm: float | None = Field(
+        None, ge=0, le=1_000_000, description="Where parts are rejected, in mm from the picture's upstream edge."
+    )
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        by_place = sorted(range(len(self.lanes)), key=lambda number: self.lanes[number].from_mm)
+        for number, next_number in pairwise(by_place):
+            if self.lanes[next_number].from_mm < (ends_mm := self.lanes[number].to_mm):
+                yield ConfigFinding(
+                    ("lanes", next_number, "from_mm"),
+                    f"lies within lanes[{number}], which ends at {ends_mm:g}: lanes must not overlap",
+                )
