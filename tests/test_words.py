@@ -189,7 +189,7 @@ def texts_of_comments(source: str, name: str = "") -> Iterator[Text]:
 
 
 def document_texts() -> Iterator[Text]:
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(PACKAGE.rglob("*.md"))]:
         yield from texts_of_a_document(path.read_text(), str(path.relative_to(ROOT)))
     for path in [*sorted((ROOT / "configs").glob("*.yaml")), *sorted((ROOT / "deploy").iterdir())]:
         name, source = str(path.relative_to(ROOT)), path.read_text()
