@@ -37,7 +37,7 @@ class BeltLimits:
         return round(self.silent_after_s * 1e9)
 
     def off_line_mm(self, after_s: float, before_s: float) -> float:
-        """How far the belt can be from the straight line between two positions, this long after one, before the other."""
+        """How far the belt can be from the straight line between two positions, so many seconds from each."""
         return min(
             self.max_acceleration_mm_s2 * after_s * before_s / 2, 2 * self.max_speed_mm_s * min(after_s, before_s)
         )
