@@ -23,7 +23,7 @@ from enum import StrEnum
 import msgspec
 
 from stream_inspect.belt.geometry import Interval
-from stream_inspect.belt.part_change import Doubt, PartChange
+from stream_inspect.belt.part_change import Doubt, PartChange, What
 from stream_inspect.decide.part_verdict import (
     REASON_OF_DOUBT,
     FoundDefect,
@@ -171,12 +171,13 @@ class PartsLedger:
     def place(self, finder: str, change: PartChange) -> int | None:
         """What a finder reports of a part: the part's id, which it has in common with that of any other finder.
 
-        None for a part that lies where all parts have had their verdicts and are forgotten.
+        None for a part that lies where all parts have had their verdicts and are forgotten, and for one that may be the
+        other end of a known part: it is placed when it is seen whole or has left.
         """
         known = self._by_number.get((finder, change.number))
         part = self._parts.get(known) if known is not None else self._same_part(finder, change)
         if part is None:
-            if known is not None or self._is_forgotten(change.along):
+            if known is not None or self._is_forgotten(change.along) or self._may_be_rest(change):
                 return None
             part = self._enter(change)
         elif change.along.whole or not part.along.whole:
@@ -342,16 +343,33 @@ class PartsLedger:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _same_part(self, finder: str, change: PartChange) -> Part | None:
-        """The known part of another finder that lies where this one does."""
-        seen = change.along
+        """The known part of another finder that lies where this one does.
+
+        What a finder has not followed from its entry may also be a part that it knew before an outage.
+        """
+        seen, is_followed = change.along, change.doubt is None
         near: list[tuple[float, Part]] = []
         for part in self._parts.values():
-            if part.lane == change.lane and finder not in part.numbers:
+            if part.lane == change.lane and not (is_followed and finder in part.numbers):
                 off_mm = abs(part.along.offset_to(seen))
                 shared = part.along.shared(seen) / max(1e-6, min(part.along.length, seen.length))
-                if shared >= _SAME_PART or (off_mm <= self._line.joined_mm and part.along.comparable(seen)):
+                is_rest = _face(part.along, seen) and part.along.shared(seen) > 0
+                is_near = off_mm <= self._line.joined_mm and part.along.comparable(seen)
+                if shared >= _SAME_PART or is_near or is_rest:
                     near.append((off_mm, part))
         return min(near, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+    def _may_be_rest(self, change: PartChange) -> bool:
+        """Whether it may be the leading end of a part whose trailing end alone is known, as after an outage."""
+        if change.what is What.LEFT or not change.along.high_cut:
+            return False
+        longest_mm = max(window.length_mm for window in self._line.cameras.values())
+        return any(
+            part.lane == change.lane
+            and part.along.low_cut
+            and 0 <= part.along.low - change.along.high < longest_mm - change.along.length
+            for part in self._parts.values()
+        )
 
     def _enter(self, change: PartChange) -> Part:
         doubt = None if change.doubt is None else REASON_OF_DOUBT[change.doubt]
@@ -431,6 +449,12 @@ class PartsLedger:
                 far_mm = self._line.end_mm + self._line.kept_mm
                 low, high = self._odometer_mm - far_mm, self._odometer_mm + far_mm
                 reports.waiting = {due: at for due, at in reports.waiting.items() if low <= at <= high}
+
+
+def _face(one: Interval, other: Interval) -> bool:
+    """Whether two stretches are cut where they face each other, as the two ends of one part are."""
+    lower, upper = (one, other) if one.low < other.low else (other, one)
+    return lower.high_cut and upper.low_cut
 
 
 def _verdict_of(part: Part, *, is_final: bool) -> PartVerdict:

@@ -53,7 +53,7 @@ class _Look:
         return Interval(self.downstream, self.upstream)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sought:
     """A part, or what may become one: `number` is 0 until it counts."""
 
@@ -75,7 +75,7 @@ class _Sought:
     """Looks in a row in which one box covered it and another part that may be all of one part with it."""
     first_watched_to: float = math.inf
     watched_to: float = -math.inf
-    """Upstream edge of the picture, in s_mm, when it was measured first and last: what came in later is not part of it."""
+    """Upstream edge of the picture, in s_mm, when it was measured first and last: what came in later is not of it."""
     told: Interval | None = None
     left: bool = False
     pieces: list[BeltBox] = field(default_factory=list)
@@ -85,18 +85,26 @@ class _Sought:
     def enough(self) -> bool:
         return self.sights >= (SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED)
 
+    def is_shorter(self, seen: BeltBox, look: _Look) -> bool:
+        """Whether this is not all of the part, as far as it is known."""
+        return seen.along.whole and self.box.along.length - seen.along.length > self._tolerance_mm(look)
+
+    def _tolerance_mm(self, look: _Look) -> float:
+        return max(look.reach_mm, _OTHER_LENGTH * self.box.along.length)
+
     def measure(self, seen: BeltBox, look: _Look) -> None:
         """Take place and length from this sight, if they can be its own."""
-        along = self.box.along
-        if along.whole and seen.along.whole:
-            unlike = abs(seen.along.length - along.length) > max(look.reach_mm, _OTHER_LENGTH * along.length)
-            self.others = self.others + 1 if unlike else 0
-            if unlike and self.others <= self.wholes:
-                return
-            if unlike:
-                self.box, self.wholes, self.others = seen, 0, 0
-        self.box = BeltBox(self.box.along.followed_by(seen.along), self.box.across.followed_by(seen.across))
-        if self.box.along.whole:
+        known = self.box.along
+        unlike = self.is_shorter(seen, look) or (
+            known.whole and seen.along.length - known.length > self._tolerance_mm(look)
+        )
+        self.others = self.others + 1 if unlike else 0
+        if unlike and self.others <= max(1, self.wholes):
+            return
+        if unlike:
+            self.box, self.wholes, self.others = seen, 0, 0
+        self.box = BeltBox(_followed(self.box.along, seen.along), self.box.across.followed_by(seen.across))
+        if self.box.along.whole and not seen.along.high_cut:
             self.wholes += seen.along.whole
             self.watched_to = look.upstream
             self.first_watched_to = min(self.first_watched_to, look.upstream)
@@ -171,7 +179,7 @@ class PartFinder:
         """The boxes on the belt, in its order. A sliver at the upstream edge waits until there is more of it."""
         boxes = [self._view.belt_from_px(box, here) for box in boxes_px]
         boxes = [box for box in boxes if not (box.along.high_cut and box.along.length < self._slack_mm)]
-        boxes = [box for box in boxes if box.along.high > self._forgotten_mm + self._slack_mm]
+        boxes = [box for box in boxes if box.along.high > self._forgotten_mm + self._slack_mm and box.area_mm2 > 0]
         return sorted(boxes, key=lambda box: (box.along.low, box.across.low))
 
     def _follow(self, boxes: Sequence[BeltBox], look: _Look) -> list[BeltBox]:
@@ -180,11 +188,13 @@ class PartFinder:
         near = [part for part in self._sought if part.box.along.shared(in_sight) > 0]
         cost = np.array([[_cost(part.box, box, look.reach_mm) for box in boxes] for part in near], dtype=np.float64)
         shown = {column: [near[row]] for row, column in assign(cost)}
+        for column, parts in shown.items():
+            parts[0].pieces.append(boxes[column])
         rest: list[BeltBox] = []
         for column, box in enumerate(boxes):
             if column in shown:
-                shown[column][0].pieces.append(box)
-            elif (whole := _largest_holder(near, box)) is not None:
+                continue
+            if (whole := _largest_holder(near, box, look)) is not None:
                 whole.pieces.append(box)
             else:
                 rest.append(box)
@@ -201,7 +211,7 @@ class PartFinder:
 
     def _show(self, box: BeltBox, parts: list[_Sought], look: _Look) -> list[BeltBox]:
         """Let these parts see the box that covers them. What of it is none of them may be a neighbour: that is left."""
-        parts = self._without_absorbed(parts, look)
+        covered, parts = parts, self._without_absorbed(parts)
         for part in parts:
             part.sights += 1
             part.absorbed = 0
@@ -210,7 +220,7 @@ class PartFinder:
             return self._cut_in_two(parts[0], look)
         upstream = max(parts, key=lambda part: part.box.along.high)
         tail = Interval(upstream.box.along.high, box.along.high, False, box.along.high_cut)
-        is_known = upstream.box.along.whole and upstream.wholes > 0
+        is_known = upstream.box.along.whole and upstream.wholes > 0 and parts == covered
         if is_known and tail.length > look.reach_mm and tail.low > upstream.watched_to - look.reach_mm:
             neighbour = tail.length > _OTHER_LENGTH * upstream.box.along.length or box.along.high_cut
             if neighbour:
@@ -223,15 +233,16 @@ class PartFinder:
             upstream.measure(BeltBox(along, upstream.box.across), look)
         return []
 
-    def _without_absorbed(self, parts: list[_Sought], look: _Look) -> list[_Sought]:
-        """The parts that the box shows, the first of which it is nearest to, without those that do not count yet and
-        may be pieces of another one: they are dropped when they are seen so more often than by themselves."""
-        shown = parts[:1]
-        for part in parts[1:]:
-            came_later = any(
-                other.first_watched_to < part.box.along.low + look.reach_mm for other in parts if other is not part
-            )
-            if part.number or came_later:
+    def _without_absorbed(self, parts: list[_Sought]) -> list[_Sought]:
+        """The parts that the box shows, without those that do not count yet and may be pieces of another one.
+
+        They are dropped when they are seen so more often than by themselves.
+        """
+        longest_known = max(parts, key=lambda part: (part.number > 0, part.sights))
+        shown: list[_Sought] = []
+        for part in parts:
+            came_later = all(other.first_watched_to <= part.box.along.low for other in parts if other is not part)
+            if part.number or part is longest_known or came_later:
                 shown.append(part)
                 continue
             part.absorbed += 1
@@ -313,21 +324,37 @@ def _cost(known: BeltBox, seen: BeltBox, reach_mm: float) -> float:
     return abs(known.along.offset_to(seen.along)) + abs(known.across.centre - seen.across.centre)
 
 
+def _followed(known: Interval, seen: Interval) -> Interval:
+    """What is known after another sight; one end from each, where neither showed both."""
+    if known.high_cut and seen.low_cut and not seen.high_cut:
+        return Interval(min(known.low, seen.low), seen.high, known.low_cut, False)
+    if known.low_cut and seen.high_cut and not seen.low_cut:
+        return Interval(seen.low, max(known.high, seen.high), False, known.high_cut)
+    return known.followed_by(seen)
+
+
 def _is_rest_of(known: Interval, seen: Interval, reach_mm: float) -> bool:
     """Whether one end of a part was seen first, and now the other: each is cut where they meet."""
-    upstream = known.high_cut and seen.low_cut and abs(seen.low - known.high) <= reach_mm
-    return upstream or (known.low_cut and seen.high_cut and abs(known.low - seen.high) <= reach_mm)
+    lower, upper = (known, seen) if known.low < seen.low else (seen, known)
+    return lower.high_cut and upper.low_cut and upper.low - lower.high <= reach_mm
 
 
-def _largest_holder(parts: Sequence[_Sought], box: BeltBox) -> _Sought | None:
+def _largest_holder(parts: Sequence[_Sought], box: BeltBox, look: _Look) -> _Sought | None:
     """The part that this box is a piece of."""
     holders = [
         part
         for part in parts
-        if part.box.along.shared(box.along) >= _INSIDE * box.along.length
+        if _extent(part, look).shared(box.along) >= _INSIDE * box.along.length
         and part.box.across.shared(box.across) >= _INSIDE * box.across.length
     ]
     return max(holders, key=lambda part: part.box.shared_mm2(box), default=None)
+
+
+def _extent(part: _Sought, look: _Look) -> Interval:
+    """Where pieces of the part may lie: up to the edge for one that is coming in and of which a piece is seen."""
+    along = part.box.along
+    in_pieces = along.high_cut and part.pieces and part.is_shorter(part.pieces[0], look)
+    return Interval(along.low, look.upstream) if in_pieces else along
 
 
 def _covers(box: BeltBox, part: BeltBox, look: _Look) -> bool:
