@@ -34,8 +34,9 @@ from stream_inspect.decide.part_verdict import (
     View,
 )
 
-_SAME_PART = 0.5
-"""Share of the shorter of two stretches in one lane that both cover, from which on they are one part."""
+_SAME_PART = 0.35
+"""Share of the shorter of two stretches in one lane that both cover, from which on they are one part: boxes of
+neighbours overlap by a tenth."""
 _GAP_MOST = 256
 """Due frames that may be missing in a row; a longer gap in their numbers is another run of the camera."""
 

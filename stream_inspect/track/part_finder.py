@@ -72,7 +72,7 @@ class _Sought:
     in_two: int = 0
     """Sights in one piece and in two."""
     absorbed: int = 0
-    """Looks in a row in which one box covered it and another part that may be all of one part with it."""
+    """Looks in which one box covered it and another part, so that it may be a piece of that one."""
     first_watched_to: float = math.inf
     watched_to: float = -math.inf
     """Upstream edge of the picture, in s_mm, when it was measured first and last: what came in later is not of it."""
@@ -83,7 +83,8 @@ class _Sought:
 
     @property
     def enough(self) -> bool:
-        return self.sights >= (SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED)
+        """Whether it was seen often enough, by itself, to be a part."""
+        return self.sights >= (SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED) + 2 * self.absorbed
 
     def is_shorter(self, seen: BeltBox, look: _Look) -> bool:
         """Whether this is not all of the part, as far as it is known."""
@@ -214,7 +215,6 @@ class PartFinder:
         covered, parts = parts, self._without_absorbed(parts)
         for part in parts:
             part.sights += 1
-            part.absorbed = 0
         if len(parts) == 1 and len(parts[0].pieces) > 1:
             parts[0].in_two += 1
             return self._cut_in_two(parts[0], look)

@@ -390,8 +390,8 @@ class Line:
                 was, now = (before.verdict, before.reason, before.why), (part.verdict, part.reason, part.why)
                 self.check(was == now, f"verdict of part {part.id} changed from {was} to {now}")
             self.parts[part.id] = part
-        for given in record.untaken:  # a part may be forgotten in the step in which it is decided
-            part = self.parts[given.part]
+        for given in record.untaken:  # a part may be decided and forgotten in the step in which it enters
+            part = self.parts.setdefault(given.part, Part(id=given.part, lane=given.lane, along=given.along))
             part.verdict, part.reason, part.why = given.verdict, given.reason, given.why
         for lane, counts in track.ledger.counts().items():
             ours = [part for part in self.parts.values() if part.lane == lane]
@@ -449,7 +449,7 @@ class Line:
         for part in self.parts.values():
             thing = self.thing_of(part)
             other = self.parts.get(owners.get(thing.number, 0))
-            if other is not None and are_two_ends(part.along, other.along):
+            if other is not None and (has_lost_its_lead(part) or has_lost_its_lead(other)):
                 ends |= {part.id, other.id}
                 continue
             self.check(other is None, f"{thing} is counted twice, as part {owners.get(thing.number)} and {part.id}")
@@ -468,13 +468,12 @@ class Line:
             self.check(failed is (binding is not Binding.LATE), f"part {part_id}: {binding}, {self.parts[part_id]}")
 
 
-def are_two_ends(one: Interval, other: Interval) -> bool:
-    """Whether these are the two ends of a part of which nothing else was ever seen: no one can tell it from two parts.
+def has_lost_its_lead(part: Part) -> bool:
+    """Whether it was found, after an outage or a restart, with its leading end out of the picture, and left like that.
 
-    That takes an outage or a restart between its entry and its leaving, of every camera.
+    No one can say then whether it is the rest of a part that had been seen entering, or the next one.
     """
-    lower, upper = (one, other) if one.low < other.low else (other, one)
-    return lower.high_cut and upper.low_cut and lower.high + EDGE_MM < upper.low
+    return part.along.low_cut and part.doubt is not None
 
 
 def simulate(seed: int) -> Line:
