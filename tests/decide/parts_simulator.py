@@ -1,0 +1,481 @@
+"""A scripted line with exact truth, and everything that can go wrong between it and the ledger of its parts.
+
+`simulate(seed)` makes a line (parts, lanes, stops, reversals, cameras, a gate or none) and a schedule (missed boxes,
+flickers, merged and split boxes, frames that are dropped, late, doubled or lost, camera outages, kills of the process
+that holds finders and ledger), runs both, and checks the ledger at every step against the script. A failure is a
+`BrokenError`, with the seed that repeats it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from stream_inspect.belt.geometry import BeltView, Interval
+from stream_inspect.belt.part_change import Lane
+from stream_inspect.config.models import BeltConfig
+from stream_inspect.decide.part_verdict import FoundDefect, Part, PartVerdict, Reason, Verdict, View
+from stream_inspect.decide.parts import Binding, CameraWindow, LedgerRecord, LineLayout, PartsLedger
+from stream_inspect.messages import Box
+from stream_inspect.track.part_finder import PartFinder
+
+PICTURE_MM, WIDTH_MM = 400, 240
+LANES = (Lane(1, 0, 120), Lane(2, 120, 240))
+NOISE_MM = 0.7
+EDGE_MM = 6.0
+"""Places near the picture's edge are not told apart: whether a part is whole within this is a matter of noise."""
+CERTAINLY_SEEN = 6
+"""A part whose box was in this many looks of one process run has to be counted."""
+
+
+class BrokenError(AssertionError):
+    """What must always hold did not, in the run of this seed."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A part of the script. Its place is in line coordinates, by the true odometer."""
+
+    number: int
+    lane: int
+    low: float
+    high: float
+    across: tuple[float, float]
+    defect_at: float | None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A captured frame, as the finder is given it."""
+
+    camera: str
+    tick: int
+    reading_mm: float
+    boxes: list[Box]
+    shown: frozenset[int]
+    due: int | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of a due frame. `at_mm` is the true place of the belt; `found` are the defects that were seen."""
+
+    camera: str
+    due: int
+    reading_mm: float
+    at_mm: float
+    view: View | None
+    found: tuple[Thing, ...] = ()
+
+
+@dataclass
+class Plan:
+    """What a seed decides once."""
+
+    rng: random.Random
+    things: list[Thing]
+    layout: LineLayout
+    speeds: list[float]
+    """True way of the belt in each tick, in mm; then it runs on until all is carried away."""
+    miss: float
+    flicker: float
+    mangled: float
+    drop: float
+    silent: float
+    killed: float
+    outage: float
+
+
+def make_plan(seed: int) -> Plan:
+    rng = random.Random(seed)
+    cameras = {"top": CameraWindow(0.0, PICTURE_MM, rng.randint(1, 3))}
+    if rng.random() < 0.4:
+        cameras["side"] = CameraWindow(rng.choice([250.0, 500.0]), PICTURE_MM, rng.randint(0, 2))
+    end = max(window.offset_mm + PICTURE_MM for window in cameras.values())
+    gate = end + rng.uniform(100, 400) if rng.random() < 0.5 else None
+    layout = LineLayout(cameras, gate_mm=gate, margin_mm=rng.uniform(0, 60), kept_mm=300.0)
+    things: list[Thing] = []
+    for lane in LANES[: rng.randint(1, 2)]:
+        at = rng.uniform(-400, 100)
+        for _ in range(rng.randint(2, 7)):
+            length, width = rng.uniform(50, 150), rng.uniform(50, 100)
+            near = lane.low_mm + rng.uniform(5, 115 - width)
+            defect_at = at + rng.uniform(5, length - 5) if rng.random() < 0.4 else None
+            things.append(Thing(len(things), lane.number, at, at + length, (near, near + width), defect_at))
+            at += length + rng.choice([rng.uniform(16, 60), rng.uniform(60, 300)])
+    return Plan(
+        rng,
+        things,
+        layout,
+        _speeds(rng, max(thing.high for thing in things) + end / 2),
+        miss=rng.choice([0.0, 0.05, 0.15]),
+        flicker=rng.choice([0.0, 0.05]),
+        mangled=rng.choice([0.0, 0.05]),
+        drop=rng.choice([0.0, 0.1, 0.5]),
+        silent=rng.choice([0.0, 0.0, 0.03]),
+        killed=rng.choice([0.0, 0.0, 0.02]),
+        outage=rng.choice([0.0, 0.0, 0.02]),
+    )
+
+
+def _speeds(rng: random.Random, way_mm: float) -> list[float]:
+    """Runs, stops and reversals that add up to at least this way."""
+    speeds: list[float] = []
+    gone = 0.0
+    while gone < way_mm:
+        kind = rng.random()
+        step = rng.uniform(10, 40) if kind < 0.75 else 0.0 if kind < 0.87 else -rng.uniform(5, 25)
+        ticks = rng.randint(2, 15) if step > 0 else rng.randint(1, 6)
+        speeds += [step] * ticks
+        gone += step * ticks
+    return speeds
+
+
+class Track:
+    """The process that holds finders and ledger. What it has in memory dies with it; `disk` is what it has kept."""
+
+    def __init__(self, layout: LineLayout, disk: bytes | None, *, nothing_missed: bool = False) -> None:
+        belt = BeltConfig(direction="left_to_right", speed_mm_s=300, mm_per_px=1.0)
+        view = BeltView(belt, PICTURE_MM, WIDTH_MM)
+        self.finders = {
+            name: PartFinder(view, LANES, offset_mm=window.offset_mm) for name, window in layout.cameras.items()
+        }
+        self.ledger = PartsLedger.restore(layout, disk, nothing_missed=nothing_missed) if disk else PartsLedger(layout)
+        self.sights: Counter[tuple[str, int]] = Counter()
+        self.hits: Counter[tuple[str, int]] = Counter()
+        """Judged frames that showed a defect: the second one confirms it."""
+
+    def see(self, sight: Sight) -> None:
+        changes = self.finders[sight.camera].see(sight.tick, sight.reading_mm, 1.0, sight.boxes)
+        for change in changes:
+            self.ledger.place(sight.camera, change)
+        self.ledger.frame(sight.camera, sight.reading_mm, sight.due)
+        self.sights.update((sight.camera, number) for number in sight.shown)
+
+    def judge(self, result: Result, note: Callable[[Thing, int, Binding], None]) -> None:
+        if result.view is not None:
+            for part, is_whole in self.ledger.parts_in(result.camera, result.reading_mm):
+                self.ledger.view(part, result.camera, result.due, result.view if is_whole else View.CUT)
+            for thing in result.found:
+                self._find(thing, result, note)
+        self.ledger.report(result.camera, result.due, judged=result.view is not None)
+
+    def _find(self, thing: Thing, result: Result, note: Callable[[Thing, int, Binding], None]) -> None:
+        self.hits[result.camera, thing.number] += 1
+        confirmed = self.hits[result.camera, thing.number] >= 2
+        assert thing.defect_at is not None
+        part = self.ledger.part_at(thing.lane, thing.defect_at + result.reading_mm - result.at_mm)
+        if part is not None:
+            found = FoundDefect(
+                camera=result.camera, track=thing.number, defect="scratch", score=0.5, confirmed=confirmed
+            )
+            binding = self.ledger.defect(part, found)
+            if confirmed:
+                note(thing, part, binding)
+
+
+@dataclass
+class Line:
+    """One run: the script, the messages on their way, and what was seen of the ledger."""
+
+    seed: int
+    plan: Plan
+    tick: int = 0
+    at_mm: float = 0.0
+    track: Track | None = None
+    disk: bytes | None = None
+    down_until: int = 0
+    kills: int = 0
+    inbox: list[Sight | Result] = field(default_factory=list)
+    later: dict[int, list[Result]] = field(default_factory=lambda: defaultdict(list))
+    due: Counter[str] = field(default_factory=Counter)
+    dark_until: Counter[str] = field(default_factory=Counter)
+    last_upstream: dict[str, float] = field(default_factory=dict)
+    flickered: list[float] = field(default_factory=list)
+    parts: dict[int, Part] = field(default_factory=dict)
+    """All that ever were in a kept record, as they were in the last one."""
+    given: dict[int, PartVerdict] = field(default_factory=dict)
+    finals: set[int] = field(default_factory=set)
+    certain: set[int] = field(default_factory=set)
+    """Parts of the script that must be counted."""
+    usable: dict[tuple[str, int], set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Due frames that showed a part of the script whole and usable, and were delivered."""
+    bound: list[tuple[Thing, int, Binding]] = field(default_factory=list)
+    not_judged: int = 0
+
+    def check(self, holds: bool, what: str) -> None:
+        if not holds:
+            raise BrokenError(f"seed {self.seed}, tick {self.tick}: {what}")
+
+    # --- the line ---
+
+    def run(self) -> Line:
+        self.track = Track(self.plan.layout, None)
+        for step in self.plan.speeds:
+            self.one_tick(step, healthy=False)
+        end_mm = max(thing.high for thing in self.plan.things) + self.plan.layout.end_mm + self.plan.layout.kept_mm
+        self.down_until = 0
+        while self.at_mm < end_mm + 60:
+            self.one_tick(40.0, healthy=True)
+        self.check_end()
+        return self
+
+    def one_tick(self, step_mm: float, *, healthy: bool) -> None:
+        rng = self.plan.rng
+        self.tick += 1
+        self.at_mm += step_mm
+        for camera in self.plan.layout.cameras:
+            if not healthy and rng.random() < self.plan.outage:
+                self.dark_until[camera] = self.tick + rng.randint(2, 25)
+            if healthy or self.tick >= self.dark_until[camera]:
+                self.capture(camera, healthy=healthy)
+        self.inbox += self.later.pop(self.tick, [])
+        if self.track is None and (healthy or self.tick >= self.down_until):
+            self.track = Track(self.plan.layout, self.disk)
+        if self.track is None:
+            if rng.random() < 0.5:
+                self.inbox.clear()
+            return
+        self.work(killed=not healthy and rng.random() < self.plan.killed)
+
+    def capture(self, camera: str, *, healthy: bool) -> None:
+        rng, window = self.plan.rng, self.plan.layout.cameras[camera]
+        reading = self.at_mm + rng.gauss(0, NOISE_MM)
+        boxes, shown = self.look(window, camera)
+        due = None
+        if rng.random() < 0.7:
+            due = self.due[camera]
+            self.due[camera] += 1
+            self.send_result(camera, due, reading, window, healthy=healthy)
+        self.inbox.append(Sight(camera, self.tick, reading, boxes, shown, due))
+
+    def look(self, window: CameraWindow, camera: str) -> tuple[list[Box], frozenset[int]]:
+        """The boxes of what the camera sees, with everything that a finder does wrong."""
+        rng = self.plan.rng
+        here = self.at_mm - window.offset_mm
+        stretches: list[tuple[float, float, float, float]] = []
+        shown: set[int] = set()
+        for thing in self.plan.things:
+            start, end = here - thing.high, here - thing.low
+            if min(end, PICTURE_MM) - max(start, 0) < 6 or rng.random() < self.plan.miss:
+                continue
+            shown.add(thing.number)
+            stretches.append((start, end, *thing.across))
+        stretches = self.mangle(stretches)
+        if rng.random() < self.plan.flicker and camera in self.last_upstream:
+            self.add_flicker(stretches, here, self.last_upstream[camera])
+        if self.track is not None:
+            self.last_upstream[camera] = here
+        boxes: list[Box] = []
+        for start, end, near, far in stretches:
+            left, right = max(0.0, start + rng.gauss(0, 1)), min(float(PICTURE_MM), end + rng.gauss(0, 1))
+            if right - left > 2:
+                boxes.append((left, near + rng.gauss(0, 1), right, far + rng.gauss(0, 1)))
+        return boxes, frozenset(shown)
+
+    def mangle(self, stretches: list[tuple[float, float, float, float]]) -> list[tuple[float, float, float, float]]:
+        """One box in two pieces, or two neighbours in one box."""
+        rng = self.plan.rng
+        if not stretches or rng.random() >= self.plan.mangled:
+            return stretches
+        index = rng.randrange(len(stretches))
+        start, end, near, far = stretches.pop(index)
+        if rng.random() < 0.5:
+            middle = start + (end - start) * rng.uniform(0.35, 0.65)
+            return [*stretches, (start, middle - 2, near, far), (middle + 2, end, near, far)]
+        for other, (low, high, close, wide) in enumerate(stretches):
+            same_lane = (close + wide) / 2 // 120 == (near + far) / 2 // 120
+            if same_lane and 0 <= max(low - end, start - high) < 40:
+                stretches[other] = (min(low, start), max(high, end), min(close, near), max(wide, far))
+                return stretches
+        return [*stretches, (start, end, near, far)]
+
+    def add_flicker(self, stretches: list[tuple[float, float, float, float]], here: float, last: float) -> None:
+        """A false box on belt that was watched before, where there is nothing."""
+        rng = self.plan.rng
+        start = rng.uniform(40 + max(0.0, here - last), PICTURE_MM - 60)
+        s_mm = here - start
+        clear = all(not (thing.low - 60 < s_mm < thing.high + 60) for thing in self.plan.things)
+        if clear and all(abs(s_mm - other) > 80 for other in self.flickered) and abs(here - last) < PICTURE_MM / 3:
+            self.flickered.append(s_mm)
+            near = rng.choice([20.0, 140.0])
+            stretches.append((start, start + 30, near, near + 60))
+
+    def send_result(self, camera: str, due: int, reading: float, window: CameraWindow, *, healthy: bool) -> None:
+        rng = self.plan.rng
+        here = self.at_mm - window.offset_mm
+        if not healthy and rng.random() < self.plan.silent:
+            return
+        missed = Result(camera, due, reading, self.at_mm, None)
+        if not healthy and rng.random() < self.plan.drop:
+            self.later[self.tick + rng.randint(0, 4)].append(missed)
+            self.not_judged += 1
+            if rng.random() < 0.9:
+                return
+        view = rng.choices(list(View)[:4], [0.85, 0.0, 0.1, 0.05])[0]
+        found = tuple(
+            thing
+            for thing in self.plan.things
+            if thing.defect_at is not None and here - PICTURE_MM + 5 < thing.defect_at < here - 5 and rng.random() < 0.7
+        )
+        result = Result(camera, due, reading, self.at_mm, view, found)
+        for _ in range(1 + (rng.random() < 0.1)):
+            self.later[self.tick + rng.randint(0, 8)].append(result)
+
+    # --- the process ---
+
+    def work(self, *, killed: bool) -> None:
+        """Process what has come, keep the state, send the verdicts; a kill comes before or after any of these."""
+        track, rng = self.track, self.plan.rng
+        assert track is not None
+        bound: list[tuple[Thing, int, Binding]] = []
+        messages, self.inbox = self.inbox, []
+        for message in messages:
+            if isinstance(message, Sight):
+                track.see(message)
+            else:
+                track.judge(message, lambda thing, part, binding: bound.append((thing, part, binding)))
+            track.ledger.settle()
+            self.check(
+                all(lane.residual == 0 for lane in track.ledger.counts().values()),
+                f"the sum does not close: {track.ledger.counts()}",
+            )
+        where = rng.choice(["before record", "before take", "after take"]) if killed else ""
+        if where == "before record":
+            self.kill()
+            return
+        self.disk = track.ledger.record()
+        self.bound += bound
+        self.note_delivered(messages)
+        self.check_record(track)
+        if where == "before take":
+            self.kill()
+            return
+        for verdict in track.ledger.take():
+            self.receive(verdict)
+        if where == "after take":
+            self.kill(clean=rng.random() < 0.3)
+
+    def kill(self, *, clean: bool = False) -> None:
+        """A clean kill is one after which nothing was missed: the process is there again before the next message."""
+        self.kills += 1
+        self.track = None
+        self.last_upstream.clear()
+        if clean and self.disk is not None:
+            self.track = Track(self.plan.layout, self.disk, nothing_missed=True)
+        self.down_until = self.tick + self.plan.rng.randint(1, 10)
+
+    def note_delivered(self, messages: list[Sight | Result]) -> None:
+        assert self.track is not None
+        self.certain |= {number for (_, number), count in self.track.sights.items() if count >= CERTAINLY_SEEN}
+        for message in messages:
+            if isinstance(message, Result) and message.view is View.USABLE:
+                seen = self.plan.layout.cameras[message.camera].stretch(message.at_mm)
+                for thing in self.plan.things:
+                    if seen.low - EDGE_MM <= thing.low and thing.high <= seen.high + EDGE_MM:
+                        self.usable[message.camera, thing.number].add(message.due)
+
+    # --- what must hold ---
+
+    def check_record(self, track: Track) -> None:
+        """At every step: the script's own sums, and no verdict that changes."""
+        record = msgspec.msgpack.decode(self.disk or b"", type=LedgerRecord)
+        for part in record.parts:
+            before = self.parts.get(part.id)
+            if before is not None and before.verdict is not None:
+                was, now = (before.verdict, before.reason, before.why), (part.verdict, part.reason, part.why)
+                self.check(was == now, f"verdict of part {part.id} changed from {was} to {now}")
+            self.parts[part.id] = part
+        for given in record.untaken:  # a part may be decided and forgotten in the step in which it enters
+            part = self.parts.setdefault(given.part, Part(id=given.part, lane=given.lane, along=given.along))
+            part.verdict, part.reason, part.why = given.verdict, given.reason, given.why
+        for lane, counts in track.ledger.counts().items():
+            ours = [part for part in self.parts.values() if part.lane == lane]
+            by_verdict = Counter(part.verdict for part in ours)
+            script = {
+                "entered": len(ours),
+                "passed": by_verdict[Verdict.PASS],
+                "failed": by_verdict[Verdict.FAIL],
+                "undecided": by_verdict[Verdict.UNDECIDED],
+                "on_belt": by_verdict[None],
+            }
+            told = {name: getattr(counts, name) for name in script}
+            self.check(told == script, f"lane {lane}: the ledger says {told}, the script {script}")
+        for part in record.parts:
+            if part.verdict is not None:
+                self.check_verdict(part)
+
+    def check_verdict(self, part: Part) -> None:
+        self.check(part.reason is not None and part.why != "", f"part {part.id} has no reason")
+        thing = self.thing_of(part)
+        if part.verdict is Verdict.PASS:
+            for camera, window in self.plan.layout.cameras.items():
+                views = len(self.usable[camera, thing.number])
+                self.check(views >= window.views_needed, f"part {part.id} passed with {views} views by {camera}")
+        if part.verdict is Verdict.FAIL:
+            self.check(thing.defect_at is not None, f"part {part.id} failed without a defect")
+        if part.reason is Reason.NOT_JUDGED:
+            self.check(self.not_judged > 0, f"part {part.id}: all frames were judged")
+        if part.reason is Reason.RESTARTED:
+            self.check(self.kills > 0, f"part {part.id}: there was no restart")
+        if part.reason is Reason.TOO_FEW_VIEWS:
+            self.check("usable views" in part.why, f"part {part.id}: {part.why!r}")
+
+    def receive(self, verdict: PartVerdict) -> None:
+        """The receiver of verdicts: at least once each, and always the same."""
+        before = self.given.setdefault(verdict.part, verdict)
+        same = (before.verdict, before.reason, before.why) == (verdict.verdict, verdict.reason, verdict.why)
+        self.check(same, f"part {verdict.part} got {before.verdict}, then {verdict.verdict}")
+        if verdict.is_final:
+            self.finals.add(verdict.part)
+
+    def thing_of(self, part: Part) -> Thing:
+        """The part of the script that lies where this one does."""
+        for thing in self.plan.things:
+            if thing.lane == part.lane:
+                length = min(thing.high - thing.low, part.along.length)
+                if part.along.shared(Interval(thing.low, thing.high)) > 0.5 * length:
+                    return thing
+        raise BrokenError(f"seed {self.seed}, tick {self.tick}: part {part.id} at {part.along} was never on the line")
+
+    def check_end(self) -> None:
+        """All is carried away: each part of the script is one of ours, and has its verdict."""
+        owners: dict[int, int] = {}
+        ends: set[int] = set()
+        for part in self.parts.values():
+            thing = self.thing_of(part)
+            other = self.parts.get(owners.get(thing.number, 0))
+            if other is not None and (has_lost_its_lead(part) or has_lost_its_lead(other)):
+                ends |= {part.id, other.id}
+                continue
+            self.check(other is None, f"{thing} is counted twice, as part {owners.get(thing.number)} and {part.id}")
+            owners[thing.number] = part.id
+            self.check(part.verdict is not None, f"part {part.id} is still on the belt")
+        for thing in self.plan.things:
+            self.check(thing.number in owners or thing.number not in self.certain, f"{thing} is lost")
+        undelivered = set(self.parts) - set(self.given) if not self.kills else set()
+        self.check(not undelivered, f"no verdict was sent for {undelivered}")
+        self.check(set(self.given) == self.finals, f"no final verdict for {set(self.given) - self.finals}")
+        for thing, part_id, binding in self.bound:
+            self.check(
+                part_id in (owners.get(thing.number), *ends), f"the defect of {thing} was bound to part {part_id}"
+            )
+            failed = self.parts[part_id].verdict is Verdict.FAIL
+            self.check(failed is (binding is not Binding.LATE), f"part {part_id}: {binding}, {self.parts[part_id]}")
+
+
+def has_lost_its_lead(part: Part) -> bool:
+    """Whether it was found, after an outage or a restart, with its leading end out of the picture, and left like that.
+
+    No one can say then whether it is the rest of a part that had been seen entering, or the next one.
+    """
+    return part.along.low_cut and part.doubt is not None
+
+
+def simulate(seed: int) -> Line:
+    """Run the schedule of this seed. Raises `BrokenError`."""
+    return Line(seed, make_plan(seed)).run()
