@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
-from stream_inspect.belt.geometry import Interval
+from stream_inspect.messages import Interval
 
 
 class Coverage:

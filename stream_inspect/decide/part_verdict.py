@@ -11,16 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from stream_inspect.belt.geometry import Interval
-from stream_inspect.belt.part_change import Doubt
-
-
-class Verdict(StrEnum):
-    """What is decided of a part."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    UNDECIDED = "undecided"
+from stream_inspect.messages import Doubt, Interval, PartDefect, Reason, Verdict
 
 
 class View(StrEnum):
@@ -39,21 +30,6 @@ _NEWEST = 256
 """Frames of one camera that are known one by one, for each part."""
 
 
-class Reason(StrEnum):
-    """Why a verdict is what it is; the sentence to it is `PartVerdict.why`."""
-
-    ENOUGH_VIEWS = "enough_views"
-    DEFECT = "defect"
-    TOO_FEW_VIEWS = "too_few_views"
-    NOT_JUDGED = "not_judged"
-    AT_START = "at_start"
-    UNWATCHED = "unwatched"
-    TWO_TRIGGERS = "two_triggers"
-    ODOMETER_UNKNOWN = "odometer_unknown"
-    RESTARTED = "restarted"
-    TOO_LATE = "too_late"
-
-
 REASON_OF_DOUBT = {
     Doubt.AT_START: Reason.AT_START,
     Doubt.UNWATCHED: Reason.UNWATCHED,
@@ -64,17 +40,8 @@ _WHY = {
     **{reason: str(doubt) for doubt, reason in REASON_OF_DOUBT.items()},
     Reason.ODOMETER_UNKNOWN: "the odometer was not known while the part was on the belt",
     Reason.RESTARTED: "the service was restarted while the part was on the belt",
+    Reason.ENDED: "the recording ended while the part was on the belt",
 }
-
-
-class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One defect on a part: one track of one camera, with its best score."""
-
-    camera: str
-    track: int
-    defect: str
-    score: float
-    confirmed: bool
 
 
 class CameraViews(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +80,7 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Its number at each finder that has found it."""
     views: dict[str, CameraViews] = {}
     """By camera."""
-    defects: list[FoundDefect] = []
+    defects: list[PartDefect] = []
     verdict: Verdict | None = None
     reason: Reason | None = None
     why: str = ""
@@ -131,7 +98,7 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Note what a due frame of a camera shows of it."""
         self.views.setdefault(camera, CameraViews()).see(due, view)
 
-    def find(self, found: FoundDefect) -> None:
+    def find(self, found: PartDefect) -> None:
         """Note a sight of a defect. It keeps its best score, and once confirmed it stays so."""
         for index, known in enumerate(self.defects):
             if (known.camera, known.track) == (found.camera, found.track):
@@ -173,22 +140,3 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         views = f"{self.count(camera, View.USABLE)} of {needed} usable views"
         others = [f"{count} {view}" for view in _UNUSABLE if (count := self.count(camera, view))]
         return (f"{camera}: " if is_named else "") + views + (f": {', '.join(others)}" if others else "")
-
-
-class PartVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part's verdict: as it is given, and once more when nothing more can become known of the part (`is_final`).
-
-    The verdict and its reason are the same both times; by the end there may be more views and defects.
-    """
-
-    part: int
-    lane: int
-    serial: str
-    along: Interval
-    verdict: Verdict
-    reason: Reason
-    why: str
-    views: int
-    """Usable ones, of all cameras."""
-    defects: list[FoundDefect]
-    is_final: bool

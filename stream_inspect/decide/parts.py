@@ -2,7 +2,7 @@
 
     entered = passed + failed + undecided + on_belt        (on_belt: not decided yet)
 
-All places are in line coordinates (`belt/part_change.py`), so the ledger needs no tracker to know where a part is: a
+All places are in line coordinates (`messages/parts.py`), so the ledger needs no tracker to know where a part is: a
 frame of a camera shows the parts that lie in its window at the odometer's reading of its capture. Several finders may
 find one part; they are joined by lane and place.
 
@@ -22,17 +22,8 @@ from enum import StrEnum
 
 import msgspec
 
-from stream_inspect.belt.geometry import Interval
-from stream_inspect.belt.part_change import Doubt, PartChange, What
-from stream_inspect.decide.part_verdict import (
-    REASON_OF_DOUBT,
-    FoundDefect,
-    Part,
-    PartVerdict,
-    Reason,
-    Verdict,
-    View,
-)
+from stream_inspect.decide.part_verdict import REASON_OF_DOUBT, Part, View
+from stream_inspect.messages import Doubt, Interval, PartChange, PartDefect, PartVerdict, Reason, Verdict, What
 
 _SAME_PART = 0.35
 """Share of the shorter of two stretches in one lane that both cover, from which on they are one part: boxes of
@@ -83,6 +74,7 @@ class LineLayout:
     """
 
     cameras: Mapping[str, CameraWindow]
+    name: str = "line1"
     gate_mm: float | None = None
     margin_mm: float = 0.0
     judging_mm: float = 0.0
@@ -224,7 +216,7 @@ class PartsLedger:
                 if is_whole:
                     part.see(camera, due, View.NOT_JUDGED)
 
-    def defect(self, part_id: int, found: FoundDefect) -> Binding:
+    def defect(self, part_id: int, found: PartDefect) -> Binding:
         """A sight of a defect on a part. A confirmed one fails it at once."""
         part = self._parts.get(part_id)
         if part is None:
@@ -245,15 +237,15 @@ class PartsLedger:
             counts.escapes += part.verdict is Verdict.PASS
         return Binding.LATE
 
-    def lose_belt(self) -> None:
+    def lose_belt(self, reason: Reason = Reason.ODOMETER_UNKNOWN) -> None:
         """The odometer does not continue: places mean nothing any more, and what has no verdict is undecided."""
         for part in self._parts.values():
             if part.verdict is None:
-                part.doubt = part.doubt or Reason.ODOMETER_UNKNOWN
+                part.doubt = part.doubt or reason
                 part.decide(self._needed)
                 self._give(part, is_final=True)
             elif not part.is_finished:
-                self._untaken.append(_verdict_of(part, is_final=True))
+                self._untaken.append(self._verdict_of(part, is_final=True))
         self._parts.clear()
         self._by_number.clear()
         self._cameras = {name: CameraReports(last_due=was.last_due) for name, was in self._cameras.items()}
@@ -269,7 +261,7 @@ class PartsLedger:
                 self._decide(part, is_over=is_over)
             elif is_over and not part.is_finished:
                 part.is_finished = True
-                self._untaken.append(_verdict_of(part, is_final=True))
+                self._untaken.append(self._verdict_of(part, is_final=True))
             if part.is_finished and self._is_out_of_reach(part):
                 self._forget(part)
         self._forget_lost_frames()
@@ -435,7 +427,24 @@ class PartsLedger:
         elif part.reason is not None:
             counts.undecided += 1
             counts.undecided_by[part.reason] = counts.undecided_by.get(part.reason, 0) + 1
-        self._untaken.append(_verdict_of(part, is_final=is_final))
+        self._untaken.append(self._verdict_of(part, is_final=is_final))
+
+    def _verdict_of(self, part: Part, *, is_final: bool) -> PartVerdict:
+        if part.verdict is None or part.reason is None:
+            raise ValueError(f"part {part.id} has no verdict")
+        return PartVerdict(
+            line=self._line.name,
+            part=part.id,
+            lane=part.lane,
+            serial=part.serial,
+            along=part.along,
+            verdict=part.verdict,
+            reason=part.reason,
+            why=part.why,
+            views=sum(part.count(camera, View.USABLE) for camera in part.views),
+            defects=list(part.defects),
+            is_final=is_final,
+        )
 
     def _forget(self, part: Part) -> None:
         del self._parts[part.id]
@@ -456,20 +465,3 @@ def _face(one: Interval, other: Interval) -> bool:
     """Whether two stretches are cut where they face each other, as the two ends of one part are."""
     lower, upper = (one, other) if one.low < other.low else (other, one)
     return lower.high_cut and upper.low_cut
-
-
-def _verdict_of(part: Part, *, is_final: bool) -> PartVerdict:
-    if part.verdict is None or part.reason is None:
-        raise ValueError(f"part {part.id} has no verdict")
-    return PartVerdict(
-        part=part.id,
-        lane=part.lane,
-        serial=part.serial,
-        along=part.along,
-        verdict=part.verdict,
-        reason=part.reason,
-        why=part.why,
-        views=sum(part.count(camera, View.USABLE) for camera in part.views),
-        defects=list(part.defects),
-        is_final=is_final,
-    )

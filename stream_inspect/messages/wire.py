@@ -12,6 +12,7 @@ from stream_inspect.messages.detections import Inspection
 from stream_inspect.messages.events import Event
 from stream_inspect.messages.frames import Credit, DueFrame, FrameHeader, Missed
 from stream_inspect.messages.live import LivePicture
+from stream_inspect.messages.parts import BeltSight, PartsSeen, PartVerdict
 from stream_inspect.messages.tracks import Tracked
 
 WIRE_VERSION = 3
@@ -22,7 +23,19 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 
 AnyMessage = (
-    FrameHeader | Credit | DueFrame | Missed | Inspection | Tracked | Condition | LineStatus | Event | LivePicture
+    FrameHeader
+    | Credit
+    | DueFrame
+    | Missed
+    | Inspection
+    | BeltSight
+    | Tracked
+    | PartsSeen
+    | PartVerdict
+    | Condition
+    | LineStatus
+    | Event
+    | LivePicture
 )
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stream_inspect.belt.geometry import BeltBox, BeltView, Interval
-from stream_inspect.belt.part_change import Doubt, Lane, PartChange, What, lane_at
-from stream_inspect.messages import Box
+from stream_inspect.belt.geometry import BeltBox, BeltView
+from stream_inspect.belt.lanes import Lane, lane_at
+from stream_inspect.messages import Box, Doubt, Interval, PartChange, What
 from stream_inspect.track.assign import FORBIDDEN, assign
 
 SIGHTS_NEEDED = 3

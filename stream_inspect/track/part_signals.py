@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from stream_inspect.belt.geometry import Interval
-from stream_inspect.belt.part_change import Doubt, PartChange, What
+from stream_inspect.messages import Doubt, Interval, PartChange, What
 
 _REMEMBERED = 256
 """Parts of a photo-eye that a late or repeated trigger is compared with."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_inspect.belt.coverage import Coverage
-from stream_inspect.belt.geometry import Interval
+from stream_inspect.messages import Interval
 
 
 def test_a_stretch_that_was_judged_too_seldom_is_reported():

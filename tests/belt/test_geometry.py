@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_inspect.belt.geometry import BeltView, Interval
+from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.odometer import FixedSpeedOdometer
 from stream_inspect.config.models import BeltConfig
+from stream_inspect.messages import Interval
 from tests.track.line import HEIGHT_PX, WIDTH_PX, Line, Thing
 
 DIRECTIONS = ("left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top")

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from stream_inspect.belt.geometry import BeltView, Interval
-from stream_inspect.belt.part_change import Lane
+from stream_inspect.belt.geometry import BeltView
+from stream_inspect.belt.lanes import Lane
 from stream_inspect.config.models import BeltConfig
-from stream_inspect.decide.part_verdict import FoundDefect, Part, PartVerdict, Reason, Verdict, View
+from stream_inspect.decide.part_verdict import Part, View
 from stream_inspect.decide.parts import Binding, CameraWindow, LedgerRecord, LineLayout, PartsLedger
-from stream_inspect.messages import Box
+from stream_inspect.messages import Box, Interval, PartDefect, PartVerdict, Reason, Verdict
 from stream_inspect.track.part_finder import PartFinder
 
 PICTURE_MM, WIDTH_MM = 400, 240
@@ -170,7 +170,7 @@ class Track:
         assert thing.defect_at is not None
         part = self.ledger.part_at(thing.lane, thing.defect_at + result.reading_mm - result.at_mm)
         if part is not None:
-            found = FoundDefect(
+            found = PartDefect(
                 camera=result.camera, track=thing.number, defect="scratch", score=0.5, confirmed=confirmed
             )
             binding = self.ledger.defect(part, found)

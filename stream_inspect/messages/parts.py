@@ -1,0 +1,135 @@
+"""Parts on a belt: where they are, what frames show of them, and their verdicts.
+
+Places are in line coordinates: s_mm of a point is the odometer's reading when the point passes the line's zero, so that
+a camera or gate `offset_mm` below the zero meets it at odometer s + offset_mm. A part's leading edge is `along.low`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from stream_inspect.messages.base import Message
+from stream_inspect.messages.detections import Box
+from stream_inspect.messages.frames import FrameHeader
+from stream_inspect.messages.interval import Interval
+
+
+class PartSight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One part as one frame shows it."""
+
+    box_xyxy_px: Box
+    clipped_share: float
+    """Share of its pixels that are as dark or as bright as the picture can be, 0..1."""
+    sharpness: float
+    """Variance of the luma's Laplacian over the box, in grey levels squared."""
+
+
+class BeltSight(Message, frozen=True, kw_only=True):
+    """What a captured frame shows of the belt, judged or not."""
+
+    frame: FrameHeader
+    moved_mm: float | None
+    """How far the belt moved since the last frame that showed it, less than 0 backwards. None where it is not seen."""
+    moved_sigma_mm: float
+    moved_confidence: float
+    """0, it is not seen, to 1."""
+    parts: list[PartSight]
+    learning: bool
+    """Whether the empty belt is not known yet (or no longer), so that parts may be missing in `parts`."""
+
+
+class What(StrEnum):
+    """What happened to the part."""
+
+    ENTERED = "entered"
+    UPDATED = "updated"  # its place or its length is known better
+    LEFT = "left"  # its trailing edge is beyond the picture's downstream edge
+
+
+class Doubt(StrEnum):
+    """Why a part that was found is not one that was followed from its entry; it cannot pass."""
+
+    AT_START = "already on the belt at the start"
+    UNWATCHED = "came onto the belt while the camera did not watch"
+    TWO_TRIGGERS = "two triggers for one part"
+
+
+@dataclass(frozen=True, slots=True)
+class PartChange:
+    """One part of one finder. `number` is never used twice by a finder; a cut side of `along` is not seen yet."""
+
+    what: What
+    number: int
+    lane: int
+    along: Interval
+    mono_ns: int
+    doubt: Doubt | None = None
+    serial: str = ""
+
+
+class PartsSeen(Message, frozen=True, kw_only=True):
+    """What has become known of a line's parts by one captured frame of one of its cameras."""
+
+    frame: FrameHeader
+    odometer_mm: float | None
+    """The line's odometer at the capture of the frame. None: not known, so that places do not continue from here."""
+    changes: list[PartChange]
+    sights: list[PartSight]
+
+
+class Verdict(StrEnum):
+    """What is decided of a part, or of a picture that stands alone."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    UNDECIDED = "UNDECIDED"
+
+
+class Reason(StrEnum):
+    """Why a verdict is what it is; the sentence to it is `PartVerdict.why`."""
+
+    ENOUGH_VIEWS = "enough_views"
+    DEFECT = "defect"
+    TOO_FEW_VIEWS = "too_few_views"
+    NOT_JUDGED = "not_judged"
+    AT_START = "at_start"
+    UNWATCHED = "unwatched"
+    TWO_TRIGGERS = "two_triggers"
+    ODOMETER_UNKNOWN = "odometer_unknown"
+    RESTARTED = "restarted"
+    TOO_LATE = "too_late"
+    ENDED = "ended"
+
+
+class PartDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One defect on a part: one track of one camera, with its best score."""
+
+    camera: str
+    track: int
+    defect: str
+    score: float
+    confirmed: bool
+
+
+class PartVerdict(Message, frozen=True, kw_only=True):
+    """A part's verdict: as it is given, and once more when nothing more can become known of the part (`is_final`).
+
+    The verdict and its reason are the same both times; by the end there may be more views and defects. `part` counts
+    the line's parts from 1.
+    """
+
+    line: str
+    part: int
+    lane: int
+    serial: str
+    along: Interval
+    verdict: Verdict
+    reason: Reason
+    why: str
+    views: int
+    """Usable ones, of all cameras."""
+    defects: list[PartDefect]
+    is_final: bool
