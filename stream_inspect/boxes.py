@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stream_inspect.messages import Box
 
+Point = tuple[float, float]
 _Float = TypeVar("_Float", bound=np.floating[Any])
 
 _LEAST_AREA = 1e-9
@@ -116,10 +117,41 @@ def _divided(shared: NDArray[_Float], by: NDArray[_Float]) -> NDArray[_Float]:
 # --- polygons ----------------------------------------------------------------------------------------------------
 
 
-def polygon_area(corners: Sequence[tuple[float, float]]) -> float:
+def polygon_area(corners: Sequence[Point]) -> float:
     """Area of a simple polygon, by the shoelace formula, whichever way round its corners are listed."""
     doubled = 0.0
     for index, (x, y) in enumerate(corners):
         before_x, before_y = corners[index - 1]
         doubled += before_x * y - x * before_y
     return abs(doubled) / 2
+
+
+def share_in_polygon(box: Box, polygon: Sequence[Point]) -> float:
+    """The share of the box, 0..1, that lies inside the polygon (which may be concave, in either direction)."""
+    left, top, right, bottom = box
+    whole = area(box)
+    if whole <= 0:
+        return 0.0
+    # Clipping by one border after the other may leave seams along the borders; their area is zero.
+    clipped: Sequence[Point] = polygon
+    clipped = _clipped(clipped, axis=0, limit=left, keep_above=True)
+    clipped = _clipped(clipped, axis=0, limit=right, keep_above=False)
+    clipped = _clipped(clipped, axis=1, limit=top, keep_above=True)
+    clipped = _clipped(clipped, axis=1, limit=bottom, keep_above=False)
+    return min(1.0, polygon_area(clipped) / whole)
+
+
+def _clipped(points: Sequence[Point], *, axis: int, limit: float, keep_above: bool) -> list[Point]:
+    """The part of a polygon on one side of a line parallel to an axis."""
+    kept: list[Point] = []
+    for index, point in enumerate(points):
+        previous = points[index - 1]
+        here_in = (point[axis] >= limit) == keep_above or point[axis] == limit
+        before_in = (previous[axis] >= limit) == keep_above or previous[axis] == limit
+        if here_in != before_in:
+            share = (limit - previous[axis]) / (point[axis] - previous[axis])
+            other = previous[1 - axis] + share * (point[1 - axis] - previous[1 - axis])
+            kept.append((limit, other) if axis == 0 else (other, limit))
+        if here_in:
+            kept.append(point)
+    return kept

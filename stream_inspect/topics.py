@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from stream_inspect.messages import (
+    BeltSight,
     Condition,
     Credit,
     DueFrame,
@@ -16,6 +17,8 @@ from stream_inspect.messages import (
     LivePicture,
     Message,
     Missed,
+    PartsSeen,
+    PartVerdict,
     Tracked,
 )
 
@@ -49,9 +52,12 @@ TOPICS: dict[str, Topic] = {
         Topic("due", DueFrame, Delivery.MAILBOX, depth=64, keyed=True),
         Topic("inspections", Inspection, Delivery.MAILBOX, depth=1024),
         Topic("missed", Missed, Delivery.MAILBOX, depth=1024),
+        Topic("belt", BeltSight, Delivery.MAILBOX, depth=1024),
         Topic("conditions", Condition, Delivery.BROADCAST, depth=1024),
         Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),
+        Topic("parts", PartsSeen, Delivery.BROADCAST, depth=256),
+        Topic("verdicts", PartVerdict, Delivery.BROADCAST, depth=1024),
         Topic("confirmed", Event, Delivery.BROADCAST, depth=1024),
         Topic("events", Event, Delivery.BROADCAST, depth=1024),
         Topic("live", LivePicture, Delivery.BROADCAST, depth=64),

@@ -103,6 +103,10 @@ class Config(Model):
             raise UsageError(f"no camera named {name!r}; the configuration has: {listed}.{did_you_mean(name, known)}")
         return self.model_copy(update={"cameras": chosen})
 
+    def cameras_of(self, line: str) -> list[CameraConfig]:
+        """The cameras that watch this line."""
+        return [camera for camera in self.cameras if self.line_of(camera.name) == line]
+
     def line_of(self, camera: str) -> str:
         """The production line that this camera watches."""
         return next((c.line for c in self.cameras if c.name == camera and c.line), self.line)

@@ -22,6 +22,7 @@ class View(StrEnum):
     OUT_OF_FOCUS = "out of focus"
     OVER_EXPOSED = "over-exposed"
     OUTSIDE_REGION = "outside the region"
+    NOT_FOUND = "in which it is not found"
     NOT_JUDGED = "not judged"
 
 

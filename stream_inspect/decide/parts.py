@@ -277,6 +277,11 @@ class PartsLedger:
         """(id, whether it is whole) of each part in a camera's picture at this reading."""
         return [(part.id, is_whole) for part, is_whole in self._in_window(camera, odometer_mm)]
 
+    def place_of(self, part_id: int) -> tuple[Interval, int]:
+        """Where a part lies, and its lane. Raises KeyError for one that is not known any more."""
+        part = self._parts[part_id]
+        return part.along, part.lane
+
     def part_at(self, lane: int, s_mm: float) -> int | None:
         """The part of this lane that holds a place; where two do, the one whose middle is nearer."""
         slack_mm = self._line.joined_mm

@@ -13,6 +13,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.decide.conditions import Conditions
 from stream_inspect.decide.event_log import EventLog
 from stream_inspect.decide.events import INTERRUPTED, EventIds, cleared, event_key, reference
+from stream_inspect.decide.line_parts import LineParts
 from stream_inspect.decide.rules import Rule, Sighting, make_rule
 from stream_inspect.decide.states import Observation, State, advance
 from stream_inspect.log import get_logger
@@ -23,7 +24,9 @@ from stream_inspect.messages import (
     Event,
     EventState,
     FrameHeader,
+    Missed,
     Output,
+    PartsSeen,
     Tracked,
     TrackUpdate,
 )
@@ -85,6 +88,8 @@ class DecideStage:
         self._ids = EventIds()
         self._defects: dict[tuple[str, int], _TrackedDefect] = {}
         """By (camera, track): a tracker never uses a number twice."""
+        self._lines = [LineParts(line, config.cameras_of(line.name)) for line in config.lines]
+        self._parts_of = {camera.name: parts for parts in self._lines for camera in parts.cameras}
         self._stills = {camera.name for camera in config.cameras if camera.stills}
         self._conditions = Conditions(self._ids, config.line_of)
         self._wake = Wake()
@@ -123,14 +128,17 @@ class DecideStage:
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         to_record: list[Output] = []
         for message in batch:
-            if isinstance(message, Tracked):
+            if isinstance(message, PartsSeen | Missed):
+                self._note_parts(message)
+            elif isinstance(message, Tracked):
                 events = self._decide(message)
+                self._note_defects(message)
                 self._events.append(events)
                 if self._config.recorder.enabled:
                     to_record += [Output("confirmed", e) for e in events if e.state is EventState.CONFIRMED]
             elif isinstance(message, Condition):
                 self._events.append(self._conditions.update(message))
-        return to_record + self._announce()
+        return [*self._verdicts(), *to_record, *self._announce()]
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         self._wake.clear()
@@ -152,13 +160,30 @@ class DecideStage:
         open_ones = [defect.event for defect in self._defects.values() if defect.event is not None]
         self._events.append([cleared(event, reason=INTERRUPTED) for event in open_ones])
         self._defects.clear()
+        for parts in self._lines:
+            parts.end()
         self._events.flush(_FLUSH_S)  # nothing is judged any more: what a healthy disk takes is announced too
-        return self._announce()
+        return [*self._verdicts(), *self._announce()]
 
     def close(self) -> None:
         self._events.close(_LOG_CLOSE_S)
         self._wake.close()
         self._defects.clear()
+
+    def _note_parts(self, message: PartsSeen | Missed) -> None:
+        if (parts := self._parts_of.get(message.frame.id.camera)) is not None:
+            parts.see(message) if isinstance(message, PartsSeen) else parts.missed(message)
+
+    def _note_defects(self, tracked: Tracked) -> None:
+        """Tell the parts in a judged frame what was found on them, and which of it is confirmed by now."""
+        camera = tracked.frame.id.camera
+        if (parts := self._parts_of.get(camera)) is not None:
+            known = {update.track: self._defects.get((camera, update.track)) for update in tracked.tracks}
+            parts.judged(tracked, {track for track, defect in known.items() if defect and defect.event})
+
+    def _verdicts(self) -> list[Output]:
+        """What has been decided of parts: it is sent at once, and waits for no disk."""
+        return [Output("verdicts", verdict) for parts in self._lines for verdict in parts.take()]
 
     def _announce(self) -> list[Output]:
         """Send the events that are in the log by now."""

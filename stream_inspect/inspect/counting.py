@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import DefectConfig
-from stream_inspect.inspect import regions
 from stream_inspect.inspect.candidate import Candidate
 from stream_inspect.messages import Box, Detection, Extent
+
+MIN_SHARE = 0.5
+"""A detection counts when at least this share of its box lies in the region."""
 
 
 def refusal(
     defect: DefectConfig, region_px: Sequence[tuple[float, float]] | None, box_xyxy_px: Box, extent: Extent
 ) -> Literal["region", "size"] | None:
     """Why a find of this defect does not count; None where it does. `region_px` is None for the whole picture."""
-    if region_px is not None and regions.share_inside(box_xyxy_px, region_px) < regions.MIN_SHARE:
+    if region_px is not None and share_in_polygon(box_xyxy_px, region_px) < MIN_SHARE:
         return "region"
     return "size" if _too_small(defect, extent.area_px, extent.area_mm2) else None
 

@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 
 from stream_inspect import metrics, registry
-from stream_inspect.boxes import as_box
+from stream_inspect.boxes import as_box, share_in_polygon
 from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
 from stream_inspect.config.region import Point
-from stream_inspect.inspect import masks, regions
+from stream_inspect.inspect import masks
 from stream_inspect.inspect.candidate import Candidate, RefusedFor
 from stream_inspect.inspect.candidates import Explained, explain
 from stream_inspect.inspect.counting import in_order, refusal
@@ -198,7 +198,7 @@ class Inspector:
             overlap=self._fuse_overlap,
         )
         if camera.region_px is not None:
-            shares = (regions.share_inside(as_box(box), camera.region_px) for box in boxes.boxes_xyxy)
+            shares = (share_in_polygon(as_box(box), camera.region_px) for box in boxes.boxes_xyxy)
             touching = np.fromiter((share > 0 for share in shares), np.bool_, len(boxes))
             if refused is not None:
                 refused += _refused(boxes.take(~touching), "region", prompts)

@@ -15,6 +15,7 @@ from stream_inspect.levels import Levels
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     AnyMessage,
+    BeltSight,
     Box,
     Condition,
     ConditionKind,
@@ -25,6 +26,7 @@ from stream_inspect.messages import (
     Tracked,
     TrackUpdate,
 )
+from stream_inspect.track.line_belt import LineBelt
 from stream_inspect.track.reorder import LIMIT_S, MOST_WAITING, Reorder
 from stream_inspect.track.stills import StillTracks
 from stream_inspect.track.tracker import Tracker, TrackerFrame
@@ -107,7 +109,7 @@ class _CameraTracks:
 
 
 class TrackStage:
-    """Inspections in, `Tracked` out.
+    """Inspections in, `Tracked` out; sights of a belt whose parts are accounted for in, `PartsSeen` out.
 
     `clock` gives the nanoseconds that ticks are in. `process_run` is the number of this process run, 0 where there is
     only one: no two give a track the same number. `ledger` is the run's, which knows what is still being judged, and is
@@ -121,6 +123,7 @@ class TrackStage:
         cameras: Sequence[CameraConfig],
         track: TrackConfig,
         *,
+        belts: Sequence[LineBelt] = (),
         process_run: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
         ledger: Ledger | None = None,
@@ -131,6 +134,7 @@ class TrackStage:
         self._clock = clock
         self._ledger = ledger
         self._cameras: dict[str, _CameraTracks | StillTracks] = {}
+        self._belts = {camera: belt for belt in belts for camera in belt.cameras}
         self._levels = Levels("track")
         self._log = get_logger(__name__, stage="track")
 
@@ -151,6 +155,8 @@ class TrackStage:
         for message in batch:
             if isinstance(message, Inspection | Missed):
                 self._put(message, now_ns)
+            elif isinstance(message, BeltSight) and (belt := self._belts.get(message.frame.id.camera)):
+                yield Output("parts", belt.see(message))
         yield from self._release(now_ns)
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:

@@ -14,3 +14,6 @@ class BeltConfig(Model):
     direction: Direction = Field(description="Direction in which parts move through the judged picture.")
     speed_mm_s: float = Field(gt=0, le=20000, description="Belt speed; within 10 % is good enough for tracking.")
     mm_per_px: float = Field(gt=0, le=100, description="Scale on the belt, in the judged picture.")
+    offset_mm: float = Field(
+        0.0, ge=0, le=1_000_000, description="Where the picture's upstream edge is on the line, for several cameras."
+    )

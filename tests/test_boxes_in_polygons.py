@@ -1,4 +1,4 @@
-"""The region of interest."""
+"""The share of a box that lies in a polygon, as in a region of interest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_inspect.inspect.regions import share_inside
+from stream_inspect.boxes import share_in_polygon
 
 SQUARE = [(10.0, 10.0), (50.0, 10.0), (50.0, 50.0), (10.0, 50.0)]
 L_SHAPE = [(0.0, 0.0), (60.0, 0.0), (60.0, 20.0), (20.0, 20.0), (20.0, 60.0), (0.0, 60.0)]
@@ -27,14 +27,14 @@ L_SHAPE = [(0.0, 0.0), (60.0, 0.0), (60.0, 20.0), (20.0, 20.0), (20.0, 60.0), (0
     ],
 )
 def test_share_of_a_box_in_a_square(box: tuple[float, float, float, float], share: float) -> None:
-    assert share_inside(box, SQUARE) == pytest.approx(share)
-    assert share_inside(box, SQUARE[::-1]) == pytest.approx(share)
+    assert share_in_polygon(box, SQUARE) == pytest.approx(share)
+    assert share_in_polygon(box, SQUARE[::-1]) == pytest.approx(share)
 
 
 def test_the_notch_of_a_concave_region_is_outside() -> None:
-    assert share_inside((30, 30, 50, 50), L_SHAPE) == 0
-    assert share_inside((10, 10, 30, 30), L_SHAPE) == pytest.approx(0.75)
-    assert share_inside((0, 0, 60, 60), L_SHAPE) == pytest.approx(2000 / 3600)
+    assert share_in_polygon((30, 30, 50, 50), L_SHAPE) == 0
+    assert share_in_polygon((10, 10, 30, 30), L_SHAPE) == pytest.approx(0.75)
+    assert share_in_polygon((0, 0, 60, 60), L_SHAPE) == pytest.approx(2000 / 3600)
 
 
 @given(
@@ -48,4 +48,4 @@ def test_agrees_with_painting_the_region(corners: list[tuple[int, int]], left: i
     cv2.fillPoly(canvas, [np.array(corners) * scale], 1)
     box = (left, top, left + 20, top + 20)
     painted = canvas[top * scale : (top + 20) * scale, left * scale : (left + 20) * scale].mean()
-    assert share_inside(box, [(float(x), float(y)) for x, y in corners]) == pytest.approx(painted, abs=0.02)
+    assert share_in_polygon(box, [(float(x), float(y)) for x, y in corners]) == pytest.approx(painted, abs=0.02)

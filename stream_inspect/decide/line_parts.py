@@ -1,0 +1,202 @@
+"""The parts of one line, from what its frames show to their verdicts.
+
+Belt sights come at once, results later and sometimes first: a result whose frame's sight has not come waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TypeVar
+
+from stream_inspect.belt.geometry import BeltBox, BeltView
+from stream_inspect.belt.lanes import Lane, lane_at
+from stream_inspect.boxes import share_in_polygon
+from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
+from stream_inspect.decide.part_verdict import View
+from stream_inspect.decide.parts import CameraWindow, LaneCounts, LineLayout, PartsLedger
+from stream_inspect.messages import (
+    Box,
+    FrameHeader,
+    FrameOrder,
+    Missed,
+    PartDefect,
+    PartSight,
+    PartsSeen,
+    PartVerdict,
+    Reason,
+    Tracked,
+    TrackUpdate,
+)
+
+_SAME_PLACE = 0.5
+"""Share of the shorter of two stretches from which on a box in the picture is the part that is due there."""
+_MOST_CLIPPED = 0.3
+"""Share of a part's pixels as dark or as bright as can be, above which the view is over-exposed."""
+_IN_REGION = 0.9
+_MOST_WAITING = 4096
+"""Frames whose sight or whose result is waited for, for each line."""
+
+_FrameKey = tuple[str, FrameOrder]
+"""A camera, and the place of a frame among its frames."""
+_Value = TypeVar("_Value")
+
+
+class LineParts:
+    """Notes in, verdicts out. See `PartsLedger` for what a verdict waits for."""
+
+    def __init__(self, line: LineConfig, cameras: Sequence[CameraConfig]) -> None:
+        self._line = line
+        self.cameras = cameras
+        self._cameras = {camera.name: camera for camera in cameras}
+        self._lanes = [Lane(number, lane.from_mm, lane.to_mm) for number, lane in enumerate(line.lanes)]
+        self._windows: dict[str, CameraWindow] = {}
+        self._views: dict[str, BeltView] = {}
+        self._ledger: PartsLedger | None = None
+        """None until a picture's size is known."""
+        self._ids: dict[tuple[str, int], int] = {}
+        """The part that a track lies on, by (camera, track)."""
+        self._seen: dict[_FrameKey, PartsSeen] = {}
+        """Due frames whose result has not come."""
+        self._early: dict[_FrameKey, tuple[Tracked, frozenset[int]] | Missed] = {}
+        """Results whose sight has not come."""
+
+    def see(self, seen: PartsSeen) -> None:
+        """What a captured frame shows of the belt."""
+        ledger = self._ledger_for(seen.frame)
+        camera = seen.frame.id.camera
+        for change in seen.changes:
+            ledger.place(camera, change)
+        if seen.odometer_mm is None:
+            ledger.lose_belt()
+            self._ids.clear()
+        else:
+            ledger.frame(camera, seen.odometer_mm, seen.frame.due)
+        key = camera, seen.frame.id.order
+        if seen.frame.due is not None and seen.odometer_mm is not None:
+            _put(self._seen, key, seen)
+        early = self._early.pop(key, None)
+        if isinstance(early, Missed):
+            self.missed(early)
+        elif early is not None:
+            self.judged(*early)
+
+    def judged(self, tracked: Tracked, confirmed: Collection[int]) -> None:
+        """A judged frame; `confirmed` are the tracks in it whose defect is confirmed."""
+        frame = tracked.frame
+        key = frame.id.camera, frame.id.order
+        seen = self._seen.pop(key, None)
+        if seen is None or self._ledger is None or seen.odometer_mm is None or frame.due is None:
+            _put(self._early, key, (tracked, frozenset(confirmed)))
+            return
+        boxes = {sight: self._placed(frame, sight.box_xyxy_px, seen.odometer_mm) for sight in seen.sights}
+        for part, is_whole in self._ledger.parts_in(frame.id.camera, seen.odometer_mm):
+            self._ledger.view(part, frame.id.camera, frame.due, self._view(part, is_whole, frame, boxes))
+        for update in tracked.tracks:
+            if update.seen and not update.doubtful:
+                self._found(frame, update, seen.odometer_mm, is_confirmed=update.track in confirmed)
+        for update in tracked.ended:
+            self._ids.pop((frame.id.camera, update.track), None)
+        self._ledger.report(frame.id.camera, frame.due, judged=True)
+
+    def missed(self, missed: Missed) -> None:
+        """A due frame that will not be judged."""
+        frame = missed.frame
+        key = frame.id.camera, frame.id.order
+        if self._seen.pop(key, None) is None or self._ledger is None or frame.due is None:
+            _put(self._early, key, missed)
+            return
+        self._ledger.report(frame.id.camera, frame.due, judged=False)
+
+    def end(self) -> None:
+        """The recording is over: what has no verdict gets none by being waited for."""
+        if self._ledger is not None:
+            self._ledger.settle()
+            self._ledger.lose_belt(Reason.ENDED)
+
+    def take(self) -> list[PartVerdict]:
+        """The verdicts that were given since the last call."""
+        if self._ledger is None:
+            return []
+        self._ledger.settle()
+        return self._ledger.take()
+
+    def counts(self) -> dict[int, LaneCounts]:
+        """The sums of each lane as they stand."""
+        return {} if self._ledger is None else self._ledger.counts()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _ledger_for(self, frame: FrameHeader) -> PartsLedger:
+        """The ledger, which knows the stretch of the line that this camera sees.
+
+        A camera that has sent no frame yet is taken to see as much as the first one that has: parts are counted at
+        once, and cannot pass before it sends.
+        """
+        name = frame.id.camera
+        view = self._views.get(name)
+        if view is None or self._ledger is None:
+            view = self._views[name] = BeltView(self._belt(name), frame.width_px, frame.height_px)
+            for camera in self._cameras:
+                if camera == name or camera not in self._windows:
+                    offset_mm = self._belt(camera).offset_mm
+                    self._windows[camera] = CameraWindow(offset_mm, view.length_mm, self._line.views)
+        if self._ledger is None:
+            layout = LineLayout(self._windows, name=self._line.name, gate_mm=self._line.gate_mm)
+            self._ledger = PartsLedger(layout)
+        return self._ledger
+
+    def _belt(self, camera: str) -> BeltConfig:
+        belt = self._cameras[camera].belt
+        assert belt is not None
+        return belt
+
+    def _placed(self, frame: FrameHeader, box_xyxy_px: Box, odometer_mm: float) -> BeltBox:
+        """Where a box lies on the line."""
+        camera = frame.id.camera
+        return self._views[camera].belt_from_px(box_xyxy_px, odometer_mm - self._belt(camera).offset_mm)
+
+    def _view(self, part: int, is_whole: bool, frame: FrameHeader, boxes: dict[PartSight, BeltBox]) -> View:
+        """What a judged frame shows of a part that is due in it."""
+        if not is_whole:
+            return View.CUT
+        assert self._ledger is not None
+        along, lane = self._ledger.place_of(part)
+        for sight, placed in boxes.items():
+            shared = placed.along.shared(along) / max(1e-6, min(placed.along.length, along.length))
+            if shared < _SAME_PLACE or lane_at(self._lanes, placed.across.centre) != lane:
+                continue
+            if sight.clipped_share > _MOST_CLIPPED:
+                return View.OVER_EXPOSED
+            region_px = self._cameras[frame.id.camera].region_in(frame.width_px, frame.height_px)
+            if region_px is not None and share_in_polygon(sight.box_xyxy_px, region_px) < _IN_REGION:
+                return View.OUTSIDE_REGION
+            return View.USABLE
+        return View.NOT_FOUND
+
+    def _found(self, frame: FrameHeader, update: TrackUpdate, odometer_mm: float, *, is_confirmed: bool) -> None:
+        """A defect was seen: note it at the part that it lies on."""
+        assert self._ledger is not None
+        key = frame.id.camera, update.track
+        if key not in self._ids:
+            placed = self._placed(frame, update.box_xyxy_px, odometer_mm)
+            part = self._ledger.part_at(lane_at(self._lanes, placed.across.centre), placed.along.centre)
+            if part is None:
+                return
+            self._ids[key] = part
+        self._ledger.defect(
+            self._ids[key],
+            PartDefect(
+                camera=frame.id.camera,
+                track=update.track,
+                defect=update.defect,
+                score=update.score,
+                confirmed=is_confirmed,
+            ),
+        )
+
+
+def _put(waiting: dict[_FrameKey, _Value], key: _FrameKey, value: _Value) -> None:
+    """Keep it; the oldest is forgotten where there are too many."""
+    waiting[key] = value
+    if len(waiting) > _MOST_WAITING:
+        del waiting[next(iter(waiting))]
