@@ -11,7 +11,7 @@ from stream_inspect.capture.memory_sink import FreshArrays
 from stream_inspect.capture.reports import at_media_time, condition, frame_header
 from stream_inspect.commands.replay.frames import Judged
 from stream_inspect.config.models import CameraConfig
-from stream_inspect.messages import Condition, FrameHeader, Inspection, Tracked
+from stream_inspect.messages import BeltSight, Condition, FrameHeader, Inspection, Tracked
 from stream_inspect.picture import Picture
 
 _SESSION = 0
@@ -25,6 +25,8 @@ class ReplayFrame:
     header: FrameHeader
     picture: Picture
     conditions: list[Condition]
+    sight: BeltSight | None = None
+    """Of the belt, where its parts are accounted for."""
     judged: Judged | None = None
     tracked: Tracked | None = None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
+from stream_inspect.commands.replay.parts_file import PartsFile
 from stream_inspect.commands.replay.recording import ReplayFrame
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import MemoryLog
-from stream_inspect.messages import Condition, Event, Output, Tracked, event_json
+from stream_inspect.messages import Condition, Event, Output, PartsSeen, PartVerdict, Tracked, event_json
 from stream_inspect.service.chain import judging_chain
 
 _AFTERWARDS_NS = 3600 * 10**9
@@ -16,10 +17,14 @@ _AFTERWARDS_NS = 3600 * 10**9
 
 
 class Verdicts:
-    """Passes frames through the chain, in order, and writes the events to `file` as JSON lines."""
+    """Passes frames through the chain, in order, and writes the events to `file` as JSON lines.
 
-    def __init__(self, config: Config, file: BinaryIO) -> None:
+    `parts` gets what becomes known of parts, where they are accounted for.
+    """
+
+    def __init__(self, config: Config, file: BinaryIO, parts: PartsFile | None = None) -> None:
         self._file = file
+        self._parts = parts
         self._now_ns = 0
         self._chain = judging_chain(config, MemoryLog(), clock=lambda: self._now_ns)
         self.events: list[Event] = []
@@ -33,6 +38,8 @@ class Verdicts:
         self._now_ns = frame.header.capture_mono_ns
         self._write(self._chain.tick(self._now_ns))
         self._write(self._chain.process(frame.conditions))
+        if frame.sight is not None:
+            self._write(self._chain.process([frame.sight]))
         if frame.inspection is not None:
             frame.tracked = self._write(self._chain.process([frame.inspection]))
 
@@ -42,6 +49,8 @@ class Verdicts:
         self._write(self._chain.tick(self._now_ns))
         self._write(self._chain.process(conditions))
         self._write(self._chain.finish())
+        if self._parts is not None:
+            self._parts.end()
 
     def close(self) -> None:
         self._chain.close()
@@ -53,6 +62,8 @@ class Verdicts:
             if output.topic == "events" and isinstance(output.message, Event):
                 self.events.append(output.message)
                 self._file.write(event_json(output.message) + b"\n")
+            elif self._parts is not None and isinstance(output.message, PartsSeen | PartVerdict):
+                self._parts.note(output.message)
             elif isinstance(output.message, Tracked):
                 tracked = output.message
         return tracked
