@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
+from stream_inspect.belt.look import Look
+from stream_inspect.boxes import as_box
 from stream_inspect.capture.camera import CapturedFrame
 from stream_inspect.capture.conditions import Change
-from stream_inspect.messages import Clock, Condition, FrameHeader, FrameId, RingSlot
+from stream_inspect.messages import BeltSight, Clock, Condition, FrameHeader, FrameId, PartSight, RingSlot
 
 
 def frame_header(
@@ -35,6 +39,25 @@ def frame_header(
         ledger_index=int(ledger_index),
         slot=slot,
         file=frame.file,
+    )
+
+
+def belt_sight(frame: FrameHeader, look: Look) -> BeltSight:
+    """What this frame shows of the belt."""
+    return BeltSight(
+        frame=frame,
+        moved_mm=None if look.moved_mm is None else float(look.moved_mm),
+        moved_sigma_mm=float(look.sigma_mm or 0.0),
+        moved_confidence=float(look.confidence),
+        parts=[
+            PartSight(
+                box_xyxy_px=as_box(np.asarray(part.box_xyxy_px, np.float64)),
+                clipped_share=float(part.clipped_share),
+                sharpness=float(part.sharpness),
+            )
+            for part in look.parts
+        ],
+        learning=bool(look.learning),
     )
 
 

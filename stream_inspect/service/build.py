@@ -43,6 +43,7 @@ def capture(context: ProcessContext, row: Row) -> Stage:
         camera,
         transport=context.config.transport,
         decide=context.config.decide,
+        line=context.config.parts_of(context.config.line_of(camera.name)),
         ring_dir=context.run_dir,
         ring_prefix=camera.name,
         ledger=Ledger.attach(ledger_path(context.run_dir)).camera(camera.name),

@@ -130,8 +130,8 @@ def plan(config: Config) -> Plan:
         Row(
             "track",
             "track",
-            reads=(("inspections", ""), ("missed", ""), ("conditions", "")),
-            writes=("tracked", "confirmed", "events", "conditions"),
+            reads=(("inspections", ""), ("missed", ""), ("belt", ""), ("conditions", "")),
+            writes=("tracked", "parts", "verdicts", "confirmed", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
         )
@@ -158,7 +158,7 @@ def plan(config: Config) -> Plan:
             f"capture.{camera.name}",
             "capture",
             reads=(("credit", camera.name),),
-            writes=("frames", "due", "missed", "conditions"),
+            writes=("frames", "due", "missed", "belt", "conditions"),
             stop_group="capture",
             stop_share_s=DRAIN_S + CAPTURE_CLOSE_S,
             source=True,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stream_inspect.belt.look import BeltLook
 from stream_inspect.capture.camera import Camera, CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.memory_sink import FreshArrays
-from stream_inspect.capture.reports import at_media_time, condition, frame_header
+from stream_inspect.capture.reports import at_media_time, belt_sight, condition, frame_header
 from stream_inspect.commands.replay.frames import Judged
-from stream_inspect.config.models import CameraConfig
+from stream_inspect.config.models import CameraConfig, LineConfig
 from stream_inspect.messages import BeltSight, Condition, FrameHeader, Inspection, Tracked
 from stream_inspect.picture import Picture
 
@@ -42,8 +43,11 @@ class ReplayFrame:
 class Recording:
     """Reads a camera with a finite source to its end. All times are media times."""
 
-    def __init__(self, config: CameraConfig, camera: Camera) -> None:
+    def __init__(self, config: CameraConfig, camera: Camera, line: LineConfig | None = None) -> None:
+        """`line` is how the parts of its line are found, where they are accounted for."""
         self._config = config
+        self.line = line
+        self._look = BeltLook(config, line) if line is not None else None
         self._camera = camera
         self._watch: ConditionWatch | StillWatch | None = None
         self._latest: FrameHeader | None = None
@@ -95,7 +99,8 @@ class Recording:
             self._watch = watch_for(self._config, expect_frames=False, now_s=pts_s)
         self._latest = header
         changes = self._watch.frame(frame.picture.luma, pts_s, key=frame.is_key) + self._watch.tick(pts_s)
-        return ReplayFrame(header, frame.picture, self._reported(changes))
+        sight = belt_sight(header, self._look.see(frame.picture, pts_s)) if self._look is not None else None
+        return ReplayFrame(header, frame.picture, self._reported(changes), sight)
 
     def _reported(self, changes: list[Change]) -> list[Condition]:
         name = self._config.name

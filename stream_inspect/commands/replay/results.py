@@ -11,7 +11,8 @@ import msgspec
 
 from stream_inspect.errors import StreamInspectError, UsageError
 
-RESULTS = ("events.jsonl", "frames.jsonl", "annotated.mp4", "timing.json", "summary.json")
+PARTS = "parts.jsonl"
+RESULTS = ("events.jsonl", "frames.jsonl", PARTS, "annotated.mp4", "timing.json", "summary.json")
 """The files of a replay; summary.json is written last, so that a folder with it is complete."""
 ANNOTATED, TABLE = "annotated", "verdicts.csv"
 """Of pictures: a folder instead of the video, and the table."""

@@ -29,9 +29,11 @@ from stream_inspect.commands.replay.fitness import before_judging
 from stream_inspect.commands.replay.frames import to_line
 from stream_inspect.commands.replay.judges import Judge, ModelJudge, RecordedJudge
 from stream_inspect.commands.replay.material import Material, find_material
+from stream_inspect.commands.replay.parts_file import PartsFile
 from stream_inspect.commands.replay.recording import Recording, ReplayFrame
 from stream_inspect.commands.replay.results import (
     ANNOTATED,
+    PARTS,
     TABLE,
     check_output_folder,
     prepare_output_folder,
@@ -83,7 +85,9 @@ def replay(
     material = find_material([source] if isinstance(source, Path) else source)
     config = _for_replay(config, material)
     unreadable: dict[str, str] = {}
-    recording = Recording(config.cameras[0], material.camera(config.cameras[0], unreadable.__setitem__))
+    camera = config.cameras[0]
+    line = None if material.pictures else config.parts_of(config.line_of(camera.name))
+    recording = Recording(camera, material.camera(camera, unreadable.__setitem__), line)
     info = recording.open()
     with ExitStack() as stack:
         stack.callback(recording.close)
@@ -137,7 +141,11 @@ class _Run:
         events_file: BinaryIO = stack.enter_context((out / "events.jsonl").open("wb"))
         self._frames_file: BinaryIO = stack.enter_context((out / "frames.jsonl").open("wb"))
         self.judging = BatchedJudging(judge)
-        self.verdicts = Verdicts(config, events_file)
+        self.parts: PartsFile | None = None
+        if (line := recording.line) is not None:
+            parts_file: BinaryIO = stack.enter_context((out / PARTS).open("wb"))
+            self.parts = PartsFile(parts_file, line, config.cameras[0])
+        self.verdicts = Verdicts(config, events_file, self.parts)
         stack.callback(self.verdicts.close)
         self.verdicts.open()
         self._table: PictureTable | None = None
@@ -166,6 +174,7 @@ class _Run:
             frames=self.frames,
             detections=self.detections,
             events=summaries.count_events(self.verdicts.events),
+            parts=summaries.count_parts(self.parts.verdicts) if self.parts is not None else msgspec.UNSET,
             hashes=summaries.Hashes(
                 program=summaries.program(),
                 video=material_hash,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
 from stream_inspect import __version__
 from stream_inspect.config.models import CameraConfig, Config
-from stream_inspect.messages import Event, EventState
+from stream_inspect.messages import Event, EventState, Verdict
 
 
 class Frames(msgspec.Struct, kw_only=True):
@@ -30,6 +31,15 @@ class Events(msgspec.Struct, kw_only=True):
     defects: int = 0
     conditions: int = 0
     by_name: dict[str, int] = {}
+
+
+class Parts(msgspec.Struct, kw_only=True, frozen=True, rename={"count": "in", "passed": "pass", "failed": "fail"}):
+    """The ledger of the parts: in = pass + fail + undecided."""
+
+    count: int
+    passed: int
+    failed: int
+    undecided: int
 
 
 class Pictures(msgspec.Struct, kw_only=True, frozen=True):
@@ -90,6 +100,8 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
     frames: Frames
     detections: int
     events: Events
+    parts: Parts | msgspec.UnsetType = msgspec.UNSET
+    """Where the line's parts are accounted for."""
     hashes: Hashes
     defects_not_configured: list[str] = []
     warnings: list[str] = []
@@ -118,10 +130,21 @@ def count_events(events: list[Event]) -> Events:
     )
 
 
+def count_parts(verdicts: Mapping[Verdict, int]) -> Parts:
+    """What became of the parts."""
+    return Parts(
+        count=sum(verdicts.values()),
+        passed=verdicts.get(Verdict.PASS, 0),
+        failed=verdicts.get(Verdict.FAIL, 0),
+        undecided=verdicts.get(Verdict.UNDECIDED, 0),
+    )
+
+
 def config_hash(config: Config, camera: CameraConfig) -> str:
     """SHA-256 of what the verdicts of this camera depend on. Paths, outputs and the source do not count."""
     parts = {
         "line": config.line_of(camera.name),
+        "parts": line.model_dump(mode="json") if (line := config.parts_of(config.line_of(camera.name))) else None,
         "camera": camera.model_dump(mode="json", exclude={"source"}),
         "defects": [defect.model_dump(mode="json") for defect in config.defects],
         "inspect": config.inspect.model_dump(mode="json", exclude={"workers", "batch_max_frames"}),
