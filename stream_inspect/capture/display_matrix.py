@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 import av
 
+from stream_inspect.capture.side_data import side_data_of
 from stream_inspect.rotation import Rotation
 
 _NINE_INTEGERS = struct.Struct("=9i")
@@ -39,7 +39,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation | None:
 
     None where it says anything but one of the eight orientations that move pixels without mixing them.
     """
-    side_data: Any = frame.side_data  # PyAV's type stubs take it for something else
+    side_data = side_data_of(frame)
     if "DISPLAYMATRIX" not in side_data:
         return UPRIGHT
     a, b, _, c, d, *_ = _NINE_INTEGERS.unpack(bytes(side_data["DISPLAYMATRIX"]))
@@ -59,6 +59,6 @@ def orientation_of(frame: av.VideoFrame) -> Orientation | None:
 
 def angle_of(frame: av.VideoFrame) -> float:
     """By how many degrees clockwise its display matrix turns a frame's picture, for a message."""
-    side_data: Any = frame.side_data
+    side_data = side_data_of(frame)
     a, b, *_ = _NINE_INTEGERS.unpack(bytes(side_data["DISPLAYMATRIX"]))
     return math.degrees(math.atan2(b, a)) % 360

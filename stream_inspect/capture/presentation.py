@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
-from typing import Any
 
 import av
 import numpy as np
@@ -32,6 +31,7 @@ from stream_inspect.capture.planes import (
     copy_rotated_to_slot,
     copy_to_slot,
 )
+from stream_inspect.capture.side_data import side_data_of
 from stream_inspect.capture.stated_crop import NO_CROP, Crop
 from stream_inspect.picture import Picture
 from stream_inspect.rotation import Rotation, combined, rotated_size
@@ -102,7 +102,7 @@ class Presentation:
         if frame.format.name in _DEEP_GRAY:
             self._depth.learn(frame.to_ndarray().astype(np.uint16, copy=False))
             honoured += [depth] if (depth := self._depth.note()) else []
-        side_data: Any = frame.side_data
+        side_data = side_data_of(frame)
         if "STEREO3D" in side_data:
             ignored.append("stereo: both views of a pair are judged as one picture")
         if "SPHERICAL" in side_data:
