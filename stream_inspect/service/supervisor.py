@@ -17,7 +17,8 @@ import psutil
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.messages import ActiveCondition, ConditionKind, LineState
-from stream_inspect.service.conditions import SupervisorConditions, event_log_detail
+from stream_inspect.service.conditions import SupervisorConditions
+from stream_inspect.service.event_log import EventLogWatch
 from stream_inspect.service.frame_rate import FrameRateWatch
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.judging import WITHIN_S, JudgingWatch
@@ -84,6 +85,7 @@ class Child:
     start_at_mono_s: float = 0.0
     died_mono_s: float = 0.0
     failures: Failures = field(default_factory=Failures)
+    event_log: EventLogWatch = field(default_factory=EventLogWatch)
     restarts: int = 0
     running: bool = False
     running_mono_s: float = 0.0
@@ -253,10 +255,11 @@ class Supervisor:
                 detail = unresponsive_detail(name, self.silence_s(child), self._silent_limit_s(child))
             camera = child.row.unit if child.row.source else ""
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name, camera=camera)
-            stuck = event_log_detail(
-                self._heartbeats.vital(child.index, "stuck_since_mono_ns") / 1e9,
+            stuck = child.event_log.update(
                 self._heartbeats.vital(child.index, "waiting"),
+                self._heartbeats.vital(child.index, "waiting_since_mono_ns") / 1e9,
                 now_s,
+                now_s - child.running_mono_s if child.running else None,
             )
             self._conditions.set(ConditionKind.EVENT_LOG_STUCK, stuck, source=name)
             log_is_stuck = log_is_stuck or bool(stuck)
