@@ -97,7 +97,7 @@ class JudgingWatch:
         judged, unjudged = account.judged - first.judged, account.unjudged - first.unjudged
         enough = _CLEARED_FROM if self._active else _RAISED_BELOW
         flows = account.at_s - self._due_at_s <= self._window_s
-        if not flows or not unjudged or judged >= enough * (judged + unjudged):
+        if not flows or not unjudged or judged >= enough * (judged + unjudged) or self._resumed(account):
             return ""
         since_s = account.at_s - self._due_since_s if self._due_since_s is not None else 0.0
         first_limit_s = self._window_s if self._judged_at_s is not None else max(_FIRST_S, self._window_s)
@@ -105,6 +105,18 @@ class JudgingWatch:
             return ""
         last = f"the last one {account.at_s - self._judged_at_s:.0f} s ago" if self._judged_at_s else "none so far"
         return f"{judged} of {judged + unjudged} due frames of the last {self._window_s:g} s were judged; {last}"
+
+    def _resumed(self, account: _Account) -> bool:
+        """Whether all due frames of half a window were judged, three at least: what was before is over, and forgotten.
+
+        The share of a whole window would stay low for as long as the window, where all its frames count.
+        """
+        since = next(one for one in self._accounts if one.unjudged == account.unjudged)
+        if account.judged - since.judged < _INTERVALS or account.at_s - since.at_s < self._window_s / 2:
+            return False
+        while self._accounts[0].unjudged != account.unjudged:
+            self._accounts.popleft()
+        return True
 
     def _stuck(self, now_s: float, longest_batch_s: float) -> str:
         if self._oldest is None:
