@@ -238,6 +238,7 @@ class ConditionKind(StrEnum):
     PROCESS_DOWN = "process_down"
     NOT_JUDGED = "not_judged"
     OVERLOAD = "overload"
+    UNACCOUNTED = "unaccounted"
     OUTPUT_FAILING = "output_failing"
     EVENT_LOG_STUCK = "event_log_stuck"
     ALERTS_REJECTED = "alerts_rejected"

@@ -53,13 +53,18 @@ class FrameRateWatch:
         self._captured_at_s = 0.0
         self._active = False
 
+    @property
+    def expected_hz(self) -> float:
+        """So many due frames a second."""
+        return min(self._rate_hz, self._stated_hz or self._rate_hz)
+
     def update(self, totals: Totals, now_s: float, stated_hz: float) -> str:
         """What is missing, in words; "" while enough arrives. `stated_hz` is 0 where the camera states nothing."""
+        self._stated_hz = stated_hz or self._stated_hz  # a process that has been restarted does not know it yet
         if self._any_rate:
             return ""
-        self._stated_hz = stated_hz or self._stated_hz  # a process that has been restarted does not know it yet
         captured, due = seen_and_due(totals)
-        expected_hz = min(self._rate_hz, self._stated_hz or self._rate_hz)
+        expected_hz = self.expected_hz
         window_s = max(WINDOW_S, _INTERVALS / expected_hz)
         self._note(captured, due, now_s, window_s)
         detail = self._detail(expected_hz, window_s)

@@ -23,6 +23,7 @@ _BATCHES = 3
 _FIRST_S = 10.0
 """A model's first batch takes longer than any later one: until it is known, a due frame may take this long."""
 _NONE_DUE_INTERVALS = 5
+_STUCK_INTERVALS = 5
 _NOT_TO_JUDGE = (DropCause.CAPTURE_BAD_FRAME, DropCause.CAPTURE_LEDGER_FULL)
 """Drops of frames that the sampler has not seen."""
 
@@ -132,6 +133,14 @@ class JudgingWatch:
         if self._lossless or not captures or not captured or waited_s < self._none_due_s:
             return ""
         return f"none of the {captured} frames captured in the last {waited_s:.0f} s was due"
+
+
+def stuck_after_s(expected_hz: float, no_signal_after_s: float, longest_batch_s: float) -> float:
+    """A camera without a captured or a judged frame for this long is stuck, even if no condition says so.
+
+    `expected_hz` frames a second are to be judged, in batches of up to `longest_batch_s` (0: not known).
+    """
+    return max(_FIRST_S, no_signal_after_s, _STUCK_INTERVALS / expected_hz, _BATCHES * longest_batch_s)
 
 
 def seen_and_due(totals: Totals) -> tuple[int, int]:

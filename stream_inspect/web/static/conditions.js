@@ -9,6 +9,7 @@ const MEANING = {
   black: { title: "picture is black", effect: "parts pass without inspection", isBad: true },
   frozen: { title: "picture is frozen", effect: "parts pass without inspection", isBad: true },
   not_judged: { title: "not judged", effect: "parts can pass without inspection", isBad: true },
+  unaccounted: { title: "frames not accounted for", effect: "parts can pass without inspection", isBad: true },
   not_followed: { title: "finds not followed", effect: "defects pass without being reported", isBad: true },
   model_failed: { title: "model failed", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
   prompts_refused: { title: "configuration change rejected", effect: "the earlier values stay in use", isOfLine: true },
