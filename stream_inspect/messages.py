@@ -227,6 +227,7 @@ class ConditionKind(StrEnum):
     NO_SIGNAL = "no_signal"
     BLACK = "black"
     FROZEN = "frozen"
+    UNCHANGED = "unchanged"
     BAD_FRAMES = "bad_frames"
     STATIC_FIND = "static_find"
     NOT_FOLLOWED = "not_followed"
