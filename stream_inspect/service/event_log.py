@@ -24,8 +24,8 @@ class EventLogWatch:
         `waiting` events have waited and the log has taken none of them since `since_s` (0: none wait), as the process
         reports, which has been running for `running_s` (None: it is down, or starting, and reports nothing).
         """
-        # What the previous process left has waited for longer than the one that has just started can know.
-        if running_s is not None and (not since_s or running_s > STUCK_AFTER_S):
+        # What the previous process left has waited for longer than one that has just started can know.
+        if running_s is not None and not (running_s <= STUCK_AFTER_S and since_s and self._since_s):
             self._waiting, self._since_s = waiting, since_s
         stuck_s = now_s - self._since_s
         if not self._since_s or stuck_s < STUCK_AFTER_S:

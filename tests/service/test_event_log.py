@@ -62,3 +62,12 @@ def test_a_process_that_finds_the_log_writable_ends_the_report_at_once():
     log.run(3, waiting=4, since_s=log.now_s)
     log.run(2, waiting=0, runs_since_s=None)
     assert log.run(0.1, waiting=0, runs_since_s=log.now_s) == [""]
+
+
+def test_a_log_that_is_stuck_from_the_first_start_on_is_reported_though_its_process_never_runs_for_a_second():
+    log = Log()
+    said = []
+    for _ in range(5):
+        said += log.run(0.5, waiting=1, since_s=log.now_s, runs_since_s=log.now_s)
+        said += log.run(1.5, waiting=0, runs_since_s=None)
+    assert all(said[12:])
