@@ -154,6 +154,17 @@ def test_without_key_frames_a_picture_that_does_not_change_is_said_to_be_not_kno
     assert replay.of(ConditionKind.UNCHANGED)[-1][1] is False
 
 
+def test_a_camera_that_recovers_under_a_standing_belt_is_not_frozen_any_more() -> None:
+    """Nothing moves before or after: only that its key frames do not repeat themselves says so."""
+    line = StandingLine(3, WIDTH, HEIGHT, FPS, speed_px_s=200, stops_at_s=0.0, noise=0.5)
+    standing = [line.i420(index)[:HEIGHT] for index in range(5 * FPS)]
+    replay = Replay().play([standing[0]] * (4 * FPS)).play(standing)
+    (began_s, true), (ended_s, false) = replay.of(ConditionKind.FROZEN)
+    assert (true, false) == (True, False)
+    assert began_s < 2.0
+    assert ended_s - 4.0 < 4.0
+
+
 def standing_without_noise(seconds: int, key_every: int) -> list[UInt8Array]:
     """A belt that stands, as an encoder leaves it that spends no bits on noise but in key frames."""
     line = StandingLine(3, WIDTH, HEIGHT, FPS, speed_px_s=200, stops_at_s=0.0, noise=0.5)
