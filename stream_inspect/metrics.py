@@ -109,7 +109,7 @@ EVENTS_WAITING = Gauge(
 )
 EVENT_LOG_STUCK = Gauge(
     _P + "event_log_stuck_seconds",
-    "For how long the event log has taken nothing though events wait; 0 while it is well.",
+    "For how long the event log has taken nothing though events wait; 0 while none wait.",
     multiprocess_mode="mostrecent",
 )
 EVENTS_LOST = Counter(

@@ -3,6 +3,7 @@
 - NO_SIGNAL: no frames come, or the picture is one even colour (the blue screen of a converter without input).
 - BLACK: nearly all of the picture is black: a lamp or lens cap.
 - FROZEN: the source repeats one picture. Noise changes the picture of a belt that stands.
+- UNCHANGED: nothing moves, and which of the two it is cannot be known.
 - BAD_FRAMES: a notable share of frames arrives damaged.
 
 Each begins only after it has lasted, and ends only after it has been gone for a while. Until the first decision a
@@ -26,11 +27,24 @@ from stream_inspect.messages import ConditionKind
 from stream_inspect.picture import UInt8Array
 
 BLACK = "the picture is black"
+FROZEN = "the source repeats one picture"
+UNCHANGED = (
+    "nothing moves in the picture: whether the belt stands or the source repeats one picture is not known; a key frame "
+    "every 5 s or more often would show it"
+)
 _LOOK_EVERY_S = 0.1
-_EQUAL_LOOKS = 5
-"""A picture is frozen when most of this many looks in a row were equal."""
-_END_AFTER_S = _EQUAL_LOOKS * _LOOK_EVERY_S
-"""A condition ends when its sign has been gone for as long as the longest memory of one: that of FROZEN."""
+_END_AFTER_S = 0.5
+_KEY_EVERY_S = 0.5
+"""A source of a few pictures a second may be sent at 25, each picture several times: those are not compared."""
+_KEYS = 16
+"""Key frames of a picture that does not move that are remembered: more than a rate control goes through."""
+_REPEATED, _OF_KEYS = 2, 3
+"""A picture is frozen when so many of its latest key frames were there before; one that an encoder makes differently is
+an exception."""
+_SURE_KEYS = 5
+"""It is not when none of so many was."""
+_UNKNOWN_AFTER_S = 30.0
+"""Known by then with a key frame every 5 s. Belts stand for a moment all the time."""
 _SAMPLE_ROWS = 135
 """About this many rows of the luma plane are looked at: enough to see a part, and 50 microseconds of work."""
 _BLACK_SHARE = 0.99
@@ -110,57 +124,53 @@ def _equal(luma: UInt8Array, before: UInt8Array) -> bool:
 
 
 class FreezeDetector:
-    """Whether a picture has stopped changing, but for what an encoder does to a picture that does not change.
+    """Whether the source repeats one picture, also one that an encoder has made different each time.
 
-    Measured on the synthetic line with x264 at CRF 20 to 40: a passing part changes 0.7 % of the picture and more by
-    20 levels, sensor noise a quarter of it by 6 levels; a key frame that repeats a frozen picture at most 0.06 % and
-    16 %. In between the frozen picture is exactly equal.
+    A key frame is made from its moment's picture alone. So that of a frozen picture is exactly one of those before it
+    as soon as the encoder's rate control uses the same quantizer again: within three to seven key frames of x264 and
+    x265, at a constant quality and at a constant bit rate. The noise of a belt that stands never repeats itself: two of
+    its key frames differ by more than a level in at least 5 % of the picture (sensor noise of 0.5 to 4.5 levels, CRF 20
+    to 44, 100 to 1000 kbit/s; 2 % at CRF 51). What lies between the key frames says nothing: it is equal where an
+    encoder leaves the noise out, and different where one refines a frozen picture. Raw video and MJPEG are key frames
+    only.
 
-    So is that of a belt that stands, from about CRF 28 on: the encoder leaves the noise out. But each key frame is made
-    from the noise of its own moment. So what the encoder has made of one key frame's interval and of the next is
-    compared: of a standing belt at least 7 % differ by more than a level (sensor noise of 0.5 to 4.5 levels), of a
-    frozen picture nothing, once its rate control has settled, after three to five intervals. Where every frame is a
-    key frame, as in raw video and MJPEG, that is at once.
+    Something moves when more of the picture changes than encoders change of a frozen one: a passing part changes 0.7 %
+    of it and more by 20 levels, sensor noise a quarter of it by 6 levels; a key frame at most 0.06 % and 16 %.
     """
 
     def __init__(self) -> None:
         self._reference: UInt8Array | None = None
-        self._before: UInt8Array | None = None
-        self._equal: deque[bool] = deque(maxlen=_EQUAL_LOOKS)
-        self._settled: UInt8Array | None = None
-        """The last look before the last key frame."""
-        self._repeats: bool | None = None
-        """Whether that was equal to the one of the interval before; None where there was none before."""
+        self._keys: deque[UInt8Array] = deque(maxlen=_KEYS)
+        self._repeated: deque[bool] = deque(maxlen=_SURE_KEYS)
+        """Of the latest key frames whether they were there before."""
         self.since_s = 0.0
         """Since when nothing has moved."""
 
     def update(self, luma: UInt8Array, now_s: float, *, key: bool) -> bool | None:
-        """Add a sample of the picture now; `key`: there was a key frame since the last one.
+        """Add a sample of the picture now; `key`: it is a key frame.
 
-        True: it is frozen. None: not known, as nothing has moved and fewer than two intervals could be compared.
+        True: it is frozen. None: not known, as nothing has moved and its key frames do not say more yet.
         """
-        before, self._before = self._before, luma
-        reference = self._reference
-        if before is None or reference is None or before.shape != luma.shape:
-            self._start(luma, now_s)
-            return None
-        if self._moved(luma, reference):
-            self._start(luma, now_s)
-            return False
-        self._equal.append(_equal(luma, before))
+        is_first = self._reference is None
+        moves = self._reference is None or luma.shape != self._reference.shape or self._moved(luma, self._reference)
+        if moves:
+            self.forget()
+            self._reference, self.since_s = luma, now_s
         if key:
-            self._repeats = None if self._settled is None else _equal(before, self._settled)
-            self._settled = before
-        return self._repeats and 2 * sum(self._equal) > len(self._equal)
-
-    def _start(self, luma: UInt8Array, now_s: float) -> None:
-        self._reference, self.since_s = luma, now_s
-        self._equal.clear()
-        self._settled = self._repeats = None
+            if self._keys:
+                self._repeated.append(any(_equal(luma, before) for before in self._keys))
+            self._keys.append(luma)
+        if moves:
+            return None if is_first else False
+        if sum(list(self._repeated)[-_OF_KEYS:]) >= _REPEATED:
+            return True
+        return False if len(self._repeated) == _SURE_KEYS and not any(self._repeated) else None
 
     def forget(self) -> None:
         """Nothing was seen for a while."""
-        self._reference = self._before = self._settled = self._repeats = None
+        self._reference = None
+        self._keys.clear()
+        self._repeated.clear()
 
     @staticmethod
     def _moved(luma: UInt8Array, reference: UInt8Array) -> bool:
@@ -186,11 +196,10 @@ class ConditionWatch:
         }
         if belt_moves:
             self._states[ConditionKind.FROZEN] = Hysteresis(config.frozen_after_s)
+            self._states[ConditionKind.UNCHANGED] = Hysteresis(_UNKNOWN_AFTER_S)
         self._last_frame_s = now_s
-        self._last_look_s = float("-inf")
+        self._last_look_s = self._last_key_s = float("-inf")
         self._freeze = FreezeDetector()
-        self._key = False
-        """Whether there was a key frame since the last look."""
         self._window: deque[tuple[float, bool]] = deque()
         self.fps: float | None = None
         """Of the source, where it reports one: a slow camera is not silent between two frames."""
@@ -198,12 +207,13 @@ class ConditionWatch:
     def frame(self, luma: UInt8Array, now_s: float, *, key: bool = True) -> list[Change]:
         """A good frame came: its luma plane, (H, W) uint8, and whether it is a key frame."""
         self._last_frame_s = now_s
-        self._key |= key
         self._count(bad=False, now_s=now_s)
         changes: list[Change] = []
-        if now_s - self._last_look_s >= _LOOK_EVERY_S:
+        key = key and now_s - self._last_key_s >= _KEY_EVERY_S
+        if key or now_s - self._last_look_s >= _LOOK_EVERY_S:
             self._last_look_s = now_s
-            self._look(sample(luma), now_s, changes)
+            self._last_key_s = now_s if key else self._last_key_s
+            self._look(sample(luma), now_s, changes, key=key)
         return changes
 
     def damaged(self, now_s: float) -> None:
@@ -231,18 +241,19 @@ class ConditionWatch:
             if state.active
         ]
 
-    def _look(self, luma: UInt8Array, now_s: float, changes: list[Change]) -> None:
+    def _look(self, luma: UInt8Array, now_s: float, changes: list[Change], *, key: bool) -> None:
         black = is_black(luma, self._config.black_luma_max)
         uniform = not black and is_uniform(luma)
         self._note(ConditionKind.BLACK, black, now_s, BLACK, changes)
         self._note(ConditionKind.NO_SIGNAL, uniform, now_s, "the picture is one even colour", changes)
         if ConditionKind.FROZEN in self._states:
-            frozen = self._freeze.update(luma, now_s, key=self._key)
+            frozen = self._freeze.update(luma, now_s, key=key)
             if black or uniform:
                 frozen = False
-            self._key = False
-            since_s = self._freeze.since_s if frozen else None
-            self._note(ConditionKind.FROZEN, frozen, now_s, "the source repeats one picture", changes, since_s)
+            since_s = self._freeze.since_s
+            self._note(ConditionKind.FROZEN, frozen, now_s, FROZEN, changes, since_s if frozen else None)
+            unknown = frozen is None and not self._states[ConditionKind.FROZEN].active
+            self._note(ConditionKind.UNCHANGED, unknown, now_s, UNCHANGED, changes, since_s if unknown else None)
 
     def _judge_bad(self, now_s: float, changes: list[Change]) -> None:
         window_s = max(_BAD_WINDOW_S, _BAD_WINDOW_INTERVALS / self.fps) if self.fps else _BAD_WINDOW_S
@@ -262,7 +273,7 @@ class ConditionWatch:
     def _forget_pictures(self) -> None:
         """Nothing is known of the picture while none come."""
         self._freeze.forget()
-        for kind in (ConditionKind.BLACK, ConditionKind.FROZEN):
+        for kind in (ConditionKind.BLACK, ConditionKind.FROZEN, ConditionKind.UNCHANGED):
             if kind in self._states:
                 self._states[kind].forget_sign()
 

@@ -10,14 +10,16 @@ from stream_inspect.messages import CONDITION_REPEAT_S, Condition, ConditionKind
 _MAJOR = {
     ConditionKind.PROMPTS_REFUSED,
     ConditionKind.STATIC_FIND,
+    ConditionKind.UNCHANGED,
     ConditionKind.OVERLOAD,
     ConditionKind.OUTPUT_FAILING,
     ConditionKind.EVENT_LOG_STUCK,
     ConditionKind.ALERTS_REJECTED,
 }
 SEVERITY: dict[ConditionKind, Severity] = {kind: "major" if kind in _MAJOR else "critical" for kind in ConditionKind}
-"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few; an alert that waits is not lost;
-the values before a mistake in the configuration stay in use."""
+"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few; a picture that does not change is
+mostly that of a belt that stands; an alert that waits is not lost; the values before a mistake in the configuration
+stay in use."""
 _SETTLED_AFTER_S = 2.5 * CONDITION_REPEAT_S
 """By now a source that still knows of an inherited condition has reported it, twice. Until then its "inactive" may be
 that of a process that has just started and not yet looked."""

@@ -20,8 +20,8 @@ class EventLog(Protocol):
         """Those of them that are in no file of the state folder, and how many that may be."""
 
     @property
-    def stuck_since_mono_ns(self) -> int:
-        """Since when nothing has been written though events wait; 0 while it is well."""
+    def waiting_since_mono_ns(self) -> int:
+        """Since when none of those that wait has been written; 0 while none wait."""
 
     def open_events(self) -> list[Event]:
         """Confirmed events that have not been cleared. Call it before `open`."""
@@ -50,7 +50,7 @@ class MemoryLog:
 
     waiting = 0
     in_memory = (0, 0)
-    stuck_since_mono_ns = 0
+    waiting_since_mono_ns = 0
 
     def __init__(self) -> None:
         self.events: list[Event] = []

@@ -121,9 +121,9 @@ class DecideStage:
         return self._events.waiting
 
     @property
-    def stuck_since_mono_ns(self) -> int:
-        """Since when the event log has taken nothing though events wait; 0 while it is well."""
-        return self._events.stuck_since_mono_ns
+    def waiting_since_mono_ns(self) -> int:
+        """Since when the event log has taken nothing though events wait; 0 while none wait."""
+        return self._events.waiting_since_mono_ns
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         to_record: list[Output] = []
@@ -143,9 +143,9 @@ class DecideStage:
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         self._wake.clear()
         self._events.append(self._conditions.expire_inherited(now_mono_ns))
-        stuck_since_ns = self._events.stuck_since_mono_ns
+        since_ns = self._events.waiting_since_mono_ns
         metrics.EVENTS_WAITING.set(self._events.waiting)
-        metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - stuck_since_ns) / 1e9 if stuck_since_ns else 0)
+        metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0)
         return self._announce()
 
     def held(self) -> dict[str, tuple[int, int]]:

@@ -53,9 +53,9 @@ class Chain:
         return int(getattr(self._then, "waiting", 0))
 
     @property
-    def stuck_since_mono_ns(self) -> int:
-        """See `DecideStage.stuck_since_mono_ns`."""
-        return int(getattr(self._then, "stuck_since_mono_ns", 0))
+    def waiting_since_mono_ns(self) -> int:
+        """See `DecideStage.waiting_since_mono_ns`."""
+        return int(getattr(self._then, "waiting_since_mono_ns", 0))
 
     def open(self) -> None:
         self._first.open()

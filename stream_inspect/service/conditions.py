@@ -145,12 +145,3 @@ class SupervisorConditions:
 
 def _fields(one: Condition) -> dict[str, str]:
     return {"camera": one.camera, "name": str(one.kind), "reason": one.detail, "source": one.source}
-
-
-def event_log_detail(stuck_since_mono_s: float, waiting: int, now_mono_s: float) -> str:
-    """Why the event log counts as stuck; "" where it does not. `stuck_since_mono_s` is 0 while it can be written."""
-    if not stuck_since_mono_s:
-        return ""
-    stuck_s = max(0.0, now_mono_s - stuck_since_mono_s)
-    events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
-    return f"the event log has not been writable for {stuck_s:.0f} s; {events}, and no alert is sent"

@@ -18,6 +18,8 @@ _INTERVALS = 5
 """The window of a slow rate is as long as this many frames."""
 _RAISED_BELOW, _CLEARED_FROM = 0.5, 0.7
 """Share of the expected frames, as in `service/judging.py`."""
+_RECOVERED_S = 2.5
+"""Of the window, when it is as long as this: enough to see that the frames are back, whatever was missing before."""
 _SILENT_INTERVALS, _SILENT_MARGIN_S = 3, 0.5
 """A gap in which capture raises `no_signal`, and a margin: where it has not, the gap counts."""
 
@@ -27,6 +29,10 @@ class _Count:
     at_s: float
     due: int
     """Frames that were due so far."""
+
+    def since(self, before: _Count) -> float:
+        """Frames a second since then."""
+        return (self.due - before.due) / (self.at_s - before.at_s)
 
 
 class FrameRateWatch:
@@ -47,13 +53,18 @@ class FrameRateWatch:
         self._captured_at_s = 0.0
         self._active = False
 
+    @property
+    def expected_hz(self) -> float:
+        """So many due frames a second."""
+        return min(self._rate_hz, self._stated_hz or self._rate_hz)
+
     def update(self, totals: Totals, now_s: float, stated_hz: float) -> str:
         """What is missing, in words; "" while enough arrives. `stated_hz` is 0 where the camera states nothing."""
+        self._stated_hz = stated_hz or self._stated_hz  # a process that has been restarted does not know it yet
         if self._any_rate:
             return ""
-        self._stated_hz = stated_hz or self._stated_hz  # a process that has been restarted does not know it yet
         captured, due = seen_and_due(totals)
-        expected_hz = min(self._rate_hz, self._stated_hz or self._rate_hz)
+        expected_hz = self.expected_hz
         window_s = max(WINDOW_S, _INTERVALS / expected_hz)
         self._note(captured, due, now_s, window_s)
         detail = self._detail(expected_hz, window_s)
@@ -74,9 +85,19 @@ class FrameRateWatch:
         if not self._counts:
             return ""
         first, last = self._counts[0], self._counts[-1]
-        lasted_s, arrived = last.at_s - first.at_s, last.due - first.due
-        enough = _CLEARED_FROM if self._active else _RAISED_BELOW
-        if lasted_s < window_s or arrived >= enough * expected_hz * lasted_s:
+        lasted_s = last.at_s - first.at_s
+        if lasted_s < window_s:
             return ""
-        arrived_hz = arrived / lasted_s
+        arrived_hz = last.since(first)
+        if not self._active:
+            if arrived_hz >= _RAISED_BELOW * expected_hz:
+                return ""
+        elif last.since(self._latest(max(_RECOVERED_S, _INTERVALS / expected_hz))) >= _CLEARED_FROM * expected_hz:
+            self._counts.clear()
+            return ""
         return f"{arrived_hz:.1f} of {expected_hz:g} frames a second have arrived from the camera for {window_s:.0f} s"
+
+    def _latest(self, age_s: float) -> _Count:
+        """The latest count of this age; the window is not shorter."""
+        last = self._counts[-1]
+        return next(one for one in reversed(self._counts) if last.at_s - one.at_s >= age_s)

@@ -32,8 +32,6 @@ _WATCHED_WITHIN_S = 3.0
 """The supervisor checks everything ten times a second: what it last knew is not the present after this long."""
 _LIVES_WITHIN_S = 30.0
 """A supervisor that has checked nothing for this long hangs. A system call on a disk may take seconds."""
-STUCK_AFTER_S = 60.0
-"""A camera without a captured or a judged frame for this long is stuck: full-size models on a CPU take half of it."""
 
 
 class HealthError(StreamInspectError):
@@ -112,7 +110,7 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
     frames = {}
     for camera, totals in supervisor.totals.items():
         captured_age_s, judged_age_s = supervisor.ages_s(camera)
-        if camera not in ended and max(captured_age_s, judged_age_s) > STUCK_AFTER_S:
+        if camera not in ended and max(captured_age_s, judged_age_s) > supervisor.stuck_after_s(camera):
             stuck.append(camera)
         frames[camera] = {
             **totals_as_dict(totals),

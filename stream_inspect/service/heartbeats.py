@@ -23,11 +23,12 @@ class ProcessState(IntEnum):
     ENDED = 3  # a finite source has been read to its end; the process keeps running
 
 
-VITALS = ("longest_batch_ns", "stuck_since_mono_ns", "waiting", "stated_rate_mhz")
+VITALS = ("longest_batch_ns", "waiting", "waiting_since_mono_ns", "stated_rate_mhz")
 """Attributes of a stage that go with each heartbeat, whole numbers; 0 where there is nothing to report.
 
-`longest_batch_ns`: how long the longest recent batch took. `stuck_since_mono_ns`: since when the event log cannot be
-written though events wait; `waiting`: how many. `stated_rate_mhz`: frames in 1000 s that the camera states.
+`longest_batch_ns`: how long the longest recent batch took. `waiting`: events that are not in the event log yet;
+`waiting_since_mono_ns`: since when it has taken none of them. `stated_rate_mhz`: frames in 1000 s, as
+the camera states.
 """
 
 _OWNER, _STATE, _BEAT_MONO_NS = range(3)

@@ -23,6 +23,7 @@ _BATCHES = 3
 _FIRST_S = 10.0
 """A model's first batch takes longer than any later one: until it is known, a due frame may take this long."""
 _NONE_DUE_INTERVALS = 5
+_STUCK_INTERVALS = 5
 _NOT_TO_JUDGE = (DropCause.CAPTURE_BAD_FRAME, DropCause.CAPTURE_LEDGER_FULL)
 """Drops of frames that the sampler has not seen."""
 
@@ -97,7 +98,7 @@ class JudgingWatch:
         judged, unjudged = account.judged - first.judged, account.unjudged - first.unjudged
         enough = _CLEARED_FROM if self._active else _RAISED_BELOW
         flows = account.at_s - self._due_at_s <= self._window_s
-        if not flows or not unjudged or judged >= enough * (judged + unjudged):
+        if not flows or not unjudged or judged >= enough * (judged + unjudged) or self._resumed(account):
             return ""
         since_s = account.at_s - self._due_since_s if self._due_since_s is not None else 0.0
         first_limit_s = self._window_s if self._judged_at_s is not None else max(_FIRST_S, self._window_s)
@@ -105,6 +106,18 @@ class JudgingWatch:
             return ""
         last = f"the last one {account.at_s - self._judged_at_s:.0f} s ago" if self._judged_at_s else "none so far"
         return f"{judged} of {judged + unjudged} due frames of the last {self._window_s:g} s were judged; {last}"
+
+    def _resumed(self, account: _Account) -> bool:
+        """Whether all due frames of half a window were judged, three at least: what was before is over, and forgotten.
+
+        The share of a whole window would stay low for as long as the window, where all its frames count.
+        """
+        since = next(one for one in self._accounts if one.unjudged == account.unjudged)
+        if account.judged - since.judged < _INTERVALS or account.at_s - since.at_s < self._window_s / 2:
+            return False
+        while self._accounts[0].unjudged != account.unjudged:
+            self._accounts.popleft()
+        return True
 
     def _stuck(self, now_s: float, longest_batch_s: float) -> str:
         if self._oldest is None:
@@ -120,6 +133,14 @@ class JudgingWatch:
         if self._lossless or not captures or not captured or waited_s < self._none_due_s:
             return ""
         return f"none of the {captured} frames captured in the last {waited_s:.0f} s was due"
+
+
+def stuck_after_s(expected_hz: float, no_signal_after_s: float, longest_batch_s: float) -> float:
+    """A camera without a captured or a judged frame for this long is stuck, even if no condition says so.
+
+    `expected_hz` frames a second are to be judged, in batches of up to `longest_batch_s` (0: not known).
+    """
+    return max(_FIRST_S, no_signal_after_s, _STUCK_INTERVALS / expected_hz, _BATCHES * longest_batch_s)
 
 
 def seen_and_due(totals: Totals) -> tuple[int, int]:

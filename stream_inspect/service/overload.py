@@ -21,6 +21,9 @@ finds, a camera that reconnects) touches two at most."""
 _RAISED_ABOVE, _CLEARED_BELOW = 0.05, 0.02
 """Share of the due frames that is dropped. A defect in view for just the three looks that a rule needs is missed with
 14 % at 5 %, and with 6 % at 2 %."""
+_EXPECTED = 5
+"""A part without a drop in which this many were to be expected shows that the overload is over: by chance it happens
+once in 150 times."""
 _CAUSES = (DropCause.CAPTURE_SUPERSEDED, DropCause.TRANSPORT_MAILBOX_FULL, DropCause.INSPECT_OVERWRITTEN)
 """How a due frame that comes too fast ends, or else it is judged too late to be used. What a dead process or a failed
 model drops is reported as that."""
@@ -66,7 +69,7 @@ class OverloadWatch:
             return ""
         if self._since_s is None and min(self._shares()) > _RAISED_ABOVE:
             self._since_s = first.at_s
-        elif self._since_s is not None and account.since(first) < _CLEARED_BELOW:
+        elif self._since_s is not None and (account.since(first) < _CLEARED_BELOW or self._is_over(account)):
             self._since_s = None
         if self._since_s is None:
             return ""
@@ -75,6 +78,19 @@ class OverloadWatch:
             f"{account.since(first):.0%} of the due frames of the last {self._window_s:.0f} s were dropped "
             f"({dropped} of {dropped + judged}), for {now_s - self._since_s:.0f} s"
         )
+
+    def _is_over(self, account: _Account) -> bool:
+        """Whether nothing has been dropped for a part of the window, where before it was; what was before is forgotten.
+
+        The share of the whole window stays above the limit until the last drop has left it.
+        """
+        since = next(one for one in self._accounts if one.dropped == account.dropped)
+        expected = since.since(self._accounts[0]) * (account.judged - since.judged)
+        if expected < _EXPECTED or account.at_s - since.at_s < self._window_s / _PARTS:
+            return False
+        while self._accounts[0].dropped != account.dropped:
+            self._accounts.popleft()
+        return True
 
     def _shares(self) -> list[float]:
         """The share of each part of the window."""

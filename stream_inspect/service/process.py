@@ -138,6 +138,7 @@ def main() -> int:
 
     def ready() -> None:
         stop.stage_is_open = True
+        heartbeats.set_vitals(row_index, stage)  # first: a process that runs has reported them
         heartbeats.set_state(row_index, ProcessState.RUNNING)
 
     def beat() -> None:

@@ -17,16 +17,18 @@ import psutil
 from stream_inspect import log
 from stream_inspect.config.models import Config
 from stream_inspect.messages import ActiveCondition, ConditionKind, LineState
-from stream_inspect.service.conditions import SupervisorConditions, event_log_detail
+from stream_inspect.service.conditions import SupervisorConditions
+from stream_inspect.service.event_log import EventLogWatch
 from stream_inspect.service.frame_rate import FrameRateWatch
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
-from stream_inspect.service.judging import WITHIN_S, JudgingWatch
+from stream_inspect.service.judging import WITHIN_S, JudgingWatch, stuck_after_s
 from stream_inspect.service.last_error import exit_text, take_error
 from stream_inspect.service.line_process import is_present, make_line_dir
 from stream_inspect.service.overload import OverloadWatch
 from stream_inspect.service.plan import SUPERVISOR, Row, plan
 from stream_inspect.service.process import FAILURES_LOGGED, LOG_FD, LaunchSpec
 from stream_inspect.service.process_down import Failures, absent_detail, unresponsive_detail
+from stream_inspect.service.residual import ResidualWatch
 from stream_inspect.service.run_dir import RunDir, heartbeats_path, last_error_path, ledger_path, metrics_path
 from stream_inspect.service.start_time import StartTime
 from stream_inspect.service.stray_output import StrayOutput
@@ -84,6 +86,7 @@ class Child:
     start_at_mono_s: float = 0.0
     died_mono_s: float = 0.0
     failures: Failures = field(default_factory=Failures)
+    event_log: EventLogWatch = field(default_factory=EventLogWatch)
     restarts: int = 0
     running: bool = False
     running_mono_s: float = 0.0
@@ -125,6 +128,7 @@ class Supervisor:
         self._judging: dict[str, JudgingWatch] = {}
         self._frame_rate: dict[str, FrameRateWatch] = {}
         self._overload: dict[str, OverloadWatch] = {}
+        self._residual = {camera: ResidualWatch() for camera in cameras}
         for camera in config.cameras:
             lossless = camera.waits_for_judging
             self._judging[camera.name] = JudgingWatch(camera.sampling.rate_hz, lossless=lossless)
@@ -172,6 +176,11 @@ class Supervisor:
         now_s = time.monotonic()
         progress = self._progress.get(camera, CameraProgress(now_s, now_s))
         return now_s - progress.captured_mono_s, now_s - progress.judged_mono_s
+
+    def stuck_after_s(self, camera: str) -> float:
+        """Either of these ages is too high from here on."""
+        (silent_after_s,) = [one.conditions.no_signal_after_s for one in self._config.cameras if one.name == camera]
+        return stuck_after_s(self._frame_rate[camera].expected_hz, silent_after_s, self._longest_batch_s)
 
     def silence_s(self, child: Child) -> float:
         """Seconds since this process last gave a heartbeat."""
@@ -253,10 +262,11 @@ class Supervisor:
                 detail = unresponsive_detail(name, self.silence_s(child), self._silent_limit_s(child))
             camera = child.row.unit if child.row.source else ""
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=name, camera=camera)
-            stuck = event_log_detail(
-                self._heartbeats.vital(child.index, "stuck_since_mono_ns") / 1e9,
+            stuck = child.event_log.update(
                 self._heartbeats.vital(child.index, "waiting"),
+                self._heartbeats.vital(child.index, "waiting_since_mono_ns") / 1e9,
                 now_s,
+                now_s - child.running_mono_s if child.running else None,
             )
             self._conditions.set(ConditionKind.EVENT_LOG_STUCK, stuck, source=name)
             log_is_stuck = log_is_stuck or bool(stuck)
@@ -265,7 +275,6 @@ class Supervisor:
             self._conditions.set(ConditionKind.PROCESS_DOWN, detail, source=process.row.name)
         for camera, detail in self._demonstrated.items():
             self._conditions.set(ConditionKind.DEMO_MODELS, detail, source="models", camera=camera)
-        longest_batch_s = max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
         stated_mhz = {
             child.row.unit: self._heartbeats.vital(child.index, "stated_rate_mhz")
             for child in self.children
@@ -273,10 +282,12 @@ class Supervisor:
         }
         for camera, totals in self.totals.items():
             too_slow = self._frame_rate[camera].update(totals, now_s, stated_mhz.get(camera, 0) / 1000)
-            detail = self._judging[camera].update(totals, now_s, longest_batch_s) or too_slow
+            detail = self._judging[camera].update(totals, now_s, self._longest_batch_s) or too_slow
             self._conditions.set(ConditionKind.NOT_JUDGED, detail, source="supervisor", camera=camera)
             detail = self._overload[camera].update(totals, now_s, judging=not detail)
             self._conditions.set(ConditionKind.OVERLOAD, detail, source="supervisor", camera=camera)
+            detail = self._residual[camera].update(totals, now_s)
+            self._conditions.set(ConditionKind.UNACCOUNTED, detail, source="supervisor", camera=camera)
         working = {one.row.name for one in self.children if one.running and self.silence_s(one) < WITHIN_S}
         working |= {one.row.name for one in self.line_processes if one.running}
         self._conditions.receive(working)
@@ -292,6 +303,10 @@ class Supervisor:
         # A start that does not end is a fault: a process that never runs must not hide what is wrong with the others.
         starts = not self._were_running and not self.conditions and now_s < self._sources_start_mono_s
         return "starting" if starts else "degraded"
+
+    @property
+    def _longest_batch_s(self) -> float:
+        return max(self._heartbeats.longest_batch_s(child.index) for child in self.children)
 
     def _silent_limit_s(self, child: Child) -> float:
         """Without a heartbeat for this long, the process hangs."""

@@ -34,9 +34,6 @@ RESERVE_BYTES = 4 << 20
 RETRY_FIRST_S = 0.05
 RETRY_LONGEST_S = 1.0
 PRUNE_EVERY_S = 60.0
-STUCK_AFTER_NS = 1_000_000_000
-"""Nothing has been written for this long while events wait: an outage, not a hiccup. An fsync takes up to 0.2 s on a
-disk that is merely busy."""
 
 
 @dataclass(slots=True)
@@ -173,12 +170,10 @@ class EventWriter:
             return len(self._incoming), MEMORY_EVENTS
 
     @property
-    def stuck_since_mono_ns(self) -> int:
-        """Since when nothing has been written to the log though events wait; 0 while it is well."""
+    def waiting_since_mono_ns(self) -> int:
+        """Since when nothing has been written to the log though events wait; 0 while none wait."""
         with self._changed:
-            since_ns = self._progress_mono_ns
-            is_stuck = self._waiting() > 0 and time.monotonic_ns() - since_ns > STUCK_AFTER_NS
-            return since_ns if is_stuck else 0
+            return self._progress_mono_ns if self._waiting() else 0
 
     def append(self, events: Sequence[Event]) -> None:
         """Take these. Raises ValueError for an id or key that the log would refuse."""

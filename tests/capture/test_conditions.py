@@ -64,12 +64,14 @@ def moving() -> list[UInt8Array]:
     return [line.i420(index)[:HEIGHT] for index in range(40, 40 + 3 * FPS)]
 
 
-def encoded(lumas: Sequence[UInt8Array], crf: int) -> list[UInt8Array]:
+def encoded(lumas: Sequence[UInt8Array], crf: int | None, **rate_control: str) -> list[UInt8Array]:
     """What a camera's encoder makes of it: a key frame each second, no delay."""
     file = io.BytesIO()
     gray = np.full((HEIGHT // 2, WIDTH), 128, np.uint8)
     with av.open(file, "w", format="matroska") as output:
-        options = {"crf": str(crf), "preset": "ultrafast", "tune": "zerolatency"}
+        options = {"preset": "ultrafast", "tune": "zerolatency", **rate_control}
+        if crf is not None:
+            options["crf"] = str(crf)
         stream = output.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = WIDTH, HEIGHT, "yuv420p", FPS
         for luma in lumas:
@@ -100,6 +102,84 @@ def test_a_frozen_picture_in_compressed_video_is_noticed_within_six_key_frames(
     assert began_s - 1.0 < 6.0
     assert ended_s - 9.0 < 2.0
     assert replay.begun() == {ConditionKind.FROZEN}
+
+
+RATE_CONTROLS = {
+    "constant bit rate": (None, {"b": "500k", "maxrate": "500k", "bufsize": "500k"}),
+    "constant bit rate, more of it": (None, {"b": "1M", "maxrate": "1M", "bufsize": "500k"}),
+    "quality up to a bit rate": (28, {"maxrate": "500k", "bufsize": "500k"}),
+}
+
+
+@pytest.mark.parametrize(("crf", "rate_control"), RATE_CONTROLS.values(), ids=RATE_CONTROLS)
+def test_a_frozen_picture_that_is_encoded_differently_all_the_time_is_noticed_too(
+    moving: list[UInt8Array], crf: int | None, rate_control: dict[str, str]
+) -> None:
+    """The encoder spends its bits on refining what stands still: no interval is like the one before."""
+    frozen = encoded([*moving[:FPS], *[moving[FPS]] * (12 * FPS), *moving[FPS:]], crf, **rate_control)
+    *_, (began_s, true), (ended_s, false) = Replay().play(frozen, key_every=FPS).of(ConditionKind.FROZEN)
+    assert (true, false) == (True, False)
+    assert began_s - 1.0 < 7.0
+    assert ended_s - 13.0 < 2.0
+
+
+@pytest.mark.parametrize(("crf", "rate_control"), RATE_CONTROLS.values(), ids=RATE_CONTROLS)
+def test_a_standing_belt_is_not_frozen_whatever_its_encoder_spends_bits_on(
+    crf: int | None, rate_control: dict[str, str]
+) -> None:
+    line = StandingLine(3, WIDTH, HEIGHT, FPS, speed_px_s=200, stops_at_s=1.0, noise=0.5)
+    lumas = encoded([line.i420(index)[:HEIGHT] for index in range(9 * FPS)], crf, **rate_control)
+    assert Replay().play(lumas, key_every=FPS).begun() == set()
+
+
+@pytest.mark.parametrize("crf", [24, 32])
+def test_a_camera_that_comes_back_frozen_is_not_well_for_its_encoder_to_settle(
+    moving: list[UInt8Array], crf: int
+) -> None:
+    frozen = encoded([*moving[:FPS], *[moving[FPS]] * (8 * FPS)], crf)
+    returned = encoded([moving[FPS]] * (8 * FPS), crf)
+    replay = Replay().play(frozen, key_every=FPS).wait(3.0).play(returned, key_every=FPS)
+    assert [active for _, active in replay.of(ConditionKind.FROZEN)] == [False, True]
+
+
+def test_without_key_frames_a_picture_that_does_not_change_is_said_to_be_not_known(moving: list[UInt8Array]) -> None:
+    """Periodic intra refresh, or one key frame at the start of the connection."""
+    never = 10**6
+    replay = Replay().play(moving[:FPS], key_every=never).play([moving[FPS]] * (40 * FPS), key_every=never)
+    assert replay.begun() == {ConditionKind.UNCHANGED}
+    (_, false), (began_s, true) = replay.of(ConditionKind.UNCHANGED)
+    assert (false, true) == (False, True)
+    assert began_s - 1.0 == pytest.approx(30.0, abs=0.2)
+    replay.play(moving, key_every=never)
+    assert replay.of(ConditionKind.UNCHANGED)[-1][1] is False
+
+
+def test_a_camera_that_recovers_under_a_standing_belt_is_not_frozen_any_more() -> None:
+    """Nothing moves before or after: only that its key frames do not repeat themselves says so."""
+    line = StandingLine(3, WIDTH, HEIGHT, FPS, speed_px_s=200, stops_at_s=0.0, noise=0.5)
+    standing = [line.i420(index)[:HEIGHT] for index in range(5 * FPS)]
+    replay = Replay().play([standing[0]] * (4 * FPS)).play(standing)
+    (began_s, true), (ended_s, false) = replay.of(ConditionKind.FROZEN)
+    assert (true, false) == (True, False)
+    assert began_s < 2.0
+    assert ended_s - 4.0 < 4.0
+
+
+def standing_without_noise(seconds: int, key_every: int) -> list[UInt8Array]:
+    """A belt that stands, as an encoder leaves it that spends no bits on noise but in key frames."""
+    line = StandingLine(3, WIDTH, HEIGHT, FPS, speed_px_s=200, stops_at_s=0.0, noise=0.5)
+    keys = [line.i420(index)[:HEIGHT] for index in range(0, seconds * FPS, key_every)]
+    return [keys[index // key_every] for index in range(seconds * FPS)]
+
+
+def test_a_belt_that_stands_for_long_is_known_to_stand_by_a_key_frame_every_five_seconds() -> None:
+    assert Replay().play(standing_without_noise(60, 5 * FPS), key_every=5 * FPS).begun() == set()
+
+
+def test_with_fewer_key_frames_it_is_not_known_for_a_while_whether_a_belt_stands() -> None:
+    replay = Replay().play(standing_without_noise(80, 10 * FPS), key_every=10 * FPS)
+    assert replay.begun() == {ConditionKind.UNCHANGED}
+    assert [active for _, active in replay.of(ConditionKind.UNCHANGED)] == [True, False]
 
 
 @pytest.mark.parametrize("key_every", [1, FPS, 4 * FPS])
@@ -220,7 +300,13 @@ def test_one_bad_frame_is_no_condition(moving: list[UInt8Array]) -> None:
 def test_a_camera_found_well_says_so_once(moving: list[UInt8Array]) -> None:
     """So that an event ends which an earlier life of the process left open."""
     replay = Replay().play(moving).play(moving)
-    assert sorted(change.kind for _, change in replay.changes) == ["bad_frames", "black", "frozen", "no_signal"]
+    assert sorted(change.kind for _, change in replay.changes) == [
+        "bad_frames",
+        "black",
+        "frozen",
+        "no_signal",
+        "unchanged",
+    ]
     assert not any(change.active for _, change in replay.changes)
 
 

@@ -100,7 +100,7 @@ class Peer:
 class Ailing(Peer):
     """Runs its `AILMENT`, a line of Python that sees `stage`, in each turn."""
 
-    stuck_since_mono_ns = waiting = 0
+    waiting = waiting_since_mono_ns = 0
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         exec((self._folder / AILMENT).read_text(), {"stage": self})

@@ -124,7 +124,7 @@ def test_a_stage_whose_event_log_is_stuck_is_reported_within_three_seconds_and_s
     line.does("")
     line.supervisor.start()
     line.until(lambda: line.gate.running)
-    line.does("import time; stage.stuck_since_mono_ns, stage.waiting = time.monotonic_ns() - 10**9, 16")
+    line.does("import time; stage.waiting, stage.waiting_since_mono_ns = 16, time.monotonic_ns() - 10**9")
     line.until(lambda: line.reported(ConditionKind.EVENT_LOG_STUCK) is not None, within_s=3.0)
     report = line.reported(ConditionKind.EVENT_LOG_STUCK)
     assert report is not None
@@ -132,5 +132,25 @@ def test_a_stage_whose_event_log_is_stuck_is_reported_within_three_seconds_and_s
     assert report.detail == "the event log has not been writable for 1 s; 16 events wait, and no alert is sent"
     raised = [record.msg for record in caplog.records if record.name == "supervisor"]
     assert [one["name"] for one in raised if one["event"] == "condition raised"] == ["event_log_stuck"]
-    line.does("stage.stuck_since_mono_ns = stage.waiting = 0")
+    line.does("stage.waiting = stage.waiting_since_mono_ns = 0")
     line.until(lambda: not line.supervisor.conditions, within_s=3.0)
+
+
+@pytest.mark.slow
+def test_an_event_log_that_is_stuck_stays_reported_while_its_process_is_killed_and_restarted(line):
+    line.does("import time; stage.waiting, stage.waiting_since_mono_ns = 16, time.monotonic_ns() - 10**9")
+    line.supervisor.start()
+    line.until(lambda: line.reported(ConditionKind.EVENT_LOG_STUCK) is not None)
+    raised = line.reported(ConditionKind.EVENT_LOG_STUCK)
+    while_down: list[ActiveCondition | None] = []
+
+    def is_restarted() -> bool:
+        if not line.gate.running:
+            while_down.append(line.reported(ConditionKind.EVENT_LOG_STUCK))
+        return line.gate.running and line.gate.restarts == 1
+
+    assert line.gate.process is not None
+    line.gate.process.kill()
+    line.until(is_restarted)
+    assert len(while_down) > 2
+    assert {one and one.since_utc_ns for one in while_down} == {raised and raised.since_utc_ns}

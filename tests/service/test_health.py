@@ -19,6 +19,7 @@ from stream_inspect.config.models import MetricsConfig
 from stream_inspect.messages import ActiveCondition, ConditionKind
 from stream_inspect.service import health
 from stream_inspect.service.health import HealthServer
+from stream_inspect.transport.ledger import Totals
 
 
 class Idle:
@@ -30,9 +31,16 @@ class Idle:
     ended: tuple[()] = ()
     totals: ClassVar[dict[str, Any]] = {}
     conditions: tuple[ActiveCondition, ...] = ()
+    judged_ages_s: ClassVar[dict[str, float]] = {}
 
     def __init__(self) -> None:
         self.watched_mono_s = time.monotonic() + 3600
+
+    def ages_s(self, camera: str) -> tuple[float, float]:
+        return 0.1, self.judged_ages_s[camera]
+
+    def stuck_after_s(self, camera: str) -> float:
+        return {"top": 10.0, "belt": 100.0}[camera]
 
 
 @pytest.fixture
@@ -97,6 +105,14 @@ def test_a_camera_that_is_not_judged_degrades_the_health_and_is_named():
             "since_utc_ns": 1,
         }
     ]
+
+
+def test_a_camera_is_stuck_when_none_of_its_frames_has_been_judged_for_too_long_for_that_camera():
+    supervisor = Idle()
+    supervisor.totals = {"top": Totals(), "belt": Totals()}
+    supervisor.judged_ages_s = {"top": 11.0, "belt": 90.0}
+    document = health.health(supervisor)  # type: ignore[arg-type]
+    assert (document["stuck"], document["status"]) == (["top"], "degraded")
 
 
 def code(server: HealthServer, path: str) -> int:

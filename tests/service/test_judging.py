@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_inspect.service.judging import WITHIN_S
 from stream_inspect.transport.ledger import CameraLedger, DropCause
 from tests.service.fast_motion import FPS, OTHER_WORKER, WORKER, Judge, Line, dropped, judged
 
@@ -91,6 +92,25 @@ def test_the_report_has_the_share_and_the_age_in_plain_words(line):
         for share in ("2 of 24", "3 of 24", "2 of 25", "3 of 25")
         for age in (0, 1)
     }
+
+
+@pytest.mark.parametrize("rate_hz", [3.0, 8.0])
+def test_a_worker_that_resumes_is_believed_after_half_a_window_of_due_frames(tmp_path, rate_hz):
+    line = Line(tmp_path, rate_hz)
+    line.run(30, judged)
+    line.run(8, dropped(DropCause.CAPTURE_SUPERSEDED))
+    cleared_s = line.run(30, judged)
+    assert cleared_s is not None
+    assert cleared_s <= WITHIN_S / 2 + 1 / rate_hz
+
+
+def test_a_worker_that_hangs_again_just_after_it_has_resumed_is_reported_again(line):
+    line.run(10, dropped(DropCause.CAPTURE_SUPERSEDED))
+    line.run(2, judged)
+    assert line.detail == ""
+    raised_s = line.run(10, dropped(DropCause.CAPTURE_SUPERSEDED))
+    assert raised_s is not None
+    assert 1.0 <= raised_s <= 3.0
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

@@ -66,6 +66,20 @@ def test_an_overload_is_reported_within_a_window_and_so_is_its_end(line, way):
     assert line.detail == ""
 
 
+@pytest.mark.parametrize("way", [lambda: lost(1, 4), lambda: lost(2, 5)], ids=["one in four", "two in five"])
+def test_the_end_of_a_heavy_overload_is_known_after_a_third_of_the_window_without_a_drop(line, way):
+    line.run(30, way())
+    cleared_s = line.run(60, judged)
+    assert cleared_s is not None
+    assert cleared_s <= WINDOW_S / 3 + 0.5
+
+
+def test_drops_in_every_third_of_the_window_are_one_overload(line):
+    changes = [line.run(seconds, judge) for _ in range(30) for seconds, judge in ((0.8, SUPERSEDED), (2.4, judged))]
+    assert sum(change is not None for change in changes) == 1
+    assert line.detail
+
+
 def test_the_share_and_since_when_are_in_the_detail(line):
     line.run(30, lost(1, 4))
     match = re.fullmatch(

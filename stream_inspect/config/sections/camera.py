@@ -31,7 +31,7 @@ class ConditionsConfig(Model):
         ge=0.1,
         le=600,
         description="Raise frozen when the source repeats one picture for this long, where there is a belt; in "
-        "compressed video three to five key frames later.",
+        "compressed video three to seven key frames later.",
     )
 
 
