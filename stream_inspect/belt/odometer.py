@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,10 +11,6 @@ from stream_inspect.belt.slip import SlipCheck, SlipLimits
 
 _SPEED_OVER_NS = 300_000_000
 """The speed is the mean over this long: one count of 1 mm is 3 mm/s."""
-
-
-_CHANGES_KEPT = 1000
-"""Of standing and running: more than there are in the minute for which positions are kept."""
 
 
 class Odometer(Protocol):
@@ -94,17 +89,20 @@ class _Source:
     def __init__(self, name: str, limits: BeltLimits) -> None:
         self.name = name
         self.trace = Trace(limits)
-        self.newest_ns: int | None = None
         self.alive_since_ns = 0
         """Since when it has been read without a gap."""
         self._silent_after_ns = limits.silent_after_ns
         self._reckoning = Reckoning(limits)
         self._shift = 0.0, 0.0
 
+    @property
+    def newest_ns(self) -> int | None:
+        """Time of its last reading."""
+        return self.trace.newest_ns
+
     def read(self, mono_ns: int, position: Position) -> None:
         if self.silent(mono_ns):
             self.alive_since_ns = mono_ns
-        self.newest_ns = mono_ns
         self.trace.put(Knot(mono_ns, position, mono_ns))
         self._reckoning.read(mono_ns, position)
 
@@ -153,7 +151,8 @@ class MeasuredOdometer:
     frame is judged, so there is nothing to wait for. With the picture as the only source each captured frame is a
     reading, added before any result of that frame, and every answer is settled in both.
 
-    No clock is read. Positions are kept for a minute; before that they are None.
+    No clock is read. Positions are kept for a minute; before that they are None. The `Counter` and the `Ways` belong to
+    this process: one that began again at 0 in the middle of a run would move the belt.
     """
 
     def __init__(
@@ -173,13 +172,11 @@ class MeasuredOdometer:
         self._believed = self._sources[sources[0]]
         self._began_ns: int | None = None
         self._line = Trace(limits)
-        self._stands: list[tuple[int, bool]] = []
-        """When the belt began to stand or to run."""
         self._slip: SlipCheck | None = None
         if len(sources) > 1:
             first, second = (self._sources[name] for name in sources[:2])
             names, traces = (first.name, second.name), (first.trace, second.trace)
-            self._slip = SlipCheck(names, traces, limits, slip or SlipLimits())
+            self._slip = SlipCheck(names, traces, slip or SlipLimits())
 
     # --- what is read ---
 
@@ -193,13 +190,13 @@ class MeasuredOdometer:
             return False
         if self._began_ns is None:
             self._began_ns = mono_ns
-        silent = self._is_silent(mono_ns)
+        silent = self._is_silent(mono_ns)  # before this reading
         read.read(mono_ns, position)
         self._check(source, mono_ns)
         if read is self._believed:
             self._extend()
-        elif silent or self._proven(read):
-            self._take_over(read)
+        elif silent or self._proven(read, mono_ns):
+            self._take_over(read, mono_ns)
         return True
 
     def _is_silent(self, mono_ns: int) -> bool:
@@ -207,10 +204,9 @@ class MeasuredOdometer:
         began_ns = self._began_ns if self._began_ns is not None else mono_ns
         return self._believed.silent(mono_ns) and mono_ns - began_ns > self._limits.silent_after_ns
 
-    def _proven(self, source: _Source) -> bool:
+    def _proven(self, source: _Source, mono_ns: int) -> bool:
         """Whether a source that comes before the believed one has been alive for long enough."""
-        assert source.newest_ns is not None
-        alive_ns = source.newest_ns - source.alive_since_ns
+        alive_ns = mono_ns - source.alive_since_ns
         return self._ranks[source.name] < self._ranks[self._believed.name] and alive_ns > self._limits.silent_after_ns
 
     def _check(self, source: str, mono_ns: int) -> None:
@@ -219,14 +215,13 @@ class MeasuredOdometer:
         elif self._slip is not None and self._ranks[source] == 1:
             self._slip.second_read(mono_ns)
 
-    def _take_over(self, source: _Source) -> None:
+    def _take_over(self, source: _Source, mono_ns: int) -> None:
         """Believe this source from now on: its readings continue from the last time that the other one knew."""
-        assert source.newest_ns is not None
         if self._believed.newest_ns is not None:
-            joins_ns = min(self._believed.newest_ns, source.newest_ns)
+            joins_ns = min(self._believed.newest_ns, mono_ns)
             own = source.trace.at(joins_ns)
-            if own is None:  # it was not read then: from its first reading afterwards
-                joins_ns, own, _ = source.trace.after(joins_ns)[0]
+            if own is None and (first := source.trace.first_after(joins_ns)) is not None:
+                joins_ns, own = first.mono_ns, first.position  # it was not read before
             line = self._believed.at(joins_ns)
             if own is None or line is None:
                 return
@@ -237,7 +232,7 @@ class MeasuredOdometer:
     def _extend(self) -> None:
         """What the believed source was read to be, after what is settled."""
         for knot in self._believed.after(self._line.newest_ns):
-            self._settle(knot)
+            self._settle(knot.mono_ns, knot.position, knot.read_ns)
 
     # --- what it answers ---
 
@@ -247,35 +242,36 @@ class MeasuredOdometer:
     def at(self, mono_ns: int) -> Position | None:
         if not self.settled(mono_ns):
             known = None if self._believed.silent(mono_ns) else self._believed.at(mono_ns)
-            self._settle(Knot(mono_ns, known, self._believed.newest_ns or mono_ns))
+            self._settle(mono_ns, known, self._believed.newest_ns or mono_ns)
         return self._line.at(mono_ns)
 
     def speed_at(self, mono_ns: int) -> float | None:
-        here = self.at(mono_ns)
-        since_ns = mono_ns - _SPEED_OVER_NS
-        before = self._line.at(since_ns)
-        if before is None:  # not yet known then: since the first position afterwards
-            since_ns, before, _ = self._line.after(since_ns)[0]
-        if here is None or before is None or since_ns == mono_ns:
-            return None
-        return (here.mm - before.mm) / (mono_ns - since_ns) * 1e9
+        return self._speed(mono_ns, self.at(mono_ns))
 
     def stands_at(self, mono_ns: int) -> bool:
-        if self.at(mono_ns) is None:
-            return False
-        changed = bisect_right(self._stands, mono_ns, key=lambda change: change[0])
-        return changed > 0 and self._stands[changed - 1][1]
+        known = self.at(mono_ns) is not None
+        last = self._line.last(mono_ns)
+        return known and last is not None and last.stands
 
-    def _settle(self, knot: Knot) -> None:
+    def _settle(self, mono_ns: int, position: Position | None, read_ns: int) -> None:
         """Decide the line's position, and whether it stands, up to this time."""
-        self._line.put(knot)
-        stood = bool(self._stands) and self._stands[-1][1]
-        speed = self.speed_at(knot.mono_ns)
+        last = self._line.last(mono_ns)
+        speed = self._speed(mono_ns, position)
+        stood = last is not None and last.stands
         limit = self._standing.runs_above_mm_s if stood else self._standing.stands_below_mm_s
-        stands = speed is not None and abs(speed) < limit
-        if stands is not stood:
-            self._stands.append((knot.mono_ns, stands))
-            del self._stands[:-_CHANGES_KEPT]
+        self._line.put(Knot(mono_ns, position, read_ns, stands=speed is not None and abs(speed) < limit))
+
+    def _speed(self, mono_ns: int, position: Position | None) -> float | None:
+        since_ns = mono_ns - _SPEED_OVER_NS
+        before = self._line.at(since_ns)
+        if before is None:  # the position was not known before, or is read more seldom
+            knot = self._line.first_after(since_ns) or self._line.last(mono_ns)
+            if knot is None or not 0 < mono_ns - knot.mono_ns <= self._limits.silent_after_ns:
+                return None
+            since_ns, before = knot.mono_ns, knot.position
+        if position is None or before is None:
+            return None
+        return (position.mm - before.mm) / (mono_ns - since_ns) * 1e9
 
     # --- what is wrong ---
 

@@ -38,9 +38,7 @@ class BeltLimits:
 
     def off_line_mm(self, after_s: float, before_s: float) -> float:
         """How far the belt can be from the straight line between two positions, so many seconds from each."""
-        return min(
-            self.max_acceleration_mm_s2 * after_s * before_s / 2, 2 * self.max_speed_mm_s * min(after_s, before_s)
-        )
+        return after_s * before_s * min(self.max_acceleration_mm_s2 / 2, 2 * self.max_speed_mm_s / (after_s + before_s))
 
 
 class Way(NamedTuple):
@@ -83,6 +81,8 @@ class Knot(NamedTuple):
     """None: it was asked for when it was not known."""
     read_ns: int
     """Time of the newest reading that it is made of: its own time, or an earlier one if it was extrapolated."""
+    stands: bool = False
+    """Whether the belt is known to stand, from then until the next knot."""
 
 
 _time = attrgetter("mono_ns")
@@ -102,15 +102,23 @@ class Trace:
 
     def put(self, knot: Knot) -> None:
         """Add a knot, which is later than all before."""
-        if knot.position is None and self._knots and self._knots[-1].position is None:
-            self._knots.pop()  # asked again and again while not known: one stretch, not a knot for each time
         self._knots.append(knot)
         if self._knots[0].mono_ns < knot.mono_ns - 2 * _KEPT_NS:
             del self._knots[: bisect_left(self._knots, knot.mono_ns - _KEPT_NS, key=_time)]
 
+    def last(self, mono_ns: int) -> Knot | None:
+        """The last knot that is not later than this."""
+        index = bisect_right(self._knots, mono_ns, key=_time)
+        return self._knots[index - 1] if index else None
+
     def after(self, mono_ns: int | None) -> Sequence[Knot]:
-        """The knots later than this; all of them for None."""
+        """The knots that are later than this; all of them for None."""
         return self._knots if mono_ns is None else self._knots[bisect_right(self._knots, mono_ns, key=_time) :]
+
+    def first_after(self, mono_ns: int) -> Knot | None:
+        """The first knot that is later than this."""
+        index = bisect_right(self._knots, mono_ns, key=_time)
+        return self._knots[index] if index < len(self._knots) else None
 
     def at(self, mono_ns: int) -> Position | None:
         """The position at this time; None before the first knot, after the last one, and where it is not known.
@@ -150,8 +158,6 @@ class Reckoning:
 
     def read(self, mono_ns: int, position: Position) -> None:
         """A reading, which is later than all before."""
-        if self._read and mono_ns - self._read[-1][0] > self._limits.silent_after_ns:
-            self._read.clear()
         self._read.append((mono_ns, position))
 
     @property

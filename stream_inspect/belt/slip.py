@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from stream_inspect.belt.position import BeltLimits, Position, Trace
+from stream_inspect.belt.position import Position, Trace
 
 _COMPARED_NS = 30 * 10**9
 """A stretch that takes longer is not compared: what a picture imagines of a belt that stands adds up."""
+_DUE = 1000
+"""Readings of the second source that wait for one of the first: while that is silent, the oldest are given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,11 @@ class SlipCheck:
     not depend on which of them is delivered first.
     """
 
-    def __init__(self, names: tuple[str, str], traces: tuple[Trace, Trace], belt: BeltLimits, slip: SlipLimits) -> None:
+    def __init__(self, names: tuple[str, str], traces: tuple[Trace, Trace], limits: SlipLimits) -> None:
         self._names = names
         self._first, self._second = traces
-        self._silent_after_ns = belt.silent_after_ns
-        self._limits = slip
-        self._due: deque[int] = deque()
-        """Times of the second one's readings at which the first one is not yet known."""
+        self._limits = limits
+        self._due: deque[int] = deque(maxlen=_DUE)
         self._seen: deque[tuple[int, Position, Position]] = deque()
         self.detail = ""
         """What disagrees, in words and numbers; "" while they agree. Not judged again while the belt stands."""
@@ -49,9 +49,6 @@ class SlipCheck:
         """The second source has a reading of this time."""
         self._due.append(mono_ns)
         self.first_read()
-        if self._due and mono_ns - (self._first.newest_ns or self._due[0]) > self._silent_after_ns:
-            self._due.clear()  # the first one is silent: there is nothing to compare with
-            self._seen.clear()
 
     def first_read(self) -> None:
         """The first source has another reading."""
@@ -62,7 +59,6 @@ class SlipCheck:
     def _compare(self, mono_ns: int) -> None:
         first, second = self._first.at(mono_ns), self._second.at(mono_ns)
         if first is None or second is None:
-            self._seen.clear()
             return
         self._seen.append((mono_ns, first, second))
         while len(self._seen) > 1 and (self._long_enough(1) or mono_ns - self._seen[0][0] > _COMPARED_NS):

@@ -37,28 +37,19 @@ class Ways:
             return self._now_sure(mono_ns, Position(0.0))
         if mono_ns <= self._last_ns:
             return None
-        known_ns, self._last_ns = self._last_ns, mono_ns
-        if (
-            confidence >= self._sure_from
-            and since_ns == known_ns
-            and self._believable((mono_ns - since_ns) / 1e9, moved_mm, sigma_mm)
-        ):
-            before = self._bridged(since_ns)
-            return self._now_sure(mono_ns, before.shifted(moved_mm, sigma_mm))
-        return self._bridged(mono_ns) if (mono_ns - self._sure[0]) / 1e9 <= self._bridged_s else None
+        self._last_ns = mono_ns
+        sure_ns, _ = self._sure
+        if confidence >= self._sure_from and sure_ns <= since_ns < mono_ns:
+            most_mm = self._limits.max_speed_mm_s * (mono_ns - since_ns) / 1e9 + sigma_mm
+            if abs(moved_mm) <= most_mm < math.inf and sigma_mm >= 0:
+                return self._now_sure(mono_ns, self._bridged(since_ns).shifted(moved_mm, sigma_mm))
+        return self._bridged(mono_ns) if (mono_ns - sure_ns) / 1e9 <= self._bridged_s else None
 
     def _now_sure(self, mono_ns: int, position: Position) -> Position:
         self._sure = mono_ns, position
         self._last_ns = mono_ns
         self._reckoning.read(mono_ns, position)
         return position
-
-    def _believable(self, over_s: float, moved_mm: float, sigma_mm: float) -> bool:
-        return (
-            math.isfinite(moved_mm)
-            and 0 <= sigma_mm < math.inf
-            and abs(moved_mm) <= self._limits.max_speed_mm_s * over_s + sigma_mm
-        )
 
     @property
     def _bridged_s(self) -> float:

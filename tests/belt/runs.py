@@ -37,9 +37,7 @@ def steady(speed_mm_s: float) -> BeltRun:
     return BeltRun((), speed_mm_s)
 
 
-runs = st.builds(
-    BeltRun,
-    st.lists(st.tuples(st.floats(0.01, 1.0), st.floats(-4000, 4000)), max_size=12).map(tuple),
-    st.floats(-1000, 1000),
-)
-"""Stops, ramps and reversals."""
+def runs(acceleration_mm_s2: float = LIMITS.max_acceleration_mm_s2) -> st.SearchStrategy[BeltRun]:
+    """Stops, ramps and reversals."""
+    step = st.tuples(st.floats(0.01, 1.0), st.floats(-acceleration_mm_s2, acceleration_mm_s2))
+    return st.builds(BeltRun, st.lists(step, max_size=12).map(tuple), st.floats(-1000, 1000))

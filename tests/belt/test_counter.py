@@ -59,6 +59,21 @@ def test_the_longest_gap_follows_from_bits_scale_and_speed():
         encoder(mm_per_count=0.001, age_s=0.02)
 
 
+@pytest.mark.parametrize(("for_s", "lost"), [(1.6, False), (1.7, True)])
+def test_at_full_speed_a_gap_of_half_the_range_decides(for_s, lost):
+    counter = encoder()
+    counter.read(0, 0)
+    position = counter.read(int(for_s * S), int(for_s * 20_000))
+    assert counter.problem.startswith("position lost") is lost
+    assert position.mm == pytest.approx(0 if lost else for_s * 2000)
+
+
+def test_one_coarse_count_may_be_passed_in_no_time():
+    counter = encoder(mm_per_count=5.0)
+    counter.read(0, 0)
+    assert counter.read(S // 1000, 1).mm == 5
+
+
 def test_a_count_that_jumps_is_refused():
     counter = encoder()
     counter.read(0, 0)
@@ -77,6 +92,14 @@ def test_a_counter_that_was_set_is_followed_from_its_third_count_on():
     assert counter.problem.startswith("position lost: count jumped by -997000 (-99700 mm)")
     assert (after.mm, after.drift_mm) == (pytest.approx(100), pytest.approx(0.3 * 2000))
     assert counter.read(S // 10 * 5, 5000).mm == pytest.approx(200)
+
+
+def test_a_good_count_in_between_is_believed_more():
+    counter = encoder(bits=32)
+    counter.read(0, 0)
+    counts = [9_000_000, 9_001_000, 300, 9_003_000, 9_004_000, 600]
+    positions = [counter.read(S // 10 * n, count) for n, count in enumerate(counts, 1)]
+    assert [position and round(position.mm) for position in positions] == [None, None, 30, None, None, 60]
 
 
 def test_counts_that_jump_about_are_never_followed():
