@@ -3,11 +3,10 @@
 #           picture that cannot be converted makes read() return False.
 # Seen:     from 4.13 on read() returns True for each of the 30 pictures, all 30 are the same, and none has anything to
 #           do with the film; 4.12 and earlier give the film. The only sign is swscale's line on stderr, "Cannot convert
-#           interlaced to progressive frames", once a picture. Progressive film is right in both. A static picture with
-#           ok=True is what an inspection of a belt at rest also gets.
+#           interlaced to progressive frames", once a picture. Progressive film is right in both.
 # Versions: opencv-python-headless 4.12.0.88 (right), 4.13.0.92 and 5.0.0.93 (wrong); film by PyAV 18.1.0.
-# Source:   modules/videoio/src/cap_ffmpeg_impl.hpp, retrieveFrame: the decoded AVFrame, with its interlaced flag, goes
-#           to sws_scale_frame, which refuses when the target has not the same flag; the result is not looked at.
+# Source:   the message is libswscale's, for a source marked interlaced and a target that is not; it converts nothing.
+#           VideoCapture's retrieve (modules/videoio/src/cap_ffmpeg_impl.hpp) hands out its buffer all the same.
 # Do:       set the camera to progressive, or read by PyAV; where OpenCV stays, compare two pictures of moving film at
 #           start-up, since neither ok nor isOpened() tells.
 set -eu
