@@ -52,7 +52,7 @@ class StatedEnd:
         self._packets += 1
 
     def shortfall(self) -> str:
-        """As in "ends after 31 of 75 frames (1.2 of 3 s)"; empty where nothing is missing, or nothing is claimed."""
+        """As in "it ends after 31 of 75 frames (1.2 of 3 s)"; empty where nothing is missing, or nothing is claimed."""
         stated_s = self._stated_s()
         if stated_s is None or not self._packets:
             return ""
@@ -62,9 +62,9 @@ class StatedEnd:
         seconds = f"{float(came_s):.3g} of {float(stated_s):.3g} s"
         counted = self._format == "mov" and self._stream.frames > self._packets
         return (
-            f"ends after {self._packets} of {self._stream.frames} frames ({seconds})"
+            f"it ends after {self._packets} of {self._stream.frames} frames ({seconds})"
             if counted
-            else (f"ends after {seconds}")
+            else (f"it ends after {seconds}")
         )
 
     def _stated_s(self) -> Fraction | None:

@@ -219,17 +219,17 @@ BYTES = r"the file was cut: [\d,]+ of its [\d,]+ bytes are missing"
 SHORT: dict[str, tuple[Callable[[Path], Path], str]] = {
     "mp4": (
         lambda folder: halved(WHOLE["mp4, index first"][0](folder)),
-        rf"ends after \d\d of 75 frames \([\d.]+ of 3 s\); {BYTES}",
+        rf"it ends after \d\d of 75 frames \([\d.]+ of 3 s\); {BYTES}",
     ),
     "mp4, fragments": (lambda folder: halved(WHOLE["mp4, fragments"][0](folder), 0.9), BYTES),
-    "mkv": (lambda folder: halved(WHOLE["mkv"][0](folder)), rf"ends after [\d.]+ of 3 s; {BYTES}"),
-    "mkv, zeros": (lambda folder: zeroed(WHOLE["mkv"][0](folder)), r"ends after [\d.]+ of 3 s"),
+    "mkv": (lambda folder: halved(WHOLE["mkv"][0](folder)), rf"it ends after [\d.]+ of 3 s; {BYTES}"),
+    "mkv, zeros": (lambda folder: zeroed(WHOLE["mkv"][0](folder)), r"it ends after [\d.]+ of 3 s"),
     "mkv, longer sound, no tags": (
         lambda folder: halved(WHOLE["mkv, longer sound, no tags"][0](folder), 0.4),
-        rf"ends after [\d.]+ of 8.08 s; {BYTES}",
+        rf"it ends after [\d.]+ of 8.08 s; {BYTES}",
     ),
-    "avi": (lambda folder: halved(WHOLE["avi"][0](folder), 0.4), rf"ends after [\d.]+ of 3 s; {BYTES}"),
-    "flv": (lambda folder: halved(WHOLE["flv"][0](folder)), r"ends after [\d.]+ of 3.08 s"),
+    "avi": (lambda folder: halved(WHOLE["avi"][0](folder), 0.4), rf"it ends after [\d.]+ of 3 s; {BYTES}"),
+    "flv": (lambda folder: halved(WHOLE["flv"][0](folder)), r"it ends after [\d.]+ of 3.08 s"),
 }
 
 
@@ -252,7 +252,7 @@ def test_the_service_says_it_at_the_end_of_the_file(tmp_path: Path) -> None:
     assert end["log_level"] == "warning"
     assert end["frames"] + end["bad_frames"] == totals.captured
     assert end["bad_frames"] == totals.dropped[("capture", "bad_frame")] > 0
-    assert re.match(r"ends after \d\d of 75 frames", end["shortfall"])
+    assert re.match(r"it ends after \d\d of 75 frames", end["shortfall"])
 
 
 def test_a_file_of_which_no_picture_is_left_says_that_it_was_cut(tmp_path: Path) -> None:
