@@ -169,7 +169,11 @@ class ReadLoop:
             except EndOfMediaError as end:
                 if frames.good and not self._loop:
                     self.ended = True
-                    self._log.info("end of file", frames=frames.good)
+                    counted = {"frames": frames.good, "bad_frames": frames.bad}
+                    if end.shortfall:
+                        self._log.warning("end of file", **counted, shortfall=end.shortfall)
+                    else:
+                        self._log.info("end of file", **counted)
                     return
                 if not frames.good:
                     self._failed(CameraError(f"{end}, without a frame"), outage)
@@ -202,11 +206,13 @@ class ReadLoop:
         session = self._next_session()
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
         self._hand_over_bad(info.bad_frames)
+        frames.bad = info.bad_frames
         last_good_s = time.monotonic()
         while not self._stop.is_set():
             with self._in_library_call():
                 frame = self._camera.read(self._sink)
             if frame is None:
+                frames.bad += 1
                 self._hand_over_bad(1, before_first=frames.good == 0)
                 is_live = info.clock is not Clock.MEDIA  # a recording is read to its end, also by a slow host
                 only_bad_s = max(_ONLY_BAD_S, _ONLY_BAD_FRAMES / info.fps) if info.fps else _ONLY_BAD_S
@@ -250,6 +256,7 @@ class ReadLoop:
 @dataclass(slots=True)
 class _Count:
     good: int = 0
+    bad: int = 0
 
 
 class _Outage:

@@ -17,6 +17,7 @@ from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, PictureNotes
 from stream_inspect.capture.memory_sink import FreshArrays
 from stream_inspect.capture.stated_crop import Crop
+from stream_inspect.capture.video_stream import video_stream
 from stream_inspect.config.models import CameraConfig
 from stream_inspect.picture import UInt8Array
 from stream_inspect.rotation import file_metadata
@@ -334,6 +335,43 @@ def test_the_film_is_read_and_not_its_preview(tmp_path: Path) -> None:
             output.mux(stream.encode())
     info, frames = everything(path)
     assert (info.width_px, info.height_px, len(frames)) == (320, 240, 5)
+
+
+def write_with_still(path: Path, *, film: int = 10) -> Path:
+    """A large picture that is not marked as a cover, before a small film of so many frames."""
+    with av.open(str(path), "w") as output:
+        still = output.add_stream("mjpeg", rate=25)
+        still.width, still.height, still.pix_fmt = 320, 240, "yuvj420p"
+        moving = output.add_stream("mpeg4", rate=25)
+        moving.width, moving.height, moving.pix_fmt = 160, 120, "yuv420p"
+        for stream, count in ((still, 1), (moving, film)):
+            for index in range(count):
+                shown = av.VideoFrame.from_ndarray(picture(index, stream.width, stream.height), format="bgr24")
+                output.mux(stream.encode(shown.reformat(format=stream.pix_fmt)))
+            output.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mov", "clip.mkv", "clip.avi"])
+def test_the_film_is_read_and_not_a_still(tmp_path: Path, name: str) -> None:
+    info, frames = everything(write_with_still(tmp_path / name))
+    assert (info.width_px, info.height_px, len(frames)) == (160, 120, 10)
+    assert info.notes.honoured == ("video stream 1 (mpeg4 160x120) is read; not read: 0 (mjpeg 320x240, one picture)",)
+
+
+def test_what_is_marked_as_a_still_is_none_of_the_films(tmp_path: Path) -> None:
+    path = write_with_still(tmp_path / "clip.mkv")
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATI__"))
+    with av.open(str(path)) as container:
+        assert video_stream(container).width == 320, "nothing says that it is one picture"
+        container.streams.video[0].disposition = av.stream.Disposition.still_image
+        assert video_stream(container).width == 160
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_of_stills_alone_the_largest_is_read(tmp_path: Path, name: str) -> None:
+    info, frames = everything(write_with_still(tmp_path / name, film=1))
+    assert (info.width_px, info.height_px, len(frames)) == (320, 240, 1)
 
 
 def test_sound_with_a_cover_has_no_video(tmp_path: Path) -> None:
