@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from stream_inspect.capture.camera import (
     FrameSink,
     PictureNotes,
 )
+from stream_inspect.capture.library_output import library_output
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot
 from stream_inspect.capture.sender_clock import arrived_now
@@ -42,6 +44,8 @@ NOT_READ_SUFFIXES = frozenset(
     | {".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2"}
 )
 """Pictures of which FFmpeg might make a film of one frame, and which are not read here."""
+_JPEG_DAMAGE, _BETWEEN_PARTS = "Corrupt JPEG data", "extraneous bytes"
+"""What libjpeg says of a picture that it fills with gray, and of bytes that it passes over without loss."""
 _OF_PAGES = frozenset({".tif", ".tiff", ".webp"})
 """Files that may hold more than one picture."""
 
@@ -89,17 +93,27 @@ def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         raise PictureError(f"cannot be read: {error.strerror or error}") from None
     if not data.size:
         raise PictureError("the file is empty")
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise PictureError(f"cannot be decoded: {error.err}") from None
-    if picture is None:
-        raise PictureError("cannot be decoded: damaged, cut short, or not a picture")
+    picture = _decoded(data)
     if picture.dtype == np.uint16:
         return picture.astype(np.uint16, copy=False)
     if picture.dtype != np.uint8:
         raise PictureError(f"has values of the type {picture.dtype}, not 8 or 16 bits")
     return picture.astype(np.uint8, copy=False)
+
+
+def _decoded(data: NDArray[np.uint8]) -> NDArray[Any]:
+    """OpenCV's picture. Raises `PictureError`, also where libjpeg has made up what is missing."""
+    try:
+        with library_output() as said:
+            picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise PictureError(f"cannot be decoded: {error.err}") from None
+    if picture is None:
+        words = f" ({'; '.join(said)})" if said else ""
+        raise PictureError(f"cannot be decoded: damaged, cut short, or not a picture{words}")
+    if damage := [line for line in said if line.startswith(_JPEG_DAMAGE) and _BETWEEN_PARTS not in line]:
+        raise PictureError(f"damaged: {'; '.join(damage)}")
+    return picture
 
 
 class PicturesCamera:
