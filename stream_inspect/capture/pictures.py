@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ NOT_READ_SUFFIXES = frozenset(
 """Pictures of which FFmpeg might make a film of one frame, and which are not read here."""
 _JPEG_DAMAGE, _BETWEEN_PARTS = "Corrupt JPEG data", "extraneous bytes"
 """What libjpeg says of a picture that it fills with gray, and of bytes that it passes over without loss."""
+_TURNS: dict[int, tuple[bool, int | None]] = {
+    2: (False, 1),
+    3: (False, -1),
+    4: (False, 0),
+    5: (True, None),
+    6: (True, 1),
+    7: (True, -1),
+    8: (True, 0),
+}
+"""By Exif's `Orientation`: whether to transpose, and then how to flip, as a code of `cv2.flip`."""
 _OF_PAGES = frozenset({".tif", ".tiff", ".webp"})
 """Files that may hold more than one picture."""
 
@@ -86,7 +97,7 @@ def pages_in(path: Path) -> int:
 
 
 def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The picture as (H, W) or (H, W, 3) BGR, uint8 or uint16, upright as its Exif says. Raises `PictureError`."""
+    """The picture as (H, W) or (H, W, 3) BGR, uint8 or uint16, upright as its file says. Raises `PictureError`."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -102,10 +113,12 @@ def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
 
 
 def _decoded(data: NDArray[np.uint8]) -> NDArray[Any]:
-    """OpenCV's picture. Raises `PictureError`, also where libjpeg has made up what is missing."""
+    """OpenCV's picture, upright. Raises `PictureError`, also where libjpeg has made up what is missing."""
+    in_boxes = data[4:8].tobytes() == b"ftyp"
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
     try:
         with library_output() as said:
-            picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+            picture = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION if in_boxes else flags)
     except cv2.error as error:
         raise PictureError(f"cannot be decoded: {error.err}") from None
     if picture is None:
@@ -113,7 +126,28 @@ def _decoded(data: NDArray[np.uint8]) -> NDArray[Any]:
         raise PictureError(f"cannot be decoded: damaged, cut short, or not a picture{words}")
     if damage := [line for line in said if line.startswith(_JPEG_DAMAGE) and _BETWEEN_PARTS not in line]:
         raise PictureError(f"damaged: {'; '.join(damage)}")
-    return picture
+    return _upright(picture, _turn_in_boxes(data)) if in_boxes else picture
+
+
+def _turn_in_boxes(data: NDArray[np.uint8]) -> int:
+    """How an AVIF file turns its picture, as a value of Exif's `Orientation`.
+
+    Its boxes `irot` and `imir` say so, and Exif does not count (ISO 23008-12). OpenCV goes by Exif alone. Raises
+    `PictureError`.
+    """
+    from PIL import ExifTags, Image  # here: a film's start does without it
+
+    try:
+        with Image.open(BytesIO(data.tobytes())) as picture:
+            return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except OSError as error:
+        raise PictureError(f"how it is to be turned cannot be read: {error}") from None
+
+
+def _upright(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
+    transposed, flip = _TURNS.get(orientation, (False, None))
+    turned = cv2.transpose(picture) if transposed else picture
+    return turned if flip is None else cv2.flip(turned, flip)
 
 
 class PicturesCamera:

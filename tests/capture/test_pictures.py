@@ -8,10 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image, ImageOps
 
 from stream_inspect.capture.library_output import library_output
 from stream_inspect.capture.pictures import PictureError, load_picture
 from stream_inspect.picture import UInt8Array
+from tests.capture.videos import picture
 
 
 def noise(width: int = 64, height: int = 64) -> UInt8Array:
@@ -20,6 +22,35 @@ def noise(width: int = 64, height: int = 64) -> UInt8Array:
 
 def encoded(suffix: str) -> bytes:
     return cv2.imencode(suffix, noise())[1].tobytes()
+
+
+# --- upright -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
+def test_every_format_that_can_turn_its_picture_is_read_upright(tmp_path: Path, suffix: str, orientation: int) -> None:
+    """All eight: by Exif, or for AVIF by its boxes, which Pillow writes in its stead."""
+    path = tmp_path / f"1.{suffix}"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(picture(5, 64, 48)[:, :, ::-1]).save(path, exif=exif, quality=95)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))[:, :, ::-1]
+    shown = load_picture(path)
+    assert shown.shape == upright.shape
+    assert np.abs(shown.astype(int) - upright).mean() < 6
+
+
+def test_an_avif_file_that_says_its_turn_twice_is_turned_once(tmp_path: Path) -> None:
+    """libavif writes Exif and boxes."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    said = np.frombuffer(exif.tobytes()[6:], np.uint8)
+    path, stored = tmp_path / "1.avif", picture(5, 64, 48)
+    path.write_bytes(cv2.imencodeWithMetadata(".avif", stored, [cv2.IMAGE_METADATA_EXIF], [said])[1].tobytes())
+    shown = load_picture(path)
+    assert shown.shape == (64, 48, 3)
+    assert np.abs(shown.astype(int) - np.rot90(stored, -1)).mean() < 6
 
 
 # --- damaged files -----------------------------------------------------------------------------------------------
