@@ -29,9 +29,13 @@ CRASHES = {
         ["Fatal Python error: Segmentation fault", "Current thread"],
     ),
     "a crash in a decoder whose output is taken": (
-        "import ctypes, faulthandler, os; faulthandler.enable(os.dup(2))\n"
-        "from stream_inspect.capture.library_output import library_output\n"
-        "with library_output(): ctypes.string_at(0)",
+        """
+import ctypes, faulthandler, os
+from stream_inspect.capture.library_output import library_output
+faulthandler.enable(os.dup(2))
+with library_output():
+    ctypes.string_at(0)
+""",
         ["Fatal Python error: Segmentation fault", "Current thread"],
     ),
     "an abort in C": ("import os, faulthandler; faulthandler.enable(); os.abort()", ["Fatal Python error: Aborted"]),
