@@ -39,7 +39,9 @@ PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".avif"}
     | {".pbm", ".pgm", ".ppm", ".pnm"}
 )
-PICTURE_KINDS = ", ".join(sorted(PICTURE_SUFFIXES))
+_PICTURE_OR_FILM = frozenset({".gif"})
+"""Pictures where they hold one, films where they hold several."""
+PICTURE_KINDS = ", ".join(sorted(PICTURE_SUFFIXES | _PICTURE_OR_FILM))
 NOT_READ_SUFFIXES = frozenset(
     {".heic", ".heif", ".jxl", ".psd", ".svg", ".tga", ".exr", ".hdr"}
     | {".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2"}
@@ -57,7 +59,7 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
     8: (True, 0),
 }
 """By Exif's `Orientation`: whether to transpose, and then how to flip, as a code of `cv2.flip`."""
-_OF_PAGES = frozenset({".tif", ".tiff", ".webp"})
+_OF_PAGES = frozenset({".tif", ".tiff", ".webp"}) | _PICTURE_OR_FILM
 """Files that may hold more than one picture."""
 
 
@@ -74,8 +76,9 @@ class PictureFile:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the file is read as a picture, by its name."""
-    return path.suffix.lower() in PICTURE_SUFFIXES
+    """Whether the file is read as a picture: by its name, and a GIF if nothing moves in it."""
+    suffix = path.suffix.lower()
+    return suffix in PICTURE_SUFFIXES or (suffix in _PICTURE_OR_FILM and pages_in(path) == 1)
 
 
 def pictures_in(folder: Path) -> list[Path]:

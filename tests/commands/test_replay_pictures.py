@@ -271,6 +271,24 @@ def test_pages_after_the_first_are_named_and_not_judged(tmp_path):
     assert summary.pictures.left_out == ["1.tif: pages 2 to 4"]
 
 
+def test_a_gif_is_a_picture_unless_it_moves(tmp_path):
+    make_picture(tmp_path / "0.png")
+    still, other = Image.open(tmp_path / "0.png"), Image.new("RGB", (160, 120), (90, 90, 90))
+    (tmp_path / "parts").mkdir()
+    still.save(tmp_path / "parts" / "1.gif")
+    still.save(tmp_path / "parts" / "film.gif", save_all=True, append_images=[other] * 3)
+    lines = write_lines(tmp_path / "f.jsonl", [spotted(0, "1.gif", 0.4)])
+    for name, chosen in (("folder", tmp_path / "parts"), ("alone", tmp_path / "parts" / "1.gif")):
+        summary = replay(chosen, config(), tmp_path / name, inspections=lines)
+        assert [(row["file"], row["verdict"]) for row in table(tmp_path / name).values()] == [("1.gif", "FAIL")]
+        assert summary.pictures.left_out == (["film.gif"] if name == "folder" else [])
+    film = write_lines(tmp_path / "film.jsonl", [line(0, 0.0, width_px=160, height_px=120)])
+    assert replay(tmp_path / "parts" / "film.gif", config(), tmp_path / "film", inspections=film).video.codec == "gif"
+    source = {"kind": "file", "path": tmp_path / "parts" / "1.gif"}
+    with pytest.raises(CameraError, match="is a picture, not a video"):
+        make_camera(CameraConfig.model_validate({"name": "c", "source": source})).open()
+
+
 @pytest.mark.parametrize("suffix", [".jp2", ".avif", ".pnm", ".tiff", ".webp", ".JPG"])
 def test_every_kind_of_picture_is_judged(tmp_path, suffix):
     make_picture(tmp_path / f"1{suffix}")
