@@ -1,4 +1,4 @@
-"""What a picture library prints on stderr while it decodes one file, so that it is told with the file's name.
+"""What a picture library prints on stderr while it decodes one file, for a report with the file's name.
 
 libpng and libjpeg print there past OpenCV's log, and do not know which file they read.
 """

@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_inspect.capture.bit_depth import BitDepth, samples
+from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import (
     CameraError,
     CameraInfo,
     CapturedFrame,
     EndOfMediaError,
     FrameSink,
-    PictureNotes,
 )
 from stream_inspect.capture.library_output import library_output
 from stream_inspect.capture.pace import Pacer
@@ -47,6 +46,9 @@ NOT_READ_SUFFIXES = frozenset(
     | {".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2"}
 )
 """Pictures of which FFmpeg might make a film of one frame, and which are not read here."""
+_PNG_DEPTH_AT = 24
+_ALWAYS_OF_8_BITS = (b"\xff\xd8", b"BM", b"GIF8", b"RIFF")
+"""How JPEG, BMP, GIF and WebP begin."""
 _JPEG_DAMAGE, _BETWEEN_PARTS = "Corrupt JPEG data", "extraneous bytes"
 """What libjpeg says of a picture that it fills with gray, and of bytes that it passes over without loss."""
 _TURNS: dict[int, tuple[bool, int | None]] = {
@@ -97,6 +99,18 @@ def pages_in(path: Path) -> int:
             return int(getattr(picture, "n_frames", 1))
     except Exception:  # the library raises whatever its parsers raise, and decoding will say what is wrong
         return 1
+
+
+def may_be_deep(path: Path) -> bool:
+    """Whether the picture may have 16 bits a value: False where its first bytes say that it has not, or are missing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PNG_DEPTH_AT + 1)
+    except OSError:
+        return False
+    if head.startswith(b"\x89PNG"):
+        return head[_PNG_DEPTH_AT:] == b"\x10"
+    return not head.startswith(_ALWAYS_OF_8_BITS)
 
 
 def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -157,7 +171,8 @@ class PicturesCamera:
     """The pictures of the configured folder, in the order of their names, or `pictures`, in their own order.
 
     One that cannot be read counts as a bad frame, and `unreadable` gets its name and the reason; without it, both are
-    logged. Of a file with several pages the first is read. Sizes may change from picture to picture: capture lays each
+    logged. Of a file with several pages the first is read. `open` looks at all that may have 16 bits a value, so that
+    the bit depth of none depends on those before it. Sizes may change from picture to picture: capture lays each
     down in a ring of its size.
     """
 
@@ -176,18 +191,19 @@ class PicturesCamera:
         self._pictures: Sequence[PictureFile] = ()
         self._next = 0
         self._pacer: Pacer | None = None
-        self._depth = BitDepth()
+        self._bit_depth = config.bit_depth
+        self._depth = BitDepth(self._bit_depth)
         self._log = get_logger(__name__, camera=config.name)
 
     def open(self) -> CameraInfo:
         self._pictures = self._chosen or _of_folder(self._source.path)
         self._next = 0
         first = self._first_readable()
-        self._depth = BitDepth()
-        for one in samples(self._pictures):
+        self._depth = BitDepth(self._bit_depth)
+        for one in self._pictures:
             with suppress(PictureError):  # reported when its turn comes
-                self._depth.learn(load_picture(one.path))
-        depth = self._depth.note()
+                if may_be_deep(one.path):
+                    self._depth.learn(load_picture(one.path), one.name)
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return CameraInfo(
             width_px=first.shape[1],
@@ -197,7 +213,7 @@ class PicturesCamera:
             time_base=self._time_base,
             clock=Clock.ARRIVAL,
             frame_count=len(self._pictures),
-            notes=PictureNotes(honoured=(depth,) if depth else ()),
+            notes=self._depth.notes(),
         )
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
@@ -227,6 +243,7 @@ class PicturesCamera:
             capture_utc_ns=arrival.utc_ns,
             clock=arrival.clock,
             file=chosen.name,
+            taken_as=self._depth.taken_as(loaded),
         )
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,8 @@ from stream_inspect.capture.pictures import (
 )
 from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
 from stream_inspect.errors import UsageError
-from stream_inspect.file_names import printable
+from stream_inspect.file_names import listed, printable
 from stream_inspect.inspect.models import sha256_of
-
-_LISTED = 5
-"""Names listed in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +98,11 @@ def _pictures_of(folder: Path, left_out: list[str], *, alone: bool) -> list[Path
     others = [path for path in everything if path not in known]
     if not found:
         inside = [path for path in others if path.is_dir()]
-        hint = f"; name the folders in it instead: {_listed(inside)}" if inside else ""
+        hint = f"; name the folders in it instead: {listed([printable(path) for path in inside])}" if inside else ""
         raise UsageError(f"{folder} contains no picture ({PICTURE_KINDS}){hint}")
     prefix = "" if alone else f"{folder.name}/"
     left_out += [printable(f"{prefix}{path.name}{'/' if path.is_dir() else ''}") for path in others]
     return found
-
-
-def _listed(paths: Iterable[Path]) -> str:
-    names = [printable(str(path)) for path in paths]
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 def _hash_or_none(path: Path) -> str:
