@@ -88,6 +88,12 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if is_picture(path)), key=in_number_order)
 
 
+def others_in(folder: Path) -> list[str]:
+    """What else lies in a folder, by name, but for what is hidden; folders end with a slash."""
+    shown = (path for path in folder.iterdir() if not path.name.startswith(".") and not is_picture(path))
+    return [printable(f"{path.name}{'/' if path.is_dir() else ''}") for path in sorted(shown)]
+
+
 def pages_in(path: Path) -> int:
     """How many pictures the file holds, of which the first is read; 1 where that is not known."""
     if path.suffix.lower() not in _OF_PAGES:
@@ -196,7 +202,7 @@ class PicturesCamera:
         self._log = get_logger(__name__, camera=config.name)
 
     def open(self) -> CameraInfo:
-        self._pictures = self._chosen or _of_folder(self._source.path)
+        self._pictures = self._chosen or pictures_of_folder(self._source.path)
         self._next = 0
         first = self._first_readable()
         self._depth = BitDepth(self._bit_depth)
@@ -262,8 +268,8 @@ class PicturesCamera:
         self._log.warning("picture cannot be read", file=name, error=reason)
 
 
-def _of_folder(folder: Path) -> list[PictureFile]:
-    """The pictures of a folder. Raises `CameraError` where there is none."""
+def pictures_of_folder(folder: Path) -> list[PictureFile]:
+    """The pictures of the folder of a source, as `pictures_in`. Raises `CameraError` where there is none."""
     if folder.is_file():
         raise CameraError(f"{printable(folder)} is a file, not a folder of pictures: write kind: file for a video")
     if not folder.is_dir():

@@ -16,6 +16,7 @@ from stream_inspect.capture.pictures import (
     PictureFile,
     PicturesCamera,
     is_picture,
+    others_in,
     pages_in,
     pictures_in,
 )
@@ -90,18 +91,15 @@ def find_material(paths: Sequence[Path]) -> Material:
 
 def _pictures_of(folder: Path, left_out: list[str], *, alone: bool) -> list[Path]:
     try:
-        everything = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        found = pictures_in(folder)
+        found, others = pictures_in(folder), others_in(folder)
     except OSError as error:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror}") from None
-    known = set(found)
-    others = [path for path in everything if path not in known]
     if not found:
-        inside = [path for path in others if path.is_dir()]
-        hint = f"; name the folders in it instead: {listed([printable(path) for path in inside])}" if inside else ""
+        inside = [printable(folder / name.rstrip("/")) for name in others if name.endswith("/")]
+        hint = f"; name the folders in it instead: {listed(inside)}" if inside else ""
         raise UsageError(f"{folder} contains no picture ({PICTURE_KINDS}){hint}")
     prefix = "" if alone else f"{folder.name}/"
-    left_out += [printable(f"{prefix}{path.name}{'/' if path.is_dir() else ''}") for path in others]
+    left_out += [printable(prefix) + name for name in others]
     return found
 
 
