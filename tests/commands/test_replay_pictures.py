@@ -233,9 +233,23 @@ def test_recorded_inspections_are_found_by_name_whatever_was_added(folder, found
     assert (summary.frames.judged, summary.frames.not_due, summary.frames.residual) == (3, 1, 0)
 
 
-def test_an_inspection_of_a_picture_that_is_not_there_is_refused(folder, found, tmp_path):
-    (folder / "c.bmp").unlink()
-    with pytest.raises(FramesError, match=r"line 3: c\.bmp is not among the 2 pictures that were read"):
+def test_the_inspections_of_a_folder_serve_for_some_of_its_pictures(folder, found, tmp_path):
+    replay(folder, config(), tmp_path / "all", inspections=found)
+    recorded = tmp_path / "all" / "frames.jsonl"
+    for name in ("b.jpg", "c.bmp"):
+        replay(folder / name, config(), tmp_path / name, inspections=recorded)
+        assert table(tmp_path / name) == {name: table(tmp_path / "all")[name]}
+    (folder / "b.jpg").unlink()
+    summary = replay(folder, config(), tmp_path / "fewer", inspections=recorded)
+    assert summary.pictures.verdicts == {"PASS": 1, "FAIL": 1, "UNDECIDED": 2}
+
+
+def test_the_inspections_of_other_pictures_are_refused(folder, found, tmp_path):
+    (folder / "c.bmp").rename(folder / "renamed.bmp")
+    with pytest.raises(
+        FramesError,
+        match=r"line 3: c\.bmp is not among the 3 pictures that were read, and the file does not hold renamed\.bmp",
+    ):
         replay(folder, config(), tmp_path / "out", inspections=found)
     write_lines(found, [spotted(0, "a.png"), spotted(1, "a.png")])
     with pytest.raises(FramesError, match=r"line 2: a\.png is already in line 1"):
