@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+_LISTED = 5
 _NUMBER = re.compile(r"([0-9]+)")
 
 
@@ -15,6 +17,11 @@ def printable(name: str | Path) -> str:
     Python keeps such bytes as lone surrogates, which no JSON, no database and no UTF-8 terminal accepts.
     """
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of these names, and how many more there are."""
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 def ffmpeg_url(path: Path) -> str:

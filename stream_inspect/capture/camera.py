@@ -48,6 +48,7 @@ class PictureNotes:
 
     honoured: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    """What is not honoured, and what is a guess because the source does not say it: reported as warnings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class CapturedFrame:
     is_key: bool = True
     file: str = ""
     """Name of the file that holds this frame alone: that of a picture."""
+    taken_as: str = ""
+    """How its values were understood, where that may be a reason for a black picture."""
 
 
 class Camera(Protocol):

@@ -107,6 +107,10 @@ def is_black(luma: UInt8Array, luma_max: int) -> bool:
     return bool(np.count_nonzero(luma <= luma_max) >= _BLACK_SHARE * luma.size)
 
 
+def _black(taken_as: str) -> str:
+    return f"{BLACK} ({taken_as})" if taken_as else BLACK
+
+
 def is_uniform(luma: UInt8Array) -> bool:
     """Whether nearly all of the picture has one luma: no lens and no lamp makes such a picture of a real thing."""
     histogram = np.bincount(luma.ravel(), minlength=256)
@@ -204,8 +208,11 @@ class ConditionWatch:
         self.fps: float | None = None
         """Of the source, where it reports one: a slow camera is not silent between two frames."""
 
-    def frame(self, luma: UInt8Array, now_s: float, *, key: bool = True) -> list[Change]:
-        """A good frame came: its luma plane, (H, W) uint8, and whether it is a key frame."""
+    def frame(self, luma: UInt8Array, now_s: float, *, key: bool = True, taken_as: str = "") -> list[Change]:
+        """A good frame came: its luma plane, (H, W) uint8, and whether it is a key frame.
+
+        `taken_as` is how its values were understood: where it is black, the reason says so.
+        """
         self._last_frame_s = now_s
         self._count(bad=False, now_s=now_s)
         changes: list[Change] = []
@@ -213,7 +220,7 @@ class ConditionWatch:
         if key or now_s - self._last_look_s >= _LOOK_EVERY_S:
             self._last_look_s = now_s
             self._last_key_s = now_s if key else self._last_key_s
-            self._look(sample(luma), now_s, changes, key=key)
+            self._look(sample(luma), now_s, taken_as, changes, key=key)
         return changes
 
     def damaged(self, now_s: float) -> None:
@@ -241,10 +248,10 @@ class ConditionWatch:
             if state.active
         ]
 
-    def _look(self, luma: UInt8Array, now_s: float, changes: list[Change], *, key: bool) -> None:
+    def _look(self, luma: UInt8Array, now_s: float, taken_as: str, changes: list[Change], *, key: bool) -> None:
         black = is_black(luma, self._config.black_luma_max)
         uniform = not black and is_uniform(luma)
-        self._note(ConditionKind.BLACK, black, now_s, BLACK, changes)
+        self._note(ConditionKind.BLACK, black, now_s, _black(taken_as), changes)
         self._note(ConditionKind.NO_SIGNAL, uniform, now_s, "the picture is one even colour", changes)
         if ConditionKind.FROZEN in self._states:
             frozen = self._freeze.update(luma, now_s, key=key)
@@ -303,11 +310,11 @@ class StillWatch:
     def __init__(self, config: ConditionsConfig) -> None:
         self._config = config
 
-    def frame(self, luma: UInt8Array, now_s: float, *, key: bool = True) -> list[Change]:
-        """A picture: its luma plane, (H, W) uint8."""
+    def frame(self, luma: UInt8Array, now_s: float, *, key: bool = True, taken_as: str = "") -> list[Change]:
+        """A picture: its luma plane, (H, W) uint8, and how its values were understood."""
         if not is_black(sample(luma), self._config.black_luma_max):
             return []
-        return [Change(ConditionKind.BLACK, True, now_s, BLACK), Change(ConditionKind.BLACK, False, now_s)]
+        return [Change(ConditionKind.BLACK, True, now_s, _black(taken_as)), Change(ConditionKind.BLACK, False, now_s)]
 
     def damaged(self, now_s: float) -> None:
         """A picture cannot be read: its camera has named it."""

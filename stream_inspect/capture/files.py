@@ -30,6 +30,7 @@ class FileCamera:
     def __init__(self, config: CameraConfig) -> None:
         assert isinstance(config.source, FileSource)
         self._source = config.source
+        self._bit_depth = config.bit_depth
         self._reader: AvReader | None = None
         self._pacer: Pacer | None = None
         self._cut_off = ""
@@ -49,7 +50,9 @@ class FileCamera:
             raise CameraError(f"{name} cannot be opened as a video: {reason}") from None
         self._cut_off = cut_off(path)
         try:
-            self._reader = AvReader(container, made_with_deg=rotation_of_file(container.metadata))
+            self._reader = AvReader(
+                container, made_with_deg=rotation_of_file(container.metadata), bit_depth=self._bit_depth
+            )
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError as end:
             self.close()

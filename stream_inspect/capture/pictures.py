@@ -6,21 +6,23 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_inspect.capture.bit_depth import BitDepth, samples
+from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import (
     CameraError,
     CameraInfo,
     CapturedFrame,
     EndOfMediaError,
     FrameSink,
-    PictureNotes,
 )
+from stream_inspect.capture.library_output import library_output
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.planes import copy_bgr_to_slot, copy_gray_to_slot
 from stream_inspect.capture.sender_clock import arrived_now
@@ -36,13 +38,30 @@ PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".avif"}
     | {".pbm", ".pgm", ".ppm", ".pnm"}
 )
-PICTURE_KINDS = ", ".join(sorted(PICTURE_SUFFIXES))
+_PICTURE_OR_FILM = frozenset({".gif"})
+"""Pictures where they hold one, films where they hold several."""
+PICTURE_KINDS = ", ".join(sorted(PICTURE_SUFFIXES | _PICTURE_OR_FILM))
 NOT_READ_SUFFIXES = frozenset(
     {".heic", ".heif", ".jxl", ".psd", ".svg", ".tga", ".exr", ".hdr"}
     | {".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2"}
 )
 """Pictures of which FFmpeg might make a film of one frame, and which are not read here."""
-_OF_PAGES = frozenset({".tif", ".tiff", ".webp"})
+_PNG_DEPTH_AT = 24
+_ALWAYS_OF_8_BITS = (b"\xff\xd8", b"BM", b"GIF8", b"RIFF")
+"""How JPEG, BMP, GIF and WebP begin."""
+_JPEG_DAMAGE, _BETWEEN_PARTS = "Corrupt JPEG data", "extraneous bytes"
+"""What libjpeg says of a picture that it fills with gray, and of bytes that it passes over without loss."""
+_TURNS: dict[int, tuple[bool, int | None]] = {
+    2: (False, 1),
+    3: (False, -1),
+    4: (False, 0),
+    5: (True, None),
+    6: (True, 1),
+    7: (True, -1),
+    8: (True, 0),
+}
+"""By Exif's `Orientation`: whether to transpose, and then how to flip, as a code of `cv2.flip`."""
+_OF_PAGES = frozenset({".tif", ".tiff", ".webp"}) | _PICTURE_OR_FILM
 """Files that may hold more than one picture."""
 
 
@@ -59,13 +78,20 @@ class PictureFile:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the file is read as a picture, by its name."""
-    return path.suffix.lower() in PICTURE_SUFFIXES
+    """Whether the file is read as a picture: by its name, and a GIF if nothing moves in it."""
+    suffix = path.suffix.lower()
+    return suffix in PICTURE_SUFFIXES or (suffix in _PICTURE_OR_FILM and pages_in(path) == 1)
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of the numbers in their names."""
     return sorted((path for path in folder.iterdir() if is_picture(path)), key=in_number_order)
+
+
+def others_in(folder: Path) -> list[str]:
+    """What else lies in a folder, by name, but for what is hidden; folders end with a slash."""
+    shown = (path for path in folder.iterdir() if not path.name.startswith(".") and not is_picture(path))
+    return [printable(f"{path.name}{'/' if path.is_dir() else ''}") for path in sorted(shown)]
 
 
 def pages_in(path: Path) -> int:
@@ -81,20 +107,27 @@ def pages_in(path: Path) -> int:
         return 1
 
 
+def may_be_deep(path: Path) -> bool:
+    """Whether the picture may have 16 bits a value: False where its first bytes say that it has not, or are missing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PNG_DEPTH_AT + 1)
+    except OSError:
+        return False
+    if head.startswith(b"\x89PNG"):
+        return head[_PNG_DEPTH_AT:] == b"\x10"
+    return not head.startswith(_ALWAYS_OF_8_BITS)
+
+
 def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The picture as (H, W) or (H, W, 3) BGR, uint8 or uint16, upright as its Exif says. Raises `PictureError`."""
+    """The picture as (H, W) or (H, W, 3) BGR, uint8 or uint16, upright as its file says. Raises `PictureError`."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from None
     if not data.size:
         raise PictureError("the file is empty")
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise PictureError(f"cannot be decoded: {error.err}") from None
-    if picture is None:
-        raise PictureError("cannot be decoded: damaged, cut short, or not a picture")
+    picture = _decoded(data)
     if picture.dtype == np.uint16:
         return picture.astype(np.uint16, copy=False)
     if picture.dtype != np.uint8:
@@ -102,11 +135,50 @@ def load_picture(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return picture.astype(np.uint8, copy=False)
 
 
+def _decoded(data: NDArray[np.uint8]) -> NDArray[Any]:
+    """OpenCV's picture, upright. Raises `PictureError`, also where libjpeg has made up what is missing."""
+    in_boxes = data[4:8].tobytes() == b"ftyp"
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    try:
+        with library_output() as said:
+            picture = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION if in_boxes else flags)
+    except cv2.error as error:
+        raise PictureError(f"cannot be decoded: {error.err}") from None
+    if picture is None:
+        words = f" ({'; '.join(said)})" if said else ""
+        raise PictureError(f"cannot be decoded: damaged, cut short, or not a picture{words}")
+    if damage := [line for line in said if line.startswith(_JPEG_DAMAGE) and _BETWEEN_PARTS not in line]:
+        raise PictureError(f"damaged: {'; '.join(damage)}")
+    return _upright(picture, _turn_in_boxes(data)) if in_boxes else picture
+
+
+def _turn_in_boxes(data: NDArray[np.uint8]) -> int:
+    """How an AVIF file turns its picture, as a value of Exif's `Orientation`.
+
+    Its boxes `irot` and `imir` say so, and Exif does not count (ISO 23008-12). OpenCV goes by Exif alone. Raises
+    `PictureError`.
+    """
+    from PIL import ExifTags, Image  # here: a film's start does without it
+
+    try:
+        with Image.open(BytesIO(data.tobytes())) as picture:
+            return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except OSError as error:
+        raise PictureError(f"how it is to be turned cannot be read: {error}") from None
+
+
+def _upright(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
+    transposed, flip = _TURNS.get(orientation, (False, None))
+    turned = cv2.transpose(picture) if transposed else picture
+    return turned if flip is None else cv2.flip(turned, flip)
+
+
 class PicturesCamera:
     """The pictures of the configured folder, in the order of their names, or `pictures`, in their own order.
 
     One that cannot be read counts as a bad frame, and `unreadable` gets its name and the reason; without it, both are
-    logged. Of a file with several pages the first is read. Sizes may change from picture to picture: capture lays each
+    logged. Of a file with several pages the first is read. `open` looks at all that may have 16 bits a value, so that
+    the bit depth of none depends on those before it. Sizes may change from picture to picture: capture lays each
     down in a ring of its size.
     """
 
@@ -125,18 +197,19 @@ class PicturesCamera:
         self._pictures: Sequence[PictureFile] = ()
         self._next = 0
         self._pacer: Pacer | None = None
-        self._depth = BitDepth()
+        self._bit_depth = config.bit_depth
+        self._depth = BitDepth(self._bit_depth)
         self._log = get_logger(__name__, camera=config.name)
 
     def open(self) -> CameraInfo:
-        self._pictures = self._chosen or _of_folder(self._source.path)
+        self._pictures = self._chosen or pictures_of_folder(self._source.path)
         self._next = 0
         first = self._first_readable()
-        self._depth = BitDepth()
-        for one in samples(self._pictures):
+        self._depth = BitDepth(self._bit_depth)
+        for one in self._pictures:
             with suppress(PictureError):  # reported when its turn comes
-                self._depth.learn(load_picture(one.path))
-        depth = self._depth.note()
+                if may_be_deep(one.path):
+                    self._depth.learn(load_picture(one.path), one.name)
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return CameraInfo(
             width_px=first.shape[1],
@@ -146,7 +219,7 @@ class PicturesCamera:
             time_base=self._time_base,
             clock=Clock.ARRIVAL,
             frame_count=len(self._pictures),
-            notes=PictureNotes(honoured=(depth,) if depth else ()),
+            notes=self._depth.notes(),
         )
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
@@ -176,6 +249,7 @@ class PicturesCamera:
             capture_utc_ns=arrival.utc_ns,
             clock=arrival.clock,
             file=chosen.name,
+            taken_as=self._depth.taken_as(loaded),
         )
 
     def close(self) -> None:
@@ -194,8 +268,8 @@ class PicturesCamera:
         self._log.warning("picture cannot be read", file=name, error=reason)
 
 
-def _of_folder(folder: Path) -> list[PictureFile]:
-    """The pictures of a folder. Raises `CameraError` where there is none."""
+def pictures_of_folder(folder: Path) -> list[PictureFile]:
+    """The pictures of the folder of a source, as `pictures_in`. Raises `CameraError` where there is none."""
     if folder.is_file():
         raise CameraError(f"{printable(folder)} is a file, not a folder of pictures: write kind: file for a video")
     if not folder.is_dir():

@@ -8,6 +8,7 @@ the slot.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +17,7 @@ from functools import partial
 import av
 import numpy as np
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import FrameSink, PictureNotes
@@ -23,6 +25,7 @@ from stream_inspect.capture.display_matrix import UPRIGHT, Orientation, angle_of
 from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.capture.planes import (
     LIMITED_RANGE,
+    copy_bgr_to_slot,
     copy_cropped_to_slot,
     copy_field_to_slot,
     copy_gray_to_slot,
@@ -41,7 +44,8 @@ _SQUARE = Fraction(1, 100)
 _MOST_ASPECT = 4
 """Wider or narrower pixels than this (MJPEG cameras put anything into their density) are not believed."""
 
-_DEEP_GRAY = frozenset({"gray16le", "gray16be"})
+_DEEP = re.compile(r"(gray16|(rgb|bgr)48|(rgba|bgra)64|gbra?p16)[lb]e")
+"""Formats of 16 bits a value, in which cameras of fewer bits write theirs into the low ones."""
 
 _Step = Callable[[Picture, FrameSink], Picture]
 
@@ -51,13 +55,16 @@ class Presentation:
 
     `crop` is what the container states (`stated_crop`). `made_with_deg` is how far the pictures of a file of ours were
     turned already (`rotation.rotation_of_file`): they are turned back by that, so that both give the sensor picture.
+    `bit_depth` is that of video of 16 bits a value; None to go by the content.
     """
 
-    def __init__(self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0) -> None:
+    def __init__(
+        self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0, bit_depth: int | None = None
+    ) -> None:
         self._stream = stream
         self._crop = crop
         self._made_with_deg = made_with_deg
-        self._depth = BitDepth()
+        self._depth = BitDepth(bit_depth)
         self._scratch = (ScratchArray(), ScratchArray())
 
     def size_px(self, frame: av.VideoFrame) -> tuple[int, int]:
@@ -99,9 +106,11 @@ class Presentation:
             ignored.append(f"a display matrix that is not a quarter turn ({angle}): pictures are taken as stored")
         elif orientation != UPRIGHT:
             honoured.append(f"display matrix: {_described(orientation)}")
-        if frame.format.name in _DEEP_GRAY:
-            self._depth.learn(frame.to_ndarray().astype(np.uint16, copy=False))
-            honoured += [depth] if (depth := self._depth.note()) else []
+        if _DEEP.fullmatch(frame.format.name):
+            self._depth.learn(_values(frame))
+            depth = self._depth.notes()
+            honoured += depth.honoured
+            ignored += depth.ignored
         side_data = side_data_of(frame)
         if "STEREO3D" in side_data:
             ignored.append("stereo: both views of a pair are judged as one picture")
@@ -111,11 +120,12 @@ class Presentation:
 
     def _stored(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
         """The picture as it is stored, or its top field."""
-        if frame.format.name not in _DEEP_GRAY:
+        if not _DEEP.fullmatch(frame.format.name):
             return copy_to_slot(frame, sink, top_field=self._has_two_fields(frame))
-        gray = self._depth.to_eight_bits(frame.to_ndarray().astype(np.uint16, copy=False))
-        picture = copy_gray_to_slot(gray[:: 2 if self._has_two_fields(frame) else 1], sink)
-        return replace(picture, full_range=frame.color_range != LIMITED_RANGE)
+        picture = self._depth.to_eight_bits(_values(frame)[:: 2 if self._has_two_fields(frame) else 1])
+        if picture.ndim == 3:
+            return copy_bgr_to_slot(picture, sink)
+        return replace(copy_gray_to_slot(picture, sink), full_range=frame.color_range != LIMITED_RANGE)
 
     def _steps(self, frame: av.VideoFrame) -> list[_Step]:
         steps: list[_Step] = []
@@ -161,6 +171,13 @@ class Presentation:
         """Width of a pixel by its height; 1 where nothing is stated. A container's word counts before the codec's."""
         stated = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
         return Fraction(stated) if stated else Fraction(1)
+
+
+def _values(frame: av.VideoFrame) -> NDArray[np.uint16]:
+    """The values of a frame of 16 bits: (H, W) gray, or (H, W, 3) BGR, without what is transparent in it."""
+    if not frame.format.name.startswith("gray"):
+        frame = frame.reformat(format="bgr48le")
+    return frame.to_ndarray().astype(np.uint16, copy=False)
 
 
 def _at_full_height(height_px: int, picture: Picture, sink: FrameSink) -> Picture:

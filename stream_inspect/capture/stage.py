@@ -222,7 +222,7 @@ class CaptureStage:
             yield Output("belt", belt_sight(header, self._look.see(item.frame.picture, header.id.pts_s)))
         if self._watch is not None:
             luma, captured_s = item.frame.picture.luma, header.capture_mono_ns * _S
-            changes = self._watch.frame(luma, captured_s, key=item.frame.is_key)
+            changes = self._watch.frame(luma, captured_s, key=item.frame.is_key, taken_as=item.frame.taken_as)
             yield from self._changed(changes, now_mono_ns)
         if due:
             if self._waiting is not None:

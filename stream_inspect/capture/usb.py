@@ -24,6 +24,7 @@ class UsbCamera:
     def __init__(self, config: CameraConfig) -> None:
         assert isinstance(config.source, UsbSource)
         self._source = config.source
+        self._bit_depth = config.bit_depth
         self._reader: AvReader | None = None
 
     def open(self) -> CameraInfo:
@@ -46,7 +47,7 @@ class UsbCamera:
                 "sizes, rates and formats"
             ) from None
         try:
-            self._reader = AvReader(container, silent_limit_s=_READ_TIMEOUT_S)
+            self._reader = AvReader(container, silent_limit_s=_READ_TIMEOUT_S, bit_depth=self._bit_depth)
             return self._reader.open(Clock.ARRIVAL)
         except CameraError as error:
             self.close()

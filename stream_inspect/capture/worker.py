@@ -296,6 +296,6 @@ class _Outage:
         elif not self._seen:
             self._log.info("camera connected", **details)
         for note in () if self._seen else info.notes.ignored:
-            self._log.warning("part of what the camera says of its pictures is ignored", pictures=note)
+            self._log.warning("pictures may not be judged as they are meant", pictures=note)
         self._seen = True
         self._errors.clear()

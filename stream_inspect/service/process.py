@@ -123,7 +123,7 @@ def main() -> int:
     stop = StopSignal(signal.SIGTERM)
     spec = _read_launch_spec()
 
-    faulthandler.enable()
+    faulthandler.enable(os.dup(sys.stderr.fileno()))  # of its own: stderr is taken while a picture is decoded
     log_stream = os.fdopen(int(os.environ[LOG_FD]), "w", buffering=1, errors="backslashreplace")
     log.configure(spec.config.log.level, spec.config.log.format, log_stream, process=spec.row)
     uncaught.install()

@@ -12,7 +12,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
 
 from stream_inspect.capture.av_reader import AvReader
 from stream_inspect.capture.build import make_camera
@@ -260,19 +259,6 @@ def test_pictures_come_by_name_with_their_own_sizes_and_broken_ones_are_bad(tmp_
     assert np.array_equal(frames[3].picture.luma, picture(3, 64, 64)[:, :, 0])
     assert frames[4] is None
     assert [frame.pts for frame in frames if frame] == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (6, 1), (3, 2), (8, 3)])
-def test_a_photograph_is_upright_as_its_exif_says(tmp_path: Path, orientation: int, quarters: int) -> None:
-    lying = picture(5, 64, 48)
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    Image.fromarray(lying[:, :, ::-1]).save(tmp_path / "0.jpg", exif=exif, quality=95)
-    (frame,) = read_all(tmp_path)
-    assert frame is not None
-    shown = frame.picture.to_bgr()
-    assert shown.shape == np.rot90(lying, -quarters).shape
-    assert np.abs(shown.astype(int) - np.rot90(lying, -quarters)).mean() < 6
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import structlog
+from PIL import Image
 
 from stream_inspect.commands.check.cameras import check_camera, check_fit
 from stream_inspect.config.models import CameraConfig, Config
@@ -101,8 +102,14 @@ def test_pictures_of_any_size_are_still_there_when_their_turn_comes(
     assert (totals.captured, totals.judged, totals.dropped) == (12, 12, {})
 
 
+def checked(folder: Path, **camera: object) -> list[tuple[Level, str]]:
+    source = {"kind": "images", "path": folder}
+    found, _ = check_camera(CameraConfig.model_validate({"name": "c1", "source": source, **camera}), busy=False)
+    return [(one.level, one.text) for one in found]
+
+
 def test_check_counts_the_pictures_and_asks_for_no_rate_or_views(folder: Path, tmp_path: Path) -> None:
-    (folder / "3.png").write_bytes(b"no picture")
+    (folder / "3.png").write_bytes(b"")
     source = {"kind": "images", "path": folder, "pace": "fast"}
     belt = {"direction": "left_to_right", "speed_mm_s": 5000.0, "mm_per_px": 1.0}
     config = Config.model_validate(
@@ -115,6 +122,43 @@ def test_check_counts_the_pictures_and_asks_for_no_rate_or_views(folder: Path, t
     found, seen = check_camera(config.cameras[0], busy=False)
     assert [(one.level, one.text) for one in found] == [
         (Level.OK, "10 pictures, the first 64x48 px; each is judged"),
-        (Level.WARN, "1 of the first 10 pictures cannot be read"),
+        (Level.WARN, "1 of 10 pictures cannot be read: 3.png (the file is empty)"),
     ]
     assert check_fit(config, [seen]) == []
+
+
+def test_check_tries_all_pictures_and_says_so_where_time_does_not_allow_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the pace of the line it had two seconds for them: ten of these."""
+    for number in range(10, 40):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((8, 8), number, np.uint8))
+    (folder / "39.png").write_bytes(b"")
+    counted = (Level.OK, "40 pictures, the first 64x48 px; each is judged")
+    assert checked(folder) == [
+        counted,
+        (Level.WARN, "1 of 40 pictures cannot be read: 39.png (the file is empty)"),
+    ]
+    monkeypatch.setattr("stream_inspect.commands.check.folder.TRY_S", -1.0)
+    assert checked(folder) == [counted, (Level.OK, "the first 1 of 40 pictures were tried, within -1 s")]
+    (folder / "0.png").write_bytes(b"")
+    assert checked(folder) == [
+        (Level.FAIL, "none of the first 1 of 40 pictures can be read: 0.png (the file is empty)")
+    ]
+
+
+def test_check_names_what_is_left_out_and_how_values_are_taken(folder: Path) -> None:
+    cv2.imwrite(str(folder / "9.png"), np.full((48, 64), 4000, np.uint16))
+    (folder / "notes.txt").write_text("not a picture", encoding="utf-8")
+    (folder / "more").mkdir()
+    page = Image.new("L", (8, 8), 90)
+    page.save(folder / "10.tif", save_all=True, append_images=[page, page])
+    left_out = (Level.WARN, "left out of the folder: more/, notes.txt, 10.tif: pages 2 to 3")
+    counted, *others = checked(folder, rotate_deg=90)
+    assert counted == (Level.OK, "11 pictures, the first 48x64 px; each is judged")
+    assert others[0] == left_out
+    assert (others[1][0], "with 12 bits of content" in others[1][1]) == (Level.WARN, True)
+    assert checked(folder, bit_depth=12)[1:] == [
+        left_out,
+        (Level.OK, "16-bit pictures are taken as 12 bits, as bit_depth says"),
+    ]

@@ -233,9 +233,23 @@ def test_recorded_inspections_are_found_by_name_whatever_was_added(folder, found
     assert (summary.frames.judged, summary.frames.not_due, summary.frames.residual) == (3, 1, 0)
 
 
-def test_an_inspection_of_a_picture_that_is_not_there_is_refused(folder, found, tmp_path):
-    (folder / "c.bmp").unlink()
-    with pytest.raises(FramesError, match=r"line 3: c\.bmp is not among the 2 pictures that were read"):
+def test_the_inspections_of_a_folder_serve_for_some_of_its_pictures(folder, found, tmp_path):
+    replay(folder, config(), tmp_path / "all", inspections=found)
+    recorded = tmp_path / "all" / "frames.jsonl"
+    for name in ("b.jpg", "c.bmp"):
+        replay(folder / name, config(), tmp_path / name, inspections=recorded)
+        assert table(tmp_path / name) == {name: table(tmp_path / "all")[name]}
+    (folder / "b.jpg").unlink()
+    summary = replay(folder, config(), tmp_path / "fewer", inspections=recorded)
+    assert summary.pictures.verdicts == {"PASS": 1, "FAIL": 1, "UNDECIDED": 2}
+
+
+def test_the_inspections_of_other_pictures_are_refused(folder, found, tmp_path):
+    (folder / "c.bmp").rename(folder / "renamed.bmp")
+    with pytest.raises(
+        FramesError,
+        match=r"line 3: c\.bmp is not among the 3 pictures that were read, and the file does not hold renamed\.bmp",
+    ):
         replay(folder, config(), tmp_path / "out", inspections=found)
     write_lines(found, [spotted(0, "a.png"), spotted(1, "a.png")])
     with pytest.raises(FramesError, match=r"line 2: a\.png is already in line 1"):
@@ -269,6 +283,24 @@ def test_pages_after_the_first_are_named_and_not_judged(tmp_path):
         tmp_path / "parts", config(), tmp_path / "out", inspections=write_lines(tmp_path / "f.jsonl", lines)
     )
     assert summary.pictures.left_out == ["1.tif: pages 2 to 4"]
+
+
+def test_a_gif_is_a_picture_unless_it_moves(tmp_path):
+    make_picture(tmp_path / "0.png")
+    still, other = Image.open(tmp_path / "0.png"), Image.new("RGB", (160, 120), (90, 90, 90))
+    (tmp_path / "parts").mkdir()
+    still.save(tmp_path / "parts" / "1.gif")
+    still.save(tmp_path / "parts" / "film.gif", save_all=True, append_images=[other] * 3)
+    lines = write_lines(tmp_path / "f.jsonl", [spotted(0, "1.gif", 0.4)])
+    for name, chosen in (("folder", tmp_path / "parts"), ("alone", tmp_path / "parts" / "1.gif")):
+        summary = replay(chosen, config(), tmp_path / name, inspections=lines)
+        assert [(row["file"], row["verdict"]) for row in table(tmp_path / name).values()] == [("1.gif", "FAIL")]
+        assert summary.pictures.left_out == (["film.gif"] if name == "folder" else [])
+    film = write_lines(tmp_path / "film.jsonl", [line(0, 0.0, width_px=160, height_px=120)])
+    assert replay(tmp_path / "parts" / "film.gif", config(), tmp_path / "film", inspections=film).video.codec == "gif"
+    source = {"kind": "file", "path": tmp_path / "parts" / "1.gif"}
+    with pytest.raises(CameraError, match="is a picture, not a video"):
+        make_camera(CameraConfig.model_validate({"name": "c", "source": source})).open()
 
 
 @pytest.mark.parametrize("suffix", [".jp2", ".avif", ".pnm", ".tiff", ".webp", ".JPG"])

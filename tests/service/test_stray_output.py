@@ -28,6 +28,16 @@ CRASHES = {
         "import ctypes, faulthandler; faulthandler.enable(); ctypes.string_at(0)",
         ["Fatal Python error: Segmentation fault", "Current thread"],
     ),
+    "a crash in a decoder whose output is taken": (
+        """
+import ctypes, faulthandler, os
+from stream_inspect.capture.library_output import library_output
+faulthandler.enable(os.dup(2))
+with library_output():
+    ctypes.string_at(0)
+""",
+        ["Fatal Python error: Segmentation fault", "Current thread"],
+    ),
     "an abort in C": ("import os, faulthandler; faulthandler.enable(); os.abort()", ["Fatal Python error: Aborted"]),
     "an import that fails": ("import no_such_module", ["Traceback", "ModuleNotFoundError"]),
     "text of a C library": ("import os; os.write(2, b'[h264 @ 0x5]\\nerror while decoding MB 1 2')", ["[h264", "MB 1"]),

@@ -19,6 +19,7 @@ from stream_inspect.capture.camera import (
     NoPictureError,
 )
 from stream_inspect.capture.memory_sink import ScratchArray
+from stream_inspect.commands.check.folder import check_folder
 from stream_inspect.config.confirmation import one_miss_ends_the_track
 from stream_inspect.config.fits import misfits
 from stream_inspect.config.models import CameraConfig, Config, FileSource, RtspSource, Source
@@ -84,6 +85,9 @@ class _Frames:
 def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen | None]:
     """Open the camera, measure, close it. `busy`: a service with this configuration runs and may hold the camera."""
     item = f"camera {config.name}"
+    if config.stills:
+        findings, size_px = check_folder(config)
+        return findings, Seen(*size_px, config.stated_fps or 0.0) if size_px else None
     try:
         camera = make_camera(config)
     except (UnknownPluginError, ImportError) as error:
@@ -102,8 +106,6 @@ def check_camera(config: CameraConfig, busy: bool) -> tuple[list[Finding], Seen 
         return [
             fail(item, f"opened, but delivered no intact frame within {MEASURE_S:g} s ({frames.bad} corrupt)")
         ], None
-    if config.stills:
-        return _pictures(item, info, frames), Seen(info.width_px, info.height_px, info.fps or 0.0)
     fps = frames.fps or info.fps or 0.0
     seen = Seen(info.width_px, info.height_px, info.fps or fps)
     return [ok(item, _described(config, info, frames)), *_complaints(item, config, info, frames, fps)], seen
@@ -149,14 +151,6 @@ def _clock(config: CameraConfig, frames: _Frames) -> str:
     if isinstance(config.source, RtspSource) and frames.clock != Clock.RTCP:
         return f"{frames.clock} (the camera sent no time of its own that can be trusted within {CLOCK_WAIT_S:g} s)"
     return frames.clock
-
-
-def _pictures(item: str, info: CameraInfo, frames: _Frames) -> list[Finding]:
-    found = [ok(item, f"{info.frame_count} pictures, the first {info.width_px}x{info.height_px} px; each is judged")]
-    if frames.bad:
-        tried = f"{frames.bad} of the first {frames.bad + frames.count} pictures cannot be read"
-        found.append(warn(item, tried, "`stream-inspect replay FOLDER` names every one, with the reason"))
-    return found
 
 
 def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Frames, fps: float) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,14 @@ from stream_inspect.capture.pictures import (
     PictureFile,
     PicturesCamera,
     is_picture,
+    others_in,
     pages_in,
     pictures_in,
 )
 from stream_inspect.config.models import CameraConfig, FileSource, ImagesSource
 from stream_inspect.errors import UsageError
-from stream_inspect.file_names import printable
+from stream_inspect.file_names import listed, printable
 from stream_inspect.inspect.models import sha256_of
-
-_LISTED = 5
-"""Names listed in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +91,16 @@ def find_material(paths: Sequence[Path]) -> Material:
 
 def _pictures_of(folder: Path, left_out: list[str], *, alone: bool) -> list[Path]:
     try:
-        everything = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        found = pictures_in(folder)
+        found, others = pictures_in(folder), others_in(folder)
     except OSError as error:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror}") from None
-    known = set(found)
-    others = [path for path in everything if path not in known]
     if not found:
-        inside = [path for path in others if path.is_dir()]
-        hint = f"; name the folders in it instead: {_listed(inside)}" if inside else ""
+        inside = [printable(folder / name.rstrip("/")) for name in others if name.endswith("/")]
+        hint = f"; name the folders in it instead: {listed(inside)}" if inside else ""
         raise UsageError(f"{folder} contains no picture ({PICTURE_KINDS}){hint}")
     prefix = "" if alone else f"{folder.name}/"
-    left_out += [printable(f"{prefix}{path.name}{'/' if path.is_dir() else ''}") for path in others]
+    left_out += [printable(prefix) + name for name in others]
     return found
-
-
-def _listed(paths: Iterable[Path]) -> str:
-    names = [printable(str(path)) for path in paths]
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 def _hash_or_none(path: Path) -> str:

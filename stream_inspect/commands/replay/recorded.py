@@ -1,6 +1,7 @@
 """A frames.jsonl read back, checked whole before anything is decided.
 
-One wrong line refuses the file. A frame of a video is found by its seq, a picture by its name where the file has it.
+One wrong line refuses the file. A frame of a video is found by its seq, a picture by its name where the file has it:
+so the file of a folder serves for some of its pictures too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class RecordedFrames:
         self._unused = self._by_key()
         self._due: deque[JudgedFrame] = deque()
         self._first_pts_s: float | None = None
+        self._not_held = ""
+        """The first picture that was read and is not in the file."""
 
     @property
     def model_hash(self) -> str:
@@ -55,6 +58,7 @@ class RecordedFrames:
             self._first_pts_s = header.id.pts_s
         line = self._unused.pop(header.file if self._by_file else header.id.seq, None)
         if line is None:
+            self._not_held = self._not_held or header.file
             return False
         number, record = line
         what = f"that frame of the {'video' if not header.file else 'pictures'}"
@@ -80,11 +84,19 @@ class RecordedFrames:
         return self._due.popleft()
 
     def end(self, frame_count: int) -> None:
-        """The material is over. Raises `FramesError` if the file has frames that it has not."""
+        """The material is over. Raises `FramesError` if the file was made from another one.
+
+        That is one which lacks frames of the file; of pictures, one which also has some that the file does not hold.
+        """
         for number, record in self._unused.values():
             where = f"{self._path}, line {number}"
-            if record.file:
-                raise FramesError(f"{where}: {record.file} is not among the {frame_count} pictures that were read")
+            if self._by_file:
+                if not self._not_held:
+                    return
+                raise FramesError(
+                    f"{where}: {record.file} is not among the {frame_count} pictures that were read, and the file does "
+                    f"not hold {self._not_held}: it was made from others"
+                )
             raise FramesError(
                 f"{where}: seq {record.seq}, but only {frame_count} frames were read (0 to {frame_count - 1})"
             )

@@ -106,7 +106,8 @@ class Recording:
             self.first_pts_s = pts_s
             self._watch = watch_for(self._config, expect_frames=False, now_s=pts_s)
         self._latest = header
-        changes = self._watch.frame(frame.picture.luma, pts_s, key=frame.is_key) + self._watch.tick(pts_s)
+        changes = self._watch.frame(frame.picture.luma, pts_s, key=frame.is_key, taken_as=frame.taken_as)
+        changes += self._watch.tick(pts_s)
         sight = belt_sight(header, self._look.see(frame.picture, pts_s)) if self._look is not None else None
         return ReplayFrame(header, frame.picture, self._reported(changes), sight)
 

@@ -44,6 +44,13 @@ class CameraConfig(Model):
     rotate_deg: Rotation = Field(
         0, description="Clockwise turn of the sensor picture into the judged one: 90 turns its top edge to the right."
     )
+    bit_depth: int | None = Field(
+        None,
+        ge=8,
+        le=16,
+        description="Bits that the picture has in files and video of 16 bits a value, such as 12 for a camera of 12 "
+        "bits. If absent, the smallest of 10, 12, 14 and 16 that holds all their values, which is a guess.",
+    )
     region_px: Annotated[list[Point], AfterValidator(region_in_px)] | None = Field(
         None,
         min_length=3,
