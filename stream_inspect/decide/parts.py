@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,8 +31,8 @@ from stream_inspect.decide.part_verdict import (
     PartVerdict,
     Reason,
     Verdict,
-    View,
 )
+from stream_inspect.decide.part_views import CameraWindow, View
 
 _SAME_PART = 0.35
 """Share of the shorter of two stretches in one lane that both cover, from which on they are one part: boxes of
@@ -42,34 +42,6 @@ _GAP_MOST = 256
 
 _WAITING_FEW = 32
 """Due frames in flight that are nothing unusual."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraWindow:
-    """The stretch of the line that one camera sees, and the usable views that it has to give of each part."""
-
-    offset_mm: float
-    length_mm: float
-    views_needed: int
-
-    def stretch(self, odometer_mm: float) -> Interval:
-        """What lies in the picture at this reading, in s_mm."""
-        here = odometer_mm - self.offset_mm
-        return Interval(here - self.length_mm, here)
-
-    def shows(self, along: Interval, odometer_mm: float) -> bool:
-        """Whether any of the part is in the picture."""
-        seen = self.stretch(odometer_mm)
-        return along.low < seen.high and along.high > seen.low
-
-    def shows_whole(self, along: Interval, odometer_mm: float) -> bool:
-        """Whether all of the part is in the picture."""
-        seen = self.stretch(odometer_mm)
-        return seen.low <= along.low and along.high <= seen.high and not along.high_cut
-
-    def left_by(self, along: Interval, odometer_mm: float) -> bool:
-        """Whether the part's trailing edge is beyond the downstream edge."""
-        return along.high <= odometer_mm - self.offset_mm - self.length_mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +128,6 @@ class PartsLedger:
 
     def __init__(self, line: LineLayout, next_id: int = 1) -> None:
         self._line = line
-        self._needed = {name: window.views_needed for name, window in line.cameras.items()}
         self._cameras = {name: CameraReports() for name in line.cameras}
         self._parts: dict[int, Part] = {}
         self._by_number: dict[tuple[str, int], int] = {}
@@ -210,19 +181,21 @@ class PartsLedger:
         """The belt is here now."""
         self._odometer_mm = odometer_mm
 
-    def view(self, part_id: int, camera: str, due: int, view: View) -> None:
-        """What a judged frame shows of a part. All views of a frame are noted before its `report`."""
+    def view(self, part_id: int, camera: str, due: int, odometer_mm: float, view: View) -> None:
+        """What a judged frame, captured at this reading, shows of a part; whether it is cut is known by its place.
+
+        All views of a frame are noted before its `report`.
+        """
         part = self._parts.get(part_id)
         if part is not None:
-            part.see(camera, due, view)
+            part.see(camera, due, view, odometer_mm, self._line.cameras[camera])
 
     def report(self, camera: str, due: int, *, judged: bool) -> None:
         """A due frame was judged, or will not be. Reported twice, it is the same."""
         odometer_mm = self._cameras[camera].waiting.pop(due, None)
         if odometer_mm is not None and not judged:
-            for part, is_whole in self._in_window(camera, odometer_mm):
-                if is_whole:
-                    part.see(camera, due, View.NOT_JUDGED)
+            for part_id in self.parts_in(camera, odometer_mm):
+                self.view(part_id, camera, due, odometer_mm, View.NOT_JUDGED)
 
     def defect(self, part_id: int, found: FoundDefect) -> Binding:
         """A sight of a defect on a part. A confirmed one fails it at once."""
@@ -233,7 +206,7 @@ class PartsLedger:
         if not found.confirmed:
             return Binding.NOTED
         if part.verdict is None:
-            part.decide(self._needed)
+            part.decide(self._line.cameras)
             self._give(part)
             return Binding.FAILED
         if part.verdict is Verdict.FAIL:
@@ -250,10 +223,10 @@ class PartsLedger:
         for part in self._parts.values():
             if part.verdict is None:
                 part.doubt = part.doubt or Reason.ODOMETER_UNKNOWN
-                part.decide(self._needed)
+                part.decide(self._line.cameras)
                 self._give(part, is_final=True)
             elif not part.is_finished:
-                self._untaken.append(_verdict_of(part, is_final=True))
+                self._untaken.append(self._verdict_of(part, is_final=True))
         self._parts.clear()
         self._by_number.clear()
         self._cameras = {name: CameraReports(last_due=was.last_due) for name, was in self._cameras.items()}
@@ -269,7 +242,7 @@ class PartsLedger:
                 self._decide(part, is_over=is_over)
             elif is_over and not part.is_finished:
                 part.is_finished = True
-                self._untaken.append(_verdict_of(part, is_final=True))
+                self._untaken.append(self._verdict_of(part, is_final=True))
             if part.is_finished and self._is_out_of_reach(part):
                 self._forget(part)
         self._forget_lost_frames()
@@ -281,9 +254,10 @@ class PartsLedger:
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def parts_in(self, camera: str, odometer_mm: float) -> list[tuple[int, bool]]:
-        """(id, whether it is whole) of each part in a camera's picture at this reading."""
-        return [(part.id, is_whole) for part, is_whole in self._in_window(camera, odometer_mm)]
+    def parts_in(self, camera: str, odometer_mm: float) -> list[int]:
+        """The parts in a camera's picture at this reading."""
+        window = self._line.cameras[camera]
+        return [part.id for part in self._parts.values() if window.shows(part.along, odometer_mm)]
 
     def part_at(self, lane: int, s_mm: float) -> int | None:
         """The part of this lane that holds a place; where two do, the one whose middle is nearer."""
@@ -380,12 +354,6 @@ class PartsLedger:
         self._counts.setdefault(part.lane, LaneCounts()).entered += 1
         return part
 
-    def _in_window(self, camera: str, odometer_mm: float) -> Iterator[tuple[Part, bool]]:
-        window = self._line.cameras[camera]
-        for part in self._parts.values():
-            if window.shows(part.along, odometer_mm):
-                yield part, window.shows_whole(part.along, odometer_mm)
-
     def _waits_for(self, part: Part, before_mm: float = math.inf) -> dict[str, int]:
         """How many due frames of each camera show the part, were captured before this reading, and are not reported."""
         waits = {
@@ -422,7 +390,7 @@ class PartsLedger:
         if waits:
             part.decide_late(waits)
         else:
-            part.decide(self._needed)
+            part.decide(self._line.cameras)
         self._give(part, is_final=is_over)
 
     def _give(self, part: Part, *, is_final: bool = False) -> None:
@@ -435,7 +403,23 @@ class PartsLedger:
         elif part.reason is not None:
             counts.undecided += 1
             counts.undecided_by[part.reason] = counts.undecided_by.get(part.reason, 0) + 1
-        self._untaken.append(_verdict_of(part, is_final=is_final))
+        self._untaken.append(self._verdict_of(part, is_final=is_final))
+
+    def _verdict_of(self, part: Part, *, is_final: bool) -> PartVerdict:
+        if part.verdict is None or part.reason is None:
+            raise ValueError(f"part {part.id} has no verdict")
+        return PartVerdict(
+            part=part.id,
+            lane=part.lane,
+            serial=part.serial,
+            along=part.along,
+            verdict=part.verdict,
+            reason=part.reason,
+            why=part.why,
+            views=sum(counts[View.USABLE] for counts in part.counts(self._line.cameras).values()),
+            defects=list(part.defects),
+            is_final=is_final,
+        )
 
     def _forget(self, part: Part) -> None:
         del self._parts[part.id]
@@ -456,20 +440,3 @@ def _face(one: Interval, other: Interval) -> bool:
     """Whether two stretches are cut where they face each other, as the two ends of one part are."""
     lower, upper = (one, other) if one.low < other.low else (other, one)
     return lower.high_cut and upper.low_cut
-
-
-def _verdict_of(part: Part, *, is_final: bool) -> PartVerdict:
-    if part.verdict is None or part.reason is None:
-        raise ValueError(f"part {part.id} has no verdict")
-    return PartVerdict(
-        part=part.id,
-        lane=part.lane,
-        serial=part.serial,
-        along=part.along,
-        verdict=part.verdict,
-        reason=part.reason,
-        why=part.why,
-        views=sum(part.count(camera, View.USABLE) for camera in part.views),
-        defects=list(part.defects),
-        is_final=is_final,
-    )

@@ -86,6 +86,11 @@ class _Sought:
         """Whether it was seen often enough, by itself, to be a part."""
         return self.sights >= (SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED) + 2 * self.absorbed
 
+    @property
+    def outweighs(self) -> bool:
+        """Whether its sights are not outweighed by looks that showed nothing, or another part, in its place."""
+        return self.sights >= self.misses and self.sights > self.absorbed
+
     def is_shorter(self, seen: BeltBox, look: _Look) -> bool:
         """Whether this is not all of the part, as far as it is known."""
         return seen.along.whole and self.box.along.length - seen.along.length > self._tolerance_mm(look)
@@ -277,7 +282,7 @@ class PartFinder:
         for part in sorted(self._sought, key=lambda part: (part.box.along.low, part.box.across.low)):
             part.pieces = []
             out = look.downstream >= part.box.along.high
-            if not part.number and (part.enough or (out and part.on_new_belt and part.misses <= part.sights)):
+            if not part.number and (part.enough or (out and part.on_new_belt and part.outweighs)):
                 part.number, self._next_number = self._next_number, self._next_number + 1
                 part.lane = lane_at(self._lanes, part.box.across.centre)
                 changes.append(self._change(What.ENTERED, part, look.mono_ns))
@@ -317,9 +322,12 @@ def _widened(stretch: Interval, by: float) -> Interval:
 
 def _cost(known: BeltBox, seen: BeltBox, reach_mm: float) -> float:
     """Distance of the two places in mm, or `FORBIDDEN` where they do not cover each other enough to be one part."""
-    along = _widened(known.along, reach_mm).shared(seen.along) / max(1e-6, min(known.along.length, seen.along.length))
-    across = known.across.shared(seen.across) / max(1e-6, min(known.across.length, seen.across.length))
-    if across < _JOINS or (along < _JOINS and not _is_rest_of(known.along, seen.along, reach_mm)):
+    if known.across.shared(seen.across) < _JOINS * min(known.across.length, seen.across.length):
+        return FORBIDDEN
+    along = _widened(known.along, reach_mm).shared(seen.along)
+    if along < _JOINS * min(known.along.length, seen.along.length) and not _is_rest_of(
+        known.along, seen.along, reach_mm
+    ):
         return FORBIDDEN
     return abs(known.along.offset_to(seen.along)) + abs(known.across.centre - seen.across.centre)
 
