@@ -120,7 +120,7 @@ class LedgerRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     untaken: list[PartVerdict]
     next_id: int
     odometer_mm: float | None
-    forgotten_mm: float | None
+    forgotten_mm: float
 
 
 class PartsLedger:
@@ -135,7 +135,7 @@ class PartsLedger:
         self._untaken: list[PartVerdict] = []
         self._next_id = next_id
         self._odometer_mm: float | None = None
-        self._forgotten_mm: float | None = None
+        self._forgotten_mm = -math.inf
         """No part farther downstream is known any more: each has had its verdict."""
 
     # --- notes ---------------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class PartsLedger:
         self._parts.clear()
         self._by_number.clear()
         self._cameras = {name: CameraReports(last_due=was.last_due) for name, was in self._cameras.items()}
-        self._odometer_mm = self._forgotten_mm = None
+        self._odometer_mm, self._forgotten_mm = None, -math.inf
 
     # --- verdicts ------------------------------------------------------------------------------------------------
 
@@ -379,7 +379,7 @@ class PartsLedger:
         return self._odometer_mm is not None and self._odometer_mm >= end_mm
 
     def _is_forgotten(self, along: Interval) -> bool:
-        return self._forgotten_mm is not None and along.high <= self._forgotten_mm + self._line.joined_mm
+        return along.high <= self._forgotten_mm + self._line.joined_mm
 
     def _decide(self, part: Part, *, is_over: bool) -> None:
         deadline_mm = self._line.deadline_mm(part.along)
@@ -423,9 +423,8 @@ class PartsLedger:
 
     def _forget(self, part: Part) -> None:
         del self._parts[part.id]
-        for finder, number in part.numbers.items():
-            self._by_number.pop((finder, number), None)
-        self._forgotten_mm = max(part.along.high, part.along.high if self._forgotten_mm is None else self._forgotten_mm)
+        self._by_number = {number: known for number, known in self._by_number.items() if known != part.id}
+        self._forgotten_mm = max(self._forgotten_mm, part.along.high)
 
     def _forget_lost_frames(self) -> None:
         """Due frames that were never reported wait until the belt has carried away all that they showed."""

@@ -60,6 +60,8 @@ class _Sought:
     box: BeltBox
     on_new_belt: bool
     doubt: Doubt | None
+    adjoins: bool = False
+    """Whether it was first seen so near to another one that it may be a piece of that: it needs twice the sights."""
     number: int = 0
     lane: int = 0
     sights: int = 0
@@ -84,7 +86,8 @@ class _Sought:
     @property
     def enough(self) -> bool:
         """Whether it was seen often enough, by itself, to be a part."""
-        return self.sights >= (SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED) + 2 * self.absorbed
+        needed = SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED
+        return self.sights >= needed * (1 + self.adjoins) + 2 * self.absorbed
 
     @property
     def outweighs(self) -> bool:
@@ -270,7 +273,8 @@ class PartFinder:
         along = box.along
         is_new = self._last is None or along.high_cut or along.high > self._last.upstream
         doubt = next((why for why, low, high in self._unwatched if low < along.high <= high), None)
-        part = _Sought(box, is_new, None if along.high_cut else doubt, sights=1, in_one=1)
+        adjoins = any(_adjoin(box, other.box, look.reach_mm) for other in self._sought)
+        part = _Sought(box, is_new, None if along.high_cut else doubt, adjoins, sights=1, in_one=1)
         if along.whole:
             part.wholes, part.watched_to, part.first_watched_to = 1, look.upstream, look.upstream
         self._sought.append(part)
@@ -330,6 +334,12 @@ def _cost(known: BeltBox, seen: BeltBox, reach_mm: float) -> float:
     ):
         return FORBIDDEN
     return abs(known.along.offset_to(seen.along)) + abs(known.across.centre - seen.across.centre)
+
+
+def _adjoin(one: BeltBox, other: BeltBox, reach_mm: float) -> bool:
+    """Whether the two are neighbours with hardly a gap."""
+    across = one.across.shared(other.across) >= _JOINS * min(one.across.length, other.across.length)
+    return across and _widened(one.along, 2 * reach_mm).shared(other.along) > 0
 
 
 def _followed(known: Interval, seen: Interval) -> Interval:
