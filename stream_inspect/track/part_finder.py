@@ -87,7 +87,8 @@ class _Sought:
     def enough(self) -> bool:
         """Whether it was seen often enough, by itself, to be a part."""
         needed = SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED
-        return self.sights >= needed * (1 + self.adjoins) + 2 * self.absorbed
+        is_settled = self.others == 0  # else it is not known yet which of the lengths is its own
+        return is_settled and self.sights >= needed * (1 + self.adjoins) + 2 * self.absorbed
 
     @property
     def outweighs(self) -> bool:
