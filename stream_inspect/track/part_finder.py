@@ -87,7 +87,7 @@ class _Sought:
     def enough(self) -> bool:
         """Whether it was seen often enough, by itself, to be a part."""
         needed = SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED
-        is_settled = self.others == 0  # else it is not known yet which of the lengths is its own
+        is_settled = self.others == 0 and self.in_one > self.in_two  # else it may be longer, shorter, or two
         return is_settled and self.sights >= needed * (1 + self.adjoins) + 2 * self.absorbed
 
     @property
@@ -96,8 +96,10 @@ class _Sought:
         return self.sights >= self.misses and self.sights > self.absorbed
 
     def is_shorter(self, seen: BeltBox, look: _Look) -> bool:
-        """Whether this is not all of the part, as far as it is known."""
-        return seen.along.whole and self.box.along.length - seen.along.length > self._tolerance_mm(look)
+        """Whether this is not all of the part, as far as it is known. What was seen of it coming in is a part of it."""
+        known = self.box.along
+        tolerance_mm = 2 * look.reach_mm if known.high_cut else self._tolerance_mm(look)
+        return seen.along.whole and known.length - seen.along.length > tolerance_mm
 
     def _tolerance_mm(self, look: _Look) -> float:
         return max(look.reach_mm, _OTHER_LENGTH * self.box.along.length)
@@ -264,7 +266,7 @@ class PartFinder:
         if part.in_two < SIGHTS_NEEDED or part.in_two <= part.in_one or len(part.pieces) != 2:
             return []
         first, second = sorted(part.pieces, key=lambda piece: (piece.along.low, piece.across.low))
-        other = _Sought(second, part.on_new_belt, part.doubt, sights=part.in_two)
+        other = _Sought(second, part.on_new_belt, part.doubt, adjoins=True, sights=part.in_two)
         part.box, part.wholes, part.in_one, part.in_two = first, int(first.along.whole), part.in_two, 0
         other.wholes, other.in_one, other.watched_to = int(second.along.whole), part.in_one, look.upstream
         self._sought.append(other)
