@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_inspect.belt.geometry import BeltView, Interval
+from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.part_change import Doubt, Lane, PartChange, What
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import Box
-from stream_inspect.track.part_finder import SIGHTS_NEEDED, PartFinder
-from stream_inspect.track.part_signals import FixedPitch, PhotoEye
+from stream_inspect.track.part_finder import PartFinder
+from stream_inspect.track.sought_part import SIGHTS_NEEDED
 
 PICTURE_MM, WIDTH_MM = 1000, 400
 STEP_MM = 40
@@ -321,53 +323,26 @@ def test_whatever_the_belt_does_each_part_enters_once_and_leaves_at_most_once(si
     assert sorted(round(along.centre, -1) for along in left.values()) == [round((a + b) / 2, -1) for a, b in parts]
 
 
-# --- parts that no picture has to find ---
-
-
-def test_a_trigger_is_a_part_of_the_configured_length_at_its_own_time():
-    eye = PhotoEye(eye_mm=500, length_mm=120, bounce_mm=10)
-    (part,) = eye.trigger(7, 1700, "A-1")
-    assert (part.what, part.number, part.along, part.serial) == (ENTERED, 1, Interval(1200, 1320), "A-1")
-    (late,) = eye.trigger(3, 1400)
-    assert (late.number, late.along.low, late.mono_ns) == (2, 900, 3)
-
-
-def test_a_trigger_that_bounces_is_one_part():
-    eye = PhotoEye(eye_mm=0, length_mm=120, bounce_mm=10)
-    assert len(eye.trigger(1, 100)) == 1
-    assert eye.trigger(2, 110) == []
-    assert eye.trigger(3, 100) == []
-
-
-def test_a_serial_number_that_comes_with_a_later_trigger_is_taken():
-    eye = PhotoEye(eye_mm=0, length_mm=120, bounce_mm=10)
-    eye.trigger(1, 100)
-    (known,) = eye.trigger(2, 104, "A-1")
-    assert (known.what, known.number, known.serial) == (UPDATED, 1, "A-1")
-
-
-def test_two_triggers_within_a_part_are_a_doubt_about_it():
-    eye = PhotoEye(eye_mm=0, length_mm=120, bounce_mm=10)
-    eye.trigger(1, 100)
-    (doubted,) = eye.trigger(2, 150)
-    assert (doubted.what, doubted.number, doubted.doubt) == (UPDATED, 1, Doubt.TWO_TRIGGERS)
-    assert eye.trigger(3, 150) == [], "known already"
-    assert eye.trigger(4, 220)[0].what is ENTERED
-
-
-def test_at_a_fixed_pitch_part_n_is_the_nth_stretch():
-    pitch = FixedPitch(pitch_mm=100, entry_mm=300, watched_mm=0)
-    pitch.advance(1, 300)
-    entered = [change for odometer_mm in range(310, 520, 10) for change in pitch.advance(2, odometer_mm)]
-    assert [(change.number, change.along) for change in entered] == [(1, Interval(100, 200)), (2, Interval(200, 300))]
-    assert pitch.advance(3, 350) == pitch.advance(4, 519) == []
-
-
-def test_at_a_fixed_pitch_what_is_below_the_entry_at_the_start_is_known_as_such():
-    pitch = FixedPitch(pitch_mm=100, entry_mm=0, watched_mm=250)
-    changes = pitch.advance(1, 1050)
-    assert [(change.number, change.doubt) for change in changes] == [
-        (8, Doubt.AT_START),
-        (9, Doubt.AT_START),
-        (10, None),
-    ]
+@pytest.mark.parametrize(("clip", "parts"), [("virtual_conveyor_cookies", 26), ("virtual_conveyor_pcb", 19)])
+def test_every_part_of_a_clip_is_found_once_and_its_centre_is_where_it_was(sample_data: Path, clip: str, parts: int):
+    """The boxes of the clip's truth: clipped by the picture, two lanes, neighbours that overlap by up to a tenth."""
+    belt = BeltConfig(direction="left_to_right", speed_mm_s=300, mm_per_px=1.0)
+    lanes = [Lane(0, 0, 364), Lane(1, 364, 720)] if "cookies" in clip else []
+    watched = PartFinder(BeltView(belt, 1280, 720), lanes)
+    changes: list[PartChange] = []
+    for line in (sample_data / clip / "frames.jsonl").read_text().splitlines():
+        shown = json.loads(line)
+        boxes = [tuple(part["xyxy"]) for part in shown["parts"]]
+        changes += watched.see(shown["t_ms"] * 1_000_000 + 1, shown["frame"] * 12.0, 1.0, boxes)
+    entered = [change.number for change in changes if change.what is ENTERED]
+    assert len(entered) == len(set(entered)) == parts
+    assert sum(change.what is LEFT for change in changes) == parts
+    assert {change.doubt for change in changes} == {None}
+    last = {change.number: change for change in changes}.values()
+    found = sorted((change.lane, (change.along.centre + 640) / 0.3) for change in last)
+    truth = [json.loads(line) for line in (sample_data / clip / "parts.jsonl").read_text().splitlines()]
+    for (lane, at_ms), part in zip(
+        found, sorted(truth, key=lambda part: (part.get("lane", 0), part["centre_at_trigger_ms"])), strict=True
+    ):
+        assert lane == part.get("lane", 0)
+        assert at_ms == pytest.approx(part["centre_at_trigger_ms"], abs=10)
