@@ -56,7 +56,7 @@ class CameraViews(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What one camera's due frames show of a part; each frame is one, however often it is noted."""
 
     newest: dict[int, tuple[View, float]] = {}
-    """By number, with the odometer's reading. A part may stand in view for hours: only so many are kept."""
+    """By number, with the odometer's reading: no more than `_NEWEST`, for a part may stay in view for hours."""
     older: dict[View, int] = {}
     """Those that are not kept, counted. A frame that is older than all of a full `newest` is one of them."""
 

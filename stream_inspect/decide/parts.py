@@ -103,7 +103,7 @@ class LaneCounts(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CameraReports(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How far one camera has come: its newest frame, and its due frames that are neither judged nor missed."""
+    """The place of one camera's newest frame, and its due frames that are neither judged nor missed."""
 
     odometer_mm: float | None = None
     last_due: int | None = None

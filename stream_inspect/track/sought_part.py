@@ -20,7 +20,7 @@ OTHER_LENGTH = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at the belt: between `downstream` and `upstream`, in s_mm; places are good to `reach_mm`."""
+    """One frame of the belt between `downstream` and `upstream`, in s_mm; places are good to `reach_mm`."""
 
     mono_ns: int
     downstream: float
