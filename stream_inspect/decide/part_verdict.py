@@ -1,35 +1,18 @@
 """The verdict of one part: what each camera saw of it, what was found on it, and the rule that decides.
 
-PASS needs `needed` usable views by every camera, no doubt about the part, and no confirmed defect. FAIL needs one
+PASS needs the views that every camera has to give, no doubt about the part, and no confirmed defect. FAIL needs one
 confirmed defect. Everything else is UNDECIDED, with its reason.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from enum import StrEnum
 
 import msgspec
 
+from stream_inspect.decide.part_views import CameraViews, CameraWindow, View
 from stream_inspect.messages import Doubt, Interval, PartDefect, Reason, Verdict
-
-
-class View(StrEnum):
-    """What a due frame shows of a part that is in it. Only a usable one is a view that counts."""
-
-    USABLE = "usable"
-    CUT = "cut"
-    OUT_OF_FOCUS = "out of focus"
-    OVER_EXPOSED = "over-exposed"
-    OUTSIDE_REGION = "outside the region"
-    NOT_FOUND = "in which it is not found"
-    NOT_JUDGED = "not judged"
-
-
-_UNUSABLE = [view for view in View if view is not View.USABLE]
-_NEWEST = 256
-"""Frames of one camera that are known one by one, for each part."""
-
 
 REASON_OF_DOUBT = {
     Doubt.AT_START: Reason.AT_START,
@@ -43,29 +26,6 @@ _WHY = {
     Reason.RESTARTED: "the service was restarted while the part was on the belt",
     Reason.ENDED: "the recording ended while the part was on the belt",
 }
-
-
-class CameraViews(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What one camera's due frames show of a part; each frame counts once, however often it is noted."""
-
-    counts: dict[View, int] = {}
-    newest: dict[int, View] = {}
-    """By number. A frame that is older than all of a full list has been counted: a part may stand in view for hours."""
-
-    def see(self, due: int, view: View) -> None:
-        """Note a frame; a result replaces the note that there would be none."""
-        before = self.newest.get(due)
-        if before is None and len(self.newest) == _NEWEST:
-            oldest = min(self.newest)
-            if due < oldest:
-                return
-            del self.newest[oldest]
-        if before is not None and before is not View.NOT_JUDGED:
-            return
-        if before is not None:
-            self.counts[before] -= 1
-        self.newest[due] = view
-        self.counts[view] = self.counts.get(view, 0) + 1
 
 
 class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -90,14 +50,16 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     is_finished: bool = False
     """Whether it is decided and nothing more can become known of it."""
 
-    def count(self, camera: str, view: View) -> int:
-        """Due frames of this camera that show it so."""
-        views = self.views.get(camera)
-        return views.counts.get(view, 0) if views else 0
+    def see(self, camera: str, due: int, view: View, odometer_mm: float, window: CameraWindow) -> None:
+        """Note what a due frame of a camera, captured at this reading, shows of it."""
+        self.views.setdefault(camera, CameraViews()).see(due, view, odometer_mm, window, self.along)
 
-    def see(self, camera: str, due: int, view: View) -> None:
-        """Note what a due frame of a camera shows of it."""
-        self.views.setdefault(camera, CameraViews()).see(due, view)
+    def counts(self, cameras: Mapping[str, CameraWindow]) -> dict[str, Counter[View]]:
+        """How many due frames of each camera show what of it."""
+        return {
+            name: self.views[name].counts(window, self.along) if name in self.views else Counter()
+            for name, window in cameras.items()
+        }
 
     def find(self, found: PartDefect) -> None:
         """Note a sight of a defect. It keeps its best score, and once confirmed it stays so."""
@@ -109,22 +71,27 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
                 return
         self.defects.append(found)
 
-    def decide(self, needed: Mapping[str, int]) -> None:
-        """Give the verdict by what is known now; `needed` are the usable views needed of each camera."""
+    def decide(self, cameras: Mapping[str, CameraWindow]) -> None:
+        """Give the verdict by what is known now."""
         confirmed = [found for found in self.defects if found.confirmed]
         if confirmed:
             best = max(confirmed, key=lambda found: found.score)
             return self._give(Verdict.FAIL, Reason.DEFECT, f"{best.defect} {best.score:.2f}")
         if self.doubt is not None:
             return self._give(Verdict.UNDECIDED, self.doubt, _WHY[self.doubt])
-        short = {camera: views for camera, views in needed.items() if self.count(camera, View.USABLE) < views}
-        why = "; ".join(self._views_sentence(camera, needed[camera], len(needed) > 1) for camera in short or needed)
-        if not short:
-            return self._give(Verdict.PASS, Reason.ENOUGH_VIEWS, why)
-        would_do = all(
-            self.count(camera, View.USABLE) + self.count(camera, View.NOT_JUDGED) >= views
-            for camera, views in short.items()
+        counts = self.counts(cameras)
+        lacking = {
+            name: window.views_needed - counts[name][View.USABLE]
+            for name, window in cameras.items()
+            if counts[name][View.USABLE] < window.views_needed
+        }
+        why = "; ".join(
+            (f"{name}: " if len(cameras) > 1 else "") + _sentence(counts[name], cameras[name].views_needed)
+            for name in lacking or cameras
         )
+        if not lacking:
+            return self._give(Verdict.PASS, Reason.ENOUGH_VIEWS, why)
+        would_do = all(counts[name][View.NOT_JUDGED] >= views for name, views in lacking.items())
         return self._give(Verdict.UNDECIDED, Reason.NOT_JUDGED if would_do else Reason.TOO_FEW_VIEWS, why)
 
     def decide_late(self, waits_for: Mapping[str, int]) -> None:
@@ -137,7 +104,8 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def _give(self, verdict: Verdict, reason: Reason, why: str) -> None:
         self.verdict, self.reason, self.why = verdict, reason, why
 
-    def _views_sentence(self, camera: str, needed: int, is_named: bool) -> str:
-        views = f"{self.count(camera, View.USABLE)} of {needed} usable views"
-        others = [f"{count} {view}" for view in _UNUSABLE if (count := self.count(camera, view))]
-        return (f"{camera}: " if is_named else "") + views + (f": {', '.join(others)}" if others else "")
+
+def _sentence(counts: Counter[View], needed: int) -> str:
+    """For example "2 usable views, 3 needed; 1 cut, 1 out of focus"."""
+    others = ", ".join(f"{counts[view]} {view}" for view in View if counts[view] and view is not View.USABLE)
+    return f"{counts[View.USABLE]} usable views, {needed} needed" + (f"; {others}" if others else "")

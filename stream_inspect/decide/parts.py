@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
-from stream_inspect.decide.part_verdict import REASON_OF_DOUBT, Part, View
+from stream_inspect.decide.part_verdict import REASON_OF_DOUBT, Part
+from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.messages import Doubt, Interval, PartChange, PartDefect, PartVerdict, Reason, Verdict, What
 
 _SAME_PART = 0.35
@@ -33,34 +34,6 @@ _GAP_MOST = 256
 
 _WAITING_FEW = 32
 """Due frames in flight that are nothing unusual."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraWindow:
-    """The stretch of the line that one camera sees, and the usable views that it has to give of each part."""
-
-    offset_mm: float
-    length_mm: float
-    views_needed: int
-
-    def stretch(self, odometer_mm: float) -> Interval:
-        """What lies in the picture at this reading, in s_mm."""
-        here = odometer_mm - self.offset_mm
-        return Interval(here - self.length_mm, here)
-
-    def shows(self, along: Interval, odometer_mm: float) -> bool:
-        """Whether any of the part is in the picture."""
-        seen = self.stretch(odometer_mm)
-        return along.low < seen.high and along.high > seen.low
-
-    def shows_whole(self, along: Interval, odometer_mm: float) -> bool:
-        """Whether all of the part is in the picture."""
-        seen = self.stretch(odometer_mm)
-        return seen.low <= along.low and along.high <= seen.high and not along.high_cut
-
-    def left_by(self, along: Interval, odometer_mm: float) -> bool:
-        """Whether the part's trailing edge is beyond the downstream edge."""
-        return along.high <= odometer_mm - self.offset_mm - self.length_mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +96,7 @@ class LaneCounts(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CameraReports(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How far one camera has come: its newest frame, and its due frames that are neither judged nor missed."""
+    """The place of one camera's newest frame, and its due frames that are neither judged nor missed."""
 
     odometer_mm: float | None = None
     last_due: int | None = None
@@ -140,7 +113,7 @@ class LedgerRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     untaken: list[PartVerdict]
     next_id: int
     odometer_mm: float | None
-    forgotten_mm: float | None
+    forgotten_mm: float
 
 
 class PartsLedger:
@@ -148,7 +121,6 @@ class PartsLedger:
 
     def __init__(self, line: LineLayout, next_id: int = 1) -> None:
         self._line = line
-        self._needed = {name: window.views_needed for name, window in line.cameras.items()}
         self._cameras = {name: CameraReports() for name in line.cameras}
         self._parts: dict[int, Part] = {}
         self._by_number: dict[tuple[str, int], int] = {}
@@ -156,7 +128,7 @@ class PartsLedger:
         self._untaken: list[PartVerdict] = []
         self._next_id = next_id
         self._odometer_mm: float | None = None
-        self._forgotten_mm: float | None = None
+        self._forgotten_mm = -math.inf
         """No part farther downstream is known any more: each has had its verdict."""
 
     # --- notes ---------------------------------------------------------------------------------------------------
@@ -202,19 +174,21 @@ class PartsLedger:
         """The belt is here now."""
         self._odometer_mm = odometer_mm
 
-    def view(self, part_id: int, camera: str, due: int, view: View) -> None:
-        """What a judged frame shows of a part. All views of a frame are noted before its `report`."""
+    def view(self, part_id: int, camera: str, due: int, odometer_mm: float, view: View) -> None:
+        """What a judged frame, captured at this reading, shows of a part; whether it is cut is known by its place.
+
+        All views of a frame are noted before its `report`.
+        """
         part = self._parts.get(part_id)
         if part is not None:
-            part.see(camera, due, view)
+            part.see(camera, due, view, odometer_mm, self._line.cameras[camera])
 
     def report(self, camera: str, due: int, *, judged: bool) -> None:
         """A due frame was judged, or will not be. Reported twice, it is the same."""
         odometer_mm = self._cameras[camera].waiting.pop(due, None)
         if odometer_mm is not None and not judged:
-            for part, is_whole in self._in_window(camera, odometer_mm):
-                if is_whole:
-                    part.see(camera, due, View.NOT_JUDGED)
+            for part_id in self.parts_in(camera, odometer_mm):
+                self.view(part_id, camera, due, odometer_mm, View.NOT_JUDGED)
 
     def defect(self, part_id: int, found: PartDefect) -> Binding:
         """A sight of a defect on a part. A confirmed one fails it at once."""
@@ -225,7 +199,7 @@ class PartsLedger:
         if not found.confirmed:
             return Binding.NOTED
         if part.verdict is None:
-            part.decide(self._needed)
+            part.decide(self._line.cameras)
             self._give(part)
             return Binding.FAILED
         if part.verdict is Verdict.FAIL:
@@ -242,14 +216,14 @@ class PartsLedger:
         for part in self._parts.values():
             if part.verdict is None:
                 part.doubt = part.doubt or reason
-                part.decide(self._needed)
+                part.decide(self._line.cameras)
                 self._give(part, is_final=True)
             elif not part.is_finished:
                 self._untaken.append(self._verdict_of(part, is_final=True))
         self._parts.clear()
         self._by_number.clear()
         self._cameras = {name: CameraReports(last_due=was.last_due) for name, was in self._cameras.items()}
-        self._odometer_mm = self._forgotten_mm = None
+        self._odometer_mm, self._forgotten_mm = None, -math.inf
 
     # --- verdicts ------------------------------------------------------------------------------------------------
 
@@ -273,9 +247,10 @@ class PartsLedger:
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def parts_in(self, camera: str, odometer_mm: float) -> list[tuple[int, bool]]:
-        """(id, whether it is whole) of each part in a camera's picture at this reading."""
-        return [(part.id, is_whole) for part, is_whole in self._in_window(camera, odometer_mm)]
+    def parts_in(self, camera: str, odometer_mm: float) -> list[int]:
+        """The parts in a camera's picture at this reading."""
+        window = self._line.cameras[camera]
+        return [part.id for part in self._parts.values() if window.shows(part.along, odometer_mm)]
 
     def place_of(self, part_id: int) -> tuple[Interval, int]:
         """Where a part lies, and its lane. Raises KeyError for one that is not known any more."""
@@ -377,12 +352,6 @@ class PartsLedger:
         self._counts.setdefault(part.lane, LaneCounts()).entered += 1
         return part
 
-    def _in_window(self, camera: str, odometer_mm: float) -> Iterator[tuple[Part, bool]]:
-        window = self._line.cameras[camera]
-        for part in self._parts.values():
-            if window.shows(part.along, odometer_mm):
-                yield part, window.shows_whole(part.along, odometer_mm)
-
     def _waits_for(self, part: Part, before_mm: float = math.inf) -> dict[str, int]:
         """How many due frames of each camera show the part, were captured before this reading, and are not reported."""
         waits = {
@@ -408,7 +377,7 @@ class PartsLedger:
         return self._odometer_mm is not None and self._odometer_mm >= end_mm
 
     def _is_forgotten(self, along: Interval) -> bool:
-        return self._forgotten_mm is not None and along.high <= self._forgotten_mm + self._line.joined_mm
+        return along.high <= self._forgotten_mm + self._line.joined_mm
 
     def _decide(self, part: Part, *, is_over: bool) -> None:
         deadline_mm = self._line.deadline_mm(part.along)
@@ -419,7 +388,7 @@ class PartsLedger:
         if waits:
             part.decide_late(waits)
         else:
-            part.decide(self._needed)
+            part.decide(self._line.cameras)
         self._give(part, is_final=is_over)
 
     def _give(self, part: Part, *, is_final: bool = False) -> None:
@@ -446,16 +415,15 @@ class PartsLedger:
             verdict=part.verdict,
             reason=part.reason,
             why=part.why,
-            views=sum(part.count(camera, View.USABLE) for camera in part.views),
+            views=sum(counts[View.USABLE] for counts in part.counts(self._line.cameras).values()),
             defects=list(part.defects),
             is_final=is_final,
         )
 
     def _forget(self, part: Part) -> None:
         del self._parts[part.id]
-        for finder, number in part.numbers.items():
-            self._by_number.pop((finder, number), None)
-        self._forgotten_mm = max(part.along.high, part.along.high if self._forgotten_mm is None else self._forgotten_mm)
+        self._by_number = {number: known for number, known in self._by_number.items() if known != part.id}
+        self._forgotten_mm = max(self._forgotten_mm, part.along.high)
 
     def _forget_lost_frames(self) -> None:
         """Due frames that were never reported wait until the belt has carried away all that they showed."""

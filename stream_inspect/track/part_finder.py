@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,94 +20,27 @@ from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
 from stream_inspect.messages import Box, Doubt, Interval, PartChange, What
 from stream_inspect.track.assign import FORBIDDEN, assign
+from stream_inspect.track.sought_part import (
+    JOINS,
+    OTHER_LENGTH,
+    SIGHTS_NEEDED,
+    Look,
+    SoughtPart,
+    adjoin,
+    is_due,
+    is_rest_of,
+    widened,
+)
 
-SIGHTS_NEEDED = 3
-"""A box seen less often, on belt that was watched before, is a flicker and not a part."""
-SIGHTS_ON_NEW_BELT = 2
-"""The same for one that came in over the upstream edge: nothing speaks against it."""
 _SLACK_MM_OF_PICTURE = 0.008
 """How badly a box is placed, as a share of the picture's length: 10 px of 1280."""
 _SIGMAS = 3.0
-_JOINS, _INSIDE = 0.5, 0.7
-"""Shares of the shorter, from which on two boxes may be one part, and one is a piece of the other."""
-_OTHER_LENGTH = 0.3
-"""A whole box whose length differs by more than this share from the part's shows it and does not measure it."""
+_INSIDE = 0.7
+"""Share of a box from which on it is a piece of the part that covers it."""
 _MOVED_MM_OF_PICTURE = 0.0025
 """A change of place below this is not reported."""
 _OUTAGE = 0.5
 """Share of the picture that the belt may run from one look to the next; beyond it, parts were not watched entering."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """One look at the belt: between `downstream` and `upstream`, in s_mm; places are good to `reach_mm`."""
-
-    mono_ns: int
-    downstream: float
-    upstream: float
-    reach_mm: float
-
-    @property
-    def stretch(self) -> Interval:
-        return Interval(self.downstream, self.upstream)
-
-
-@dataclass(slots=True, eq=False)
-class _Sought:
-    """A part, or what may become one: `number` is 0 until it counts."""
-
-    box: BeltBox
-    on_new_belt: bool
-    doubt: Doubt | None
-    number: int = 0
-    lane: int = 0
-    sights: int = 0
-    misses: int = 0
-    wholes: int = 0
-    """Sights that measured its length."""
-    others: int = 0
-    """Sights in a row that showed quite another length."""
-    in_one: int = 0
-    in_two: int = 0
-    """Sights in one piece and in two."""
-    absorbed: int = 0
-    """Looks in which one box covered it and another part, so that it may be a piece of that one."""
-    first_watched_to: float = math.inf
-    watched_to: float = -math.inf
-    """Upstream edge of the picture, in s_mm, when it was measured first and last: what came in later is not of it."""
-    told: Interval | None = None
-    left: bool = False
-    pieces: list[BeltBox] = field(default_factory=list)
-    """Boxes of the present look."""
-
-    @property
-    def enough(self) -> bool:
-        """Whether it was seen often enough, by itself, to be a part."""
-        return self.sights >= (SIGHTS_ON_NEW_BELT if self.on_new_belt else SIGHTS_NEEDED) + 2 * self.absorbed
-
-    def is_shorter(self, seen: BeltBox, look: _Look) -> bool:
-        """Whether this is not all of the part, as far as it is known."""
-        return seen.along.whole and self.box.along.length - seen.along.length > self._tolerance_mm(look)
-
-    def _tolerance_mm(self, look: _Look) -> float:
-        return max(look.reach_mm, _OTHER_LENGTH * self.box.along.length)
-
-    def measure(self, seen: BeltBox, look: _Look) -> None:
-        """Take place and length from this sight, if they can be its own."""
-        known = self.box.along
-        unlike = self.is_shorter(seen, look) or (
-            known.whole and seen.along.length - known.length > self._tolerance_mm(look)
-        )
-        self.others = self.others + 1 if unlike else 0
-        if unlike and self.others <= max(1, self.wholes):
-            return
-        if unlike:
-            self.box, self.wholes, self.others = seen, 0, 0
-        self.box = BeltBox(_followed(self.box.along, seen.along), self.box.across.followed_by(seen.across))
-        if self.box.along.whole and not seen.along.high_cut:
-            self.wholes += seen.along.whole
-            self.watched_to = look.upstream
-            self.first_watched_to = min(self.first_watched_to, look.upstream)
 
 
 class PartFinder:
@@ -134,8 +66,8 @@ class PartFinder:
         self._kept_mm = view.length_mm if kept_mm is None else kept_mm
         self._slack_mm = _SLACK_MM_OF_PICTURE * view.length_mm
         self._moved_mm = _MOVED_MM_OF_PICTURE * view.length_mm
-        self._sought: list[_Sought] = []
-        self._last: _Look | None = None
+        self._sought: list[SoughtPart] = []
+        self._last: Look | None = None
         self._unwatched: list[tuple[Doubt, float, float]] = []
         """Stretches of s_mm whose parts were not seen entering."""
         self._forgotten_mm = -math.inf
@@ -151,7 +83,7 @@ class PartFinder:
             return []
         here = odometer_mm - self._offset_mm
         reach_mm = self._slack_mm + _SIGMAS * sigma_mm
-        look = _Look(mono_ns, here - self._view.length_mm, here, reach_mm)
+        look = Look(mono_ns, here - self._view.length_mm, here, reach_mm)
         self._note_unwatched(look)
         rest = self._follow(self._placed(boxes_px, here), look)
         for box in rest:
@@ -170,7 +102,7 @@ class PartFinder:
 
     # --- one look ------------------------------------------------------------------------------------------------
 
-    def _note_unwatched(self, look: _Look) -> None:
+    def _note_unwatched(self, look: Look) -> None:
         if self._last is None:
             self._unwatched.append((Doubt.AT_START, -math.inf, look.upstream))
         elif look.upstream - self._last.upstream > _OUTAGE * self._view.length_mm:
@@ -183,9 +115,9 @@ class PartFinder:
         boxes = [box for box in boxes if box.along.high > self._forgotten_mm + self._slack_mm and box.area_mm2 > 0]
         return sorted(boxes, key=lambda box: (box.along.low, box.across.low))
 
-    def _follow(self, boxes: Sequence[BeltBox], look: _Look) -> list[BeltBox]:
+    def _follow(self, boxes: Sequence[BeltBox], look: Look) -> list[BeltBox]:
         """Show the boxes to the parts whose places they cover; the boxes that are left over."""
-        in_sight = _widened(look.stretch, look.reach_mm)
+        in_sight = widened(look.stretch, look.reach_mm)
         near = [part for part in self._sought if part.box.along.shared(in_sight) > 0]
         cost = np.array([[_cost(part.box, box, look.reach_mm) for box in boxes] for part in near], dtype=np.float64)
         shown = {column: [near[row]] for row, column in assign(cost)}
@@ -207,39 +139,35 @@ class PartFinder:
         for column, parts in shown.items():
             rest += self._show(boxes[column], parts, look)
         for part in near:
-            part.misses += not part.pieces and not any(part in parts for parts in shown.values()) and _due(part, look)
+            part.misses += not part.pieces and not any(part in parts for parts in shown.values()) and is_due(part, look)
         return rest
 
-    def _show(self, box: BeltBox, parts: list[_Sought], look: _Look) -> list[BeltBox]:
-        """Let these parts see the box that covers them. What of it is none of them may be a neighbour: that is left."""
-        covered, parts = parts, self._without_absorbed(parts)
+    def _show(self, box: BeltBox, covered: list[SoughtPart], look: Look) -> list[BeltBox]:
+        """Let these parts see the box that covers them; what of it belongs to none of them."""
+        parts = self._without_absorbed(covered)
         for part in parts:
             part.sights += 1
         if len(parts) == 1 and len(parts[0].pieces) > 1:
-            parts[0].in_two += 1
-            return self._cut_in_two(parts[0], look)
-        upstream = max(parts, key=lambda part: part.box.along.high)
-        tail = Interval(upstream.box.along.high, box.along.high, False, box.along.high_cut)
-        is_known = upstream.box.along.whole and upstream.wholes > 0 and parts == covered
-        if is_known and tail.length > look.reach_mm and tail.low > upstream.watched_to - look.reach_mm:
-            neighbour = tail.length > _OTHER_LENGTH * upstream.box.along.length or box.along.high_cut
-            if neighbour:
-                return [BeltBox(tail, box.across)]
+            self._show_pieces(parts[0], look)
+            return []
+        last = max(parts, key=lambda part: part.box.along.high)
+        if parts == covered and (neighbour := _neighbour_behind(last, box, look)) is not None:
+            return [neighbour]
         if len(parts) == 1:
-            parts[0].in_one += 1
-            parts[0].measure(box, look)
-        elif upstream.box.along.high_cut:
-            along = Interval(upstream.box.along.low, box.along.high, upstream.box.along.low_cut, box.along.high_cut)
-            upstream.measure(BeltBox(along, upstream.box.across), look)
+            last.in_one += 1
+            last.measure(box, look)
+        elif last.box.along.high_cut:
+            along = Interval(last.box.along.low, box.along.high, last.box.along.low_cut, box.along.high_cut)
+            last.measure(BeltBox(along, last.box.across), look)
         return []
 
-    def _without_absorbed(self, parts: list[_Sought]) -> list[_Sought]:
+    def _without_absorbed(self, parts: list[SoughtPart]) -> list[SoughtPart]:
         """The parts that the box shows, without those that do not count yet and may be pieces of another one.
 
         They are dropped when they are seen so more often than by themselves.
         """
         longest_known = max(parts, key=lambda part: (part.number > 0, part.sights))
-        shown: list[_Sought] = []
+        shown: list[SoughtPart] = []
         for part in parts:
             came_later = all(other.first_watched_to <= part.box.along.low for other in parts if other is not part)
             if part.number or part is longest_known or came_later:
@@ -250,34 +178,35 @@ class PartFinder:
                 self._sought.remove(part)
         return shown
 
-    def _cut_in_two(self, part: _Sought, look: _Look) -> list[BeltBox]:
-        """Make two parts of one that is seen in two pieces more often than in one: neighbours that entered as one."""
+    def _show_pieces(self, part: SoughtPart, look: Look) -> None:
+        """Note that a part is seen in pieces; what is so more often than not is two parts, which came in as one box."""
+        part.in_two += 1
         if part.in_two < SIGHTS_NEEDED or part.in_two <= part.in_one or len(part.pieces) != 2:
-            return []
+            return
         first, second = sorted(part.pieces, key=lambda piece: (piece.along.low, piece.across.low))
-        other = _Sought(second, part.on_new_belt, part.doubt, sights=part.in_two)
+        other = SoughtPart(second, part.on_new_belt, part.doubt, adjoins=True, sights=part.in_two, in_one=part.in_two)
+        other.wholes, other.watched_to = int(second.along.whole), look.upstream
         part.box, part.wholes, part.in_one, part.in_two = first, int(first.along.whole), part.in_two, 0
-        other.wholes, other.in_one, other.watched_to = int(second.along.whole), part.in_one, look.upstream
         self._sought.append(other)
-        return []
 
-    def _begin(self, box: BeltBox, look: _Look) -> None:
+    def _begin(self, box: BeltBox, look: Look) -> None:
         along = box.along
         is_new = self._last is None or along.high_cut or along.high > self._last.upstream
         doubt = next((why for why, low, high in self._unwatched if low < along.high <= high), None)
-        part = _Sought(box, is_new, None if along.high_cut else doubt, sights=1, in_one=1)
+        adjoins = any(adjoin(box, other.box, look.reach_mm) for other in self._sought)
+        part = SoughtPart(box, is_new, None if along.high_cut else doubt, adjoins, sights=1, in_one=1)
         if along.whole:
             part.wholes, part.watched_to, part.first_watched_to = 1, look.upstream, look.upstream
         self._sought.append(part)
 
-    def _changes(self, look: _Look) -> list[PartChange]:
+    def _changes(self, look: Look) -> list[PartChange]:
         """What has changed by this look, the most downstream part first."""
         changes: list[PartChange] = []
-        kept: list[_Sought] = []
+        kept: list[SoughtPart] = []
         for part in sorted(self._sought, key=lambda part: (part.box.along.low, part.box.across.low)):
             part.pieces = []
             out = look.downstream >= part.box.along.high
-            if not part.number and (part.enough or (out and part.on_new_belt and part.misses <= part.sights)):
+            if not part.number and (part.enough or (out and part.on_new_belt and part.outweighs)):
                 part.number, self._next_number = self._next_number, self._next_number + 1
                 part.lane = lane_at(self._lanes, part.box.across.centre)
                 changes.append(self._change(What.ENTERED, part, look.mono_ns))
@@ -291,17 +220,17 @@ class PartFinder:
         self._sought = kept
         return changes
 
-    def _is_news(self, part: _Sought) -> bool:
+    def _is_news(self, part: SoughtPart) -> bool:
         now, told = part.box.along, part.told
         if told is None or (now.low_cut, now.high_cut) != (told.low_cut, told.high_cut):
             return True
         return max(abs(now.low - told.low), abs(now.high - told.high)) > self._moved_mm
 
-    def _change(self, what: What, part: _Sought, mono_ns: int) -> PartChange:
+    def _change(self, what: What, part: SoughtPart, mono_ns: int) -> PartChange:
         part.told = part.box.along
         return PartChange(what, part.number, part.lane, part.box.along, mono_ns, part.doubt)
 
-    def _forget(self, look: _Look) -> None:
+    def _forget(self, look: Look) -> None:
         """Forget parts that the belt will not bring back, and remember up to where."""
         end = look.downstream - self._kept_mm
         gone = [part for part in self._sought if part.left and part.box.along.high <= end]
@@ -311,35 +240,28 @@ class PartFinder:
         self._unwatched = [stretch for stretch in self._unwatched if stretch[2] > end]
 
 
-def _widened(stretch: Interval, by: float) -> Interval:
-    return Interval(stretch.low - by, stretch.high + by)
-
-
 def _cost(known: BeltBox, seen: BeltBox, reach_mm: float) -> float:
     """Distance of the two places in mm, or `FORBIDDEN` where they do not cover each other enough to be one part."""
-    along = _widened(known.along, reach_mm).shared(seen.along) / max(1e-6, min(known.along.length, seen.along.length))
-    across = known.across.shared(seen.across) / max(1e-6, min(known.across.length, seen.across.length))
-    if across < _JOINS or (along < _JOINS and not _is_rest_of(known.along, seen.along, reach_mm)):
+    if known.across.shared(seen.across) < JOINS * min(known.across.length, seen.across.length):
+        return FORBIDDEN
+    along = widened(known.along, reach_mm).shared(seen.along)
+    if along < JOINS * min(known.along.length, seen.along.length) and not is_rest_of(known.along, seen.along, reach_mm):
         return FORBIDDEN
     return abs(known.along.offset_to(seen.along)) + abs(known.across.centre - seen.across.centre)
 
 
-def _followed(known: Interval, seen: Interval) -> Interval:
-    """What is known after another sight; one end from each, where neither showed both."""
-    if known.high_cut and seen.low_cut and not seen.high_cut:
-        return Interval(min(known.low, seen.low), seen.high, known.low_cut, False)
-    if known.low_cut and seen.high_cut and not seen.low_cut:
-        return Interval(seen.low, max(known.high, seen.high), False, known.high_cut)
-    return known.followed_by(seen)
+def _neighbour_behind(part: SoughtPart, box: BeltBox, look: Look) -> BeltBox | None:
+    """What the box shows beyond a part whose end is known, on belt that came in after the part was measured last."""
+    known = part.box.along
+    tail = Interval(known.high, box.along.high, False, box.along.high_cut)
+    came_in_since = tail.low > part.watched_to - look.reach_mm
+    if not (known.whole and part.wholes and came_in_since) or tail.length <= look.reach_mm:
+        return None
+    is_more_than_noise = tail.high_cut or tail.length > OTHER_LENGTH * known.length
+    return BeltBox(tail, box.across) if is_more_than_noise else None
 
 
-def _is_rest_of(known: Interval, seen: Interval, reach_mm: float) -> bool:
-    """Whether one end of a part was seen first, and now the other: each is cut where they meet."""
-    lower, upper = (known, seen) if known.low < seen.low else (seen, known)
-    return lower.high_cut and upper.low_cut and upper.low - lower.high <= reach_mm
-
-
-def _largest_holder(parts: Sequence[_Sought], box: BeltBox, look: _Look) -> _Sought | None:
+def _largest_holder(parts: Sequence[SoughtPart], box: BeltBox, look: Look) -> SoughtPart | None:
     """The part that this box is a piece of."""
     holders = [
         part
@@ -350,20 +272,15 @@ def _largest_holder(parts: Sequence[_Sought], box: BeltBox, look: _Look) -> _Sou
     return max(holders, key=lambda part: part.box.shared_mm2(box), default=None)
 
 
-def _extent(part: _Sought, look: _Look) -> Interval:
+def _extent(part: SoughtPart, look: Look) -> Interval:
     """Where pieces of the part may lie: up to the edge for one that is coming in and of which a piece is seen."""
     along = part.box.along
     in_pieces = along.high_cut and part.pieces and part.is_shorter(part.pieces[0], look)
     return Interval(along.low, look.upstream) if in_pieces else along
 
 
-def _covers(box: BeltBox, part: BeltBox, look: _Look) -> bool:
+def _covers(box: BeltBox, part: BeltBox, look: Look) -> bool:
     """Whether the box covers what this look can show of the part."""
     low, high = max(part.along.low, look.downstream), min(part.along.high, look.upstream)
     along = box.along.shared(Interval(low, high)) >= _INSIDE * (high - low)
     return high > low and along and box.across.shared(part.across) >= _INSIDE * part.across.length
-
-
-def _due(part: _Sought, look: _Look) -> bool:
-    """Whether enough of the part lies in the picture for it to be seen."""
-    return part.box.along.shared(look.stretch) >= _JOINS * part.box.along.length

@@ -11,15 +11,16 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.lanes import Lane
 from stream_inspect.config.models import BeltConfig
-from stream_inspect.decide.part_verdict import Part, View
-from stream_inspect.decide.parts import Binding, CameraWindow, LedgerRecord, LineLayout, PartsLedger
+from stream_inspect.decide.part_verdict import Part
+from stream_inspect.decide.part_views import CameraWindow, View
+from stream_inspect.decide.parts import Binding, LedgerRecord, LineLayout, PartsLedger
 from stream_inspect.messages import Box, Interval, PartDefect, PartVerdict, Reason, Verdict
 from stream_inspect.track.part_finder import PartFinder
 
@@ -46,6 +47,17 @@ class Thing:
     high: float
     across: tuple[float, float]
     defect_at: float | None
+
+
+@dataclass(frozen=True)
+class Spot:
+    """What a finder makes of a part, or of nothing, in mm of the picture; `of` are the parts that it shows."""
+
+    start: float
+    end: float
+    near: float
+    far: float
+    of: tuple[Thing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,8 +170,8 @@ class Track:
 
     def judge(self, result: Result, note: Callable[[Thing, int, Binding], None]) -> None:
         if result.view is not None:
-            for part, is_whole in self.ledger.parts_in(result.camera, result.reading_mm):
-                self.ledger.view(part, result.camera, result.due, result.view if is_whole else View.CUT)
+            for part in self.ledger.parts_in(result.camera, result.reading_mm):
+                self.ledger.view(part, result.camera, result.due, result.reading_mm, result.view)
             for thing in result.found:
                 self._find(thing, result, note)
         self.ledger.report(result.camera, result.due, judged=result.view is not None)
@@ -196,6 +208,8 @@ class Line:
     dark_until: Counter[str] = field(default_factory=Counter)
     last_upstream: dict[str, float] = field(default_factory=dict)
     flickered: list[float] = field(default_factory=list)
+    merged_at_entry: set[int] = field(default_factory=set)
+    """Parts seen in one box with the neighbour that was coming in: their places may be mistaken until that is known."""
     parts: dict[int, Part] = field(default_factory=dict)
     """All that ever were in a kept record, as they were in the last one."""
     given: dict[int, PartVerdict] = field(default_factory=dict)
@@ -207,9 +221,9 @@ class Line:
     bound: list[tuple[Thing, int, Binding]] = field(default_factory=list)
     not_judged: int = 0
 
-    def check(self, holds: bool, what: str) -> None:
+    def check(self, holds: bool, what: str, *facts: object) -> None:
         if not holds:
-            raise BrokenError(f"seed {self.seed}, tick {self.tick}: {what}")
+            raise BrokenError(f"seed {self.seed}, tick {self.tick}: {what}: {', '.join(map(str, facts))}")
 
     # --- the line ---
 
@@ -257,44 +271,51 @@ class Line:
         """The boxes of what the camera sees, with everything that a finder does wrong."""
         rng = self.plan.rng
         here = self.at_mm - window.offset_mm
-        stretches: list[tuple[float, float, float, float]] = []
-        shown: set[int] = set()
-        for thing in self.plan.things:
-            start, end = here - thing.high, here - thing.low
-            if min(end, PICTURE_MM) - max(start, 0) < 6 or rng.random() < self.plan.miss:
-                continue
-            shown.add(thing.number)
-            stretches.append((start, end, *thing.across))
-        stretches = self.mangle(stretches)
+        spots = [
+            Spot(here - thing.high, here - thing.low, *thing.across, (thing,))
+            for thing in self.plan.things
+            if min(here - thing.low, PICTURE_MM) - max(here - thing.high, 0) >= 6 and rng.random() >= self.plan.miss
+        ]
+        shown = frozenset(thing.number for spot in spots for thing in spot.of)
+        spots = self.mangle(spots)
         if rng.random() < self.plan.flicker and camera in self.last_upstream:
-            self.add_flicker(stretches, here, self.last_upstream[camera])
+            self.add_flicker(spots, here, self.last_upstream[camera])
         if self.track is not None:
             self.last_upstream[camera] = here
         boxes: list[Box] = []
-        for start, end, near, far in stretches:
-            left, right = max(0.0, start + rng.gauss(0, 1)), min(float(PICTURE_MM), end + rng.gauss(0, 1))
+        for spot in spots:
+            left = max(0.0, spot.start + rng.gauss(0, 1))
+            right = min(float(PICTURE_MM), spot.end + rng.gauss(0, 1))
             if right - left > 2:
-                boxes.append((left, near + rng.gauss(0, 1), right, far + rng.gauss(0, 1)))
-        return boxes, frozenset(shown)
+                boxes.append((left, spot.near + rng.gauss(0, 1), right, spot.far + rng.gauss(0, 1)))
+        return boxes, shown
 
-    def mangle(self, stretches: list[tuple[float, float, float, float]]) -> list[tuple[float, float, float, float]]:
+    def mangle(self, spots: list[Spot]) -> list[Spot]:
         """One box in two pieces, or two neighbours in one box."""
         rng = self.plan.rng
-        if not stretches or rng.random() >= self.plan.mangled:
-            return stretches
-        index = rng.randrange(len(stretches))
-        start, end, near, far = stretches.pop(index)
-        if rng.random() < 0.5:
-            middle = start + (end - start) * rng.uniform(0.35, 0.65)
-            return [*stretches, (start, middle - 2, near, far), (middle + 2, end, near, far)]
-        for other, (low, high, close, wide) in enumerate(stretches):
-            same_lane = (close + wide) / 2 // 120 == (near + far) / 2 // 120
-            if same_lane and 0 <= max(low - end, start - high) < 40:
-                stretches[other] = (min(low, start), max(high, end), min(close, near), max(wide, far))
-                return stretches
-        return [*stretches, (start, end, near, far)]
+        if not spots or rng.random() >= self.plan.mangled:
+            return spots
+        spot = spots.pop(rng.randrange(len(spots)))
+        # Not one that leaves: if it is also the first that is seen of it, no later look puts that right.
+        if rng.random() < 0.5 and spot.end < PICTURE_MM - 60:
+            middle = spot.start + (spot.end - spot.start) * rng.uniform(0.35, 0.65)
+            return [*spots, replace(spot, end=middle - 2), replace(spot, start=middle + 2)]
+        for index, other in enumerate(spots):
+            gap = max(other.start - spot.end, spot.start - other.end)
+            if other.of[0].lane == spot.of[0].lane and 0 <= gap < 40:
+                spots[index] = Spot(
+                    min(other.start, spot.start),
+                    max(other.end, spot.end),
+                    min(other.near, spot.near),
+                    max(other.far, spot.far),
+                    other.of + spot.of,
+                )
+                if spots[index].start < EDGE_MM:
+                    self.merged_at_entry |= {thing.number for thing in spots[index].of}
+                return spots
+        return [*spots, spot]
 
-    def add_flicker(self, stretches: list[tuple[float, float, float, float]], here: float, last: float) -> None:
+    def add_flicker(self, spots: list[Spot], here: float, last: float) -> None:
         """A false box on belt that was watched before, where there is nothing."""
         rng = self.plan.rng
         start = rng.uniform(40 + max(0.0, here - last), PICTURE_MM - 60)
@@ -303,7 +324,7 @@ class Line:
         if clear and all(abs(s_mm - other) > 80 for other in self.flickered) and abs(here - last) < PICTURE_MM / 3:
             self.flickered.append(s_mm)
             near = rng.choice([20.0, 140.0])
-            stretches.append((start, start + 30, near, near + 60))
+            spots.append(Spot(start, start + 30, near, near + 60))
 
     def send_result(self, camera: str, due: int, reading: float, window: CameraWindow, *, healthy: bool) -> None:
         rng = self.plan.rng
@@ -340,10 +361,8 @@ class Line:
             else:
                 track.judge(message, lambda thing, part, binding: bound.append((thing, part, binding)))
             track.ledger.settle()
-            self.check(
-                all(lane.residual == 0 for lane in track.ledger.counts().values()),
-                f"the sum does not close: {track.ledger.counts()}",
-            )
+            sums = track.ledger.counts()
+            self.check(all(lane.residual == 0 for lane in sums.values()), "the sum does not close", sums)
         where = rng.choice(["before record", "before take", "after take"]) if killed else ""
         if where == "before record":
             self.kill()
@@ -374,9 +393,9 @@ class Line:
         self.certain |= {number for (_, number), count in self.track.sights.items() if count >= CERTAINLY_SEEN}
         for message in messages:
             if isinstance(message, Result) and message.view is View.USABLE:
-                seen = self.plan.layout.cameras[message.camera].stretch(message.at_mm)
+                here = message.at_mm - self.plan.layout.cameras[message.camera].offset_mm
                 for thing in self.plan.things:
-                    if seen.low - EDGE_MM <= thing.low and thing.high <= seen.high + EDGE_MM:
+                    if here - PICTURE_MM - EDGE_MM <= thing.low and thing.high <= here + EDGE_MM:
                         self.usable[message.camera, thing.number].add(message.due)
 
     # --- what must hold ---
@@ -388,7 +407,7 @@ class Line:
             before = self.parts.get(part.id)
             if before is not None and before.verdict is not None:
                 was, now = (before.verdict, before.reason, before.why), (part.verdict, part.reason, part.why)
-                self.check(was == now, f"verdict of part {part.id} changed from {was} to {now}")
+                self.check(was == now, "a verdict changed", part.id, was, now)
             self.parts[part.id] = part
         for given in record.untaken:  # a part may be decided and forgotten in the step in which it enters
             part = self.parts.setdefault(given.part, Part(id=given.part, lane=given.lane, along=given.along))
@@ -404,32 +423,33 @@ class Line:
                 "on_belt": by_verdict[None],
             }
             told = {name: getattr(counts, name) for name in script}
-            self.check(told == script, f"lane {lane}: the ledger says {told}, the script {script}")
+            self.check(told == script, "the ledger and the script count otherwise", lane, told, script)
         for part in record.parts:
             if part.verdict is not None:
                 self.check_verdict(part)
 
     def check_verdict(self, part: Part) -> None:
-        self.check(part.reason is not None and part.why != "", f"part {part.id} has no reason")
+        self.check(part.reason is not None and part.why != "", "no reason", part.id)
         thing = self.thing_of(part)
         if part.verdict is Verdict.PASS:
             for camera, window in self.plan.layout.cameras.items():
                 views = len(self.usable[camera, thing.number])
-                self.check(views >= window.views_needed, f"part {part.id} passed with {views} views by {camera}")
+                self.check(views >= window.views_needed, "passed with too few views", part.id, views, camera)
         if part.verdict is Verdict.FAIL:
-            self.check(thing.defect_at is not None, f"part {part.id} failed without a defect")
+            is_good = thing.defect_at is None and thing.number not in self.merged_at_entry
+            self.check(not is_good, "failed without a defect", part.id)
         if part.reason is Reason.NOT_JUDGED:
-            self.check(self.not_judged > 0, f"part {part.id}: all frames were judged")
+            self.check(self.not_judged > 0, "all frames were judged", part.id)
         if part.reason is Reason.RESTARTED:
-            self.check(self.kills > 0, f"part {part.id}: there was no restart")
+            self.check(self.kills > 0, "there was no restart", part.id)
         if part.reason is Reason.TOO_FEW_VIEWS:
-            self.check("usable views" in part.why, f"part {part.id}: {part.why!r}")
+            self.check("usable views" in part.why, "the reason does not count views", part.id, part.why)
 
     def receive(self, verdict: PartVerdict) -> None:
         """The receiver of verdicts: at least once each, and always the same."""
         before = self.given.setdefault(verdict.part, verdict)
         same = (before.verdict, before.reason, before.why) == (verdict.verdict, verdict.reason, verdict.why)
-        self.check(same, f"part {verdict.part} got {before.verdict}, then {verdict.verdict}")
+        self.check(same, "sent another verdict", before, verdict)
         if verdict.is_final:
             self.finals.add(verdict.part)
 
@@ -452,20 +472,21 @@ class Line:
             if other is not None and (has_lost_its_lead(part) or has_lost_its_lead(other)):
                 ends |= {part.id, other.id}
                 continue
-            self.check(other is None, f"{thing} is counted twice, as part {owners.get(thing.number)} and {part.id}")
+            self.check(other is None, "counted twice", thing, owners.get(thing.number), part.id)
             owners[thing.number] = part.id
-            self.check(part.verdict is not None, f"part {part.id} is still on the belt")
+            self.check(part.verdict is not None, "still on the belt", part.id)
         for thing in self.plan.things:
-            self.check(thing.number in owners or thing.number not in self.certain, f"{thing} is lost")
+            self.check(thing.number in owners or thing.number not in self.certain, "lost", thing)
         undelivered = set(self.parts) - set(self.given) if not self.kills else set()
-        self.check(not undelivered, f"no verdict was sent for {undelivered}")
-        self.check(set(self.given) == self.finals, f"no final verdict for {set(self.given) - self.finals}")
+        self.check(not undelivered, "no verdict was sent", undelivered)
+        self.check(set(self.given) == self.finals, "no final verdict", set(self.given) - self.finals)
         for thing, part_id, binding in self.bound:
-            self.check(
-                part_id in (owners.get(thing.number), *ends), f"the defect of {thing} was bound to part {part_id}"
-            )
+            is_bound = part_id in (owners.get(thing.number), *ends) or thing.number in self.merged_at_entry
+            self.check(is_bound, "a defect was bound to another part", thing, part_id)
             failed = self.parts[part_id].verdict is Verdict.FAIL
-            self.check(failed is (binding is not Binding.LATE), f"part {part_id}: {binding}, {self.parts[part_id]}")
+            self.check(
+                failed is (binding is not Binding.LATE), "a bound defect did not fail its part", part_id, binding
+            )
 
 
 def has_lost_its_lead(part: Part) -> bool:
