@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stream_inspect.belt.look import Look
+from stream_inspect.belt.look import BeltLooked
 from stream_inspect.boxes import as_box
 from stream_inspect.capture.camera import CapturedFrame
 from stream_inspect.capture.conditions import Change
@@ -42,7 +42,7 @@ def frame_header(
     )
 
 
-def belt_sight(frame: FrameHeader, look: Look) -> BeltSight:
+def belt_sight(frame: FrameHeader, look: BeltLooked) -> BeltSight:
     """What this frame shows of the belt."""
     return BeltSight(
         frame=frame,

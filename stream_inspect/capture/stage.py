@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stream_inspect.belt.look import BeltLook
+from stream_inspect.capture.belt_look import make_look
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.due_frames import DueFrames
@@ -75,7 +75,7 @@ class CaptureStage:
         self._watch: ConditionWatch | StillWatch | None = None
         self._sampler = make_sampler(camera)
         self._fit = PictureFit(camera, decide)
-        self._look = BeltLook(camera, line) if line is not None else None
+        self._look = make_look(camera, line)
         self._session = -1
         self._due = DueFrames(ledger)
         self._waiting: FrameHeader | None = None

@@ -12,8 +12,8 @@ from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
 from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
-from stream_inspect.decide.part_verdict import View
-from stream_inspect.decide.parts import CameraWindow, LaneCounts, LineLayout, PartsLedger
+from stream_inspect.decide.part_views import CameraWindow, View
+from stream_inspect.decide.parts import LaneCounts, LineLayout, PartsLedger
 from stream_inspect.messages import (
     Box,
     FrameHeader,
@@ -88,9 +88,10 @@ class LineParts:
         if seen is None or self._ledger is None or seen.odometer_mm is None or frame.due is None:
             _put(self._early, key, (tracked, frozenset(confirmed)))
             return
-        boxes = {sight: self._placed(frame, sight.box_xyxy_px, seen.odometer_mm) for sight in seen.sights}
-        for part, is_whole in self._ledger.parts_in(frame.id.camera, seen.odometer_mm):
-            self._ledger.view(part, frame.id.camera, frame.due, self._view(part, is_whole, frame, boxes))
+        boxes = [(sight, self._placed(frame, sight.box_xyxy_px, seen.odometer_mm)) for sight in seen.sights]
+        for part in self._ledger.parts_in(frame.id.camera, seen.odometer_mm):
+            view = self._view(part, frame, boxes)
+            self._ledger.view(part, frame.id.camera, frame.due, seen.odometer_mm, view)
         for update in tracked.tracks:
             if update.seen and not update.doubtful:
                 self._found(frame, update, seen.odometer_mm, is_confirmed=update.track in confirmed)
@@ -155,13 +156,11 @@ class LineParts:
         camera = frame.id.camera
         return self._views[camera].belt_from_px(box_xyxy_px, odometer_mm - self._belt(camera).offset_mm)
 
-    def _view(self, part: int, is_whole: bool, frame: FrameHeader, boxes: dict[PartSight, BeltBox]) -> View:
+    def _view(self, part: int, frame: FrameHeader, boxes: list[tuple[PartSight, BeltBox]]) -> View:
         """What a judged frame shows of a part that is due in it."""
-        if not is_whole:
-            return View.CUT
         assert self._ledger is not None
         along, lane = self._ledger.place_of(part)
-        for sight, placed in boxes.items():
+        for sight, placed in boxes:
             shared = placed.along.shared(along) / max(1e-6, min(placed.along.length, along.length))
             if shared < _SAME_PLACE or lane_at(self._lanes, placed.across.centre) != lane:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stream_inspect.belt.look import BeltLook
+from stream_inspect.capture.belt_look import make_look
 from stream_inspect.capture.camera import Camera, CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.memory_sink import FreshArrays
@@ -47,7 +47,7 @@ class Recording:
         """`line` is how the parts of its line are found, where they are accounted for."""
         self._config = config
         self.line = line
-        self._look = BeltLook(config, line) if line is not None else None
+        self._look = make_look(config, line)
         self._camera = camera
         self._watch: ConditionWatch | StillWatch | None = None
         self._latest: FrameHeader | None = None

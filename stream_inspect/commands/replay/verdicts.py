@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
+import msgspec
+
 from stream_inspect.commands.replay.parts_file import PartsFile
 from stream_inspect.commands.replay.recording import ReplayFrame
 from stream_inspect.config.models import Config
@@ -39,7 +41,8 @@ class Verdicts:
         self._write(self._chain.tick(self._now_ns))
         self._write(self._chain.process(frame.conditions))
         if frame.sight is not None:
-            self._write(self._chain.process([frame.sight]))
+            # Which frames are due is known once they are judged.
+            self._write(self._chain.process([msgspec.structs.replace(frame.sight, frame=frame.header)]))
         if frame.inspection is not None:
             frame.tracked = self._write(self._chain.process([frame.inspection]))
 
