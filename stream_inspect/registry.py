@@ -36,6 +36,8 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     },
     "input": {
         "modbus": "stream_inspect.plant.modbus_tcp:ModbusInput",
+        "opcua": "stream_inspect.plant.opcua:OpcUaInput",
+        "mqtt": "stream_inspect.plant.mqtt:MqttInput",
     },
 }
 

@@ -8,7 +8,6 @@ others go their way.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -26,8 +25,10 @@ from stream_inspect.config.inputs.modbus import (
     ModbusValue,
     Span,
 )
+from stream_inspect.network_errors import error_text
 from stream_inspect.plant.input import EncoderCount, Level, PlantInputError, Reading, Sink
 from stream_inspect.plant.last_seen import LastSeen
+from stream_inspect.plant.values import shown, text_of
 
 AFTER_EXCEPTION_S = 0.5
 """A table whose request was rejected is asked again after this."""
@@ -97,7 +98,7 @@ class ModbusInput:
             # Made here, as its own `connect` says why it failed only in its log.
             client.socket = socket.create_connection((config.host, config.port), config.timeout_s)
         except OSError as error:
-            raise PlantInputError(f"{self._where}: cannot connect: {_error_text(error)}") from error
+            raise PlantInputError(f"{self._where}: cannot connect: {error_text(error)}") from error
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
 
@@ -118,7 +119,7 @@ class ModbusInput:
             text = f"no answer to the read of {span} within {self._config.timeout_s:g} s"
             raise PlantInputError(f"{self._where}: {text}") from error
         except OSError as error:
-            raise PlantInputError(f"{self._where}: connection lost: {_error_text(error)}") from error
+            raise PlantInputError(f"{self._where}: connection lost: {error_text(error)}") from error
         round_trip_ns = time.monotonic_ns() - sent_ns
         return answer, sent_ns + round_trip_ns // 2, round_trip_ns
 
@@ -151,10 +152,8 @@ class ModbusInput:
                 continue
             try:
                 value = _text(raw, one) if isinstance(one, ModbusText) else self._level(raw, one)
-            except UnicodeDecodeError as error:
-                sink.fault(
-                    one.name, f"{self._where}: {one.name} in {span} is not {one.encoding} text: {error.object!r}"
-                )
+            except ValueError as error:
+                sink.fault(one.name, f"{self._where}: {one.name} in {span}: {error}")
                 continue
             sink.fault(one.name, "")
             if (reading := self._last_seen.polled(one.name, value, mono_ns)) is not None:
@@ -175,12 +174,10 @@ def _found(answer: ModbusPDU, span: Span) -> Sequence[int]:
 
 
 def _text(raw: list[int], one: ModbusText) -> str:
-    """Raises UnicodeDecodeError."""
+    """Raises ValueError."""
     data = b"".join(register.to_bytes(2, "little" if one.swap_bytes else "big") for register in raw)
-    return data.partition(b"\0")[0].decode(one.encoding).strip()
-
-
-def _error_text(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    return os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else str(error)
+    data = data.partition(b"\0")[0]
+    try:
+        return text_of(data.decode(one.encoding))
+    except UnicodeDecodeError:
+        raise ValueError(f"expected {one.encoding} text, got {shown(data)}") from None

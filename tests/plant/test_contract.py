@@ -26,6 +26,11 @@ def all_read(rig: Rig) -> bool:
     return not rig.reader.error and bool(rig.counts() and rig.levels() and rig.texts())
 
 
+def covered(rig: Rig) -> bool:
+    """How the photo-eye stands by the last reading of it; 1 and 0 are true and false."""
+    return bool(rig.levels()[-1].value)
+
+
 def serve(rig: Rig, count: int = 70000, covered: bool = False, serial: str = "A-1") -> None:
     rig.count(count)
     rig.eye(covered)
@@ -42,18 +47,18 @@ class TestValues:
         newest = rig.counts()[-1]
         assert newest.bits == 32
         assert start_ns < newest.mono_ns < time.monotonic_ns()
-        assert not rig.levels()[-1].value
+        assert not covered(rig)
         assert rig.reader.dropped == 0
 
     def test_an_edge_took_place_between_its_two_times(self, rig: Rig):
         serve(rig)
-        rig.arrives(lambda: all_read(rig) and rig.levels()[-1].value is False)
+        rig.arrives(lambda: all_read(rig) and not covered(rig))
         # As long as it stands, its change is not known or over.
         time.sleep(0.05)
         before_ns = time.monotonic_ns()
         rig.eye(True)
         after_ns = time.monotonic_ns()
-        rig.arrives(lambda: rig.levels()[-1].value is True)
+        rig.arrives(lambda: covered(rig))
         edge = rig.levels()[-1]
         assert edge.name == "photo_eye"
         assert edge.after_ns is not None
@@ -64,10 +69,10 @@ class TestValues:
 
     def test_a_serial_is_handed_over_before_the_edge_of_its_part(self, rig: Rig):
         serve(rig)
-        rig.arrives(lambda: all_read(rig) and rig.levels()[-1].value is False)
+        rig.arrives(lambda: all_read(rig) and not covered(rig))
         rig.serial("A-2")
         rig.eye(True)
-        rig.arrives(lambda: rig.levels()[-1].value is True)
+        rig.arrives(lambda: covered(rig))
         said = [one for one in rig.take() if one in (rig.levels()[-1], rig.texts()[-1])]
         assert [type(one) for one in said] == [Text, Level]
         assert said[0].value == "A-2"
@@ -88,7 +93,7 @@ class TestValues:
         assert rig.unreadable in rig.reader.error
         assert str(rig.server.port) in rig.reader.error
         rig.eye(True)
-        rig.arrives(lambda: rig.levels()[-1].value is True)
+        rig.arrives(lambda: covered(rig))
         assert rig.reader.faults > 0
         serve(rig, count=5, serial="A-3")
         rig.arrives(lambda: rig.reader.error == "")
@@ -126,13 +131,13 @@ class TestOutages:
     @pytest.mark.slow
     def test_what_changed_in_an_outage_changed_after_it_was_last_seen(self, rig: Rig):
         serve(rig)
-        rig.arrives(lambda: all_read(rig) and rig.levels()[-1].value is False)
+        rig.arrives(lambda: all_read(rig) and not covered(rig))
         last_ns = time.monotonic_ns()
         rig.server.kill()
         rig.arrives(lambda: rig.reader.error != "")
         rig.server.start()
         serve(rig, covered=True)
-        rig.arrives(lambda: rig.levels()[-1].value is True)
+        rig.arrives(lambda: covered(rig))
         edge = rig.levels()[-1]
         assert edge.after_ns is None or edge.after_ns < last_ns + 1e9
 

@@ -11,11 +11,13 @@ from pydantic import Field
 
 from stream_inspect.config.base import Model
 from stream_inspect.config.inputs.modbus import ModbusInputConfig
+from stream_inspect.config.inputs.mqtt import MqttInputConfig
+from stream_inspect.config.inputs.opcua import OpcUaInputConfig
 
-InputConfig = Annotated[ModbusInputConfig, Field(discriminator="kind")]
+InputConfig = Annotated[ModbusInputConfig | OpcUaInputConfig | MqttInputConfig, Field(discriminator="kind")]
 
 
 def input_models() -> dict[str, type[Model]]:
     """kind -> model, in the order of the union."""
-    members: tuple[type[Model], ...] = (ModbusInputConfig,)
+    members: tuple[type[Model], ...] = get_args(get_args(InputConfig)[0])
     return {get_args(member.model_fields["kind"].annotation)[0]: member for member in members}

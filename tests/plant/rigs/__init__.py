@@ -24,15 +24,16 @@ ROOT = Path(__file__).parents[3]
 
 
 class Served:
-    """A server that is `python -m MODULE PORT`: it says that it is ready, then answers each line with one."""
+    """A server that is `python -m MODULE PORT ARGUMENTS...`: it says when it is ready, and answers each line."""
 
-    def __init__(self, module: str, port: int) -> None:
+    def __init__(self, module: str, port: int, *arguments: str) -> None:
         self.port = port
+        self._arguments = arguments
         self._module = module
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", self._module, str(self.port)]
+        command = [sys.executable, "-W", "ignore", "-m", self._module, str(self.port), *self._arguments]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
         assert self._answer() == "ready"

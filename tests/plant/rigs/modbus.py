@@ -22,7 +22,7 @@ def config_of(port: int, **keys: object) -> ModbusInputConfig:
 
 
 class ModbusRig(Rig):
-    unreadable = "serial in holding registers 100 to 117 is not utf-8 text: b'\\xff\\xfe'"
+    unreadable = "serial in holding registers 100 to 117: expected utf-8 text, got b'\\xff\\xfe'"
 
     def __init__(self, folder: Path) -> None:
         self.server = served()
