@@ -64,7 +64,8 @@ def main() -> None:
     print(
         "\nNo part of these is in our wheel: pip installs them beside it. Who ships an image with everything inside "
         "distributes libx264 and libx265 too, and with them takes on the GPL's terms; PyAV built from source against "
-        "an LGPL FFmpeg avoids that (without x264 the recorder needs another H.264 encoder).\n\n"
+        "an LGPL FFmpeg avoids that (without x264 the recorder needs another H.264 encoder). asyncua is under "
+        "LGPL-3.0-or-later: it is imported unchanged, and may be replaced by its user.\n\n"
         "The list is printed by `python deploy/licences.py`."
     )
 

@@ -24,6 +24,7 @@ from stream_inspect.plant.input import CounterBits, EncoderCount, Level, PlantIn
 from stream_inspect.plant.last_seen import LastSeen
 from stream_inspect.plant.payload import value_of
 from stream_inspect.plant.values import count_of, level_of, text_of
+from stream_inspect.tidy_socket import TidySocket
 
 KEEPALIVE_S = 1
 """A broker that hangs is noticed after twice this."""
@@ -139,7 +140,9 @@ class _Connection:
         config = self._config
         try:
             if config.tls:
-                self._client.tls_set_context(ssl.create_default_context(cafile=config.ca_file))
+                context = ssl.create_default_context(cafile=config.ca_file)
+                context.sslsocket_class = TidySocket
+                self._client.tls_set_context(context)
             self._deadline_s = time.monotonic() + config.timeout_s
             clean: dict[str, Any] = {"clean_start": True} if config.protocol == "mqtt5" else {}
             self._client.connect(config.host, config.port, keepalive=KEEPALIVE_S, **clean)

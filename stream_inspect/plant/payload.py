@@ -24,7 +24,7 @@ def value_of(payload: bytes, pointer: str | None) -> object:
             raise ValueError(f"expected a text, got {shown(payload)}") from None
     try:
         return _found(msgspec.json.decode(payload), pointer)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise ValueError(f"expected JSON, got {shown(payload)}") from None
 
 

@@ -41,7 +41,7 @@ class OpcUaRig(Rig):
         self.server.tell(set={"serial": text})
 
     def garble(self) -> None:
-        self.server.tell(bad="serial")
+        self.server.tell(status=["serial", "A-?", "BadSensorFailure"])
 
     def burst(self, changes: int) -> None:
         self.server.tell(count=changes)

@@ -1,7 +1,8 @@
 """An OPC UA server of its own process: `python -m tests.plant.servers.opcua PORT [PASSWORD]`, commands on stdin.
 
-A line is JSON: {"set": {name: value}} writes variables of ns=2, {"bad": name} gives one a bad status, {"count": n}
-counts the encoder from 1 to n, 500 times a second, {"add": {name: value}} makes a variable. Each is answered by a line.
+A line is JSON: {"set": {name: value}} writes variables of ns=2, {"status": [name, value, code]} one with a status,
+{"count": n} counts the encoder from 1 to n, 500 times a second, {"add": {name: value}} makes a variable. Each is
+answered by a line.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ async def main(port: int, password: str) -> None:
     async def add(name: str, value: Any) -> None:
         nodes[name] = await server.nodes.objects.add_variable(ua.NodeId(name, 2), name, stamped(value).Value)
 
-    for name, value in (("encoder", 0), ("photo_eye", False), ("serial", "")):
+    for name, value in (("encoder", 0), ("photo_eye", False), ("serial", ""), ("ratio", 1.5), ("words", "maybe")):
         await add(name, value)
     async with server:
         lines = asyncio.StreamReader()
@@ -62,8 +63,10 @@ async def main(port: int, password: str) -> None:
                 await add(name, value)
             for name, value in command.get("set", {}).items():
                 await server.write_attribute_value(nodes[name].nodeid, stamped(value))
-            if name := command.get("bad"):
-                await server.write_attribute_value(nodes[name].nodeid, stamped("", ua.StatusCodes.BadSensorFailure))
+            if status := command.get("status"):
+                name, value, code = status
+                code = getattr(ua.StatusCodes, code) if isinstance(code, str) else code
+                await server.write_attribute_value(nodes[name].nodeid, stamped(value, code))
             for count in range(1, command.get("count", 0) + 1):
                 await server.write_attribute_value(nodes["encoder"].nodeid, stamped(count))
                 await asyncio.sleep(0.002)
