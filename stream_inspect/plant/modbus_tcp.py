@@ -67,7 +67,7 @@ class ModbusInput:
                 next_s = max(next_s + poll_s, time.monotonic())
                 self._poll(client, sink, not_before_s)
         finally:
-            client.close()
+            client.close()  # type: ignore[no-untyped-call]
 
     def _poll(self, client: ModbusTcpClient, sink: Sink, not_before_s: dict[Span, float]) -> None:
         """One round of requests. Bits are asked before registers, and handed over after them.

@@ -16,8 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from asyncua import Client, Node, ua
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.common.node import Node
 from asyncua.common.subscription import DataChangeNotif, Subscription
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from stream_inspect.config.inputs.opcua import OpcUaInputConfig
 from stream_inspect.network_errors import error_text
@@ -114,10 +117,10 @@ class OpcUaInput:
             return await asyncio.wait_for(call, timeout_s)
         except TimeoutError as error:
             raise PlantInputError(f"{self._where}: cannot {doing}: no answer within {timeout_s:g} s") from error
-        except ua.UaStatusCodeError as error:
+        except UaStatusCodeError as error:
             name = ua.StatusCode(ua.UInt32(error.code)).name
-            raise PlantInputError(f"{self._where} rejected to {doing}: {name}") from error
-        except (OSError, ua.UaError) as error:
+            raise PlantInputError(f"{self._where}: cannot {doing}: {name}") from error
+        except (OSError, UaError) as error:
             raise PlantInputError(f"{self._where}: cannot {doing}: {error_text(error)}") from error
 
     async def _subscribe(self, client: Client, sink: Sink, lost: asyncio.Future[str]) -> tuple[Subscription, _Arrivals]:
@@ -143,7 +146,7 @@ class OpcUaInput:
             subscription.subscribe_data_change(
                 nodes,
                 queuesize=self._config.queue_size,
-                sampling_interval=self._config.publishing_interval_s * 1000,
+                sampling_interval=ua.Double(self._config.publishing_interval_s * 1000),
             ),
             "subscribe",
         )

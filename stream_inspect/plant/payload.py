@@ -10,7 +10,7 @@ MAX_BYTES = 64 * 1024
 """A larger payload is rejected unread."""
 
 
-def value_of(payload: bytes, pointer: str | None) -> object:
+def value_of(payload: bytes | bytearray, pointer: str | None) -> object:
     """A number, truth value or text as JSON has it; without a pointer, a plain text.
 
     Raises ValueError, which says what was expected and what came.

@@ -96,6 +96,8 @@ class PlantReader:
         self._backoff.reset()
 
     def put(self, readings: Sequence[Reading]) -> None:
+        if not readings:
+            return
         with self._lock:
             for reading in readings:
                 self._waiting.append(reading)

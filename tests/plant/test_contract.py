@@ -101,13 +101,15 @@ class TestValues:
     @pytest.mark.slow
     def test_many_readings_arrive_in_order_and_what_is_lost_is_counted(self, rig: Rig):
         serve(rig, count=0)
-        rig.arrives(lambda: all_read(rig))
+        rig.arrives(lambda: all_read(rig) and rig.counts()[-1].count == 0)
+        before = len(rig.counts())
         rig.burst(1000)
         rig.arrives(lambda: rig.counts()[-1].count == 1000)
-        counts = [one.count for one in rig.counts() if one.count]
+        counts = [one.count for one in rig.counts()[before:] if one.count]
         times = [one.mono_ns for one in rig.counts()]
         assert counts == sorted(counts)
         assert times == sorted(times)
+        assert set(counts) == set(range(1, 1001)) or not rig.sends_each_change
         assert rig.reader.dropped == 0
         assert rig.reader.received == len(rig.take())
 

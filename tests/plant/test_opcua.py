@@ -48,11 +48,11 @@ def until(reader: PlantReader, condition: Callable[[list[Reading]], bool], timeo
     return found
 
 
-def test_the_user_is_let_in_by_its_password_only(opened):
+def test_a_wrong_password_is_rejected_and_not_shown(opened):
     reader = opened()
     assert wait_until(lambda: reader.error == "")
     reader = opened(password="wr0ng-one")
-    assert wait_until(lambda: "rejected to connect: BadUserAccessDenied" in reader.error)
+    assert wait_until(lambda: "cannot connect: BadUserAccessDenied" in reader.error)
     assert "wr0ng-one" not in reader.error
 
 

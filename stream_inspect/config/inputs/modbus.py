@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from stream_inspect.config.base import ConfigFinding, Host, Name
-from stream_inspect.config.inputs.base import InputModel, Model, Named
+from stream_inspect.config.base import ConfigFinding, Host, Model, Name
+from stream_inspect.config.inputs.base import InputModel, Named
 
 Table = Literal["coil", "discrete", "input", "holding"]
 ONE_REQUEST: dict[Table, int] = {"coil": 2000, "discrete": 2000, "input": 125, "holding": 125}
@@ -69,7 +70,8 @@ class ModbusText(Named):
 ModbusValue = ModbusEncoder | ModbusLevel | ModbusText
 
 
-class Span(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Span:
     """What one request reads: bits or registers of one table, from the lowest to the highest that is configured."""
 
     table: Table

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from stream_inspect.config.base import ConfigFinding, Host, Name
-from stream_inspect.config.inputs.base import InputModel, Model, Named
+from stream_inspect.config.base import ConfigFinding, Host, Model, Name
+from stream_inspect.config.inputs.base import InputModel, Named
 from stream_inspect.config.outputs.mqtt import Topic
 from stream_inspect.config.secret import Secret
 

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from stream_inspect.config.address import plain_url
-from stream_inspect.config.base import ConfigFinding, Name
-from stream_inspect.config.inputs.base import InputModel, Model, Named
+from stream_inspect.config.base import ConfigFinding, Model, Name
+from stream_inspect.config.inputs.base import InputModel, Named
 from stream_inspect.config.secret import Secret
 
 _RULE = "a URL: opc.tcp://host:4840"

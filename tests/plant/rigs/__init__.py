@@ -32,6 +32,10 @@ class Served:
         self._module = module
         self._process: subprocess.Popen[str] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         command = [sys.executable, "-W", "ignore", "-m", self._module, str(self.port), *self._arguments]
         pipe = subprocess.PIPE
@@ -63,6 +67,9 @@ class Rig(ABC):
 
     server: Any
     """With `start`, `kill` and `signal`."""
+
+    sends_each_change = True
+    """Whether none is missed that the server makes; who asks at a rate misses some."""
 
     unreadable: str
     """What `garble` makes unreadable, and how the error names it."""

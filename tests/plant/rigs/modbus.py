@@ -22,6 +22,7 @@ def config_of(port: int, **keys: object) -> ModbusInputConfig:
 
 
 class ModbusRig(Rig):
+    sends_each_change = False
     unreadable = "serial in holding registers 100 to 117: expected utf-8 text, got b'\\xff\\xfe'"
 
     def __init__(self, folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
+from functools import cache
 from pathlib import Path
 
 from stream_inspect.config.inputs.opcua import OpcUaInputConfig
@@ -24,11 +27,21 @@ def config_of(port: int, **keys: object) -> OpcUaInputConfig:
     return OpcUaInputConfig(kind="opcua", name="plc", url=f"opc.tcp://127.0.0.1:{port}/plant", **(values | keys))
 
 
+@cache
+def shared() -> Served:
+    """The server of all rigs: it takes a second and more to start."""
+    server = Served("tests.plant.servers.opcua", free_port(), "")
+    atexit.register(server.kill)
+    return server
+
+
 class OpcUaRig(Rig):
     unreadable = "serial (node ns=2;s=serial): BadSensorFailure"
 
     def __init__(self, folder: Path) -> None:
-        self.server = served()
+        self.server = shared()
+        if not self.server.is_running:
+            self.server.start()
         super().__init__(config_of(self.server.port))
 
     def count(self, count: int) -> None:
@@ -42,6 +55,11 @@ class OpcUaRig(Rig):
 
     def garble(self) -> None:
         self.server.tell(status=["serial", "A-?", "BadSensorFailure"])
+
+    def close(self) -> None:
+        self.reader.close()
+        if self.server.is_running:
+            self.server.signal(signal.SIGCONT)
 
     def burst(self, changes: int) -> None:
         self.server.tell(count=changes)
