@@ -1,8 +1,7 @@
 """A PLC over Modbus TCP: one request a table, at a steady rate.
 
-What is asked once is answered once or not at all: a request without an answer ends the connection, because its answer
-could still come, in place of the next one's. An exception response is an answer: that table is asked more slowly, the
-others go their way.
+A request without an answer ends the connection: what hangs in a PLC is often the connection alone, and nothing late
+can come over the next one. An exception response is an answer: that table is asked more slowly, the others as before.
 """
 
 from __future__ import annotations

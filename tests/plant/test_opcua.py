@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -65,8 +67,7 @@ def test_what_arrives_in_one_message_is_as_far_apart_as_the_server_says(server, 
     counts = [one for one in until(reader, lambda found: bool(found) and found[-1].count == 50) if one.count]
     assert [one.count for one in counts] == list(range(1, 51))
     times = [one.mono_ns for one in counts]
-    assert len(set(times)) > 40
-    assert times == sorted(times)
+    assert median(after - before for before, after in pairwise(times)) > 1e6
     assert before_ns - 0.1e9 < times[0]
     assert times[-1] < time.monotonic_ns()
 
