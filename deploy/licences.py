@@ -64,7 +64,8 @@ def main() -> None:
     print(
         "\nNone of these is part of our wheel: pip installs them next to it. An image with everything inside\n"
         "distributes libx264 and libx265 as well, under the terms of the GPL. PyAV built from source against an LGPL\n"
-        "FFmpeg avoids that (without x264 the recorder needs another H.264 encoder).\n\n"
+        "FFmpeg avoids that (without x264 the recorder needs another H.264 encoder). asyncua is under\n"
+        "LGPL-3.0-or-later: it is imported unchanged, and its user may replace it.\n\n"
         "The list is printed by `python deploy/licences.py`."
     )
 

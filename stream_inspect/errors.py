@@ -12,6 +12,7 @@
     ├── AlertError           alerts/               sending failed and will be retried
     │   └── OutputRefusedError                     every event is rejected until a person changes something
     ├── AlertRejectedError   alerts/               the receiver permanently rejected the event
+    ├── PlantInputError      plant/                an encoder, PLC or broker cannot be read; it is connected again
     ├── UnknownPluginError   registry.py           no plug-in of this name
     └── ...                  any other reason why a command cannot do its work
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from stream_inspect.errors import StreamInspectError
 
-Kind = Literal["camera", "detector", "segmenter", "tracker", "alert"]
+Kind = Literal["camera", "detector", "segmenter", "tracker", "alert", "input"]
 
 BUILT_IN: dict[Kind, dict[str, str]] = {
     "camera": {
@@ -33,6 +33,11 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "webhook": "stream_inspect.alerts.webhook:WebhookAlert",
         "file": "stream_inspect.alerts.file:FileAlert",
         "syslog": "stream_inspect.alerts.syslog:SyslogAlert",
+    },
+    "input": {
+        "modbus": "stream_inspect.plant.modbus_tcp:ModbusInput",
+        "opcua": "stream_inspect.plant.opcua:OpcUaInput",
+        "mqtt": "stream_inspect.plant.mqtt:MqttInput",
     },
 }
 

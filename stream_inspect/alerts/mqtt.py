@@ -19,12 +19,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from stream_inspect.alerts.alert import AlertError
 from stream_inspect.alerts.mqtt_connection import FAILURE, Connection, reason_text
-from stream_inspect.alerts.reach import connect_advice, error_text, reach
+from stream_inspect.alerts.reach import connect_advice, reach
 from stream_inspect.alerts.status import StatusReport, status_json
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState, event_json
+from stream_inspect.network_errors import error_text
 
 _NO_MATCHING_SUBSCRIBERS = 0x10
 _LONGEST_EXPIRY_S = 2**32 - 1

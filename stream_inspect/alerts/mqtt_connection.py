@@ -16,7 +16,6 @@ A topic that may not be written to is of the last kind: it comes from the config
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError, OutputRefusedError
 from stream_inspect.alerts.reach import connection_error, tls_context
 from stream_inspect.config.outputs.mqtt import MqttAlertConfig
+from stream_inspect.tidy_socket import TidySocket
 
 KEEPALIVE_S = 15
 """A broker that vanished without notice is detected, and our last will published, after one and a half times this."""
@@ -45,17 +45,6 @@ FAILURE = 0x80
 _ABOUT_THIS_EVENT = {0x95, 0x99}
 _MAY_PASS = {0x80, 0x83, 0x88, 0x89, 0x8B, 0x8D, 0x91, 0x93, 0x96, 0x97, 0x98, 0x9F, 0xA0}
 _SESSION_TAKEN_OVER, _PACKET_TOO_LARGE = 0x8E, 0x95
-
-
-class _TidySocket(ssl.SSLSocket):
-    """A TLS socket that is closed when its handshake fails; paho forgets to."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
 
 
 class Connection:
@@ -110,7 +99,7 @@ class Connection:
         config = self._config
         if config.tls:
             context = tls_context(self._where, config.ca_file)
-            context.sslsocket_class = _TidySocket
+            context.sslsocket_class = TidySocket
             self._client.tls_set_context(context)
         try:
             # In MQTT 3.1.1 this is `clean_session`.

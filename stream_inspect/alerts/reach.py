@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from stream_inspect.alerts.alert import AlertError, OutputRefusedError
+from stream_inspect.network_errors import error_text
 
 
 def tls_context(where: str, ca_file: Path | None) -> ssl.SSLContext:
@@ -48,17 +48,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def error_text(error: BaseException) -> str:
-    """Why it failed."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, ConnectionError) and error.errno is not None:
-        return os.strerror(error.errno)  # its own text may be asyncio's, which says less
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def connect_advice(*, tls: bool, ca_file: Path | None) -> str:

@@ -29,11 +29,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError
-from stream_inspect.alerts.reach import connect_advice, connection_error, error_text, reach, tls_context
+from stream_inspect.alerts.reach import connect_advice, connection_error, reach, tls_context
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.config.outputs.syslog import SyslogAlertConfig
 from stream_inspect.findings import Finding, fail, ok
 from stream_inspect.messages import Event, EventState
+from stream_inspect.network_errors import error_text
 
 _FACILITIES = {"user": 1, "daemon": 3, **{f"local{n}": 16 + n for n in range(8)}}
 _SEVERITIES = {"critical": 2, "major": 3, "minor": 4}

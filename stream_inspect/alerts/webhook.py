@@ -29,10 +29,11 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from stream_inspect import __version__
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError, OutputRefusedError
-from stream_inspect.alerts.reach import connect_advice, connection_error, error_text, reach, tls_context
+from stream_inspect.alerts.reach import connect_advice, connection_error, reach, tls_context
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event, event_json
+from stream_inspect.network_errors import error_text
 
 ABOUT_THIS_EVENT = {400, 409, 413, 422}
 _MAY_PASS = {408, 423, 424, 425, 429}

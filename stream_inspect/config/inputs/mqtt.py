@@ -1,0 +1,75 @@
+"""A broker whose topics say how the plant stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from stream_inspect.config.base import ConfigFinding, Host, Model, Name
+from stream_inspect.config.inputs.base import InputModel, Named
+from stream_inspect.config.outputs.mqtt import Topic
+from stream_inspect.config.secret import Secret
+
+Pointer = Annotated[
+    str,
+    Field(
+        pattern=r"^(/([^~/]|~[01])*)+$",
+        json_schema_extra={"x-rule": "a JSON pointer (RFC 6901), such as /count or /line/2/serial"},
+    ),
+]
+
+
+class MqttEncoder(Model):
+    """The encoder's counter."""
+
+    topic: Topic = Field(description="Topic of the count.")
+    pointer: Pointer | None = Field(None, description="Place of the value in a payload of JSON; absent: all of it.")
+    bits: Literal[16, 32, 64] = Field(32, description="Width after which the counter wraps around.")
+
+
+class MqttValue(Named):
+    """A photo-eye, a counter of its edges, a signal, a text."""
+
+    topic: Topic = Field(description="Topic of the value.")
+    pointer: Pointer | None = Field(None, description="Place of the value in a payload of JSON; absent: all of it.")
+
+
+class MqttInputConfig(InputModel):
+    """An MQTT broker. Values are received at QoS 0: one that waited for us somewhere would come with a wrong time."""
+
+    kind: Literal["mqtt"]
+    name: Name = Field("mqtt", description="Names this input in logs, metrics and readings.")
+    host: Host = Field(description="Host name or address of the broker.")
+    port: int = Field(1883, ge=1, le=65535, description="1883 is usual, 8883 with TLS.")
+    tls: bool = Field(False, description="Encrypt, and check the broker's certificate.")
+    ca_file: Path | None = Field(None, description="Certificate authority of the broker (PEM); the system's if absent.")
+    username: str | None = Field(None, description="User name at the broker.")
+    password: Secret | None = Field(None, description="Password of that user.")
+    protocol: Literal["mqtt5", "mqtt311"] = Field("mqtt5", description="mqtt311 for old brokers.")
+    timeout_s: float = Field(1.0, ge=0.2, le=30, description="Connect again after this long without an answer.")
+    encoder: MqttEncoder | None = Field(None, description="The encoder's counter.")
+    photo_eyes: list[MqttValue] = Field([], max_length=64, description="Photo-eyes: each message is a trigger.")
+    levels: list[MqttValue] = Field([], max_length=64, description="Other signals, such as line running.")
+    texts: list[MqttValue] = Field([], max_length=64, description="Texts: recipe, lot, serial number.")
+
+    example: ClassVar[str] = """\
+inputs:
+  - kind: mqtt
+    host: broker.plant.local
+    encoder: {topic: plant/line-a/encoder, pointer: /count}
+    photo_eyes: [{name: photo_eye, topic: plant/line-a/infeed, pointer: /covered}]
+    texts:
+      - {name: serial, topic: plant/line-a/infeed, pointer: /serial}
+      - {name: recipe, topic: plant/line-a/recipe}
+"""
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        """As every input; and keys that need another one."""
+        yield from super().crosscheck()
+        if self.password and not self.username:
+            yield ConfigFinding(("password",), "needs a username next to it")
+        if self.ca_file and not self.tls:
+            yield ConfigFinding(("ca_file",), "has no effect unless tls: true")
