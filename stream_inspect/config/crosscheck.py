@@ -12,6 +12,7 @@ from stream_inspect import registry
 from stream_inspect.config.base import ConfigFinding, Model
 from stream_inspect.config.fits import belt_misfits, region_misfits
 from stream_inspect.config.models import Config, PluginSource
+from stream_inspect.config.plant_lines import plant_line_findings
 from stream_inspect.config.plugin import unknown_plugin
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.tree import Path
@@ -145,6 +146,7 @@ CHECKS: tuple[tuple[Check, tuple[Path, ...]], ...] = (
     (_kinds, ()),
     (_belt_tracker, (("cameras",), ("track",))),
     (_lines, (("cameras",), ("line",))),
+    (plant_line_findings, (("cameras",), ("line",), ("inputs",))),
     (_regions, ()),
     (_confirmation, (("cameras",), ("decide",))),
     (_stated, ()),

@@ -172,7 +172,7 @@ def _sound_part(tree: Tree, context: dict[str, Any]) -> tuple[Config, dict[str, 
         except ValidationError:
             return None
 
-    kept: dict[str, Any] = {"cameras": [], "defects": [], "alerts": []}
+    kept: dict[str, Any] = {"cameras": [], "defects": [], "alerts": [], "inputs": []}
     indices: dict[str, list[int]] = {}
     for key in Config.model_fields:
         node = tree.child(key)
@@ -193,13 +193,15 @@ def _sound_part(tree: Tree, context: dict[str, Any]) -> tuple[Config, dict[str, 
 
 
 def _repeated_names(tree: Tree) -> list[Problem]:
-    """Names used twice among cameras, defects or alerts, whatever else is wrong with them."""
+    """Names used twice among cameras, defects, alerts or inputs, whatever else is wrong with them."""
     problems = []
-    for key in ("cameras", "defects", "alerts"):
+    for key in ("cameras", "defects", "alerts", "inputs"):
         section = tree.child(key)
         first: dict[object, int] = {}
         for index, item in enumerate(section.value if section and isinstance(section.value, list) else []):
-            named = item.child("name") or (item.child("kind") if key == "alerts" else None)  # the default name
+            named = item.child("name") or (
+                item.child("kind") if key in ("alerts", "inputs") else None
+            )  # the default name
             if named is None or not isinstance(named.value, str):
                 continue
             if named.value in first:

@@ -1,6 +1,7 @@
 """The whole YAML file as typed models: units in names, ranges on numbers, unknown keys rejected.
 
-Its sections are in `sections/`, the entries of `alerts` in `outputs/`. The descriptions are the configuration
+Its sections are in `sections/`, the entries of `alerts` in `outputs/`, those of `inputs`
+in `inputs/`. The descriptions are the configuration
 reference: `docs/configuration.md` and the JSON Schema are generated from them. Checks that involve more than one value
 are in `crosscheck.py`, or in the model itself.
 """
@@ -13,6 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from stream_inspect.config.base import RELOADABLE, Model, Name
+from stream_inspect.config.inputs import InputConfig
 from stream_inspect.config.outputs import AlertConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.sections.belt import BeltConfig
@@ -83,6 +85,9 @@ class Config(Model):
         description="What to look for, on every camera.",
         json_schema_extra=RELOADABLE,
     )
+    inputs: list[InputConfig] = Field(
+        [], max_length=64, description="What is read of the plant: encoders, photo-eyes, recipe, lot, serial numbers."
+    )
     lines: list[LineConfig] = Field([], max_length=64, description="Lines whose parts are accounted for.")
     inspect: InspectConfig = InspectConfig()
     track: TrackConfig = TrackConfig()
@@ -110,6 +115,10 @@ class Config(Model):
     def line_of(self, camera: str) -> str:
         """The production line that this camera watches."""
         return next((c.line for c in self.cameras if c.name == camera and c.line), self.line)
+
+    def input_named(self, name: str) -> InputConfig | None:
+        """The entry of `inputs` of this name; None where there is none."""
+        return next((one for one in self.inputs if one.name == name), None)
 
     def parts_of(self, line: str) -> LineConfig | None:
         """How the parts of this line are found and judged; None where they are not accounted for."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from stream_inspect.config.inputs import input_models
 from stream_inspect.config.models import CONFIRMED_WHEN
 from stream_inspect.config.outputs import alert_models
 from stream_inspect.config.schema import Schema, in_words, is_secret, json_schema, resolved, variants
@@ -125,6 +126,7 @@ inspect:
     "web": "web: {host: 0.0.0.0, port: 8080, token: {file: secrets/web-token}}\n",
     "transport": "transport: {ring_dir: /dev/shm, ring_s: 6}\n",
     **{f"alerts[] ({kind})": model.example for kind, model in alert_models().items() if model.example},
+    **{f"inputs[] ({kind})": model.example for kind, model in input_models().items()},
 }
 """Small examples, by heading. A test loads each."""
 

@@ -39,6 +39,7 @@ max_age_days: retain_days retention_days retention keep_days
 max_size_gb: max_size quota
 web: ui http page
 line: site plant
+inputs: plc plcs modbus opcua opc_ua signals
 rtsp: ip_camera ipcam onvif ip
 usb: webcam v4l2 v4l uvc
 gige: genicam gev aravis gigevision gige_vision

@@ -59,6 +59,7 @@ from stream_inspect.messages.parts import (
     Verdict,
     What,
 )
+from stream_inspect.messages.plant import BeltReading, CounterBits, PlantValue, Trigger
 from stream_inspect.messages.tracks import Tracked, TrackUpdate
 from stream_inspect.messages.wire import (
     MAX_MESSAGE_BYTES,
@@ -79,11 +80,13 @@ __all__ = [
     "WIRE_VERSION",
     "ActiveCondition",
     "AnyMessage",
+    "BeltReading",
     "BeltSight",
     "Box",
     "Clock",
     "Condition",
     "ConditionKind",
+    "CounterBits",
     "Credit",
     "Detection",
     "Doubt",
@@ -110,12 +113,14 @@ __all__ = [
     "PartSight",
     "PartVerdict",
     "PartsSeen",
+    "PlantValue",
     "Reason",
     "RingSlot",
     "Rle",
     "Severity",
     "TrackUpdate",
     "Tracked",
+    "Trigger",
     "Verdict",
     "What",
     "as_sent",

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from stream_inspect.errors import StreamInspectError
-
-CounterBits = Literal[16, 32, 64]
+from stream_inspect.messages import CounterBits
 
 
 class PlantInputError(StreamInspectError):

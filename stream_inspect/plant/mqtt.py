@@ -19,8 +19,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream_inspect.config.inputs.mqtt import MqttInputConfig
+from stream_inspect.messages import CounterBits
 from stream_inspect.network_errors import error_text
-from stream_inspect.plant.input import CounterBits, EncoderCount, Level, PlantInputError, Reading, Sink
+from stream_inspect.plant.input import EncoderCount, Level, PlantInputError, Reading, Sink
 from stream_inspect.plant.last_seen import LastSeen
 from stream_inspect.plant.payload import value_of
 from stream_inspect.plant.values import count_of, level_of, text_of

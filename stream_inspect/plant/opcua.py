@@ -23,8 +23,9 @@ from asyncua.common.subscription import DataChangeNotif, Subscription
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from stream_inspect.config.inputs.opcua import OpcUaInputConfig
+from stream_inspect.messages import CounterBits
 from stream_inspect.network_errors import error_text
-from stream_inspect.plant.input import CounterBits, EncoderCount, Level, PlantInputError, Reading, Sink
+from stream_inspect.plant.input import EncoderCount, Level, PlantInputError, Reading, Sink
 from stream_inspect.plant.last_seen import LastSeen
 from stream_inspect.plant.values import count_of, level_of, text_of
 

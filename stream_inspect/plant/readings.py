@@ -1,48 +1,14 @@
-"""What the inputs of the plant say, as messages to the stage that follows the belt (to join `messages.py`)."""
+"""From a reading of an input to the message that says what it is for."""
 
 from __future__ import annotations
 
-from stream_inspect.messages import Message
-from stream_inspect.plant.input import CounterBits, EncoderCount, Level, Reading
+from stream_inspect.messages import BeltReading, PlantValue, Trigger
+from stream_inspect.plant.input import EncoderCount, Level, Reading
 
 
-class BeltReading(Message, frozen=True, kw_only=True):
-    """An encoder's count, good at `mono_ns` give or take half of `round_trip_ns`; it wraps around after `bits` bits."""
-
-    line: str
-    input: str
-    count: int
-    bits: CounterBits
-    mono_ns: int
-    round_trip_ns: int
-
-
-class Trigger(Message, frozen=True, kw_only=True):
-    """A photo-eye changed to `value`, or its counter of edges did, between `after_ns` and `mono_ns`.
-
-    With `after_ns` None nothing changed: it is how the eye stands, as after a connection. Neither direction nor
-    bounces are looked at here.
-    """
-
-    line: str
-    input: str
-    name: str
-    value: bool | int
-    mono_ns: int
-    after_ns: int | None
-
-
-class PlantValue(Message, frozen=True, kw_only=True):
-    """What stands from `mono_ns` on: the line runs or not, the recipe, the lot, the serial number of the next part."""
-
-    line: str
-    input: str
-    name: str
-    value: bool | int | str
-    mono_ns: int
-
-
-def message_of(reading: Reading, *, line: str, source: str, photo_eyes: frozenset[str]) -> Message:
+def message_of(
+    reading: Reading, *, line: str, source: str, photo_eyes: frozenset[str]
+) -> BeltReading | Trigger | PlantValue:
     """The message of a reading of the input `source`, where the levels of these names are photo-eyes."""
     if isinstance(reading, EncoderCount):
         return BeltReading(

@@ -4,7 +4,7 @@ ValueError, whose text says what was expected and what came.
 
 from __future__ import annotations
 
-from stream_inspect.plant.input import CounterBits
+from stream_inspect.messages import CounterBits
 
 LONGEST_TEXT = 200
 """Characters; a serial number or a recipe's name is far shorter, and all of it goes into logs and events."""

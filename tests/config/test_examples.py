@@ -24,7 +24,7 @@ AGAIN = "run `python -m stream_inspect.config.reference`"
 
 @pytest.fixture
 def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TOP_CAMERA_PASSWORD", "MQTT_PASSWORD"):
+    for name in ("TOP_CAMERA_PASSWORD", "MQTT_PASSWORD", "PLC_PASSWORD"):
         monkeypatch.setenv(name, f"value of {name}")
 
 

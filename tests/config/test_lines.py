@@ -8,6 +8,10 @@ from tests.config.test_load import problems, right
 
 BELT = "    belt: {direction: left_to_right, speed_mm_s: 300, mm_per_px: 1}\n"
 CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - name: top\n    source: {kind: usb}\n"
+PLC = "inputs:\n  - {kind: modbus, name: plc, host: plc.example, encoder: {address: 100}, photo_eyes: [%s]}\n"
+EYE = "{name: infeed, address: 7}"
+ENCODER = "    odometer: {kind: encoder, input: plc, mm_per_count: 0.1}\n"
+TRIGGERED = "lines:\n  - name: line1\n    parts: {kind: trigger, input: plc, at_mm: -100, length_mm: 120%s}\n"
 LINE = "lines:\n  - name: %s\n    parts: {kind: background, min_area_mm2: 400}\n"
 
 
@@ -43,3 +47,74 @@ def test_a_line_finds_its_parts_by_the_background_and_wants_three_views() -> Non
 def test_each_mistake_of_a_line_is_reported_with_its_place(text: str, reported: str) -> None:
     (problem,) = problems(text)
     assert reported in problem
+
+
+def test_an_encoder_and_a_photo_eye_are_those_of_an_input() -> None:
+    line = right(CAMERA + BELT + PLC % EYE + TRIGGERED % "" + ENCODER).parts_of("line1")
+    assert line is not None
+    assert (line.parts.kind, line.odometer.kind, line.needs_way) == ("trigger", "encoder", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "reported"),
+    [
+        (TRIGGERED % "", "lines[0].parts.input: no inputs are configured"),
+        (
+            (PLC % EYE).replace("name: plc", "name: plc1") + TRIGGERED % "",
+            "lines[0].parts.input: no input has this name; there are plc1. Did you mean plc1?",
+        ),
+        (PLC % "" + TRIGGERED % "", "lines[0].parts.input: plc reads no photo-eye: give inputs.plc.photo_eyes"),
+        (
+            PLC % f"{EYE}, {{name: outfeed, address: 8}}" + TRIGGERED % "",
+            "lines[0].parts: photo_eye is needed: plc has infeed, outfeed",
+        ),
+        (
+            PLC % EYE + TRIGGERED % ", photo_eye: infed",
+            "lines[0].parts.photo_eye: plc reads no infed; it has infeed. Did you mean infeed?",
+        ),
+        (PLC % EYE + TRIGGERED % ", serial: lot", "lines[0].parts.serial: plc reads no lot"),
+        (
+            PLC % EYE + TRIGGERED % "" + "    lanes: [{from_mm: 0, to_mm: 9}, {from_mm: 9, to_mm: 20}]\n",
+            "lines[0].lanes: a photo-eye knows no lanes",
+        ),
+        (
+            (PLC % EYE).replace("encoder: {address: 100}, ", "") + LINE % "line1" + ENCODER,
+            "lines[0].odometer.input: plc reads no encoder: give inputs.plc.encoder",
+        ),
+        (
+            (PLC % EYE).replace("plc.example", "plc.example, rate_hz: 2") + LINE % "line1" + ENCODER,
+            "lines[0].odometer.input: plc is read at 2 Hz, needed are 5",
+        ),
+        (
+            (PLC % EYE).replace("address: 100", "address: 100, bits: 16")
+            + LINE % "line1"
+            + ENCODER.replace("0.1", "0.01"),
+            "lines[0].odometer.mm_per_count: a counter of 16 bits may turn over within 0.36 s at 900 mm/s",
+        ),
+        (
+            "inputs: [{kind: opcua, name: plc, url: 'opc.tcp://plc', encoder: {node: 'ns=2;s=E'}}]\n"
+            + LINE % "line1"
+            + ENCODER,
+            "lines[0].odometer.input: opcua hands over changes only",
+        ),
+        (
+            (PLC % EYE).replace("name: plc", "name: plc, line: line1")
+            + (PLC % EYE).partition("\n")[2]
+            + LINE % "line1",
+            "inputs[1].name: plc is already the name of inputs[0]: use unique names",
+        ),
+        (
+            (PLC % EYE).replace("name: plc", "name: plc, line: line2") + LINE % "line1",
+            "inputs[0].line: no camera watches the line line2; the cameras watch line1. Did you mean line1?",
+        ),
+    ],
+)
+def test_each_mistake_between_a_line_and_its_inputs_is_reported_with_its_place(text: str, reported: str) -> None:
+    (problem,) = problems(CAMERA + BELT + text)
+    assert reported in problem
+
+
+def test_an_input_of_another_line_is_not_this_ones() -> None:
+    other = BELT.join((CAMERA, "  - {name: side, line: line2, source: {kind: usb}}\n"))
+    (problem,) = problems(other + (PLC % EYE).replace("name: plc", "name: plc, line: line2") + TRIGGERED % "")
+    assert "lines[0].parts.input: plc is an input of the line line2: set inputs.plc.line" in problem

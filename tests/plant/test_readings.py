@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stream_inspect.messages import BeltReading, PlantValue, Trigger
 from stream_inspect.plant.input import EncoderCount, Level, Text
-from stream_inspect.plant.readings import BeltReading, PlantValue, Trigger, message_of
+from stream_inspect.plant.readings import message_of
 
 OF = {"line": "line-a", "input": "plc"}
 

@@ -7,6 +7,9 @@ from pydantic import Field
 from stream_inspect.config.base import Model
 from stream_inspect.rotation import Direction
 
+_FASTEST = 3.0
+"""The belt is believed to run at up to so many times its configured speed."""
+
 
 class BeltConfig(Model):
     """A conveyor under the camera. With it, tracks use belt coordinates and sizes are in mm."""
@@ -17,3 +20,8 @@ class BeltConfig(Model):
     offset_mm: float = Field(
         0.0, ge=0, le=1_000_000, description="Where the picture's upstream edge is on the line, for several cameras."
     )
+
+    @property
+    def fastest_mm_s(self) -> float:
+        """What moves faster is not the belt."""
+        return _FASTEST * self.speed_mm_s

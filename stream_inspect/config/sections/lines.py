@@ -23,7 +23,21 @@ class PictureOdometer(Model):
     kind: Literal["picture"]
 
 
-OdometerConfig = Annotated[SpeedOdometer | PictureOdometer, Field(discriminator="kind")]
+class EncoderOdometer(Model):
+    """An encoder, read from a PLC, says how far the belt has run: stops, ramps and reversal are seen."""
+
+    kind: Literal["encoder"]
+    input: Name = Field(description="The entry of `inputs` with the encoder.")
+    mm_per_count: float = Field(gt=0, le=1000, description="The belt's way for one count.")
+    reverse: bool = Field(False, description="The encoder counts down while the belt runs forward.")
+    check_with: Literal["picture"] | None = Field(
+        None,
+        description="`picture`: the pictures' way is compared with the encoder's (`odometer_slip`), and is believed "
+        "while the encoder is silent.",
+    )
+
+
+OdometerConfig = Annotated[SpeedOdometer | PictureOdometer | EncoderOdometer, Field(discriminator="kind")]
 
 
 class LaneConfig(Model):
@@ -44,7 +58,20 @@ class BackgroundParts(Model):
     min_area_mm2: float = Field(gt=0, le=10_000_000, description="Smaller things are crumbs, not parts.")
 
 
-PartsConfig = Annotated[BackgroundParts, Field(discriminator="kind")]
+class TriggerParts(Model):
+    """A photo-eye, read from a PLC, sees the leading edge of each part; the picture need not show where parts are."""
+
+    kind: Literal["trigger"]
+    input: Name = Field(description="The entry of `inputs` with the photo-eye.")
+    photo_eye: Name | None = Field(None, description="Its name there; may be absent where there is only one.")
+    at_mm: float = Field(
+        ge=-1_000_000, le=1_000_000, description="Where it is on the line; less than 0 upstream of its zero."
+    )
+    length_mm: float = Field(gt=0, le=100_000, description="Length of a part along the belt.")
+    serial: Name | None = Field(None, description="The text of the same input with the part's serial number.")
+
+
+PartsConfig = Annotated[BackgroundParts | TriggerParts, Field(discriminator="kind")]
 
 
 class LineConfig(Model):
@@ -73,7 +100,17 @@ class LineConfig(Model):
         None, ge=0, le=1_000_000, description="Where parts are rejected, in mm from the picture's upstream edge."
     )
 
+    @property
+    def needs_way(self) -> bool:
+        """Whether the pictures are asked how far the belt moved."""
+        odometer = self.odometer
+        return odometer.kind == "picture" or (odometer.kind == "encoder" and odometer.check_with == "picture")
+
     def crosscheck(self) -> Iterator[ConfigFinding]:
+        if self.parts.kind == "trigger" and len(self.lanes) > 1:
+            yield ConfigFinding(
+                ("lanes",), "a photo-eye knows no lanes: leave them out, or find parts by the background"
+            )
         by_place = sorted(range(len(self.lanes)), key=lambda number: self.lanes[number].from_mm)
         for number, next_number in pairwise(by_place):
             if self.lanes[next_number].from_mm < (ends_mm := self.lanes[number].to_mm):
