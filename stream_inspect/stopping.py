@@ -12,6 +12,8 @@ DRAIN_S = 0.2
 CAPTURE_CLOSE_S = 0.3
 INSPECT_CLOSE_S = 0.6
 """A batch that takes longer than this is cut short by the kill."""
+PLANT_CLOSE_S = 0.3
+"""An input that is in a request ends within a quarter of a second."""
 TRACK_CLOSE_S = 0.2
 OUTPUT_CLOSE_S = 0.6
 """Alerts, live picture and web; the recorder closes at the same time and has longer."""

@@ -19,6 +19,7 @@ from stream_inspect.messages import (
     Missed,
     PartsSeen,
     PartVerdict,
+    PlantReadings,
     Tracked,
 )
 
@@ -53,6 +54,7 @@ TOPICS: dict[str, Topic] = {
         Topic("inspections", Inspection, Delivery.MAILBOX, depth=1024),
         Topic("missed", Missed, Delivery.MAILBOX, depth=1024),
         Topic("belt", BeltSight, Delivery.MAILBOX, depth=1024),
+        Topic("plant", PlantReadings, Delivery.MAILBOX, depth=1024),
         Topic("conditions", Condition, Delivery.BROADCAST, depth=1024),
         Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),

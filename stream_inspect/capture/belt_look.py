@@ -1,15 +1,39 @@
-"""The look at the belt of a camera whose line's parts are accounted for."""
+"""What is looked for on the belt of a camera whose line's parts are accounted for."""
 
 from __future__ import annotations
 
 from stream_inspect.belt.background import BackgroundSettings
-from stream_inspect.belt.look import BeltLook
+from stream_inspect.belt.look import BeltLook, BeltLooked
+from stream_inspect.belt.visual_odometer import VisualOdometer
 from stream_inspect.config.models import CameraConfig, LineConfig
+from stream_inspect.config.sections.lines import BackgroundParts
+from stream_inspect.picture import Picture
 
 
-def make_look(camera: CameraConfig, line: LineConfig | None) -> BeltLook | None:
+class WayLook:
+    """Looks at the belt's way alone, or, without an odometer, at nothing: parts are known without the picture."""
+
+    def __init__(self, odometer: VisualOdometer | None) -> None:
+        self._odometer = odometer
+
+    def reset(self) -> None:
+        """As `BeltLook.reset`."""
+        if self._odometer is not None:
+            self._odometer.reset()
+
+    def see(self, picture: Picture, pts_s: float) -> BeltLooked:
+        """As `BeltLook.see`, with no parts."""
+        if self._odometer is None:
+            return BeltLooked(None, None, 0.0, (), learning=False)
+        moved = self._odometer.see(picture, pts_s)
+        return BeltLooked(moved.mm, moved.sigma_mm, moved.confidence, (), learning=False)
+
+
+def make_look(camera: CameraConfig, line: LineConfig | None) -> BeltLook | WayLook | None:
     """None where nothing is asked of the belt: without a line whose parts are accounted for, and for stills."""
     if line is None or camera.belt is None or camera.stills:
         return None
+    if not isinstance(line.parts, BackgroundParts):
+        return WayLook(VisualOdometer(camera.belt) if line.needs_way else None)
     lanes_mm = tuple((lane.from_mm, lane.to_mm) for lane in line.lanes)
     return BeltLook(camera.belt, BackgroundSettings(min_area_mm2=line.parts.min_area_mm2, lanes_mm=lanes_mm))

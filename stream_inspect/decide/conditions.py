@@ -15,11 +15,12 @@ _MAJOR = {
     ConditionKind.OUTPUT_FAILING,
     ConditionKind.EVENT_LOG_STUCK,
     ConditionKind.ALERTS_REJECTED,
+    ConditionKind.INPUT_SILENT,
 }
 SEVERITY: dict[ConditionKind, Severity] = {kind: "major" if kind in _MAJOR else "critical" for kind in ConditionKind}
 """A camera that sees nothing lets every defect pass; dirt on its lens hides a few; a picture that does not change is
 mostly that of a belt that stands; an alert that waits is not lost; the values before a mistake in the configuration
-stay in use."""
+stay in use; an input may be of a recipe alone, and an encoder that is missing is `odometer_unknown` as well."""
 _SETTLED_AFTER_S = 2.5 * CONDITION_REPEAT_S
 """By now a source that still knows of an inherited condition has reported it, twice. Until then its "inactive" may be
 that of a process that has just started and not yet looked."""

@@ -18,6 +18,7 @@ from stream_inspect.messages import (
     Box,
     FrameHeader,
     FrameOrder,
+    Interval,
     Missed,
     PartDefect,
     PartSight,
@@ -48,6 +49,8 @@ class LineParts:
         self._line = line
         self.cameras = cameras
         self._cameras = {camera.name: camera for camera in cameras}
+        self._in_pictures = line.parts.kind == "background"
+        """Whether each camera finds the parts itself; otherwise they are the line's, and every picture has them."""
         self._lanes = [Lane(number, lane.from_mm, lane.to_mm) for number, lane in enumerate(line.lanes)]
         self._windows: dict[str, CameraWindow] = {}
         self._views: dict[str, BeltView] = {}
@@ -65,7 +68,7 @@ class LineParts:
         ledger = self._ledger_for(seen.frame)
         camera = seen.frame.id.camera
         for change in seen.changes:
-            ledger.place(camera, change)
+            ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
         if seen.odometer_mm is None:
             ledger.lose_belt()
             self._ids.clear()
@@ -90,7 +93,7 @@ class LineParts:
             return
         boxes = [(sight, self._placed(frame, sight.box_xyxy_px, seen.odometer_mm)) for sight in seen.sights]
         for part in self._ledger.parts_in(frame.id.camera, seen.odometer_mm):
-            view = self._view(part, frame, boxes)
+            view = self._view(part, frame, seen.odometer_mm, boxes)
             self._ledger.view(part, frame.id.camera, frame.due, seen.odometer_mm, view)
         for update in tracked.tracks:
             if update.seen and not update.doubtful:
@@ -156,21 +159,34 @@ class LineParts:
         camera = frame.id.camera
         return self._views[camera].belt_from_px(box_xyxy_px, odometer_mm - self._belt(camera).offset_mm)
 
-    def _view(self, part: int, frame: FrameHeader, boxes: list[tuple[PartSight, BeltBox]]) -> View:
+    def _view(self, part: int, frame: FrameHeader, odometer_mm: float, boxes: list[tuple[PartSight, BeltBox]]) -> View:
         """What a judged frame shows of a part that is due in it."""
         assert self._ledger is not None
         along, lane = self._ledger.place_of(part)
+        if not self._in_pictures:
+            return self._view_at(frame, along, odometer_mm)
         for sight, placed in boxes:
             shared = placed.along.shared(along) / max(1e-6, min(placed.along.length, along.length))
             if shared < _SAME_PLACE or lane_at(self._lanes, placed.across.centre) != lane:
                 continue
             if sight.clipped_share > _MOST_CLIPPED:
                 return View.OVER_EXPOSED
-            region_px = self._cameras[frame.id.camera].region_in(frame.width_px, frame.height_px)
-            if region_px is not None and share_in_polygon(sight.box_xyxy_px, region_px) < _IN_REGION:
-                return View.OUTSIDE_REGION
-            return View.USABLE
+            return self._view_of(frame, sight.box_xyxy_px)
         return View.NOT_FOUND
+
+    def _view_at(self, frame: FrameHeader, along: Interval, odometer_mm: float) -> View:
+        """As `_view`, of a part whose place across the belt is not known: its middle line is taken."""
+        view, belt = self._views[frame.id.camera], self._belt(frame.id.camera)
+        middle_mm = (self._lanes[0].low_mm + self._lanes[0].high_mm) / 2 if self._lanes else view.width_mm / 2
+        across = Interval(middle_mm - view.mm_per_px, middle_mm + view.mm_per_px)
+        return self._view_of(frame, view.px_from_belt(BeltBox(along, across), odometer_mm - belt.offset_mm))
+
+    def _view_of(self, frame: FrameHeader, box_xyxy_px: Box) -> View:
+        """Whether a part in this box is in the region."""
+        region_px = self._cameras[frame.id.camera].region_in(frame.width_px, frame.height_px)
+        if region_px is not None and share_in_polygon(box_xyxy_px, region_px) < _IN_REGION:
+            return View.OUTSIDE_REGION
+        return View.USABLE
 
     def _found(self, frame: FrameHeader, update: TrackUpdate, odometer_mm: float, *, is_confirmed: bool) -> None:
         """A defect was seen: note it at the part that it lies on."""

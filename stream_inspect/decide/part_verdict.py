@@ -18,6 +18,7 @@ REASON_OF_DOUBT = {
     Doubt.AT_START: Reason.AT_START,
     Doubt.UNWATCHED: Reason.UNWATCHED,
     Doubt.TWO_TRIGGERS: Reason.TWO_TRIGGERS,
+    Doubt.UNREAD: Reason.UNREAD,
 }
 
 _WHY = {

@@ -59,7 +59,7 @@ from stream_inspect.messages.parts import (
     Verdict,
     What,
 )
-from stream_inspect.messages.plant import BeltReading, CounterBits, PlantValue, Trigger
+from stream_inspect.messages.plant import BeltReading, CounterBits, PlantReadings, PlantValue, Trigger
 from stream_inspect.messages.tracks import Tracked, TrackUpdate
 from stream_inspect.messages.wire import (
     MAX_MESSAGE_BYTES,
@@ -113,6 +113,7 @@ __all__ = [
     "PartSight",
     "PartVerdict",
     "PartsSeen",
+    "PlantReadings",
     "PlantValue",
     "Reason",
     "RingSlot",

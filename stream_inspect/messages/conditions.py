@@ -33,6 +33,9 @@ class ConditionKind(StrEnum):
     OUTPUT_FAILING = "output_failing"
     EVENT_LOG_STUCK = "event_log_stuck"
     ALERTS_REJECTED = "alerts_rejected"
+    INPUT_SILENT = "input_silent"
+    ODOMETER_UNKNOWN = "odometer_unknown"
+    ODOMETER_SLIP = "odometer_slip"
 
 
 CONDITION_REPEAT_S = 2.0

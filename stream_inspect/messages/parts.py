@@ -55,6 +55,7 @@ class Doubt(StrEnum):
     AT_START = "already on the belt at the start"
     UNWATCHED = "came onto the belt while the camera did not watch"
     TWO_TRIGGERS = "two triggers for one part"
+    UNREAD = "passed the photo-eye while that was not read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Reason(StrEnum):
     AT_START = "at_start"
     UNWATCHED = "unwatched"
     TWO_TRIGGERS = "two_triggers"
+    UNREAD = "unread"
     ODOMETER_UNKNOWN = "odometer_unknown"
     RESTARTED = "restarted"
     TOO_LATE = "too_late"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from stream_inspect.messages.base import Message
 
 CounterBits = Literal[16, 32, 64]
 
 
-class BeltReading(Message, frozen=True, kw_only=True):
+class BeltReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """An encoder's count, good at `mono_ns` give or take half of `round_trip_ns`; it wraps around after `bits` bits."""
 
     line: str
@@ -20,7 +22,7 @@ class BeltReading(Message, frozen=True, kw_only=True):
     round_trip_ns: int
 
 
-class Trigger(Message, frozen=True, kw_only=True):
+class Trigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """A photo-eye changed to `value`, or its counter of edges did, between `after_ns` and `mono_ns`.
 
     With `after_ns` None nothing changed: it is how the eye stands, as after a connection. Neither direction nor
@@ -35,7 +37,7 @@ class Trigger(Message, frozen=True, kw_only=True):
     after_ns: int | None
 
 
-class PlantValue(Message, frozen=True, kw_only=True):
+class PlantValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """What stands from `mono_ns` on: the line runs or not, the recipe, the lot, the serial number of the next part."""
 
     line: str
@@ -43,3 +45,9 @@ class PlantValue(Message, frozen=True, kw_only=True):
     name: str
     value: bool | int | str
     mono_ns: int
+
+
+class PlantReadings(Message, frozen=True, kw_only=True):
+    """What one input has said since the last of these, in order; what is of one moment is together."""
+
+    readings: list[BeltReading | Trigger | PlantValue]

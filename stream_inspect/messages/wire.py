@@ -13,7 +13,7 @@ from stream_inspect.messages.events import Event
 from stream_inspect.messages.frames import Credit, DueFrame, FrameHeader, Missed
 from stream_inspect.messages.live import LivePicture
 from stream_inspect.messages.parts import BeltSight, PartsSeen, PartVerdict
-from stream_inspect.messages.plant import BeltReading, PlantValue, Trigger
+from stream_inspect.messages.plant import PlantReadings
 from stream_inspect.messages.tracks import Tracked
 
 WIRE_VERSION = 3
@@ -30,9 +30,7 @@ AnyMessage = (
     | Missed
     | Inspection
     | BeltSight
-    | BeltReading
-    | Trigger
-    | PlantValue
+    | PlantReadings
     | Tracked
     | PartsSeen
     | PartVerdict

@@ -71,13 +71,17 @@ class PlantReader:
             self._waiting.clear()
         return taken
 
-    def close(self) -> None:
-        """End the thread and its connection. May be called in any state."""
+    def stop(self) -> None:
+        """Ask the thread to end; `close` waits for it."""
         self._stopping.set()
+
+    def close(self, within_s: float = CLOSE_S) -> None:
+        """End the thread and its connection. May be called in any state."""
+        self.stop()
         if self._thread is not None:
-            self._thread.join(CLOSE_S)
+            self._thread.join(within_s)
             if self._thread.is_alive():
-                self._log.warning("plant input does not stop", waited_s=CLOSE_S)
+                self._log.warning("plant input does not stop", waited_s=round(within_s, 1))
             self._thread = None
 
     # --- the sink: for the input, in the thread ---

@@ -86,6 +86,12 @@ def track(context: ProcessContext, row: Row) -> Stage:
     return judging_chain(config, writer, process_run=context.owner, ledger=ledger)
 
 
+def plant(context: ProcessContext, row: Row) -> Stage:
+    from stream_inspect.plant.stage import PlantStage
+
+    return PlantStage(context.config)
+
+
 def alerts(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.alerts.stage import AlertsStage
 
@@ -114,6 +120,7 @@ BUILDERS: dict[str, Callable[[ProcessContext, Row], Stage]] = {
     "capture": capture,
     "inspect": inspect,
     "track": track,
+    "plant": plant,
     "alerts": alerts,
     "recorder": recorder,
     "live": live,

@@ -23,15 +23,15 @@ def judging_chain(
     process_run: int = 0,
     ledger: Ledger | None = None,
 ) -> Chain:
-    """Track, then decide: `Inspection`, `Missed`, `BeltSight` and `Condition` in, `Tracked`, `PartVerdict` and
-    `Event` out.
+    """Track, then decide: `Inspection`, `Missed`, `BeltSight`, `Condition` and what the plant's inputs say in,
+    `Tracked`, `PartVerdict` and `Event` out.
 
     Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
     replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a
     recording's own. `process_run` keeps the numbers of tracks apart over restarts, and `ledger` knows which frames may
     still come, see `TrackStage`.
     """
-    belts = [LineBelt(line, config.cameras_of(line.name)) for line in config.lines]
+    belts = [LineBelt(line, config.cameras_of(line.name), config.inputs) for line in config.lines]
     track = TrackStage(config.cameras, config.track, belts=belts, clock=clock, process_run=process_run, ledger=ledger)
     return Chain(track, DecideStage(config, log), "tracked", "parts", "conditions")
 

@@ -18,6 +18,7 @@ from stream_inspect.stopping import (
     DRAIN_S,
     INSPECT_CLOSE_S,
     OUTPUT_CLOSE_S,
+    PLANT_CLOSE_S,
     RECORDER_CLOSE_S,
     TRACK_CLOSE_S,
 )
@@ -130,7 +131,10 @@ def plan(config: Config) -> Plan:
         Row(
             "track",
             "track",
-            reads=(("inspections", ""), ("missed", ""), ("belt", ""), ("conditions", "")),
+            reads=(
+                *((topic, "") for topic in ("inspections", "missed", "belt", "conditions")),
+                *([("plant", "")] if config.inputs else []),
+            ),
             writes=("tracked", "parts", "verdicts", "confirmed", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
@@ -151,6 +155,17 @@ def plan(config: Config) -> Plan:
                 silent_limit_s=120.0,  # the first batch of a full-size model on a CPU takes this long
                 start_limit_s=600.0,  # so may the loading of its weights from a slow disk
                 environment={"OMP_NUM_THREADS": str(worker.threads)},
+            )
+        )
+    if config.inputs:
+        rows.append(
+            Row(
+                "plant",
+                "plant",
+                reads=(),
+                writes=("plant", "conditions"),
+                stop_group="capture",
+                stop_share_s=DRAIN_S + PLANT_CLOSE_S,
             )
         )
     rows += [

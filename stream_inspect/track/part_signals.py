@@ -36,11 +36,28 @@ class PhotoEye:
             if off_mm < self._length_mm:
                 doubt = None if off_mm <= self._bounce_mm else Doubt.TWO_TRIGGERS
                 return self._again(index, doubt or known.doubt, serial or known.serial)
-        along = Interval(leading, leading + self._length_mm)
-        part = PartChange(What.ENTERED, self._next_number, self._lane, along, mono_ns, serial=serial)
-        self._next_number += 1
+        part = self._entered(mono_ns, odometer_mm, serial=serial)
         self._parts.append(part)
         return [part]
+
+    def unread(self, mono_ns: int, odometer_mm: float) -> PartChange:
+        """A part that passed while the eye was not read, so that its place is only about this one."""
+        return self._entered(mono_ns, odometer_mm, Doubt.UNREAD)
+
+    def unplaced(self, mono_ns: int, odometer_mm: float) -> PartChange:
+        """A part that passed while the odometer was not known: this place is as good as any."""
+        return self._entered(mono_ns, odometer_mm)
+
+    def interrupt(self) -> None:
+        """The odometer does not continue: no later trigger is compared with a known part."""
+        self._parts.clear()
+
+    def _entered(self, mono_ns: int, odometer_mm: float, doubt: Doubt | None = None, serial: str = "") -> PartChange:
+        leading = odometer_mm - self._eye_mm
+        along = Interval(leading, leading + self._length_mm)
+        part = PartChange(What.ENTERED, self._next_number, self._lane, along, mono_ns, doubt, serial)
+        self._next_number += 1
+        return part
 
     def _again(self, index: int, doubt: Doubt | None, serial: str) -> list[PartChange]:
         """The part at `index` with what this trigger adds, if that is anything."""

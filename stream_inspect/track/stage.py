@@ -23,6 +23,7 @@ from stream_inspect.messages import (
     Inspection,
     Missed,
     Output,
+    PlantReadings,
     Tracked,
     TrackUpdate,
 )
@@ -109,7 +110,7 @@ class _CameraTracks:
 
 
 class TrackStage:
-    """Inspections in, `Tracked` out; sights of a belt whose parts are accounted for in, `PartsSeen` out.
+    """Inspections in, `Tracked` out; sights and readings of a belt whose parts are accounted for in, `PartsSeen` out.
 
     `clock` gives the nanoseconds that ticks are in. `process_run` is the number of this process run, 0 where there is
     only one: no two give a track the same number. `ledger` is the run's, which knows what is still being judged, and is
@@ -134,7 +135,9 @@ class TrackStage:
         self._clock = clock
         self._ledger = ledger
         self._cameras: dict[str, _CameraTracks | StillTracks] = {}
+        self._lines = belts
         self._belts = {camera: belt for belt in belts for camera in belt.cameras}
+        self._belt_levels = {belt.name: Levels(belt.name) for belt in belts if belt.encoder is not None}
         self._levels = Levels("track")
         self._log = get_logger(__name__, stage="track")
 
@@ -156,30 +159,53 @@ class TrackStage:
             if isinstance(message, Inspection | Missed):
                 self._put(message, now_ns)
             elif isinstance(message, BeltSight) and (belt := self._belts.get(message.frame.id.camera)):
-                yield Output("parts", belt.see(message))
+                belt.see(message)
+            elif isinstance(message, PlantReadings):
+                for belt in self._lines:
+                    belt.read(message)
+        yield from self._parts(now_ns)
         yield from self._release(now_ns)
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
+        yield from self._parts(now_mono_ns)
         yield from self._release(now_mono_ns)
         yield from self._levels.due(now_mono_ns)
+        yield from self._odometers(now_mono_ns)
         for camera in self._cameras.values():
             if camera.busy and camera.is_silent(now_mono_ns):
                 yield from self._end(camera)
 
     def finish(self) -> Iterable[Output]:
         """The service stops and no more frames come: work off what waits. Tracks stay open."""
+        yield from self._parts(self._clock(), everything=True)
         yield from self._release(self._clock(), everything=True)
 
     def held(self) -> dict[str, tuple[int, int]]:
-        """Results that wait for earlier ones."""
+        """Results that wait for earlier ones, and frames that wait for an encoder."""
         waiting = sum(len(camera.reorder) for camera in self._cameras.values())
-        return {"results": (waiting, MOST_WAITING * len(self._cameras))}
+        bound = MOST_WAITING * len(self._cameras)
+        return {"results": (waiting, bound), "sights": (sum(belt.waiting for belt in self._lines), bound)}
 
     def undelivered(self, output: Output) -> None:
         """`tracked` is a broadcast: it is never refused."""
 
     def close(self) -> None:
         self._cameras = {}
+
+    def _parts(self, now_ns: int, *, everything: bool = False) -> Iterable[Output]:
+        """What has become known of parts."""
+        for belt in self._lines:
+            for seen in belt.take(now_ns, everything=everything):
+                yield Output("parts", seen)
+
+    def _odometers(self, now_ns: int) -> Iterable[Output]:
+        """How the encoders stand."""
+        for belt in self._lines:
+            if (levels := self._belt_levels.get(belt.name)) is not None:
+                unknown, slip = belt.unknown(now_ns), belt.slip()
+                levels.set(ConditionKind.ODOMETER_UNKNOWN, bool(unknown), unknown)
+                levels.set(ConditionKind.ODOMETER_SLIP, bool(slip), slip)
+                yield from levels.due(now_ns)
 
     def _put(self, message: Inspection | Missed, now_ns: int) -> None:
         name, number = message.frame.id.camera, message.frame.due

@@ -31,6 +31,7 @@ def config(**changes: Any) -> Config:
             ],
             "defects": [{"name": "hole", "prompts": ["hole"]}],
             "alerts": [{"kind": "file"}],
+            "inputs": [{"kind": "modbus", "name": "plc", "host": "plc.example", "encoder": {"address": 100}}],
             **changes,
         }
     )
@@ -67,6 +68,7 @@ def test_one_row_for_each_camera_and_each_inspect_worker():
         ({"web": {"enabled": False}}, {"web", "live"}),
         ({"recorder": {"enabled": False}}, {"recorder"}),
         ({"alerts": []}, {"alerts"}),
+        ({"inputs": []}, {"plant"}),
     ],
 )
 def test_what_is_switched_off_has_no_process(change: dict[str, Any], absent: set[str]):
@@ -91,7 +93,7 @@ def names(rows: tuple[Row, ...]) -> list[str]:
 def test_the_cameras_stop_first_then_what_they_feed_and_the_outputs_last():
     two_workers = plan(config(inspect={"workers": [{}, {}]}))
     assert [names(group) for group in two_workers.stop_groups()] == [
-        ["capture.side", "capture.top"],
+        ["capture.side", "capture.top", "plant"],
         ["inspect.1", "inspect.0"],
         ["track"],
         ["alerts", "recorder", "live", "web"],
@@ -134,7 +136,7 @@ def test_the_supervisor_and_the_maker_of_events_hear_of_every_condition():
     assert TOPICS["conditions"].delivery is Delivery.BROADCAST
     assert line.readers("conditions") == {"track"}
     assert set(line.writers()["conditions"]) == {
-        SUPERVISOR, "recorder", "alerts", "track", "inspect.0", "capture.top", "capture.side",
+        SUPERVISOR, "recorder", "alerts", "track", "inspect.0", "plant", "capture.top", "capture.side",
     }  # fmt: skip
 
 

@@ -198,7 +198,7 @@ def test_every_process_that_judging_can_do_without_is_named_on_the_page(tmp_path
     outputs = {
         row.name for row in plan(config(tmp_path, alerts=[{"kind": "file"}])).rows if row.stop_group == "outputs"
     }
-    assert named == outputs | {"inspect"}
+    assert named == outputs | {"inspect", "plant"}
 
 
 def test_pictures_that_stop_are_not_taken_for_the_present(browser: Browser, served: Served) -> None:

@@ -22,6 +22,12 @@ def before_judging(config: Config, info: CameraInfo, *, recorded_hash: str | Non
     `recorded_hash` is that of the models which made recorded inspections; None where the configured ones will judge.
     Raises `MisfitError`; `PromptsError` for prompts that the detector cannot read.
     """
+    for line in config.lines:
+        if line.odometer.kind == "encoder" or line.parts.kind == "trigger":
+            raise MisfitError(
+                f"{line.name} is followed by inputs of the plant, which no recording has: `--set lines=[]` judges it "
+                "without verdicts on parts"
+            )
     if recorded_hash is None:
         refuse_long_prompts(config.inspect.detector, config.defects)
     return [*info.notes.ignored, *_misfits(config, info), *_scope(config, recorded_hash)]

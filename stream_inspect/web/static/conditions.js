@@ -23,6 +23,9 @@ const MEANING = {
   output_failing: { title: "output failing", effect: "its alerts are queued and sent later" },
   event_log_stuck: { title: "event log not writable", effect: "alerts wait; inspection continues" },
   alerts_rejected: { title: "alerts rejected", effect: "they were not delivered, and are kept" },
+  input_silent: { title: "plant input not read", effect: "what it says of belt, parts and recipe is missing" },
+  odometer_unknown: { title: "odometer unknown", effect: "parts are undecided", isBad: true },
+  odometer_slip: { title: "odometer slip", effect: "verdicts may be of a neighbouring part", isBad: true },
   recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
 };
 
@@ -31,6 +34,7 @@ const MEANING = {
 const DOWN = {
   inspect: { title: "process down", effect: "this worker inspects nothing", isBad: true, lamps: "impaired" },
   alerts: { title: "process down", effect: "alerts are queued and sent later" },
+  plant: { title: "process down", effect: "plant inputs are not read: parts are undecided", isBad: true },
   recorder: { title: "process down", effect: "new events have no picture and no clip" },
   live: { title: "process down", effect: "no live pictures" },
   web: { title: "process down", effect: "this page may not answer" },
