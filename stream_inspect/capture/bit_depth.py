@@ -59,7 +59,7 @@ class BitDepth:
         before, self._in_use = self._in_use, self.bits
         if before is not None and before != self.bits:
             self._log.warning("pictures have another bit depth than those before", bits=self.bits, before=before)
-        return np.minimum(picture >> (self.bits - 8), 255).astype(np.uint8)
+        return np.asarray(np.minimum(picture >> (self.bits - 8), 255), dtype=np.uint8)
 
     def taken_as(self, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> str:
         """How the values of this picture are understood; empty for one of 8 bits."""
