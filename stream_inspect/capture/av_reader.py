@@ -28,6 +28,7 @@ from stream_inspect.capture.presentation import Presentation
 from stream_inspect.capture.received import Received
 from stream_inspect.capture.sender_clock import Arrival, SenderClock, arrived_now
 from stream_inspect.capture.stated_crop import NO_CROP, stated_crop
+from stream_inspect.capture.stated_end import StatedEnd
 from stream_inspect.capture.timestamps import DEFAULT_INTERVAL_S, PtsRepair
 from stream_inspect.capture.video_stream import chosen_of_several, video_stream
 from stream_inspect.capture.whole_pictures import WholePictures
@@ -110,7 +111,8 @@ class AvReader:
         self._decoder = PictureDecoder(self._stream, reliable=not loses_frames)
         self._whole = WholePictures(self._decoder.nal)
         self._log = get_logger(__name__)
-        self._packets: Iterator[av.Packet[Any]] = iter(container.demux(self._stream))
+        self._stated_end = StatedEnd(container, self._stream)
+        self._packets = iter(container.demux(self._stream)) if live else self._of_recording()
         self._ready: deque[av.Packet[Any]] = deque()
         self._frames: deque[av.VideoFrame] = deque()
         self._times: dict[int | None, Arrival] = {}
@@ -202,7 +204,7 @@ class AvReader:
             packet = self._next_packet()
             if give_up_s is not None and time.monotonic() > give_up_s:
                 raise self._no_picture(f"no intact picture within {self._slow(_FIRST_FRAME_S):g} s")
-            if self._given is not None and packet.size:
+            if self._given is not None and packet.size and not packet.is_discard:
                 self._given.append(packet.pts)
             try:
                 self._frames.extend(self._decoder.decode(packet))
@@ -213,7 +215,8 @@ class AvReader:
                 return None
             if packet.is_corrupt:
                 self._damaged()
-            self._held = 0 if self._frames else self._held + 1
+            if not packet.is_discard:
+                self._held = 0 if self._frames else self._held + 1
             if self._held > _MOST_HELD:
                 return None
         frame = self._frames.popleft()
@@ -232,6 +235,14 @@ class AvReader:
             if self._whole.splits and not splits:
                 self._log.info("stream splits its pictures; joining them, one frame later")
         return self._ready.popleft()
+
+    def _of_recording(self) -> Iterator[av.Packet[Any]]:
+        """The packets of the stream; those of the others count for how far the recording goes."""
+        for packet in self._container.demux():
+            if packet.size:
+                self._stated_end.note(packet)
+            if packet.stream is self._stream:
+                yield packet
 
     def _read_packet(self) -> av.Packet[Any]:
         """The next packet as the container gives it."""
@@ -264,7 +275,8 @@ class AvReader:
     def _ended(self) -> CameraError:
         if self._live:
             return CameraError("the stream ended") if self._given is None else self._no_picture("the stream ended")
-        return EndOfMediaError("end of the file" if self._given is None else f"end of the file: {self._received}")
+        text = "end of the file" if self._given is None else f"end of the file: {self._received}"
+        return EndOfMediaError(text, shortfall=self._stated_end.shortfall())
 
     def _no_picture(self, what: str) -> CameraError:
         """Connected, and yet there is no picture: what came, and what to do about it."""

@@ -32,7 +32,14 @@ class NoPictureError(CameraError):
 
 
 class EndOfMediaError(CameraError):
-    """A finite source (file, folder) has been read to its end. The read loop stops; nothing is wrong."""
+    """A finite source (file, folder) has been read to its end. The read loop stops; nothing is wrong.
+
+    `shortfall` is what a recording lacks of what its container says, fit for a log; empty where it is whole.
+    """
+
+    def __init__(self, text: str, *, bad_frames: int = 0, shortfall: str = "") -> None:
+        super().__init__(text, bad_frames=bad_frames)
+        self.shortfall = shortfall
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class CameraInfo:
     notes: PictureNotes = PictureNotes()
     bad_frames: int = 0
     """Frames that arrived while the first good one was waited for: counted like those that `read` returns."""
+    shortfall: str = ""
+    """What a recording lacks of what its container says, as far as that is known before it is read to its end."""
 
 
 class FrameSink(Protocol):

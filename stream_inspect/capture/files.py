@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import av.error
 
 from stream_inspect.capture.av_reader import AvReader, Decoded, error_text
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
+from stream_inspect.capture.cut_files import cut_off
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.pictures import is_picture
 from stream_inspect.capture.sender_clock import Arrival, arrived_now
@@ -30,6 +33,7 @@ class FileCamera:
         self._bit_depth = config.bit_depth
         self._reader: AvReader | None = None
         self._pacer: Pacer | None = None
+        self._cut_off = ""
 
     def open(self) -> CameraInfo:
         path, name = self._source.path, printable(self._source.path)
@@ -44,6 +48,7 @@ class FileCamera:
         except (av.error.FFmpegError, OSError) as error:
             reason = why_unreadable(path) or error_text(error)
             raise CameraError(f"{name} cannot be opened as a video: {reason}") from None
+        self._cut_off = cut_off(path)
         try:
             self._reader = AvReader(
                 container, made_with_deg=rotation_of_file(container.metadata), bit_depth=self._bit_depth
@@ -51,21 +56,23 @@ class FileCamera:
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError as end:
             self.close()
-            text = f"{name} contains no picture that can be decoded ({end})"
+            reason = _joined(str(end), why_unreadable(path) or "")
+            text = f"{name} contains no picture that can be decoded ({reason})"
             raise CameraError(text, bad_frames=end.bad_frames) from None
         except CameraError as error:
             self.close()
-            raise error.at(name) from None
+            text = _joined(f"{name}: {error}", why_unreadable(path) or "")
+            raise CameraError(text, bad_frames=error.bad_frames) from None
         self._pacer = Pacer() if self._source.pace == "real_time" else None
-        return info
+        return replace(info, shortfall=self._cut_off)
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         if self._reader is None:
             raise CameraError("the file is not open")
         try:
             return self._reader.read(sink, self._wait)
-        except EndOfMediaError:
-            raise
+        except EndOfMediaError as end:
+            raise EndOfMediaError(str(end), shortfall=_joined(end.shortfall, self._cut_off)) from None
         except CameraError as error:
             raise error.at(printable(self._source.path)) from None
 
@@ -78,3 +85,7 @@ class FileCamera:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
-_BOX = struct.Struct(">I4s")
-_LONG = struct.Struct(">Q")
-_MP4_BOXES = frozenset({b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"uuid"})
+from stream_inspect.capture.cut_files import cut_off, mp4_boxes
+
 _LOOKED_AT_BYTES = 64 * 1024
+_NEVER_WRITTEN = (
+    "its index (moov) was never written: the recording was interrupted, or is still being copied. Set the recorder to "
+    "fragmented MP4 or MKV; `untrunc` can rescue this file with a whole one of the same camera"
+)
+_COPY_AGAIN = "copy it again from where it was recorded"
 
 
 def why_unreadable(path: Path) -> str | None:
@@ -20,32 +23,12 @@ def why_unreadable(path: Path) -> str | None:
             return "it is empty"
         if not start.strip(b"\0"):
             return "it begins with zeros: its space was reserved and never written, as after a power cut"
-        boxes = _mp4_boxes(path)
+        boxes, cut = [box.kind for box in mp4_boxes(path)], cut_off(path)
     except OSError:
         return None
-    if boxes and b"moov" not in boxes:
-        return (
-            "its index (moov) was never written: the recording was interrupted, or is still being copied. Set the "
-            "recorder to fragmented MP4 or MKV; `untrunc` can rescue this file with a whole one of the same camera"
-        )
-    return None
-
-
-def _mp4_boxes(path: Path) -> list[bytes]:
-    """The kinds of the boxes at the top level of an MP4 or MOV file; none where it is not one."""
-    kinds: list[bytes] = []
-    total = path.stat().st_size
-    with path.open("rb") as file:
-        while file.tell() + _BOX.size <= total:
-            begin = file.tell()
-            size, kind = _BOX.unpack(file.read(_BOX.size))
-            if kind not in _MP4_BOXES:
-                break
-            kinds.append(kind)
-            if size == 1:  # a 64-bit size follows
-                raw = file.read(_LONG.size)
-                size = _LONG.unpack(raw)[0] if len(raw) == _LONG.size else 0
-            if size < _BOX.size:  # 0: to the end of the file
-                break
-            file.seek(begin + size)
-    return kinds
+    without_index = bool(boxes) and b"moov" not in boxes
+    if cut:
+        inside = bool(boxes) and boxes[-1] == b"moov"
+        place = ", inside its index (moov)" if inside else ", before its index (moov)" if without_index else ""
+        return f"{cut}{place}: {_COPY_AGAIN}"
+    return _NEVER_WRITTEN if without_index else None

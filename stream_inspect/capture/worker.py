@@ -161,6 +161,7 @@ class ReadLoop:
     def _read_until_stopped(self) -> None:
         backoff = Backoff(_WAITS_S, _JITTER)
         outage = _Outage(self._log)
+        shortfall = ""
         while not self._stop.is_set():
             began_s = time.monotonic()
             frames = _Count()
@@ -169,8 +170,11 @@ class ReadLoop:
             except EndOfMediaError as end:
                 if frames.good and not self._loop:
                     self.ended = True
-                    self._log.info("end of file", frames=frames.good)
+                    self._log_end(end, frames)
                     return
+                if frames.good and end.shortfall != shortfall:  # once, not at each turn
+                    shortfall = end.shortfall
+                    self._log_end(end, frames)
                 if not frames.good:
                     self._failed(CameraError(f"{end}, without a frame"), outage)
                 elif self._paced and self.info is not None and self.info.fps:
@@ -187,6 +191,13 @@ class ReadLoop:
                 self._stop.wait(backoff.next_s())
             self._stop.wait(max(0.0, began_s + _MIN_SESSION_S - time.monotonic()))
 
+    def _log_end(self, end: EndOfMediaError, frames: _Count) -> None:
+        counted = {"frames": frames.good, "bad_frames": frames.bad}
+        if end.shortfall:
+            self._log.warning("end of file", **counted, shortfall=end.shortfall)
+        else:
+            self._log.info("end of file", **counted)
+
     def _failed(self, error: Exception, outage: _Outage) -> None:
         self._hand_over_bad(getattr(error, "bad_frames", 0))
         metrics.CAPTURE_FAILURES.labels(self._name).inc()
@@ -202,11 +213,13 @@ class ReadLoop:
         session = self._next_session()
         metrics.CAPTURE_SESSIONS.labels(self._name).inc()
         self._hand_over_bad(info.bad_frames)
+        frames.bad = info.bad_frames
         last_good_s = time.monotonic()
         while not self._stop.is_set():
             with self._in_library_call():
                 frame = self._camera.read(self._sink)
             if frame is None:
+                frames.bad += 1
                 self._hand_over_bad(1, before_first=frames.good == 0)
                 is_live = info.clock is not Clock.MEDIA  # a recording is read to its end, also by a slow host
                 only_bad_s = max(_ONLY_BAD_S, _ONLY_BAD_FRAMES / info.fps) if info.fps else _ONLY_BAD_S
@@ -250,6 +263,7 @@ class ReadLoop:
 @dataclass(slots=True)
 class _Count:
     good: int = 0
+    bad: int = 0
 
 
 class _Outage:

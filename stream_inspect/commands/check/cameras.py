@@ -22,7 +22,7 @@ from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.commands.check.folder import check_folder
 from stream_inspect.config.confirmation import one_miss_ends_the_track
 from stream_inspect.config.fits import misfits
-from stream_inspect.config.models import CameraConfig, Config, RtspSource, Source
+from stream_inspect.config.models import CameraConfig, Config, FileSource, RtspSource, Source
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Clock
 from stream_inspect.registry import UnknownPluginError
@@ -54,6 +54,7 @@ class _Frames:
 
     count: int = 0
     bad: int = 0
+    shortfall: str = ""
     first_s: float = 0.0
     last_s: float = 0.0
     keys_s: list[float] = field(default_factory=list)
@@ -126,8 +127,8 @@ def _look(read: Callable[[FrameSink], CapturedFrame | None], may_send_time: bool
                 frames.bad += 1
             else:
                 frames.note(frame)
-    except EndOfMediaError:
-        pass  # a short file
+    except EndOfMediaError as end:  # a short file
+        frames.shortfall = end.shortfall
     return frames
 
 
@@ -163,14 +164,18 @@ def _complaints(item: str, config: CameraConfig, info: CameraInfo, frames: _Fram
                 "set the camera's key-frame (I-frame, GOP) interval to 1 s",
             )
         )
-    if frames.bad:
-        found.append(warn(item, f"{frames.bad} of {frames.bad + frames.count} frames were corrupt", _NETWORK))
+    if shortfall := frames.shortfall or info.shortfall:
+        found.append(warn(item, f"the recording is not whole: {shortfall}", _COPY_AGAIN))
+    advice = _DAMAGE_ADVICE.get(config.source.kind, _NETWORK)
+    bad = frames.bad + info.bad_frames * isinstance(config.source, FileSource)
+    if bad:
+        found.append(warn(item, f"{bad} of {bad + frames.count} frames were corrupt", advice))
     if info.fps and fps < 0.8 * info.fps:
         found.append(
             warn(
                 item,
                 f"reports {info.fps:g} fps but delivers {fps:.1f}",
-                "check its exposure time (too little light?) and its network link",
+                "" if isinstance(config.source, FileSource) else _SLOW_ADVICE,
             )
         )
     if fps and config.sampling.rate_hz > 1.05 * fps:
@@ -208,6 +213,9 @@ def check_fit(config: Config, seen: Sequence[Seen | None]) -> list[Finding]:
 
 
 _NETWORK = "check the network: cable, switch, packet size, transport: tcp"
+_COPY_AGAIN = "copy it again from where it was recorded"
+_DAMAGE_ADVICE = {"file": _COPY_AGAIN, "usb": "check its cable, and try a USB port of its own"}
+_SLOW_ADVICE = "check its exposure time (too little light?) and its network link"
 
 
 def _advice(config: CameraConfig) -> str:

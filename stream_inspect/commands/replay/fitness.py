@@ -24,7 +24,7 @@ def before_judging(config: Config, info: CameraInfo, *, recorded_hash: str | Non
     """
     if recorded_hash is None:
         refuse_long_prompts(config.inspect.detector, config.defects)
-    return [*_misfits(config, info), *_scope(config, recorded_hash)]
+    return [*info.notes.ignored, *_misfits(config, info), *_scope(config, recorded_hash)]
 
 
 def _misfits(config: Config, info: CameraInfo) -> list[str]:

@@ -49,6 +49,7 @@ class Recording:
         """Frames read so far, the damaged ones included."""
         self.damaged = 0
         self.first_pts_s = self.last_pts_s = 0.0
+        self._shortfall = ""
 
     @property
     def duration_s(self) -> float:
@@ -67,7 +68,8 @@ class Recording:
         while True:
             try:
                 captured = self._camera.read(sink)
-            except EndOfMediaError:
+            except EndOfMediaError as end:
+                self._shortfall = end.shortfall
                 return
             self.captured += 1
             if captured is not None:
@@ -80,6 +82,12 @@ class Recording:
     def finish(self) -> list[Condition]:
         """The conditions that end with the recording."""
         return self._reported(self._watch.finish()) if self._watch is not None else []
+
+    def missing(self) -> list[str]:
+        """What of the recording was not there to be judged, in sentences."""
+        cut = [f"the recording is not whole: {self._shortfall}"] if self._shortfall else []
+        damaged = f"{self.damaged} of {self.captured} frames are damaged and were not judged"
+        return [*cut, damaged] if self.damaged else cut
 
     def close(self) -> None:
         self._camera.close()

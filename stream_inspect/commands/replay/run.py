@@ -175,7 +175,8 @@ class _Run:
                 inspections=inspections_hash,
             ),
             defects_not_configured=judge.not_configured,
-            warnings=[*warnings, *self._too_short()],
+            notes=list(self._info.notes.honoured),
+            warnings=[*warnings, *self._missing(), *self._too_short()],
             recorded=_recorded(judge.applied) if judge.applied is not None else msgspec.UNSET,
         )
 
@@ -229,6 +230,10 @@ class _Run:
         frames.residual = frames.captured - (
             frames.judged + frames.not_due + sum(frames.dropped.values()) + frames.in_flight
         )
+
+    def _missing(self) -> list[str]:
+        """What of a video could not be judged; of pictures the table has it."""
+        return self._recording.missing() if self._table is None else []
 
     def _too_short(self) -> list[str]:
         """Whether the recording is too short for any defect to be confirmed."""

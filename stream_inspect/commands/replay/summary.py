@@ -92,6 +92,8 @@ class Summary(msgspec.Struct, kw_only=True, frozen=True):
     events: Events
     hashes: Hashes
     defects_not_configured: list[str] = []
+    notes: list[str] = []
+    """What the recording says of its pictures, and was done to them before they were judged."""
     warnings: list[str] = []
     """What makes the verdicts worth less than they look."""
     recorded: Recorded | msgspec.UnsetType = msgspec.UNSET

@@ -78,6 +78,8 @@ class ReplayView:
                 f"{summary.events.defects} defects confirmed, {summary.events.conditions} camera conditions"
             )
             files = "events.jsonl, frames.jsonl, annotated.mp4, summary.json"
+        for note in summary.notes:
+            self._console.print(f"pictures: {note}", markup=False, soft_wrap=True)
         if summary.defects_not_configured:
             missing = ", ".join(summary.defects_not_configured)
             self._console.print(f"not in the configuration, taken as major: {missing}", style="yellow")
