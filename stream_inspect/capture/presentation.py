@@ -8,7 +8,6 @@ the slot.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -16,12 +15,11 @@ from functools import partial
 from typing import Any
 
 import av
-import numpy as np
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import FrameSink, PictureNotes
+from stream_inspect.capture.deep_video import is_deep, values
 from stream_inspect.capture.display_matrix import UPRIGHT, Orientation, angle_of, orientation_of
 from stream_inspect.capture.field_order import FieldOrder
 from stream_inspect.capture.memory_sink import ScratchArray
@@ -47,9 +45,6 @@ _SQUARE = Fraction(1, 100)
 _MOST_ASPECT = 4
 """Wider or narrower pixels than this (MJPEG cameras put anything into their density) are not believed."""
 
-_DEEP = re.compile(r"(gray16|(rgb|bgr)48|(rgba|bgra)64|gbra?p16)[lb]e")
-"""Formats of 16 bits a value, in which cameras of fewer bits write theirs into the low ones."""
-
 _Step = Callable[[Picture, FrameSink], Picture]
 
 
@@ -58,16 +53,16 @@ class Presentation:
 
     `crop` is what the container states (`stated_crop`). `made_with_deg` is how far the pictures of a file of ours were
     turned already (`rotation.rotation_of_file`): they are turned back by that, so that both give the sensor picture.
-    `bit_depth` is that of video of 16 bits a value; None to go by the content.
+    `depth` is what is known of values of 16 bits.
     """
 
     def __init__(
-        self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0, bit_depth: int | None = None
+        self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0, depth: BitDepth | None = None
     ) -> None:
         self._stream = stream
         self._crop = crop
         self._made_with_deg = made_with_deg
-        self._depth = BitDepth(bit_depth)
+        self._depth = depth or BitDepth()
         self._field_order = FieldOrder()
         self._scratch = (ScratchArray(), ScratchArray())
 
@@ -113,8 +108,8 @@ class Presentation:
             ignored.append(f"a display matrix that is not a quarter turn ({angle}): pictures are taken as stored")
         elif orientation != UPRIGHT:
             honoured.append(f"display matrix: {_described(orientation)}")
-        if _DEEP.fullmatch(frame.format.name):
-            self._depth.learn(_values(frame))
+        if is_deep(frame.format.name):
+            self._depth.learn(values(frame))
             depth = self._depth.notes()
             honoured += depth.honoured
             ignored += depth.ignored
@@ -127,9 +122,9 @@ class Presentation:
 
     def _stored(self, frame: av.VideoFrame, field: Field | None, sink: FrameSink) -> Picture:
         """The picture as it is stored, or this field of it."""
-        if not _DEEP.fullmatch(frame.format.name):
+        if not is_deep(frame.format.name):
             return copy_to_slot(frame, sink, field=field)
-        picture = self._depth.to_eight_bits(_values(frame)[field_lines(field)])
+        picture = self._depth.to_eight_bits(values(frame)[field_lines(field)])
         if picture.ndim == 3:
             return copy_bgr_to_slot(picture, sink)
         return replace(copy_gray_to_slot(picture, sink), full_range=frame.color_range != LIMITED_RANGE)
@@ -183,13 +178,6 @@ class Presentation:
         """Width of a pixel by its height; 1 where nothing is stated. A container's word counts before the codec's."""
         stated = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
         return Fraction(stated) if stated else Fraction(1)
-
-
-def _values(frame: av.VideoFrame) -> NDArray[np.uint16]:
-    """The values of a frame of 16 bits: (H, W) gray, or (H, W, 3) BGR, without what is transparent in it."""
-    if not frame.format.name.startswith("gray"):
-        frame = frame.reformat(format="bgr48le")
-    return frame.to_ndarray().astype(np.uint16, copy=False)
 
 
 def _at_full_height(field: Field, height_px: int, picture: Picture, sink: FrameSink) -> Picture:
