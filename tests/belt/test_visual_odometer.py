@@ -17,11 +17,11 @@ from stream_inspect.sim import SyntheticLine
 from tests.belt.pictures import (
     CLIP_PX,
     CLIPS,
+    F32,
     FPS,
     HEIGHT_PX,
     TEXTURES,
     WIDTH_PX,
-    F32,
     belt,
     clip,
     clip_truth,
