@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from stream_inspect.belt.geometry import BeltView
 from stream_inspect.config.models import BeltConfig
-from stream_inspect.messages import Box
+from stream_inspect.messages import PartSight
 from stream_inspect.picture import Picture, UInt8Array
 
 F32 = npt.NDArray[np.float32]
@@ -39,6 +39,8 @@ _UNLIKE = 4.8
 _NEIGHBOURHOOD = (5, 5)
 _GAIN = (0.7, 1.4)
 """Light by which the picture may differ from the learned one: beyond, it was switched, and the belt is not known."""
+_LEAST_SHARE = 0.002
+"""Share of the picture below which a thing is not a part, unless it is configured."""
 _LOST_SHARE = 0.8
 """Share of the picture that cannot all be parts."""
 _RELEARN_SHARE = 0.25
@@ -57,22 +59,10 @@ _SMALL, _GAP, _AROUND = (np.ones((size, size), np.uint8) for size in (3, 7, 15))
 class BackgroundSettings:
     """What a part is."""
 
-    min_share: float = 0.002
-    """Share of the picture below which a thing is not a part."""
+    min_area_mm2: float | None = None
+    """A smaller thing is not a part. None: 0.2 % of the picture."""
     lanes_mm: tuple[tuple[float, float], ...] = ()
     """The lanes across the belt, from the picture's top or left edge: parts of two lanes that touch are two."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartSight:
-    """A part in one picture, or as much of it as the picture shows."""
-
-    box_xyxy_px: Box
-    """Tight, in pixels of the judged picture, right and bottom exclusive."""
-    clipped_share: float
-    """Share of its pixels that are black or white to the limit."""
-    sharpness: float
-    """Variance of the Laplacian on the part, without its outline, in squared grey levels."""
 
 
 class BackgroundParts:
@@ -112,7 +102,7 @@ class BackgroundParts:
                 self._model.get_to_know(planes)
             return []
         self.learning, self._lost_mm = False, 0.0
-        things = _filled(cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, _GAP), self._settings.min_share)
+        things = _filled(cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, _GAP), self._least_px(unlike))
         self._model.covered = things
         if look:
             self._model.follow(planes)
@@ -121,6 +111,12 @@ class BackgroundParts:
             for left, top, core in _cores(things, planes, belt, black)
             for piece in self._by_lane(core, left if self._vertical else top)
         ]
+
+    def _least_px(self, halved: UInt8Array) -> float:
+        """The least area of a part, in halved pixels."""
+        if self._settings.min_area_mm2 is None:
+            return _LEAST_SHARE * halved.size
+        return self._settings.min_area_mm2 / self._belt.mm_per_px**2 / 4
 
     def _by_lane(self, core: UInt8Array, start: int) -> list[UInt8Array]:
         """The part's mask, or several where it lies in more than one lane; `start` is its place across, halved."""
@@ -239,10 +235,10 @@ def _half_planes(picture: Picture) -> Planes:
     return np.asarray(luma, np.uint8), u, v
 
 
-def _filled(mask: UInt8Array, min_share: float) -> UInt8Array:
+def _filled(mask: UInt8Array, least_px: float) -> UInt8Array:
     """The mask's things without holes, and without those that are too small."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    large = [contour for contour in contours if cv2.contourArea(contour) >= min_share * mask.size]
+    large = [contour for contour in contours if cv2.contourArea(contour) >= least_px]
     return np.asarray(cv2.drawContours(np.zeros_like(mask), large, -1, 255, cv2.FILLED), np.uint8)
 
 
@@ -287,4 +283,8 @@ def _sight(picture: Picture, part: UInt8Array, left: int, top: int) -> PartSight
     edges = np.ascontiguousarray(cv2.Laplacian(luma, cv2.CV_16S)[::2, ::2])
     _, deviation = cv2.meanStdDev(edges, mask=cv2.erode(on_part, _SMALL, iterations=2, borderValue=0))
     clipped = 1 - within / max(cv2.countNonZero(on_part), 1)
-    return PartSight((float(left), float(top), float(right), float(bottom)), clipped, float(deviation[0, 0]) ** 2)
+    return PartSight(
+        box_xyxy_px=(float(left), float(top), float(right), float(bottom)),
+        clipped_share=clipped,
+        sharpness=float(deviation[0, 0]) ** 2,
+    )

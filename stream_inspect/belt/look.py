@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stream_inspect.belt.background import BackgroundParts, BackgroundSettings, PartSight
+from stream_inspect.belt.background import BackgroundParts, BackgroundSettings
 from stream_inspect.belt.visual_odometer import VisualOdometer
 from stream_inspect.config.models import BeltConfig
+from stream_inspect.messages import PartSight
 from stream_inspect.picture import Picture
 
 

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_inspect.belt.background import BackgroundParts, BackgroundSettings, PartSight
+from stream_inspect.belt.background import BackgroundParts, BackgroundSettings
 from stream_inspect.belt.look import BeltLook
 from stream_inspect.boxes import iou
 from stream_inspect.config.models import BeltConfig
-from stream_inspect.messages import Box
+from stream_inspect.messages import Box, PartSight
 from stream_inspect.picture import Picture
 from stream_inspect.sim import SyntheticLine
 from tests.belt.pictures import (
@@ -152,7 +152,7 @@ def test_a_shadow_belongs_to_no_part() -> None:
 
 
 def test_what_is_small_is_not_a_part_and_a_hole_is_of_its_part() -> None:
-    run = Run(settings=BackgroundSettings(min_share=0.01))
+    run = Run(settings=BackgroundSettings(min_area_mm2=0.01 * WIDTH_PX * HEIGHT_PX))
     run.lay(100, 100, radius=20)
     ring = run.lay(300, 150, radius=60, hole=30)
     check(run.look(moved_px=0), [ring])
