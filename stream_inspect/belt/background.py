@@ -52,7 +52,7 @@ _CORE_SHARE = 0.6
 _PIECE_SHARE = 0.2
 """A piece that reaches into another lane is another part from this share of the whole on."""
 _TIP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-_SMALL, _GAP, _AROUND = (np.ones((size, size), np.uint8) for size in (3, 7, 15))
+_SMALL, _GAP, _AROUND = (np.ones((size, size), np.uint8) for size in (3, 5, 15))
 
 
 @dataclass(frozen=True, slots=True)
