@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from stream_inspect.capture.bit_depth import BitDepth
@@ -22,6 +23,11 @@ _DEEP = re.compile(r"(gray16|(rgb|bgr)48|(rgba|bgra)64|gbra?p16)[lb]e")
 def is_deep(pixel_format: str | None) -> bool:
     """Whether a format has 16 bits a value and does not say how many of them hold the picture."""
     return pixel_format is not None and _DEEP.fullmatch(pixel_format) is not None
+
+
+def has_deep_video(container: InputContainer) -> bool:
+    """Whether a video stream of the container is deep; one without a decoder here is not."""
+    return any(is_deep(getattr(stream.codec_context, "pix_fmt", None)) for stream in container.streams.video)
 
 
 def values(frame: av.VideoFrame) -> NDArray[np.uint16]:

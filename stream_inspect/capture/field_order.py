@@ -41,6 +41,6 @@ class FieldOrder:
             return
         self._graph, self._made_for = Graph(), shape
         source = self._graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
         )
         self._graph.link_nodes(source, self._graph.add("separatefields"), self._graph.add("buffersink")).configure()

@@ -11,7 +11,7 @@ from stream_inspect.capture.av_reader import AvReader, Decoded, error_text
 from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.cut_files import cut_off
-from stream_inspect.capture.deep_video import is_deep, learn_recording
+from stream_inspect.capture.deep_video import has_deep_video, learn_recording
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.pictures import is_picture
 from stream_inspect.capture.sender_clock import Arrival, arrived_now
@@ -52,7 +52,7 @@ class FileCamera:
             raise CameraError(f"{name} cannot be opened as a video: {reason}") from None
         self._cut_off = cut_off(path)
         try:
-            if not self._depth.is_known and any(is_deep(one.codec_context.pix_fmt) for one in container.streams.video):
+            if not self._depth.is_known and has_deep_video(container):
                 learn_recording(path, self._depth)
             self._reader = AvReader(container, made_with_deg=rotation_of_file(container.metadata), depth=self._depth)
             info = self._reader.open(Clock.ARRIVAL)
