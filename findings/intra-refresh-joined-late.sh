@@ -69,8 +69,11 @@ def joined(codec, packets, at, *, flags=0):
 
 
 seen = {}
-for codec, encoder, one_thread in (("h264", "x264", "threads=1"), ("hevc", "x265", "pools=none:frame-threads=1")):
-    stream = encoded(encoder, f"intra-refresh=1:keyint={PERIOD}:bframes=0:log-level=none:{one_thread}", codec)
+for codec, encoder, more in (
+    ("h264", "x264", "threads=1"),
+    ("hevc", "x265", "pools=none:frame-threads=1:log-level=none"),
+):
+    stream = encoded(encoder, f"intra-refresh=1:keyint={PERIOD}:bframes=0:{more}", codec)
     packets = [packet for packet, _ in stream]
     assert len(decoded(codec, packets)) == FRAMES
     keys = [i for i, (_, key) in enumerate(stream) if key]

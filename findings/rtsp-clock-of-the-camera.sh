@@ -36,7 +36,7 @@ def access_units():
     """A picture's NAL units each, small enough for one RTP packet; the first has the parameter sets."""
     file, noise = io.BytesIO(), np.random.default_rng(0)
     with av.open(file, "w", format="h264") as container:
-        x264 = {"x264-params": "keyint=10:bframes=0:qp=40:log-level=none"}
+        x264 = {"x264-params": "keyint=10:bframes=0:qp=40"}
         stream = container.add_stream("libx264", rate=25, options=x264)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         for i in range(PICTURES):
