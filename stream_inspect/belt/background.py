@@ -102,7 +102,10 @@ class BackgroundParts:
                 self._model.get_to_know(planes)
             return []
         self.learning, self._lost_mm = False, 0.0
-        things = _filled(cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, _GAP), self._least_px(unlike))
+        # With nothing beyond the picture's edge: the gap between a part and the edge is not one in a part.
+        closed = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, _GAP, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        joined = np.asarray(cv2.bitwise_or(unlike, closed), np.uint8)
+        things = _filled(joined, self._least_px(joined))
         self._model.covered = things
         if look:
             self._model.follow(planes)
@@ -155,7 +158,8 @@ class _EmptyBelt:
         """255 where the picture is not the belt, (h, w) uint8."""
         total: UInt8Array = np.zeros(self.shape, np.uint8)
         for plane, mean, weight in zip(planes, belt, self._weight, strict=True):
-            total = cv2.add(total, cv2.multiply(cv2.absdiff(plane, mean), weight, scale=1 / _WEIGHT_STEPS))
+            away = cv2.multiply(cv2.absdiff(plane, mean), weight, scale=1 / _WEIGHT_STEPS)
+            total = np.asarray(cv2.add(total, away), np.uint8)
         limit = _UNLIKE * 255 / _AS_UNLIKE_AS
         return np.asarray(cv2.threshold(cv2.blur(total, _NEIGHBOURHOOD), limit, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
@@ -171,11 +175,14 @@ class _EmptyBelt:
         if not _GAIN[0] < gain < _GAIN[1]:
             return None
         tints = [float(np.median(now - mean)) for now, mean in zip(colours, mean_colours, strict=True)]
-        y = cv2.convertScaleAbs(self._rounded[0], alpha=gain, beta=black * (1 - gain))
-        return (y, *(cv2.add(mean, tint) for mean, tint in zip(self._rounded[1:], tints, strict=True)))
+        y, u, v = (
+            np.asarray(cv2.convertScaleAbs(mean, alpha=scale, beta=offset), np.uint8)
+            for mean, scale, offset in zip(self._rounded, (gain, 1.0, 1.0), (black * (1 - gain), *tints), strict=True)
+        )
+        return y, u, v
 
     def get_to_know(self, planes: Planes) -> None:
-        """Take a look at what may be the empty belt: a place is what it was in most looks."""
+        """Learn from what may be the empty belt: a place is what it was in most looks."""
         like = self.unlike(planes, self._rounded) == 0
         self._alike += np.where(like, 1, -1)
         np.minimum(self._alike, _MOST_LOOKS, out=self._alike)
@@ -212,7 +219,7 @@ class _EmptyBelt:
             self._prepare()
 
     def _prepare(self) -> None:
-        self._rounded = [cv2.convertScaleAbs(mean) for mean in self._mean]
+        self._rounded = [np.asarray(cv2.convertScaleAbs(mean), np.uint8) for mean in self._mean]
         self._weight = []
         for spread, rounded, least in zip(self._spread, self._rounded, _LEAST_SPREAD, strict=True):
             smooth = cv2.max(cv2.blur(spread, (7, 7)), cv2.blur(spread, (31, 31)))
@@ -253,7 +260,7 @@ def _cores(things: UInt8Array, planes: Planes, belt: Planes, black: int) -> Iter
         )
         shadow = _shadow([plane[cut] for plane in planes], [mean[cut] for mean in belt], black)
         core = cv2.morphologyEx(cv2.bitwise_and(thing, cv2.bitwise_not(shadow)), cv2.MORPH_OPEN, _TIP)
-        core = _filled(core, 0.0)
+        core = _filled(np.asarray(core, np.uint8), 0.0)
         dark = cv2.countNonZero(core) < _CORE_SHARE * cv2.countNonZero(thing)
         yield left, top, np.asarray(thing if dark else core, np.uint8)
 

@@ -37,7 +37,7 @@ class BeltLook:
         self._odometer.reset()
 
     def see(self, picture: Picture, pts_s: float) -> BeltLooked:
-        """Look at the next frame."""
+        """What the next frame shows."""
         moved = self._odometer.see(picture, pts_s)
         parts = self._background.see(picture, moved.mm)
         return BeltLooked(moved.mm, moved.sigma_mm, moved.confidence, tuple(parts), self._background.learning)

@@ -98,7 +98,7 @@ class VisualOdometer:
         """How far the belt moved since the last frame that showed it."""
         size_px = picture.height_px if self._vertical else picture.width_px
         luma = reduced(picture.luma, size_px)
-        spectrum = _Spectrum.of(cv2.transpose(luma) if self._vertical else luma)
+        spectrum = _Spectrum.of(luma.T if self._vertical else luma)
         mm_per_px = self._belt.mm_per_px * size_px / spectrum.along_px
         elapsed_s = max(0.0, pts_s - self._seen_s)
         expected_px = self._shift_px + self._speed_px_s * elapsed_s

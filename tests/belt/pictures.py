@@ -44,13 +44,14 @@ def texture(kind: str, length_px: int = 3000, seed: int = 1) -> F32:
     return np.asarray(90 + pattern + fine + coarse, np.float32)
 
 
-def grey(luma: npt.NDArray[np.floating], noise: float = 2.0, seed: int = 0) -> Picture:
+def grey(luma: npt.ArrayLike, noise: float = 2.0, seed: int = 0) -> Picture:
     """A colourless picture with the sensor's noise, which is another one for each seed."""
-    height, width = luma.shape
-    i420: UInt8Array = np.full((height * 3 // 2, width), 128, np.uint8)
-    noisy = luma + np.random.default_rng(seed).normal(0, noise, luma.shape)
+    level = np.asarray(luma, np.float32)
+    height, width = level.shape
+    i420: UInt8Array = np.full((height * 3 // 2, width), 128, dtype=np.uint8)
+    noisy = level + np.random.default_rng(seed).normal(0, noise, level.shape)
     i420[:height] = np.clip(noisy + 0.5, 0, 255).astype(np.uint8)
-    return Picture(i420, width, height)
+    return Picture(np.asarray(i420, np.uint8), width, height)
 
 
 def views(lying: F32, places_px: Iterable[int]) -> Iterator[Picture]:
@@ -65,7 +66,7 @@ def clip(sample_data: Path, name: str, first: int = 0, count: int | None = None)
     """Frames of a sample clip."""
     with av.open(str(sample_data / name / "clip.mp4")) as container:
         for frame in islice(container.decode(video=0), first, None if count is None else first + count):
-            yield Picture(frame.to_ndarray(format="yuv420p"), frame.width, frame.height)
+            yield Picture(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8), frame.width, frame.height)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def test_the_way_is_signed_by_the_direction_and_scaled(direction: str, sign: int
 
 @pytest.mark.parametrize(("direction", "sign"), [("top_to_bottom", 1), ("bottom_to_top", -1)])
 def test_a_belt_may_run_up_or_down_the_picture(direction: str, sign: int) -> None:
-    turned = [grey(cv2.transpose(one.luma), noise=0) for one in views(texture("weave"), range(0, 160, 8))]
+    turned = [grey(one.luma.T, noise=0) for one in views(texture("weave"), range(0, 160, 8))]
     assert steps(look(belt(8, direction), turned)) == pytest.approx([8.0 * sign] * 19, abs=0.3)
 
 
@@ -192,7 +192,7 @@ def test_direction_and_speed_of_an_unknown_belt_are_measured(direction_deg: floa
     seen = []
     for number in range(20):
         place = np.array([[1, 0, number * right - 380], [0, 1, number * down - 350]])
-        seen.append(grey(cv2.warpAffine(lying, place, (WIDTH_PX, HEIGHT_PX)), seed=number))
+        seen.append(grey(np.asarray(cv2.warpAffine(lying, place, (WIDTH_PX, HEIGHT_PX))), seed=number))
     motion = measure_motion(seen)
     assert motion is not None
     assert (motion.direction_deg - direction_deg + 180) % 360 - 180 == pytest.approx(0, abs=0.5)
