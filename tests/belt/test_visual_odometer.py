@@ -181,7 +181,7 @@ def test_the_synthetic_line_is_followed_for_ten_seconds(seed: int) -> None:
     moved = look(config, (Picture(line.i420(number), line.width_px, line.height_px) for number in range(250)))
     way_mm = (line.left_px(249) - line.left_px(0)) * line.mm_per_px
     assert sum(steps(moved)) == pytest.approx(way_mm, abs=1.0)
-    assert min(one.confidence for one in moved) > 0.5
+    assert min(one.confidence for one in moved) > 0.3
 
 
 @pytest.mark.parametrize("direction_deg", [0, 37, 90, 200, 315])
