@@ -6,9 +6,9 @@
 #           answered. (b) With an action= that waits 0.2 s, two reads sent 50 ms apart are both answered under the
 #           second one's number: the client takes the value of register 62 for that of register 11.
 # Versions: pymodbus 3.16.1, server.
-# Source:   pymodbus/framer/base.py, handleFrame returns with the first PDU, and nothing asks again for what is left
-#           in the buffer (transport.py, datagram_received; the next segment's bytes are appended); and
-#           server/requesthandler.py, handle_request takes the number from self.last_pdu after the await.
+# Source:   pymodbus/framer/base.py, handleFrame returns with the first PDU; transport/transport.py, datagram_received
+#           keeps what is left, and send, which the answer goes through, empties that buffer. server/requesthandler.py,
+#           handle_request takes the number from self.last_pdu after the await.
 # Do:       one open request per connection, said in the manual of whatever serves by pymodbus; await nothing in
 #           action=. A PLC that sends ahead needs another server. Its test sends several requests in one segment.
 set -eu

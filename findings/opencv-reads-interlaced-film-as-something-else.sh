@@ -48,7 +48,7 @@ for i, picture in enumerate(film):
 np.save(folder / "film.npy", film)
 for name, option in {"progressive": "tff=0", "interlaced": "tff=1"}.items():
     with av.open(str(folder / f"{name}.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"x264-params": f"{option}:log-level=none"})
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": option})
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         for picture in film:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))

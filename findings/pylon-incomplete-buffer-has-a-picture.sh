@@ -5,8 +5,9 @@
 #           without a word, partly filled: here a test image of mean 128 has a mean below 20, a "dark part".
 #           An incomplete one also counts in ImageNumber and BlockID, and GetNumberOfSkippedImages() stays 0.
 # Versions: pypylon 26.9 (pylon with camera emulation; no camera needed).
-# Source:   the emulator's features ForceFailedBuffer and ForceFailedBufferCount; pypylon's GrabResult.GetArray looks at
-#           pixel type, size and padding of the buffer, not at GrabSucceeded(). Real cameras do give an ErrorCode.
+# Source:   the emulator's features ForceFailedBuffer and ForceFailedBufferCount; pypylon/pylon.py, GrabResult.GetArray
+#           looks at pixel type, size and padding of the buffer, not at GrabSucceeded(). What ErrorCode a camera gives
+#           for a buffer like that was not tried.
 # Do:       ask GrabSucceeded() before anything else of a result, and count what it refuses: neither a check of
 #           ErrorCode != 0, nor try/except, nor a gap in the numbers finds a damaged picture.
 set -eu

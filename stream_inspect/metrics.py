@@ -101,6 +101,19 @@ CAPTURE_TO_ALERT = Histogram(
 )
 MODEL_RELOADS = Counter(_P + "model_reloads", "Reloads of a failed model.", ["worker"])
 
+PARTS = Gauge(
+    _P + "parts",
+    "Parts since the start, by state: in = pass + fail + undecided + on_belt; late_defect: of those, found defective "
+    "after another verdict.",
+    ["line", "lane", "state"],
+    multiprocess_mode="mostrecent",
+)
+PARTS_RESIDUAL = Gauge(
+    _P + "parts_residual",
+    "Parts that are in none of these states: zero.",
+    ["line", "lane"],
+    multiprocess_mode="mostrecent",
+)
 EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
 EVENTS_WAITING = Gauge(
     _P + "events_waiting",

@@ -14,6 +14,7 @@ import av
 import av.error
 from av.container import InputContainer
 
+from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import (
     CameraError,
     CameraInfo,
@@ -85,8 +86,8 @@ class AvReader:
     A live source, one with `silent_limit_s`, fails when its stream ends or no packet arrives for that long (the
     container must have the same read time-out); otherwise the end of the stream is the end of the medium. With
     `loses_frames` (a network without retransmission) a gap in pts counts as lost frames. `made_with_deg` is how far the
-    pictures of a file of ours were turned already, `bit_depth` that of 16-bit values where it is stated. `close` closes
-    the container.
+    pictures of a file of ours were turned already, `depth` what is known of 16-bit values. `close` closes the
+    container.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class AvReader:
         silent_limit_s: float | None = None,
         loses_frames: bool = False,
         made_with_deg: Rotation = 0,
-        bit_depth: int | None = None,
+        depth: BitDepth | None = None,
         secrets: Iterable[str] = (),
     ) -> None:
         self._container = container
@@ -130,7 +131,7 @@ class AvReader:
         self._held = 0
         self._loses_frames = loses_frames
         crop = NO_CROP if live else stated_crop(container, self._stream)
-        self._presentation = Presentation(self._stream, crop, made_with_deg, bit_depth)
+        self._presentation = Presentation(self._stream, crop, made_with_deg, depth)
         self._sender_clock = SenderClock()
         self._last_pts: int | None = None
         self._steps: deque[int] = deque(maxlen=_STEPS_KNOWN)

@@ -42,6 +42,11 @@ class BitDepth:
         """What is stated, or 10, 12, 14 or 16."""
         return self._stated or _bits_of(self._greatest)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is stated, or some values have been seen."""
+        return bool(self._stated or self._greatest)
+
     def learn(self, picture: NDArray[np.uint8] | NDArray[np.uint16], name: str = "") -> None:
         """Note the values of a picture, and of which one; one of 8 bits says nothing."""
         if picture.dtype != np.uint16:
@@ -59,7 +64,7 @@ class BitDepth:
         before, self._in_use = self._in_use, self.bits
         if before is not None and before != self.bits:
             self._log.warning("pictures have another bit depth than those before", bits=self.bits, before=before)
-        return np.minimum(picture >> (self.bits - 8), 255).astype(np.uint8)
+        return np.asarray(np.minimum(picture >> (self.bits - 8), 255), dtype=np.uint8)
 
     def taken_as(self, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> str:
         """How the values of this picture are understood; empty for one of 8 bits."""

@@ -8,8 +8,10 @@ import av
 import av.error
 
 from stream_inspect.capture.av_reader import AvReader, Decoded, error_text
+from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, FrameSink
 from stream_inspect.capture.cut_files import cut_off
+from stream_inspect.capture.deep_video import has_deep_video, learn_recording
 from stream_inspect.capture.pace import Pacer
 from stream_inspect.capture.pictures import is_picture
 from stream_inspect.capture.sender_clock import Arrival, arrived_now
@@ -30,7 +32,7 @@ class FileCamera:
     def __init__(self, config: CameraConfig) -> None:
         assert isinstance(config.source, FileSource)
         self._source = config.source
-        self._bit_depth = config.bit_depth
+        self._depth = BitDepth(config.bit_depth)
         self._reader: AvReader | None = None
         self._pacer: Pacer | None = None
         self._cut_off = ""
@@ -50,9 +52,9 @@ class FileCamera:
             raise CameraError(f"{name} cannot be opened as a video: {reason}") from None
         self._cut_off = cut_off(path)
         try:
-            self._reader = AvReader(
-                container, made_with_deg=rotation_of_file(container.metadata), bit_depth=self._bit_depth
-            )
+            if not self._depth.is_known and has_deep_video(container):
+                learn_recording(path, self._depth)
+            self._reader = AvReader(container, made_with_deg=rotation_of_file(container.metadata), depth=self._depth)
             info = self._reader.open(Clock.ARRIVAL)
         except EndOfMediaError as end:
             self.close()

@@ -206,10 +206,11 @@ class PicturesCamera:
         self._next = 0
         first = self._first_readable()
         self._depth = BitDepth(self._bit_depth)
-        for one in self._pictures:
+        if deep := [one for one in self._pictures if may_be_deep(one.path)]:
+            self._log.info("reading the values of pictures that may have 16 bits", pictures=len(deep))
+        for one in deep:
             with suppress(PictureError):  # reported when its turn comes
-                if may_be_deep(one.path):
-                    self._depth.learn(load_picture(one.path), one.name)
+                self._depth.learn(load_picture(one.path), one.name)
         self._pacer = Pacer() if self._source.pace == "real_time" else None
         return CameraInfo(
             width_px=first.shape[1],

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import av
 import cv2
@@ -42,6 +42,11 @@ _CV2_ROTATION: dict[Rotation, int] = {
 }
 
 
+Field = Literal["top", "bottom"]
+"""One of the two halves of an interlaced frame: its lines 0, 2, 4... or 1, 3, 5..."""
+_FIRST_LINE: dict[Field, int] = {"top": 0, "bottom": 1}
+
+
 class Planes(NamedTuple):
     """Views on a slot: y (padded height, padded width), u and v half of that each way; uint8."""
 
@@ -57,12 +62,13 @@ def planes_of(slot: UInt8Array) -> Planes:
     return Planes(slot[:height], chroma[0], chroma[1])
 
 
-def copy_to_slot(frame: av.VideoFrame, sink: FrameSink, *, top_field: bool = False) -> Picture:
-    """Write a decoded frame of any pixel format into the sink's slot.
+def field_lines(field: Field | None) -> slice:
+    """The lines of a plane that belong to this field; all of them for None."""
+    return slice(None) if field is None else slice(_FIRST_LINE[field], None, 2)
 
-    With `top_field` only its first, third, fifth... line: one of the two fields of an interlaced frame, of half the
-    height, rounded up.
-    """
+
+def copy_to_slot(frame: av.VideoFrame, sink: FrameSink, *, field: Field | None = None) -> Picture:
+    """Write a decoded frame of any pixel format into the sink's slot; with `field` only the lines of that one."""
     full_range = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
     matrix = _MATRIX.get(int(frame.colorspace), "bt601")
     if _GRAYS.fullmatch(frame.format.name):
@@ -71,26 +77,26 @@ def copy_to_slot(frame: av.VideoFrame, sink: FrameSink, *, top_field: bool = Fal
             frame = frame.reformat(format=_GRAY)  # the depth alone: swscale takes both for full range
     elif frame.format.name not in _PLANAR and frame.format.name not in _PACKED and frame.format.name != "nv12":
         frame, matrix, full_range = _to_planar(frame, matrix, full_range)
-    name, width, step = frame.format.name, frame.width, 2 if top_field else 1
-    height = _lines(frame.height, step)
+    name, width, lines = frame.format.name, frame.width, field_lines(field)
+    height = _count(frame.height, lines)
     slot = sink.slot(width, height)
     planes = planes_of(slot)
     if name in _PACKED:
         even_width = width + width % 2
-        packed = _plane(frame, 0, 2 * even_width, frame.height)[::step].reshape(height, even_width, 2)
+        packed = _plane(frame, 0, 2 * even_width, frame.height)[lines].reshape(height, even_width, 2)
         _take_apart(packed, _PACKED[name], width, planes)
         return Picture(slot, width, height, matrix, full_range)
-    _copy_luma(_plane(frame, 0, width, frame.height)[::step], planes.y)
+    _copy_luma(_plane(frame, 0, width, frame.height)[lines], planes.y)
     if name == _GRAY:
         planes.u.fill(_NEUTRAL_CHROMA)
         planes.v.fill(_NEUTRAL_CHROMA)
     elif name == "nv12":
-        interleaved = _plane(frame, 1, width + width % 2, (frame.height + 1) // 2)[::step]
+        interleaved = _plane(frame, 1, width + width % 2, (frame.height + 1) // 2)[lines]
         planes.u[:], planes.v[:] = interleaved[:, 0::2], interleaved[:, 1::2]
     else:
         for index, target in ((1, planes.u), (2, planes.v)):
             plane = frame.planes[index]
-            _copy_chroma(_plane(frame, index, plane.width, plane.height)[::step], target)
+            _copy_chroma(_plane(frame, index, plane.width, plane.height)[lines], target)
     return Picture(slot, width, height, matrix, full_range)
 
 
@@ -152,15 +158,15 @@ def copy_mirrored_to_slot(picture: Picture, sink: FrameSink) -> Picture:
     return replace(picture, i420=slot)
 
 
-def copy_field_to_slot(field: Picture, height_px: int, sink: FrameSink) -> Picture:
-    """Write a top field into the sink's slot at a frame's full height: its lines, and between two lines their mean."""
-    slot = sink.slot(field.width_px, height_px)
-    source, target = planes_of(field.i420), planes_of(slot)
-    _between(field.luma, target.y[:height_px, : field.width_px])
-    _pad(target.y, field.width_px, height_px)
-    _between(source.u, target.u)
-    _between(source.v, target.v)
-    return replace(field, i420=slot, height_px=height_px)
+def copy_field_to_slot(picture: Picture, field: Field, height_px: int, sink: FrameSink) -> Picture:
+    """Write a field into the sink's slot at a frame's full height: its lines, and between two their mean."""
+    slot = sink.slot(picture.width_px, height_px)
+    source, target = planes_of(picture.i420), planes_of(slot)
+    _interpolate(picture.luma, target.y[:height_px, : picture.width_px], field)
+    _pad(target.y, picture.width_px, height_px)
+    _interpolate(source.u, target.u, field)
+    _interpolate(source.v, target.v, field)
+    return replace(picture, i420=slot, height_px=height_px)
 
 
 def copy_cropped_to_slot(
@@ -210,21 +216,20 @@ def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> UInt8Ar
     return rows[:, :width]
 
 
-def _lines(height: int, step: int) -> int:
-    """How many lines `plane[::step]` has."""
-    return (height + step - 1) // step
+def _count(height: int, lines: slice) -> int:
+    """How many lines `plane[lines]` has."""
+    return len(range(height)[lines])
 
 
-def _between(field: UInt8Array, frame: UInt8Array) -> None:
-    """The lines of a top field into every second line of a frame, and their means (rounded down) into the others."""
-    height = frame.shape[0]
-    lines = field[: _lines(height, 2)]
-    frame[0::2] = lines
-    above, below = lines[: height // 2], lines[1:]
-    if below.shape[0] < above.shape[0]:
-        frame[height - 1] = above[-1]
-        above = above[:-1]
-    frame[1 : 2 * above.shape[0] : 2] = (above & below) + ((above ^ below) >> 1)
+def _interpolate(source: UInt8Array, frame: UInt8Array, field: Field) -> None:
+    """The lines of a field into their places in a frame, and the mean of two (rounded down) between them."""
+    first, places = _FIRST_LINE[field], field_lines(field)
+    lines = source[: _count(frame.shape[0], places)]
+    frame[places] = lines
+    above, below = lines[:-1], lines[1:]
+    frame[first + 1 : first + 2 * len(above) : 2] = (above & below) + ((above ^ below) >> 1)
+    frame[:first] = lines[:1]
+    frame[first + 2 * len(lines) - 1 :] = lines[-1:]
 
 
 def _copy_luma(source: UInt8Array, target: UInt8Array) -> None:

@@ -8,23 +8,23 @@ the slot.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
 import av
-import numpy as np
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import FrameSink, PictureNotes
+from stream_inspect.capture.deep_video import is_deep, values
 from stream_inspect.capture.display_matrix import UPRIGHT, Orientation, angle_of, orientation_of
+from stream_inspect.capture.field_order import FieldOrder
 from stream_inspect.capture.memory_sink import ScratchArray
 from stream_inspect.capture.planes import (
     LIMITED_RANGE,
+    Field,
     copy_bgr_to_slot,
     copy_cropped_to_slot,
     copy_field_to_slot,
@@ -33,6 +33,7 @@ from stream_inspect.capture.planes import (
     copy_resized_to_slot,
     copy_rotated_to_slot,
     copy_to_slot,
+    field_lines,
 )
 from stream_inspect.capture.side_data import side_data_of
 from stream_inspect.capture.stated_crop import NO_CROP, Crop
@@ -44,9 +45,6 @@ _SQUARE = Fraction(1, 100)
 _MOST_ASPECT = 4
 """Wider or narrower pixels than this (MJPEG cameras put anything into their density) are not believed."""
 
-_DEEP = re.compile(r"(gray16|(rgb|bgr)48|(rgba|bgra)64|gbra?p16)[lb]e")
-"""Formats of 16 bits a value, in which cameras of fewer bits write theirs into the low ones."""
-
 _Step = Callable[[Picture, FrameSink], Picture]
 
 
@@ -55,16 +53,17 @@ class Presentation:
 
     `crop` is what the container states (`stated_crop`). `made_with_deg` is how far the pictures of a file of ours were
     turned already (`rotation.rotation_of_file`): they are turned back by that, so that both give the sensor picture.
-    `bit_depth` is that of video of 16 bits a value; None to go by the content.
+    `depth` is what is known of values of 16 bits.
     """
 
     def __init__(
-        self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0, bit_depth: int | None = None
+        self, stream: VideoStream, crop: Crop = NO_CROP, made_with_deg: Rotation = 0, depth: BitDepth | None = None
     ) -> None:
         self._stream = stream
         self._crop = crop
         self._made_with_deg = made_with_deg
-        self._depth = BitDepth(bit_depth)
+        self._depth = depth or BitDepth()
+        self._field_order = FieldOrder()
         self._scratch = (ScratchArray(), ScratchArray())
 
     def size_px(self, frame: av.VideoFrame) -> tuple[int, int]:
@@ -73,9 +72,10 @@ class Presentation:
 
     def copy(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
         """The sensor picture of a decoded frame, written into the sink's slot."""
-        steps = self._steps(frame)
+        field = self._field(frame)
+        steps = self._steps(frame, field)
         sinks = [self._scratch[number % 2] for number in range(len(steps))] + [sink]
-        picture = self._stored(frame, sinks[0])
+        picture = self._stored(frame, field, sinks[0])
         for step, target in zip(steps, sinks[1:], strict=True):
             picture = step(picture, target)
         return picture
@@ -83,8 +83,10 @@ class Presentation:
     def notes(self, frame: av.VideoFrame) -> PictureNotes:
         """What the container says of this frame's shape: what of it is honoured, and what is not."""
         honoured, ignored = [], []
-        if self._has_two_fields(frame):
-            honoured.append("interlaced: of each picture one field, the top one, is judged, at full height")
+        if (field := self._field(frame)) is not None:
+            honoured.append(
+                f"interlaced, {field} field first: of each picture one field, the earlier, is judged, at full height"
+            )
         elif frame.interlaced_frame:
             ignored.append(
                 "interlaced H.265: each picture is one field of half the height; set the camera to progressive"
@@ -106,8 +108,8 @@ class Presentation:
             ignored.append(f"a display matrix that is not a quarter turn ({angle}): pictures are taken as stored")
         elif orientation != UPRIGHT:
             honoured.append(f"display matrix: {_described(orientation)}")
-        if _DEEP.fullmatch(frame.format.name):
-            self._depth.learn(_values(frame))
+        if is_deep(frame.format.name):
+            self._depth.learn(values(frame))
             depth = self._depth.notes()
             honoured += depth.honoured
             ignored += depth.ignored
@@ -118,19 +120,19 @@ class Presentation:
             ignored.append("a panorama: its projection is judged as it is stored")
         return PictureNotes(tuple(honoured), tuple(ignored))
 
-    def _stored(self, frame: av.VideoFrame, sink: FrameSink) -> Picture:
-        """The picture as it is stored, or its top field."""
-        if not _DEEP.fullmatch(frame.format.name):
-            return copy_to_slot(frame, sink, top_field=self._has_two_fields(frame))
-        picture = self._depth.to_eight_bits(_values(frame)[:: 2 if self._has_two_fields(frame) else 1])
+    def _stored(self, frame: av.VideoFrame, field: Field | None, sink: FrameSink) -> Picture:
+        """The picture as it is stored, or this field of it."""
+        if not is_deep(frame.format.name):
+            return copy_to_slot(frame, sink, field=field)
+        picture = self._depth.to_eight_bits(values(frame)[field_lines(field)])
         if picture.ndim == 3:
             return copy_bgr_to_slot(picture, sink)
         return replace(copy_gray_to_slot(picture, sink), full_range=frame.color_range != LIMITED_RANGE)
 
-    def _steps(self, frame: av.VideoFrame) -> list[_Step]:
+    def _steps(self, frame: av.VideoFrame, field: Field | None) -> list[_Step]:
         steps: list[_Step] = []
-        if self._has_two_fields(frame):
-            steps.append(partial(_at_full_height, frame.height))
+        if field is not None:
+            steps.append(partial(_at_full_height, field, frame.height))
         cropped, square = self._cropped_size(frame), self._square_size(frame)
         if cropped != (frame.width, frame.height):
             steps.append(partial(_cropped, self._crop, cropped))
@@ -143,9 +145,14 @@ class Presentation:
             steps.append(partial(_turned, orientation.rotate_deg))
         return steps
 
-    def _has_two_fields(self, frame: av.VideoFrame) -> bool:
-        """H.265 has no pictures of two fields: FFmpeg's decoder marks single fields as interlaced."""
-        return frame.interlaced_frame and self._stream.codec_context.name != "hevc"
+    def _field(self, frame: av.VideoFrame) -> Field | None:
+        """The earlier field of an interlaced frame: its moment is that of the frame's pts.
+
+        H.265 has no pictures of two fields: FFmpeg's decoder marks single fields as interlaced.
+        """
+        if not frame.interlaced_frame or self._stream.codec_context.name == "hevc":
+            return None
+        return self._field_order.first_of(frame)
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
         stated = orientation_of(frame) or UPRIGHT
@@ -173,15 +180,8 @@ class Presentation:
         return Fraction(stated) if stated else Fraction(1)
 
 
-def _values(frame: av.VideoFrame) -> NDArray[np.uint16]:
-    """The values of a frame of 16 bits: (H, W) gray, or (H, W, 3) BGR, without what is transparent in it."""
-    if not frame.format.name.startswith("gray"):
-        frame = frame.reformat(format="bgr48le")
-    return frame.to_ndarray().astype(np.uint16, copy=False)
-
-
-def _at_full_height(height_px: int, picture: Picture, sink: FrameSink) -> Picture:
-    return copy_field_to_slot(picture, height_px, sink)
+def _at_full_height(field: Field, height_px: int, picture: Picture, sink: FrameSink) -> Picture:
+    return copy_field_to_slot(picture, field, height_px, sink)
 
 
 def _cropped(crop: Crop, size_px: tuple[int, int], picture: Picture, sink: FrameSink) -> Picture:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from stream_inspect.belt.look import BeltLooked
-from stream_inspect.boxes import as_box
 from stream_inspect.capture.camera import CapturedFrame
 from stream_inspect.capture.conditions import Change
-from stream_inspect.messages import BeltSight, Clock, Condition, FrameHeader, FrameId, PartSight, RingSlot
+from stream_inspect.messages import BeltSight, Clock, Condition, FrameHeader, FrameId, RingSlot
 
 
 def frame_header(
@@ -49,14 +46,7 @@ def belt_sight(frame: FrameHeader, look: BeltLooked) -> BeltSight:
         moved_mm=None if look.moved_mm is None else float(look.moved_mm),
         moved_sigma_mm=float(look.sigma_mm or 0.0),
         moved_confidence=float(look.confidence),
-        parts=[
-            PartSight(
-                box_xyxy_px=as_box(np.asarray(part.box_xyxy_px, np.float64)),
-                clipped_share=float(part.clipped_share),
-                sharpness=float(part.sharpness),
-            )
-            for part in look.parts
-        ],
+        parts=list(look.parts),
         learning=bool(look.learning),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any
 
 import av
 from av.sidedata.sidedata import SideData, SideDataContainer
@@ -15,4 +15,6 @@ def side_data_of(frame: av.VideoFrame) -> Mapping[str, SideData]:
     `frame.side_data` would keep what it returns in the frame, which that refers to in turn. Python then frees the frame
     and its pixels with the next collection of cycles alone: after minutes, when there may be hundreds of them.
     """
-    return cast(Mapping[str, SideData], SideDataContainer(frame))
+    container: Any = SideDataContainer  # PyAV's type stubs say nothing of what it is made from
+    made: Mapping[str, SideData] = container(frame)
+    return made

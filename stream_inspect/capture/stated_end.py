@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 _MICROSECOND = Fraction(1, 1_000_000)
-_TOLERANCE_S = 1
+_TOLERANCE_S = Fraction(1)
 """Containers round, and differ in whether their last frame's duration counts. What is cut off by less shows in the
 file's bytes (`cut_files.py`)."""
 _LONGEST_STEPS = 2
@@ -59,13 +59,10 @@ class StatedEnd:
         came_s = self._came_s()
         if stated_s - came_s <= max(_TOLERANCE_S, _LONGEST_STEPS * self._longest_step_s):
             return ""
-        seconds = f"{float(came_s):.3g} of {float(stated_s):.3g} s"
-        counted = self._format == "mov" and self._stream.frames > self._packets
-        return (
-            f"it ends after {self._packets} of {self._stream.frames} frames ({seconds})"
-            if counted
-            else (f"it ends after {seconds}")
-        )
+        seconds = f"{float(round(came_s, 2)):g} of {float(round(stated_s, 2)):g} s"
+        if self._format == "mov" and self._stream.frames > self._packets:
+            return f"it ends after {self._packets} of {self._stream.frames} frames ({seconds})"
+        return f"it ends after {seconds}"
 
     def _stated_s(self) -> Fraction | None:
         stream = self._stream
@@ -83,7 +80,7 @@ class StatedEnd:
     def _came_s(self) -> Fraction:
         if self._format == "mov":
             return self._end_s - self._begin_s
-        end_s = self._end_s - min(self._begin_s, 0)
+        end_s = self._end_s - min(self._begin_s, Fraction(0))
         of_all = self._format == "flv" or tagged_duration_s(self._stream) is None
         return max(end_s, self._other_end_s) if of_all else end_s
 

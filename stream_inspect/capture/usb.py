@@ -10,6 +10,7 @@ import av
 import av.error
 
 from stream_inspect.capture.av_reader import AvReader, error_text
+from stream_inspect.capture.bit_depth import BitDepth
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, FrameSink
 from stream_inspect.config.models import CameraConfig, UsbSource
 from stream_inspect.messages import Clock
@@ -47,7 +48,7 @@ class UsbCamera:
                 "sizes, rates and formats"
             ) from None
         try:
-            self._reader = AvReader(container, silent_limit_s=_READ_TIMEOUT_S, bit_depth=self._bit_depth)
+            self._reader = AvReader(container, silent_limit_s=_READ_TIMEOUT_S, depth=BitDepth(self._bit_depth))
             return self._reader.open(Clock.ARRIVAL)
         except CameraError as error:
             self.close()

@@ -161,6 +161,7 @@ class ReadLoop:
     def _read_until_stopped(self) -> None:
         backoff = Backoff(_WAITS_S, _JITTER)
         outage = _Outage(self._log)
+        shortfall = ""
         while not self._stop.is_set():
             began_s = time.monotonic()
             frames = _Count()
@@ -169,12 +170,11 @@ class ReadLoop:
             except EndOfMediaError as end:
                 if frames.good and not self._loop:
                     self.ended = True
-                    counted = {"frames": frames.good, "bad_frames": frames.bad}
-                    if end.shortfall:
-                        self._log.warning("end of file", **counted, shortfall=end.shortfall)
-                    else:
-                        self._log.info("end of file", **counted)
+                    self._log_end(end, frames)
                     return
+                if frames.good and end.shortfall != shortfall:  # once, not at each turn
+                    shortfall = end.shortfall
+                    self._log_end(end, frames)
                 if not frames.good:
                     self._failed(CameraError(f"{end}, without a frame"), outage)
                 elif self._paced and self.info is not None and self.info.fps:
@@ -190,6 +190,13 @@ class ReadLoop:
             if outage.lasts:
                 self._stop.wait(backoff.next_s())
             self._stop.wait(max(0.0, began_s + _MIN_SESSION_S - time.monotonic()))
+
+    def _log_end(self, end: EndOfMediaError, frames: _Count) -> None:
+        counted = {"frames": frames.good, "bad_frames": frames.bad}
+        if end.shortfall:
+            self._log.warning("end of file", **counted, shortfall=end.shortfall)
+        else:
+            self._log.info("end of file", **counted)
 
     def _failed(self, error: Exception, outage: _Outage) -> None:
         self._hand_over_bad(getattr(error, "bad_frames", 0))

@@ -16,11 +16,7 @@ HOST_PATTERN = r"^([^\s/@:\[\]]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%\S+
 
 def plain_host(text: str) -> str:
     """A host name, or an IPv4 or IPv6 address, unchanged. Raises ValueError."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        pass
-    else:
+    if _is_address(text) and not text.startswith("["):
         return text
     alone, colon, port = text.rpartition(":")
     if re.search(r"[\s/@]", text) or not text:
@@ -50,9 +46,36 @@ def plain_url(text: str, schemes: tuple[str, ...], rule: str, instead: str) -> s
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    # A password may hold any character, `/` and `#` too: what is left of it then cannot be a port.
-    if "@" in authority or (host is None and "@" in rest):
+    # A password may hold any character, `/` and `#` too: what is left of it then is rarely a port.
+    if "@" in authority or (host is None and "@" in rest) or _holds_login(rest):
         raise ValueError(f"contains a user name or password: {instead}")
     if not host or re.search(r"\s", authority):
         raise ValueError("is not a URL; expected scheme://host:port/path")
     return url
+
+
+_USUAL_PORTS = {"80", "322", "443", "554", "8080", "8443", "8554"}
+_LOGIN = re.compile(r"([^\s/?#]*)([/?#].*)@([\w.-]*[a-zA-Z.][\w.-]*|\[[^]]*\])(?::\d+)?(?:[/?#].*)?")
+"""What would be host and port, what follows it, and, behind the last @, what looks like a host."""
+
+
+def _holds_login(rest: str) -> bool:
+    """Whether `bob:123/x@host/path` means a host behind its @, and not the port 123 of the host bob.
+
+    A camera's own `host:554/live@main` and `host/user=a&password=b@1` are no logins of the URL.
+    """
+    found = _LOGIN.fullmatch(rest)
+    if not found or re.search(r"[/?&]\w+=", found[2]):
+        return False
+    name, colon, port = found[1].rpartition(":")
+    if ":" in found[2]:  # bob/x:secret@host
+        return True
+    return bool(colon) and port not in _USUAL_PORTS and not _is_address(name)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True

@@ -6,14 +6,19 @@ Belt sights come at once, results later and sometimes first: a result whose fram
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
+from stream_inspect import metrics
 from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
 from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.decide.parts import LaneCounts, LineLayout, PartsLedger
+from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
     FrameHeader,
@@ -43,11 +48,16 @@ _Value = TypeVar("_Value")
 
 
 class LineParts:
-    """Notes in, verdicts out. See `PartsLedger` for what a verdict waits for."""
+    """Notes in, verdicts out. See `PartsLedger` for what a verdict waits for.
 
-    def __init__(self, line: LineConfig, cameras: Sequence[CameraConfig]) -> None:
+    `record` is a file in memory that outlives the process: the next one continues the sums, and what was on the belt
+    is undecided, for where it went meanwhile is not known.
+    """
+
+    def __init__(self, line: LineConfig, cameras: Sequence[CameraConfig], record: Path | None = None) -> None:
         self._line = line
         self.cameras = cameras
+        self._record = record
         self._cameras = {camera.name: camera for camera in cameras}
         self._in_pictures = line.parts.kind == "background"
         """Whether each camera finds the parts itself; otherwise they are the line's, and every picture has them."""
@@ -58,6 +68,7 @@ class LineParts:
         """None until a picture's size is known."""
         self._ids: dict[tuple[str, int], int] = {}
         """The part that a track lies on, by (camera, track)."""
+        self._log = get_logger(__name__, stage="decide", line=line.name)
         self._seen: dict[_FrameKey, PartsSeen] = {}
         """Due frames whose result has not come."""
         self._early: dict[_FrameKey, tuple[Tracked, frozenset[int]] | Missed] = {}
@@ -122,11 +133,36 @@ class LineParts:
         if self._ledger is None:
             return []
         self._ledger.settle()
+        if self._ledger.has_verdicts:
+            self.save()  # first: a process that is killed here gives them once more, rather than not at all
         return self._ledger.take()
+
+    def save(self) -> None:
+        """Keep what the next process has to know."""
+        if self._ledger is None or self._record is None:
+            return
+        written = self._record.with_suffix(".new")
+        written.write_bytes(self._ledger.record())
+        written.replace(self._record)
 
     def counts(self) -> dict[int, LaneCounts]:
         """The sums of each lane as they stand."""
         return {} if self._ledger is None else self._ledger.counts()
+
+    def export(self) -> None:
+        """Put the sums into the metrics."""
+        for lane, counts in self.counts().items():
+            sums = {
+                "in": counts.entered,
+                "pass": counts.passed,
+                "fail": counts.failed,
+                "undecided": counts.undecided,
+                "on_belt": counts.on_belt,
+                "late_defect": counts.late_defects,
+            }
+            for state, count in sums.items():
+                metrics.PARTS.labels(self._line.name, str(lane), state).set(count)
+            metrics.PARTS_RESIDUAL.labels(self._line.name, str(lane)).set(counts.residual)
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -146,8 +182,20 @@ class LineParts:
                     self._windows[camera] = CameraWindow(offset_mm, view.length_mm, self._line.views)
         if self._ledger is None:
             layout = LineLayout(self._windows, name=self._line.name, gate_mm=self._line.gate_mm)
-            self._ledger = PartsLedger(layout)
+            self._ledger = self._restored(layout) or PartsLedger(layout)
         return self._ledger
+
+    def _restored(self, layout: LineLayout) -> PartsLedger | None:
+        """The ledger of the process before this one; None where there was none."""
+        if self._record is None or not self._record.exists():
+            return None
+        try:
+            ledger = PartsLedger.restore(layout, self._record.read_bytes())
+        except msgspec.DecodeError as error:
+            self._log.warning("parts of the process before are not known; counting begins again", error=str(error))
+            return None
+        ledger.lose_belt(Reason.RESTARTED)
+        return ledger
 
     def _belt(self, camera: str) -> BeltConfig:
         belt = self._cameras[camera].belt

@@ -240,6 +240,11 @@ class PartsLedger:
                 self._forget(part)
         self._forget_lost_frames()
 
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether `take` has something to give."""
+        return bool(self._untaken)
+
     def take(self) -> list[PartVerdict]:
         """The verdicts that were given since the last call, in order."""
         taken, self._untaken = self._untaken, []

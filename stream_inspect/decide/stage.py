@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from stream_inspect import metrics
 from stream_inspect.config.models import Config
@@ -36,6 +37,7 @@ from stream_inspect.transport.wake import Wake
 
 _REASONS = {Observation.LEFT: "left", Observation.LOST: "lost"}
 _FLUSH_S, _LOG_CLOSE_S = 0.5 * TRACK_CLOSE_S, 0.25 * TRACK_CLOSE_S
+_PARTS_KEPT_EVERY_NS = 500_000_000
 _LOGGED = {
     ("defect", EventState.CONFIRMED): "defect confirmed",
     ("defect", EventState.CLEARED): "defect cleared",
@@ -82,15 +84,20 @@ class DecideStage:
 
     wake_fd: int | None = None
 
-    def __init__(self, config: Config, log: EventLog) -> None:
+    def __init__(self, config: Config, log: EventLog, records: Path | None = None) -> None:
+        """`records` is the folder in memory in which the sums of the parts outlive this process, if they do."""
         self._config = config
         self._events = log
         self._ids = EventIds()
         self._defects: dict[tuple[str, int], _TrackedDefect] = {}
         """By (camera, track): a tracker never uses a number twice."""
-        self._lines = [LineParts(line, config.cameras_of(line.name)) for line in config.lines]
+        self._lines = [
+            LineParts(line, config.cameras_of(line.name), records / f"parts.{line.name}" if records else None)
+            for line in config.lines
+        ]
         self._parts_of = {camera.name: parts for parts in self._lines for camera in parts.cameras}
         self._stills = {camera.name for camera in config.cameras if camera.stills}
+        self._parts_kept_ns = 0
         self._conditions = Conditions(self._ids, config.line_of)
         self._wake = Wake()
         self.wake_fd = self._wake.fd
@@ -144,6 +151,7 @@ class DecideStage:
         self._wake.clear()
         self._events.append(self._conditions.expire_inherited(now_mono_ns))
         since_ns = self._events.waiting_since_mono_ns
+        self._account_for_parts(now_mono_ns)
         metrics.EVENTS_WAITING.set(self._events.waiting)
         metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0)
         return self._announce()
@@ -180,6 +188,14 @@ class DecideStage:
         if (parts := self._parts_of.get(camera)) is not None:
             known = {update.track: self._defects.get((camera, update.track)) for update in tracked.tracks}
             parts.judged(tracked, {track for track, defect in known.items() if defect and defect.event})
+
+    def _account_for_parts(self, now_mono_ns: int) -> None:
+        if now_mono_ns - self._parts_kept_ns < _PARTS_KEPT_EVERY_NS:
+            return
+        self._parts_kept_ns = now_mono_ns
+        for parts in self._lines:
+            parts.save()
+            parts.export()
 
     def _verdicts(self) -> list[Output]:
         """What has been decided of parts: it is sent at once, and waits for no disk."""

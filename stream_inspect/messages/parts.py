@@ -18,13 +18,14 @@ from stream_inspect.messages.interval import Interval
 
 
 class PartSight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One part as one frame shows it."""
+    """A part in one picture, or as much of it as the picture shows."""
 
     box_xyxy_px: Box
+    """Tight."""
     clipped_share: float
     """Share of its pixels that are as dark or as bright as the picture can be, 0..1."""
     sharpness: float
-    """Variance of the luma's Laplacian over the box, in grey levels squared."""
+    """Variance of the luma's Laplacian on the part, without its outline, in grey levels squared."""
 
 
 class BeltSight(Message, frozen=True, kw_only=True):

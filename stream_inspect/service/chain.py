@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import EventLog
@@ -22,6 +23,7 @@ def judging_chain(
     clock: Callable[[], int] = time.monotonic_ns,
     process_run: int = 0,
     ledger: Ledger | None = None,
+    records: Path | None = None,
 ) -> Chain:
     """Track, then decide: `Inspection`, `Missed`, `BeltSight`, `Condition` and what the plant's inputs say in,
     `Tracked`, `PartVerdict` and `Event` out.
@@ -29,11 +31,11 @@ def judging_chain(
     Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
     replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a
     recording's own. `process_run` keeps the numbers of tracks apart over restarts, and `ledger` knows which frames may
-    still come, see `TrackStage`.
+    still come, see `TrackStage`. `records` is where the sums of parts outlive the process, see `DecideStage`.
     """
     belts = [LineBelt(line, config.cameras_of(line.name), config.inputs) for line in config.lines]
     track = TrackStage(config.cameras, config.track, belts=belts, clock=clock, process_run=process_run, ledger=ledger)
-    return Chain(track, DecideStage(config, log), "tracked", "parts", "conditions")
+    return Chain(track, DecideStage(config, log, records), "tracked", "parts", "conditions")
 
 
 class Chain:

@@ -148,7 +148,7 @@ def test_all_pictures_count_before_the_first_is_judged(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         pictures = read_all(tmp_path)[1]
     assert {int(shown.luma.max()) for number, shown in enumerate(pictures) if number != 31} == {62}
-    assert logs == []
+    assert [entry["event"] for entry in logs] == ["reading the values of pictures that may have 16 bits"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp", "tif", "pgm", "jp2", "avif"])
@@ -207,6 +207,21 @@ def test_a_deep_colour_video_is_as_bright_as_the_one_of_eight_bits(
         assert len(info.notes.ignored) == (bits < 16 and stated is None)
         for index, shown in enumerate(pictures):
             assert np.abs(shown.to_bgr().astype(int) - picture(index, 64, 48)).mean() < 3
+
+
+def test_all_frames_of_a_recording_count_before_the_first_is_judged(tmp_path: Path) -> None:
+    """A bright one comes last: the dark ones before it are as dark as those after it would be."""
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        for level in (2, 2, 4):
+            deep = gray(0).astype(np.uint16) << level
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(deep, format="gray16le")))
+        output.mux(stream.encode())
+    info, pictures = read_all(path)
+    assert [int(shown.luma.max()) for shown in pictures] == [62, 62, 250]
+    assert "with 12 bits of content" in info.notes.ignored[0]
 
 
 def test_the_numbers_of_pictures_are_their_order(tmp_path: Path) -> None:

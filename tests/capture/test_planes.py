@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_inspect.capture.planes import (
+    Field,
     copy_bgr_to_slot,
     copy_field_to_slot,
     copy_gray_to_slot,
@@ -20,6 +21,7 @@ from stream_inspect.capture.planes import (
     copy_rotated_to_slot,
     copy_to_slot,
     copy_yuyv_to_slot,
+    field_lines,
     planes_of,
 )
 from stream_inspect.picture import ColorMatrix, Picture, UInt8Array
@@ -131,19 +133,24 @@ def noise(width: int, height: int, seed: int, **more: object) -> Picture:
     return replace(picture, **more)  # type: ignore[arg-type]
 
 
-@given(st.integers(1, 41), st.integers(2, 41), st.integers(0, 2**32))
-def test_a_field_keeps_its_lines_and_lies_between_them_in_the_mean(width: int, height: int, seed: int) -> None:
-    frame = noise(width, height, seed)
-    field = noise(width, (height + 1) // 2, seed)
-    shown = copy_field_to_slot(field, height, ArraySink())
+@given(st.integers(1, 41), st.integers(4, 41), st.sampled_from(["top", "bottom"]), st.integers(0, 2**32))
+def test_a_field_keeps_its_lines_and_lies_between_them_in_the_mean(
+    width: int, height: int, which: Field, seed: int
+) -> None:
+    frame, own = noise(width, height, seed), field_lines(which)
+    field = noise(width, len(range(height)[own]), seed)
+    shown = copy_field_to_slot(field, which, height, ArraySink())
     assert (shown.width_px, shown.height_px) == (frame.width_px, frame.height_px)
     for lines, plane in zip(planes_of(field.i420), planes_of(shown.i420), strict=True):
-        assert np.array_equal(plane[0:height:2][: lines.shape[0]], lines[: plane[0:height:2].shape[0]])
-    lines, luma = field.luma.astype(int), shown.luma
-    for row in range(1, height - 1, 2):
-        assert np.array_equal(luma[row], (lines[row // 2] + lines[row // 2 + 1]) // 2)
-    if height % 2 == 0:
-        assert np.array_equal(luma[-1], luma[-2])
+        kept = plane[: height if plane.shape[1] == planes_of(shown.i420).y.shape[1] else None][own]
+        assert np.array_equal(kept, lines[: kept.shape[0]])
+    lines, luma, first = field.luma.astype(int), shown.luma, own.start
+    for row in range(first + 1, height - 1, 2):
+        above = (row - first) // 2
+        assert np.array_equal(luma[row], (lines[above] + lines[above + 1]) // 2)
+    for edge, next_to_it in ((0, 1), (height - 1, height - 2)):
+        if edge not in range(height)[own]:
+            assert np.array_equal(luma[edge], luma[next_to_it])
 
 
 @given(st.integers(1, 41), st.integers(1, 41), st.integers(0, 2**32))

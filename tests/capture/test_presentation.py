@@ -6,12 +6,14 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
 import numpy as np
 import pytest
 import structlog.testing
+from av.filter import Graph
 
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.camera import CameraError, CameraInfo, CapturedFrame, EndOfMediaError, PictureNotes
@@ -216,20 +218,32 @@ def test_a_crop_comes_before_the_turn(tmp_path: Path) -> None:
 # --- interlaced pictures -------------------------------------------------------------------------------------------
 
 
-def write_interlaced(path: Path, codec: str, options: dict[str, str], pixel_format: str, top_first: bool) -> None:
+def write_interlaced(
+    path: Path,
+    codec: str,
+    options: dict[str, str],
+    pixel_format: str,
+    top_first: bool,
+    size: tuple[int, int] = (320, 240),
+) -> None:
     """Frames of two moments, 0 and 1, 2 and 3..., each in every second line, the earlier one first."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = 320, 240, pixel_format
+        stream.width, stream.height, stream.pix_fmt = *size, pixel_format
         stream.codec_context.field_order = 2 if top_first else 3  # AV_FIELD_TT, AV_FIELD_BB
+        marked = Graph()  # PyAV cannot mark a frame itself
+        source = marked.add_buffer(width=size[0], height=size[1], format=pixel_format, time_base=Fraction(1, 25))
+        field = marked.add("setfield", "tff" if top_first else "bff")
+        marked.link_nodes(source, field, marked.add("buffersink")).configure()
         for index in range(4):
-            earlier, later = picture(4 * index, 320, 240), picture(4 * index + 2, 320, 240)
+            earlier, later = picture(4 * index, *size), picture(4 * index + 2, *size)
             frame = earlier.copy()
             frame[1::2] = later[1::2]
             if not top_first:
                 frame[:] = later
                 frame[1::2] = earlier[1::2]
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24").reformat(format=pixel_format)))
+            marked.push(av.VideoFrame.from_ndarray(frame, format="bgr24").reformat(format=pixel_format))
+            output.mux(stream.encode(cast(av.VideoFrame, marked.pull())))
         output.mux(stream.encode())
 
 
@@ -242,9 +256,12 @@ def write_interlaced(path: Path, codec: str, options: dict[str, str], pixel_form
         ("libx264", {"crf": "8"}, "yuv422p10le", "mkv"),
         ("libx264", {"crf": "8"}, "gray", "mkv"),
         ("mpeg2video", {"flags": "+ilme+ildct", "b": "20M"}, "yuv420p", "mpg"),
+        ("mpeg2video", {"flags": "+ilme+ildct", "b": "20M"}, "yuv420p", "ts"),
+        ("ffv1", {}, "yuv420p", "mkv"),
+        ("prores_ks", {"flags": "+ildct"}, "yuv422p10le", "mov"),
     ],
 )
-def test_of_interlaced_pictures_one_moment_is_judged(
+def test_of_interlaced_pictures_the_earlier_moment_is_judged(
     tmp_path: Path, codec: str, options: dict[str, str], pixel_format: str, suffix: str, top_first: bool
 ) -> None:
     path = tmp_path / f"clip.{suffix}"
@@ -252,19 +269,40 @@ def test_of_interlaced_pictures_one_moment_is_judged(
     write_interlaced(path, codec, options | order, pixel_format, top_first)
     info, frames = everything(path)
     assert (info.width_px, info.height_px) == (320, 240)
-    assert "one field" in info.notes.honoured[0]
+    first = "top" if top_first else "bottom"
+    assert info.notes.honoured[0].startswith(f"interlaced, {first} field first: of each picture one field, the earlier")
     with av.open(str(path)) as container:
         decoded = list(container.decode(video=0))
     assert len(frames) == len(decoded) == 4
     for index, (frame, raw) in enumerate(zip(frames, decoded, strict=True)):
         plane = raw.reformat(format="yuv422p" if "422" in pixel_format else "yuv420p").to_ndarray()
         if pixel_format != "gray":
-            assert np.abs(frame.picture.luma[::2].astype(int) - plane[:240:2]).max() <= 1, "the lines of the top field"
-        moment = picture(4 * index + (0 if top_first else 2), 320, 240)
+            lines = np.s_[0:240:2] if top_first else np.s_[1:240:2]
+            assert np.abs(frame.picture.luma[lines].astype(int) - plane[lines]).max() <= 1, "the lines of that field"
+        moment = picture(4 * index, 320, 240)
         expected = cv2.cvtColor(moment, cv2.COLOR_BGR2GRAY)
         shown = cv2.cvtColor(frame.picture.to_bgr(), cv2.COLOR_BGR2GRAY)
         off = np.abs(shown.astype(int) - expected)
         assert (off > 60).sum() <= 2 * 16 * 2, "only the square's upper and lower edge may differ"
+
+
+@pytest.mark.parametrize(("size", "pixel_format"), [((720, 576), "yuv420p"), ((720, 480), "yuv411p")])
+@pytest.mark.parametrize("suffix", ["avi", "dv", "mov"])
+def test_of_dv_the_bottom_field_is_the_earlier_moment(
+    tmp_path: Path, size: tuple[int, int], pixel_format: str, suffix: str
+) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    rate = {"flags": "+ildct"}
+    write_interlaced(path, "dvvideo", rate, pixel_format, top_first=False, size=size)
+    info, frames = everything(path)
+    assert info.notes.honoured[0].startswith("interlaced, bottom field first")
+    for index, frame in enumerate(frames):
+        shown = cv2.resize(cv2.cvtColor(frame.picture.to_bgr(), cv2.COLOR_BGR2GRAY), size).astype(int)
+        off = [
+            (np.abs(shown - cv2.cvtColor(picture(4 * index + later, *size), cv2.COLOR_BGR2GRAY)) > 80).sum()
+            for later in (0, 2)
+        ]
+        assert off[0] < 40 < 16 * 16 < off[1]
 
 
 def test_interlaced_h265_is_said(tmp_path: Path) -> None:

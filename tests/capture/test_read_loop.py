@@ -140,6 +140,16 @@ def test_a_session_is_read_while_the_disk_of_its_number_does_not_answer(
     assert (session > 10**12, seq) == (True, 0)
 
 
+def test_a_looped_recording_that_is_not_whole_says_so_once(start: Start) -> None:
+    short = EndOfMediaError("end of the file", shortfall="it ends after 3 of 75 frames (0.12 of 3 s)")
+    with structlog.testing.capture_logs() as logs:
+        loop = start([*FRAMES, short], [*FRAMES, short], [*FRAMES, short], loop=True, paced=False)
+        taken(loop, 9)
+        loop.stop()
+    (end,) = [entry for entry in logs if entry["event"] == "end of file"]
+    assert (end["log_level"], end["frames"], end["shortfall"]) == ("warning", 3, short.shortfall)
+
+
 def test_an_empty_looped_recording_does_not_spin(start: Start) -> None:
     ScriptedCamera.opened = 0
     start(*[[EndOfMediaError("end")]] * 1000, loop=True)

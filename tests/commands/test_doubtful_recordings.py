@@ -59,7 +59,7 @@ def aspect(path: Path) -> Path:
 
 
 def interlaced(path: Path) -> Path:
-    write_interlaced(path, "libx264", {"x264-params": "tff=1"}, "yuv420p", True)
+    write_interlaced(path, "libx264", {"x264-params": "tff=1"}, "yuv420p", top_first=True)
     return path
 
 
@@ -71,7 +71,7 @@ SAID: dict[str, tuple[Callable[[Path], Path], str, bool]] = {
     "turned": (lambda folder: turned(folder / "clip.mp4", "90"), "display matrix: turned by 90 degrees", True),
     "slanted": (lambda folder: turned(folder / "clip.mp4", "slanted"), "a display matrix that is not a quarter", False),
     "pixels of 5:1": (lambda folder: aspect(folder / "clip.mkv"), "pixels of 5:1 are taken as square", False),
-    "interlaced": (lambda folder: interlaced(folder / "clip.mkv"), "interlaced: of each picture one field", True),
+    "interlaced": (lambda folder: interlaced(folder / "clip.mkv"), "interlaced, top field first: of each", True),
     "several streams": (lambda folder: write_with_still(folder / "clip.mkv"), "video stream 1 (mpeg4", True),
     "believed": (lambda folder: believed(folder / "clip.h265"), "every packet fails FFmpeg's strict decoding", False),
 }

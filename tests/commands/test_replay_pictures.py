@@ -285,6 +285,29 @@ def test_pages_after_the_first_are_named_and_not_judged(tmp_path):
     assert summary.pictures.left_out == ["1.tif: pages 2 to 4"]
 
 
+def test_a_guessed_bit_depth_is_a_warning_and_a_stated_one_gives_the_same_verdict_alone(tmp_path):
+    """A dark picture of 12 bits, judged as one of 10 where it is alone."""
+    belt = SyntheticLine(3, width_px=640, height_px=360, speed_px_s=200.0)
+    luma = Picture(belt.frame(60).i420, 640, 360).luma.astype(np.uint16)
+    (tmp_path / "parts").mkdir()
+    cv2.imwrite(str(tmp_path / "parts" / "bright.png"), luma << 4)
+    cv2.imwrite(str(tmp_path / "parts" / "dark.png"), luma << 2)
+    defects = [{"name": name, "prompts": [name], "threshold": 0.4} for name in ("scratch", "crack", "hole", "stain")]
+    rows, warnings = {}, {}
+    for bits in (None, 12):
+        used = config(belt=False, defects=defects, camera={"bit_depth": bits})
+        for name, chosen in (("among", tmp_path / "parts"), ("alone", tmp_path / "parts" / "dark.png")):
+            out = tmp_path / f"{name}-{bits}"
+            summary = replay(chosen, used, out)
+            warnings[name, bits] = [one for one in summary.warnings if "bit_depth" in one]
+            rows[name, bits] = table(out)["dark.png"]
+    assert rows["alone", None] != rows["among", None]
+    assert rows["alone", 12] == rows["among", 12] == rows["among", None]
+    assert [len(warnings[name, None]) for name in ("alone", "among")] == [1, 2]
+    assert "dark.png (10)" in warnings["among", None][1]
+    assert warnings["alone", 12] == warnings["among", 12] == []
+
+
 def test_a_gif_is_a_picture_unless_it_moves(tmp_path):
     make_picture(tmp_path / "0.png")
     still, other = Image.open(tmp_path / "0.png"), Image.new("RGB", (160, 120), (90, 90, 90))

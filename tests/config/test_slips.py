@@ -156,6 +156,7 @@ def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
             "alerts: [{kind: webhook, url: 'https://bob:x@a/b'}]",
             "contains a user name or password: remove them; a `secret` signs each event instead",
         ),
+        ("alerts: [{kind: webhook, url: 'https://bob:12/34@mes/b'}]", "contains a user name or password: remove them"),
         ("web: {token: '${TOKEN}'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
         ("web: {token: $TOKEN}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
         ("web: {token: '%TOKEN%'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
@@ -197,6 +198,11 @@ CREDENTIALS = (
         ("source: {kind: rtsp, url: 'rtsp://bob:p@ss@cam/1'}", CREDENTIALS),
         ("source: {kind: rtsp, url: 'rtsp://bob:p/ss@cam/1'}", CREDENTIALS),
         ("source: {kind: rtsp, url: 'rtsp://bob:p#ss@cam/1'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bob:12/34@cam/1'}", CREDENTIALS),  # 12 is no port of a host bob
+        ("source: {kind: rtsp, url: 'rtsp://bob:12#34@cam'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bob:12?34@10.0.0.7:554/1'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bob:12/@34@[fe80::1]/1'}", CREDENTIALS),
+        ("source: {kind: rtsp, url: 'rtsp://bo/b:pass@cam/1'}", CREDENTIALS),
         ("source: {kind: rtsp, url: 'rtsp://bob:${PASSWORD}@cam/1'}", CREDENTIALS),
         (
             "source: {kind: rtsp, url: 'rtsp://${CAMERA}/1'}",
@@ -216,6 +222,11 @@ def test_each_slip_in_a_camera_is_reported_once_with_what_to_write(wrong: str, r
         ("Rtsps://cam:322/1", "rtsps://cam:322/1"),
         ("rtsp://cam:554/user=a&password=b@1", "rtsp://cam:554/user=a&password=b@1"),
         ("rtsp://[fe80::1]:554/1", "rtsp://[fe80::1]:554/1"),
+        ("rtsp://cam:554/live@main", "rtsp://cam:554/live@main"),
+        ("rtsp://10.0.0.7:5540/live@main", "rtsp://10.0.0.7:5540/live@main"),
+        ("rtsp://cam:5540/live@2", "rtsp://cam:5540/live@2"),
+        ("rtsp://cam:5540/live?user=a&password=b@c", "rtsp://cam:5540/live?user=a&password=b@c"),
+        ("rtsp://cam/live@main", "rtsp://cam/live@main"),
     ],
 )
 def test_a_scheme_may_be_written_in_capitals(written: str, taken: str) -> None:

@@ -55,7 +55,9 @@ class BackgroundParts(Model):
     """A part is what does not look like the empty belt; no model is needed. The belt is learned while it is empty."""
 
     kind: Literal["background"]
-    min_area_mm2: float = Field(gt=0, le=10_000_000, description="Smaller things are crumbs, not parts.")
+    min_area_mm2: float | None = Field(
+        None, gt=0, le=10_000_000, description="Smaller things are crumbs, not parts; 0.2 % of the picture if absent."
+    )
 
 
 class TriggerParts(Model):

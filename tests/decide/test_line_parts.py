@@ -1,0 +1,209 @@
+"""The parts of a line, from what its frames show to their verdicts: late results, lost frames, a killed process."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from stream_inspect.config.models import CameraConfig, LineConfig
+from stream_inspect.decide.line_parts import LineParts
+from stream_inspect.messages import (
+    Clock,
+    FrameHeader,
+    FrameId,
+    Interval,
+    Missed,
+    PartChange,
+    PartSight,
+    PartsSeen,
+    PartVerdict,
+    Reason,
+    Tracked,
+    TrackUpdate,
+    Verdict,
+    What,
+)
+
+STEP_MM, LENGTH_MM = 50, 100
+"""How far the belt moves in a frame, and how long the part is. The picture shows 640 mm."""
+ENTERS = 2
+LEFT = 20
+"""Frames in which the part's leading edge comes in, and in which it is out of the picture."""
+
+
+class Line:
+    """A line with one camera, each of whose frames is due, and a part on its belt."""
+
+    def __init__(self, record: Path | None = None, *, region: list[tuple[float, float]] | None = None) -> None:
+        belt = {"direction": "left_to_right", "speed_mm_s": 1250.0, "mm_per_px": 1.0}
+        source = {"kind": "usb", "width_px": 640, "height_px": 360}
+        camera = CameraConfig.model_validate({"name": "top", "source": source, "belt": belt, "region": region})
+        line = LineConfig.model_validate({"name": "line1", "parts": {"kind": "background"}})
+        self.parts = LineParts(line, [camera], record)
+        self.verdicts: list[PartVerdict] = []
+
+    def see(self, number: int, *, clipped: float = 0.0, found: bool = True) -> None:
+        """A captured frame."""
+        front_mm = STEP_MM * (number - ENTERS)
+        along = Interval(float(-(-ENTERS * STEP_MM)), 200.0, high_cut=front_mm < LENGTH_MM)
+        changes = []
+        if number == ENTERS:
+            changes.append(PartChange(What.ENTERED, 1, 0, Interval(100.0, 150.0, high_cut=True), 0))
+        elif number == ENTERS + 2:
+            changes.append(PartChange(What.UPDATED, 1, 0, along, 0))
+        elif number == LEFT:
+            changes.append(PartChange(What.LEFT, 1, 0, along, 0))
+        box = (max(0.0, front_mm - LENGTH_MM), 100.0, min(640.0, front_mm), 200.0)
+        is_shown = found and box[0] < 640 and front_mm > 0
+        sights = [PartSight(box_xyxy_px=box, clipped_share=clipped, sharpness=100.0)] if is_shown else []
+        seen = PartsSeen(frame=frame(number), odometer_mm=float(STEP_MM * number), changes=changes, sights=sights)
+        self.parts.see(seen)
+        self.verdicts += self.parts.take()
+
+    def judge(self, number: int, *, confirmed: Collection[int] = (), defect: bool = False) -> None:
+        """The result of a frame."""
+        middle = STEP_MM * (number - ENTERS) - 50.0
+        tracks = [track((middle - 5, 145.0, middle + 5, 155.0))] if defect else []
+        self.parts.judged(Tracked(frame=frame(number), tracks=tracks), confirmed)
+        self.verdicts += self.parts.take()
+
+    @property
+    def final(self) -> list[PartVerdict]:
+        return [verdict for verdict in self.verdicts if verdict.is_final]
+
+
+def frame(number: int) -> FrameHeader:
+    return FrameHeader(
+        id=FrameId(camera="top", session=0, seq=number, pts=number, time_base_num=1, time_base_den=25),
+        width_px=640,
+        height_px=360,
+        color_matrix="bt601",
+        full_range=False,
+        capture_mono_ns=number * 40_000_000,
+        capture_utc_ns=number * 40_000_000,
+        clock=Clock.MEDIA,
+        ledger_index=number,
+        due=number,
+    )
+
+
+def track(box: tuple[float, float, float, float]) -> TrackUpdate:
+    return TrackUpdate(
+        track=7,
+        defect="hole",
+        seen=True,
+        left=False,
+        score=0.8,
+        box_xyxy_px=box,
+        velocity_px_s=(0.0, 0.0),
+        first_pts_s=0.0,
+        last_pts_s=0.0,
+    )
+
+
+def test_a_part_that_was_seen_whole_often_enough_passes() -> None:
+    line = Line()
+    for number in range(LEFT + 1):
+        line.see(number)
+        line.judge(number)
+    (verdict,) = line.final
+    assert (verdict.verdict, verdict.reason, verdict.line, verdict.part) == (
+        Verdict.PASS,
+        Reason.ENOUGH_VIEWS,
+        "line1",
+        1,
+    )
+    assert verdict.views >= 3
+
+
+def test_a_confirmed_defect_on_a_part_fails_it_at_once() -> None:
+    line = Line()
+    for number in range(8):
+        line.see(number)
+        line.judge(number, defect=number >= 6, confirmed={7} if number == 7 else ())
+    (verdict,) = line.verdicts
+    assert (verdict.verdict, verdict.why, verdict.is_final) == (Verdict.FAIL, "hole 0.80", False)
+
+
+def test_a_result_that_comes_before_the_sight_of_its_frame_waits_for_it() -> None:
+    line = Line()
+    for number in range(LEFT + 1):
+        line.judge(number, defect=number == 7, confirmed={7})
+        line.see(number)
+    (verdict,) = line.final
+    assert verdict.verdict is Verdict.FAIL
+
+
+def test_frames_that_were_not_judged_leave_a_part_undecided_with_their_number() -> None:
+    line = Line()
+    for number in range(LEFT + 1):
+        line.see(number)
+        line.parts.missed(Missed(frame=frame(number), stage="capture", cause="superseded"))
+    line.verdicts += line.parts.take()
+    (verdict,) = line.final
+    assert (verdict.verdict, verdict.reason) == (Verdict.UNDECIDED, Reason.NOT_JUDGED)
+    assert "not judged" in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [({"clipped": 0.5}, "over-exposed"), ({"found": False}, "not found in the picture")],
+)
+def test_views_that_are_not_usable_do_not_count(how: dict, why: str) -> None:
+    line = Line()
+    for number in range(LEFT + 1):
+        line.see(number, **(how if number > ENTERS else {}))
+        line.judge(number)
+    (verdict,) = line.final
+    assert (verdict.verdict, verdict.reason) == (Verdict.UNDECIDED, Reason.TOO_FEW_VIEWS)
+    assert why in verdict.why
+
+
+def test_a_part_outside_of_the_region_is_not_seen() -> None:
+    line = Line(region=[(0.0, 0.7), (1.0, 0.7), (1.0, 1.0), (0.0, 1.0)])
+    for number in range(LEFT + 1):
+        line.see(number)
+        line.judge(number)
+    (verdict,) = line.final
+    assert (verdict.verdict, "outside the region" in verdict.why) == (Verdict.UNDECIDED, True)
+
+
+def test_the_next_process_continues_the_sums_and_what_was_on_the_belt_is_undecided(tmp_path: Path) -> None:
+    record = tmp_path / "parts.line1"
+    killed = Line(record)
+    for number in range(6):
+        killed.see(number)
+    killed.parts.save()
+    line = Line(record)
+    line.see(0)
+    (verdict,) = line.verdicts
+    assert (verdict.verdict, verdict.reason, verdict.part) == (Verdict.UNDECIDED, Reason.RESTARTED, 1)
+    counts = line.parts.counts()[0]
+    assert (counts.entered, counts.undecided, counts.on_belt, counts.residual) == (1, 1, 0, 0)
+
+
+def test_a_record_that_cannot_be_read_is_reported_and_counting_begins_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "parts.line1"
+    record.write_bytes(b"not a record")
+    line = Line(record)
+    line.see(0)
+    assert line.parts.counts() == {}
+    assert "parts of the process before are not known" in capsys.readouterr().out
+
+
+def test_the_sums_are_metrics() -> None:
+    line = Line()
+    for number in range(LEFT + 1):
+        line.see(number)
+        line.judge(number)
+    line.parts.export()
+
+    def value(state: str) -> float | None:
+        return REGISTRY.get_sample_value("stream_inspect_parts", {"line": "line1", "lane": "0", "state": state})
+
+    assert [value(state) for state in ("in", "pass", "fail", "undecided", "on_belt")] == [1, 1, 0, 0, 0]
