@@ -24,7 +24,7 @@ AGAIN = "run `python -m stream_inspect.config.reference`"
 
 @pytest.fixture
 def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TOP_CAMERA_PASSWORD", "MQTT_PASSWORD", "PLC_PASSWORD"):
+    for name in ("TOP_CAMERA_PASSWORD", "MQTT_PASSWORD"):
         monkeypatch.setenv(name, f"value of {name}")
 
 
@@ -115,6 +115,7 @@ def test_every_key_has_a_meaning_in_the_reference() -> None:
 
 def test_every_example_in_the_reference_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TOP_CAMERA_PASSWORD", "x")
+    monkeypatch.setenv("PLC_PASSWORD", "x")
     monkeypatch.setenv("WEBHOOK_SECRET", "whsec_" + base64.b64encode(b"key").decode())
     (tmp_path / "secrets").mkdir()
     for name in ("mqtt", "web-token"):
