@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 
 from stream_inspect.config.base import ConfigFinding
-from stream_inspect.config.inputs import InputConfig, ModbusInputConfig
+from stream_inspect.config.inputs import InputConfig
 from stream_inspect.config.inputs.base import Named
+from stream_inspect.config.inputs.modbus import ModbusInputConfig
 from stream_inspect.config.models import Config, LineConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.sections.lines import EncoderOdometer, TriggerParts

@@ -128,10 +128,9 @@ class LineBelt:
 
     def _take_passed(self, ready: Callable[[int], bool]) -> bool:
         """Place what has passed the photo-eye; False if the belt's position was not known at one of these times."""
-        is_known = True
-        for passed in self._eye.take(ready) if self._eye is not None else ():
-            is_known &= self._place(self._eye, passed)
-        return is_known
+        eye = self._eye
+        placed = [self._place(eye, passed) for passed in eye.take(ready)] if eye is not None else []
+        return all(placed)
 
     def _place(self, eye: PhotoEyeInput, passed: Passed) -> bool:
         here = self._odometer.at(passed.mono_ns)

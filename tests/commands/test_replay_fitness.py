@@ -21,6 +21,7 @@ from stream_inspect.findings import Level
 from stream_inspect.inspect.prompts import PromptsError
 from stream_inspect.tiny import scope
 from tests.commands.replays import HEIGHT_PX, WIDTH_PX, config, make_video, read_lines
+from tests.track import plant_line
 
 LONG = "a long thin bright line on the top of the grey metal box next to a small hole"
 TOO_FAST = {"direction": "left_to_right", "speed_mm_s": 6000, "mm_per_px": 1}
@@ -101,3 +102,9 @@ def test_each_command_refuses_the_cases(
     ended = subprocess.run(command_line, capture_output=True, text=True, timeout=100)
     assert ended.returncode in (1, 2), ended.stderr
     assert reported in ended.stdout + ended.stderr
+
+
+def test_a_line_that_follows_a_plc_is_not_replayed_as_if_no_part_had_come(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(MisfitError, match="line1 is followed by inputs of the plant, which no recording has"):
+        replay(video, plant_line.config(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
