@@ -24,7 +24,13 @@ EYE_MM, PART_MM = -100.0, 120.0
 OF = {"line": "line1", "input": "plc"}
 
 
-def config(*, eye: dict[str, Any] | None = None, plc: dict[str, Any] | None = None, **line: Any) -> Config:
+def config(
+    *,
+    eye: dict[str, Any] | None = None,
+    plc: dict[str, Any] | None = None,
+    speed_mm_s: float = SPEED_MM_S,
+    **line: Any,
+) -> Config:
     """A belt at 600 mm/s under a picture of 1280 mm, with a photo-eye 100 mm before it."""
     modbus = {
         "kind": "modbus",
@@ -42,7 +48,7 @@ def config(*, eye: dict[str, Any] | None = None, plc: dict[str, Any] | None = No
                 {
                     "name": "top",
                     "source": {"kind": "synthetic"},
-                    "belt": {"direction": "left_to_right", "speed_mm_s": SPEED_MM_S, "mm_per_px": 1.0},
+                    "belt": {"direction": "left_to_right", "speed_mm_s": speed_mm_s, "mm_per_px": 1.0},
                 }
             ],
             "defects": [{"name": "hole", "prompts": ["hole"]}],
