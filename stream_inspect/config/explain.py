@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from stream_inspect import registry
 from stream_inspect.config.problems import Problem, did_you_mean
 from stream_inspect.config.schema import Schema, allowed_words, in_words, is_secret, schema_at, variants
-from stream_inspect.config.syntax import glued_key, no_space
+from stream_inspect.config.syntax import glued_key
 from stream_inspect.config.tree import Path, Tree
 
 _SHOWN_CHARACTERS = 40
@@ -59,8 +59,9 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
             return parent.problem(f"is missing: write {rule}{f' ({what})' if what else ''}", path)
         case "extra_forbidden":
             known = list(_properties(tree, path[:-1]))
-            if (glued := glued_key(str(path[-1]))) in known:  # `{port:8080}`: the key must not show its value
-                return parent.problem(no_space(glued), path[:-1], parent.keys.get(str(path[-1]), parent.place))
+            glued, instead = glued_key(str(path[-1]))
+            if glued in known:  # `{port:8080}`: the key must not show its value
+                return parent.problem(instead, path[:-1], parent.keys.get(str(path[-1]), parent.place))
             meant = did_you_mean(path[-1], known, path[:-1]) or f" Known keys: {', '.join(known)}."
             place = parent.keys.get(str(path[-1]), parent.place)
             return parent.problem(f"unknown key.{meant}", path, place)
@@ -89,8 +90,8 @@ def _glued(tree: Tree, node: Tree, path: Path) -> str:
         return ""
     if first.startswith("-") and schema_at(tree, path).get("type") == "array":
         return "a space is missing after `-`"
-    glued = glued_key(first)
-    return no_space(glued) if glued in _properties(tree, path) else ""
+    glued, instead = glued_key(first)
+    return instead if glued in _properties(tree, path) else ""
 
 
 def _nearest(tree: Tree, path: Path) -> Tree:

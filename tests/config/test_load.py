@@ -277,7 +277,7 @@ def test_what_only_follows_from_another_mistake_is_not_told() -> None:
         ("", "1:1: is empty: begin with `version: 1`"),
         ("- a\n", "1:1: is not a mapping of keys to values: begin with `version: 1`"),
         ("a: 'x\n", "1:4: a quote that opens here is not closed on its line"),
-        ("a: b: c\n", "1:5: is not YAML here: text that holds ': ' needs quotes"),
+        ("a: b: c\n", "1:5: text that holds ': ' needs quotes"),
         ("a:\n\tb: 1\n", "2:1: is indented with a tab: write spaces, two for each level"),
         ("a: *b\n", "1:4: text that begins with * needs quotes"),
         ("a: 1\n---\nb: 2\n", "holds a second document (after ---): one file holds one configuration"),
@@ -445,9 +445,10 @@ def test_no_error_shows_a_secret_of_an_override() -> None:
     [
         ("a: [1, 2", "1:9: is not YAML here: a list that begins with [ has no closing ], or lacks a comma"),
         ("a: {b: 1", "1:9: is not YAML here: a mapping that begins with { has no closing }, or lacks a comma"),
-        ("a: ]", "1:4: is not YAML here: a value is missing, or there is an extra bracket"),
-        ("a: >++\n x", "1:6: is not YAML here: expected chomping or indentation indicators, but found '+'"),
-        ("a: >+h\n x", "1:6: is not YAML here: expected chomping or indentation indicators, but found ..."),
+        ("a: ]", "1:4: a ] that closes nothing: remove it"),
+        ("a: >h\n x", "1:4: text that begins with | or > needs quotes"),
+        ("%YAML 1+\n---\na: 1", "1:8: is not YAML here: expected a digit or '.', but found '+'"),
+        ("%YAML 1h\n---\na: 1", "1:8: is not YAML here: expected a digit or '.', but found ..."),
         ("a: &  hx", "1:5: text that begins with & or * needs quotes"),
     ],
 )

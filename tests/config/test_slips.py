@@ -18,6 +18,11 @@ from stream_inspect.config.synonyms import _WORDS
 from tests.config.test_load import CAMERA, LEAST, problems
 
 QUOTE = "a quote that opens here is not closed on its line: close it where the text ends"
+OPEN = "a quote that opens here is not closed: close it where the text ends"
+CLOSED = "the quote that opens here is closed"
+SPACE = "holds an invisible character or a special space: write an ordinary space"
+COMMENT = "what follows a space and # is a comment: put text that holds it in quotes"
+BACKSLASH = "a backslash in double quotes starts an escape: put this text in single quotes"
 VARIABLE = "`${...}` and the like are not filled in"
 HOST = "must be a host name or address alone, without scheme and port"
 
@@ -29,14 +34,47 @@ HOST = "must be a host name or address alone, without scheme and port"
         ("line: 'abc\nweb:\n  host: '127.0.0.1'\n  port: 80\nlog: {level: 'info'}\n", f"1:7: {QUOTE}"),
         ('web:\n  host: "127.0.0.1\n  port: 80\nlog: {level: "info"}\nline: "a"\n', f"2:9: {QUOTE}"),
         ('a: {b: "x, c: 1}\nd: {e: "y"}\nf: 1\n', f"1:8: {QUOTE}"),
-        ("line: 'it's\nweb: {}\n", "1:11: "),  # closed on its line: what follows it is wrong
+        ("line: 'it's\nweb: {}\n", f"1:7: {CLOSED} in column 10: text that holds ' belongs in double quotes"),
+        ("line: 'it's'\n", f"1:7: {CLOSED} in column 10: text that holds ' belongs in double quotes"),
+        ('a: ["a "deep" hole"]\n', f'1:5: {CLOSED} in column 8: text that holds " belongs in single quotes'),
+        ('a: {b: "SEK"RET"}\n', f'1:8: {CLOSED} in column 12: text that holds " belongs in single quotes'),
+        ('a: ["scratch, "dent"]\n', f"1:5: {OPEN}"),
+        ("a: ['scratch, 'dent', 'pit']\n", f"1:5: {OPEN}"),
+        ('a: ["b", "scratch, "dent"]\n', f"1:10: {OPEN}"),
+        ('a: {b: "x, c: "y"}\n', f"1:8: {OPEN}"),
+        ('a: ["scratch" "dent"]\n', "1:15: a comma is missing before this text"),
+        ('a: "b" c\n', "1:8: text follows a closing quote: put all of it in the quotes, or remove it"),
         ("web:\n  port:8080\n  host: x\n", "2:8: a space is missing after `port:`"),
         ("version: 1\nline:abc\nweb: {}\n", "2:6: a space is missing after `line:`"),
         ("version:1\nline: abc\n", "1:9: a space is missing after `version:`"),
         ("cameras:\n  - name:top\n    source: {kind: usb}\n", "2:10: a space is missing after `name:`"),
-        ("version = 1\nline: a\n", "1:9: write `version: ` and the value: a key ends with a colon"),
+        ("version = 1\nline: a\n", "1:9: write `version: ` and the value: a key ends with one colon and a"),
+        ("web:\n  host: a\n  port=80\n", "3:7: write `port: ` and the value"),
+        ("web:\n  host: a\n  port -> 80\n", "3:9: write `port: ` and the value"),
+        ("a: {name: b, prompts:[hole]}\n", "1:22: a space is missing after `prompts:`"),
+        ("cameras:\n  -name: top\n    line: a\n", "2:4: a space is missing after `-`"),
+        ("cameras:\n  - name: top\n  -name: left\n", "3:4: a space is missing after `-`"),
+        ("cameras:\n  - {name: top}\n  -{name: left}\n", "3:4: a space is missing after `-`"),
+        ("a:\n  - hole\n  -pit\n", "3:4: a space is missing after `-`"),
+        ("a:\n  - 'hole'\n  -'pit'\n", "3:4: a space is missing after `-`"),
+        ("cameras:\n  • name: top\n    line: a\n", "2:3: write `- ` here: an item of a list begins with a dash"),
+        ("cameras:\n  * name: top\n    line: a\n", "2:3: write `- ` here: an item of a list begins with a dash"),
+        ("cameras:\n  \u2013 name: top\n    line: a\n", "2:3: write `- ` here: an item of a list begins with a"),
+        (
+            "cameras:\n  - name: top\n  source: {kind: usb}\n",
+            "3:3: a list begins above (line 2): begin each of its items with `- `, the keys of one in column 5",
+        ),
         ("a:\n  b: 1\n\tc: 2\n", "3:1: is indented with a tab: write spaces, two for each level"),
         ("a:\n  - b: 1\n \t  c: 2\n", "3:2: is indented with a tab"),
+        ("line:\tpress-3\n", "1:6: is a tab: write a space"),
+        ("a:\n  -\tname: top\n", "2:4: is a tab: write a space"),
+        ("line\t: a\n", "1:5: is a tab: write a space"),
+        ("line: a\t# the line\n", "1:8: is a tab: write a space"),
+        ("cameras:\t\n  - name: top\n", "1:9: a tab ends the line: remove it"),
+        ("a:\n  b: 1\n \u00a0c: 2\n", f"3:2: {SPACE}"),
+        ("cameras:\n  - name:\u00a0top\n    line: a\n", f"2:10: {SPACE}"),
+        ("cameras:\n  -\u00a0name: top\n    line: a\n", f"2:4: {SPACE}"),
+        ("a: 1\u2028b: 2\n c: 3\n", "1:7: text that holds ': ' needs quotes"),  # which is no line break
         (
             "web:\n  port: 8080\n    host: x\n",
             "3:5: is indented deeper than line 2, which has a value already: begin it in column 3",
@@ -56,6 +94,25 @@ HOST = "must be a host name or address alone, without scheme and port"
         ("a: [1, 2\nb: 3\n", "1:4: is not YAML here: a list that begins with [ has no closing ], or lacks a comma"),
         ("a: {b: 1\nb: 3\n", "1:4: is not YAML here: a mapping that begins with { has no closing }, or lacks"),
         ("a: {b: ${X}, c: 1}\n", f"1:8: {VARIABLE}: write a secret as {{env: NAME}}, anything else itself or with"),
+        ("a: {b: SEK}RET}\n", "1:11: text that holds } needs quotes"),
+        ("a: {b: c: d}\n", "1:9: text that holds ': ' needs quotes"),
+        ("a: b: c\n", "1:5: text that holds ': ' needs quotes"),
+        ("a: {b: c d: e}\n", "1:10: a comma is missing before `d:`"),
+        ("a: {b: c; d: e}\n", "1:11: write a comma, not a semicolon, before `d:`"),
+        ("a: [b}\n", "1:6: what begins with [ ends with ], not with }"),
+        ("a: {b: c]\n", "1:9: what begins with { ends with }, not with ]"),
+        ("a: [b]]\n", "1:7: a ] that closes nothing: remove it"),
+        ("a: {b: c}}\n", "1:10: a } that closes nothing: remove it"),
+        ("a: [hole #1, pit]\n", f"1:10: {COMMENT}"),
+        ("a: {b: #SEKRET}\nc: 1\n", f"1:8: {COMMENT}"),
+        ("a: 1\n// b\n", "2:1: is not YAML here: a comment begins with #"),
+        ("a: 1\n; b\n", "2:1: is not YAML here: a comment begins with #"),
+        ("a: |b\n", "1:4: text that begins with | or > needs quotes"),
+        ("a: >3 mm\n", "1:4: text that begins with | or > needs quotes"),
+        ("a: ? b\n", "1:4: text that begins with ? needs quotes"),
+        ('a: "C:\\videos\\x.mp4"\n', f"1:4: {BACKSLASH}"),
+        ('a: "C:\\Users\\x.mp4"\n', f"1:4: {BACKSLASH}"),
+        ('a: "D:\\data"\n', f"1:4: {BACKSLASH}"),
         ("a: @b\n", "1:4: is not YAML here: text that begins with a special character needs quotes"),
     ],
 )
