@@ -42,7 +42,7 @@ def find_slip(error: MarkedYAMLError, text: str) -> Slip:
     """The likeliest slip behind a syntax error."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark else (0, 0)
-    lines = _LINE_BREAK.split(text)
+    lines = split_lines(text)
     found = (
         _in_one_text(error)
         or _tab(lines, line, column)
@@ -57,6 +57,17 @@ def find_slip(error: MarkedYAMLError, text: str) -> Slip:
         or _indentation(error, lines, line, column)
     )
     return found or Slip(_in_plain_words(error), line, column)
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines as YAML counts them: `str.splitlines` breaks at other characters too."""
+    return _LINE_BREAK.split(text)
+
+
+def line_and_column(text: str, position: int) -> tuple[int, int]:
+    """Of a character, both from 1."""
+    lines = split_lines(text[:position])
+    return len(lines), len(lines[-1]) + 1
 
 
 def foreign_secret(tag: str) -> str:

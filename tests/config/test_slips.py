@@ -192,6 +192,17 @@ def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
     [
         ("web: {port:8080}", "8:7: web: a space is missing after `port:`"),
         ("web:\n  port:8080", "9:3: web: a space is missing after `port:`"),
+        ("web: {port=8080}", "8:7: web: write `port: ` and the value: a key ends with one colon and a space"),
+        ("web: {port := 8080}", "8:7: web: write `port: ` and the value"),
+        ("web: {port 8080}", "8:7: web: write `port: ` and the value"),
+        ("web: {port:: 8080}", "8:7: web: write `port: ` and the value"),
+        ("web: {port\uff1a8080}", "8:7: web: write `port: ` and the value"),
+        ("web:\n  port=8080", "9:3: web: write `port: ` and the value"),
+        ("alerts: [{kind:mqtt, host: a}]", "8:11: alerts[0]: a space is missing after `kind:`"),
+        ("alerts: [{host: a, kind:'mqtt'}]", "8:20: alerts[0]: a space is missing after `kind:`"),
+        ("alerts: [{kind=mqtt, host: a}]", "8:11: alerts[0]: write `kind: ` and the value"),
+        ("alerts:\n  - kind:mqtt", "9:5: alerts[0]: a space is missing after `kind:`"),
+        ("alerts: [{kind: mqtt, host:a}]", "8:23: alerts[0]: a space is missing after `host:`"),
         ("alerts:\n  -{kind: file}", "9:3: alerts: a space is missing after `-`"),
         ("alerts:\n  -kind: file", "9:3: alerts: a space is missing after `-`"),
         (
@@ -217,11 +228,39 @@ def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
         ("web: {token: '${TOKEN}'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
         ("web: {token: $TOKEN}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
         ("web: {token: '%TOKEN%'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
+        ("web: {token: env:TOKEN}", "8:14: web.token: lacks its braces: write {env: NAME} or {file: PATH}"),
+        ("web: {token: 'file: a'}", "8:14: web.token: lacks its braces: write {env: NAME} or {file: PATH}"),
         ("web: {token: !secret x}", "8:14: web.token: is not a tag here: write {env: NAME} or {file: PATH}"),
         ("web: {token: !ENV x}", "8:14: web.token: is not a tag here: write {env: NAME} or {file: PATH}"),
         ("web: {port: '${PORT:-80}'}", f"8:13: web.port: {VARIABLE}: write the value itself, or give it with --set"),
         ("line: 'line-{{ n }}'", f"8:7: line: {VARIABLE}: write the value itself, or give it with --set KEY=VALUE"),
         ("alerts: [{kind: mqtt, host: '${HOST}'}]", f"8:29: alerts[0].host: {VARIABLE}: write the value itself"),
+        ("line: 'a'b", f"8:7: {CLOSED} in column 9"),
+        ("line: !a", "8:7: line: begins with ! (a YAML tag): put the text in quotes"),
+        ("line: a, ", 'not "a,": remove the ,'),
+        ("web: {port: 80;}", '8:13: web.port: must be a whole number from 0 to 65535, not "80;": remove the ;'),
+        ("web:\n  port: 80#x", '9:9: web.port: must be a whole number from 0 to 65535, not "80#x": a comment needs a'),
+        ("web:\n  enabled: yes#x", 'must be true or false, not "yes#x": a comment needs a space before its #'),
+        ("log:\n  level: info#x", 'error, not "info#x": a comment needs a space before its #'),
+        ("web: {port: 8 080}", 'not "8 080": write 8080'),
+        ("web: {port: 8'080}", 'not "8\'080": write 8080'),
+        ("transport: {ring_s: 30s}", 'not "30s": write the number alone, without a unit'),
+        ("transport: {ring_s: 30 s}", 'not "30 s": write the number alone, without a unit'),
+        ("recorder: {max_size_gb: 50GB}", 'not "50GB": write the number alone, without a unit'),
+        ("recorder: {max_size_gb: 50%}", 'not "50%": write the number alone'),
+        (
+            "transport:\n  ring_s: 12,5",
+            '9:11: transport.ring_s: must be a number above 0.5 and at most 120, not "12,5": write 12.5',
+        ),
+        ("transport: {ring_s: 12,5}", "8:21: transport.ring_s: must be written with a point: 12.5"),
+        ("decide: {confirm_hits: [2]}", "decide.confirm_hits: must be a whole number"),
+        ("alerts: {kind: mqtt, host: a}", "8:9: alerts: must be a list of at most 64, not a mapping: begin each item"),
+        ("alerts: [mqtt]", '8:10: alerts[0]: must be a mapping with the key `kind`, not "mqtt": write {kind: mqtt}'),
+        ("threshold: 0.5", "8:1: threshold: unknown key. Did you mean defects[0].threshold?"),
+        ("belt: {}", "8:1: belt: unknown key. Did you mean cameras[0].belt?"),
+        ("detector: {model: tiny}", "8:1: detector: unknown key. Did you mean inspect.detector?"),
+        ("web.port: 80", "8:1: web.port: unknown key. Write `port` below `web:`, by two spaces more."),
+        ("web: {log: {}}", "8:7: web.log: unknown key. Did you mean log?"),
         ("record: {}", "8:1: record: unknown key. Did you mean recorder?"),
         ("outputs: []", "8:1: outputs: unknown key. Did you mean alerts?"),
         (
@@ -249,6 +288,11 @@ CREDENTIALS = (
             "cameras[0].source.serial: unknown key. Did you mean cameras[0].source.dev",
         ),
         ("source: {kind: gige, ip: 1.2.3.4}", "unknown key. Did you mean cameras[0].source.device?"),
+        ("source: {kind:rtsp, url: 'rtsp://a/b'}", "5:14: cameras[0].source: a space is missing after `kind:`"),
+        ("source: {kind: rtsp, url:'rtsp://a/b'}", "5:26: cameras[0].source: a space is missing after `url:`"),
+        ("source: rtsp://a/b", "must be a mapping with the key `kind`: write {kind: rtsp, url: ...}"),
+        ("source: {kind: synthetic}\n    rate_hz: 8", "Did you mean cameras[0].sampling.rate_hz?"),
+        ("source: {kind: synthetic, rate_hz: 8}", "Did you mean cameras[0].sampling.rate_hz?"),
         ("source: {kind: webcam}", 'not "webcam". Did you mean usb?'),
         ("roi: []\n    source: {kind: usb}", "5:5: cameras[0].roi: unknown key. Did you mean cameras[0].region_px?"),
         ("source: {kind: rtsp, url: 'rtsp://bob@cam/1'}", CREDENTIALS),
@@ -308,6 +352,61 @@ def test_editors_mark_what_is_no_host_alone(host: str) -> None:
     assert not re.search(HOST_PATTERN, host)
     with pytest.raises(ValueError, match=r"must be a host name or address alone"):
         plain_host(host)
+
+
+CONTROL = "holds a control character (in double quotes, \\t is a tab and \\n a line break): write it in single quotes"
+TYPOGRAPHIC = "begins with a typographic quote: write \" or '"
+NO_SPACE = f"{SPACE}, or none"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reported"),
+    [
+        ('state_dir: "C:\\temp\\new"', f"8:12: state_dir: {CONTROL} and on one line"),
+        ('state_dir: "a\\0b"', f"8:12: state_dir: {CONTROL}"),
+        ("state_dir: >\n  a", f"8:12: state_dir: {CONTROL}"),
+        ('web: {token: {file: "C:\\temp"}}', f"8:21: web.token.file: {CONTROL}"),
+        ('inspect: {detector: {model: "C:\\new"}}', f"8:29: inspect.detector.model: {CONTROL}"),
+        ('alerts: [{kind: mqtt, host: a, ca_file: "C:\\new"}]', f"8:41: alerts[0].ca_file: {CONTROL}"),
+        ("state_dir: “state”", f"8:12: state_dir: {TYPOGRAPHIC}"),
+        ("log: {level: \u2018info\u2019}", f"8:14: log.level: {TYPOGRAPHIC}"),
+        ("web: {host: „127.0.0.1“}", f"8:13: web.host: {TYPOGRAPHIC}"),
+        ("web: {port: “80”}", f"8:13: web.port: {TYPOGRAPHIC}"),
+        ("web: {token: “SEKRET”}", f"8:14: web.token: {TYPOGRAPHIC}"),
+        ("web: {“port”: 80}", f"8:7: web: {TYPOGRAPHIC}"),
+        ("web: {port: 80\u00a0}", f"8:13: web.port: {NO_SPACE}"),
+        ("web: {host:  \u00a0127.0.0.1}", f"8:14: web.host: {NO_SPACE}"),
+        ("web: {port: \u200b80}", f"8:13: web.port: {NO_SPACE}"),
+        ("web: {\u00a0port: 80}", f"8:7: web: {NO_SPACE}"),
+        ("\ufeffline: a", f"8:1: {NO_SPACE}"),
+        ('line: a"', '8:7: line: ends with " and does not begin with it: put it in quotes, or remove it'),
+        (
+            'alerts: [{kind: mqtt, host: a"}]',
+            '8:29: alerts[0].host: ends with " and does not begin with it: put it in quotes, or',
+        ),
+        ("web:\n  token: #SEKRET", "9:3: web.token: is empty: text that begins with # or & needs quotes"),
+        ("web:\n  token: &SEKRET", "9:3: web.token: is empty: text that begins with # or & needs quotes"),
+        ("log:\n  level: info\n\f", "10:1: holds a control character: remove it"),
+    ],
+)
+def test_a_character_that_is_there_by_mistake_is_reported_at_its_text(wrong: str, reported: str) -> None:
+    (found,) = problems(LEAST + wrong + "\n")
+    assert found.startswith(reported)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["'“ink” on a label'", "a label “x”", 'a 3" dent', "it's", '"it\'s"', "a\u00a0hole", "|\n      a hole", 'scar, 3"'],
+)
+def test_characters_that_may_be_meant_are_text(prompt: str) -> None:
+    config = load_text(LEAST.replace("[hole]", f"\n    - {prompt}"), Path("/nowhere/line.yaml"))
+    assert len(config.defects[0].prompts) == 1
+
+
+def test_a_password_may_hold_any_character() -> None:
+    config = load_text(LEAST + 'web: {token: "a\\tb\u00a0“\\n"}\n', Path("/nowhere/line.yaml"))
+    assert config.web.token is not None
+    assert config.web.token.get_secret_value() == "a\tb\u00a0“\n"
 
 
 def test_dollars_and_braces_that_are_no_variables_are_text() -> None:
