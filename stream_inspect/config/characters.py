@@ -44,7 +44,7 @@ def misplaced(tree: Tree, text: str) -> Iterator[Problem]:
                 yield node.problem(_QUOTE, node.path, place)
             elif _is_taken_away(node, key, place, lines) and is_secret(schema_at(tree, (*node.path, key))):
                 yield node.problem("is empty: text that begins with # or & needs quotes", (*node.path, key), place)
-        if message := _misplaced(tree, node):
+        if message := _misplaced(tree, node) or _continued(node, lines):
             yield node.problem(message)
 
 
@@ -55,6 +55,16 @@ def _is_taken_away(mapping: Tree, key: str, place: Place, lines: list[str]) -> b
     return bool(_TAKEN_AWAY.match(lines[place.line - 1], place.column - 1))
 
 
+def _continued(node: Tree, lines: list[str]) -> str:
+    """Whether an item that is indented too deep continues the text above it."""
+    if not (node.bare and isinstance(node.value, str) and " - " in node.value and node.place.line is not None):
+        return ""
+    following = lines[node.place.line].strip() if node.place.line < len(lines) else ""
+    if node.value.startswith("-") or not following.startswith("- ") or f" {following}" not in node.value:
+        return ""
+    return f"is continued by line {node.place.line + 1}, an item of a list: begin both dashes in the same column"
+
+
 def _misplaced(tree: Tree, node: Tree) -> str:
     text = node.value
     if not isinstance(text, str):
@@ -63,12 +73,15 @@ def _misplaced(tree: Tree, node: Tree) -> str:
         return _QUOTE
     if node.bare and _AROUND.search(text):
         return _SPACE
+    comma_behind = node.bare and text.endswith(",")
     closed_only = node.bare and _CLOSED_ONLY.fullmatch(text[-2:]) and text.count(text[-1]) == 1
-    if not closed_only and not _CONTROL.search(text):
+    if not comma_behind and not closed_only and not _CONTROL.search(text):
         return ""
     schema = schema_at(tree, node.path)
     if is_secret(schema):  # any other character may be meant
         return ""
+    if comma_behind:
+        return "ends with a comma: remove it, or put the text in quotes"
     if closed_only:
         return f"ends with {text[-1]} and does not begin with it: put it in quotes, or remove it"
     is_path = schema.get("format") == "path"  # any other text may be written over lines, and then ends with a break

@@ -27,7 +27,8 @@ def explain(tree: Tree, errors: Sequence[ErrorDetails]) -> dict[Path, Problem]:
         if error["type"] == "missing" and _mistyped(_nearest(tree, path[:-1]), path[-1]):
             continue  # that is said of the key
         if error["type"] == "extra_forbidden" and (comma := _decimal_comma(tree, path)):
-            problems.setdefault(comma.path, comma.problem(f"must be written with a point: {comma.value}.{path[-1]}"))
+            whole = re.sub("[. ]", "", str(comma.value))
+            problems.setdefault(comma.path, comma.problem(f"must be written with a point: {whole}.{path[-1]}"))
             continue
         while error["type"] != "missing" and tree.find(path) is None:
             path = path[:-1]  # a member of a union that the schema here does not show
@@ -105,7 +106,7 @@ def _decimal_comma(tree: Tree, path: Path) -> Tree | None:
     mapping, key = _nearest(tree, path[:-1]), str(path[-1])
     before = list(mapping.keys)[: list(mapping.keys).index(key)] if key in mapping.keys else []
     number = mapping.child(before[-1]) if before else None
-    is_one = number is not None and type(number.value) is int and key.isdecimal()
+    is_one = number is not None and re.fullmatch(r"-?\d[\d. ]*", str(number.value)) and key.isdecimal()
     return number if is_one else None
 
 
@@ -142,6 +143,8 @@ def _hint(node: Tree, schema: Schema) -> str:
         return f": write {value / 100:g} for {value:g} %"
     if isinstance(value, str) and (kind := value.partition(":")[0]) in variants(schema):
         return f": write {{kind: {kind}{', url: ...' if '://' in value else ''}}}"
+    if schema.get("type") == "object":
+        return ""
     return _hint_for_text(value, highest) if isinstance(value, str) and not is_secret(schema) else ""
 
 
@@ -152,7 +155,7 @@ def _hint_for_text(text: str, highest: float | None) -> str:
         return f": write {re.sub('[^0-9]', '', text)}"
     if percent := re.fullmatch(r"([\d.]+) *%", text):
         return f": write {float(percent[1]) / 100:g}" if highest == 1 else ": write the number alone"
-    if re.fullmatch(r"[-+]?\d[\d.]* *[^\W\d_][\w/\u00b2\u00b3]*", text):
+    if re.fullmatch(r"[-+]?\d[\d.]* *[a-zA-Z\u00b5/\u00b0\u00b2\u00b3]+", text):
         return ": write the number alone, without a unit"
     if re.search(r"\S#", text):
         return ": a comment needs a space before its #"

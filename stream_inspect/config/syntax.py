@@ -14,11 +14,12 @@ from ruamel.yaml.error import MarkedYAMLError, StreamMark
 from ruamel.yaml.tokens import ScalarToken
 
 NOT_FILLED_IN = "`${...}` and the like are not filled in"
+_BACKSLASH = "a backslash in double quotes starts an escape: put this text in single quotes"
 _FOREIGN_SECRET = re.compile(r"!(env|env_var|secret)$", re.IGNORECASE)
 _KEY = r"([a-z][a-z0-9_]*)"
 _NO_SPACE = re.compile(rf"^\s*(?:- +)?{_KEY}:(?=[^\s/:])")
 """A key whose colon touches its value; not the scheme of a URL."""
-_NO_COLON = re.compile(rf"^\s*(?:- +)?{_KEY} *(?::?=>?|->|::|\uff1a)")
+_NO_COLON = re.compile(rf"^\s*(?:- +)?{_KEY} *(?::?=>?|->|::|\uff1a|;|[\x22']:)")
 _WORDS = re.compile(rf"^{_KEY}\s+\S")
 _NO_SPACE_AFTER_DASH = re.compile(r"^\s*-(?=[^\s.\d-])")
 _BULLET = re.compile(r"^\s*([*+\u2022\u2010-\u2015\u2212\u00b7])(?=\s)")
@@ -50,7 +51,7 @@ def find_slip(error: MarkedYAMLError, text: str) -> Slip:
         or _text_after_quote(lines, line, column)
         or _nearby(lines, line)
         or _in_brackets(error, lines, line, column)
-        or _extra_bracket(lines, line, column)
+        or _extra_bracket(error, lines, line, column)
         or _not_filled_in(lines, line)
         or _no_colon(error, lines)
         or _open_bracket(error, line)
@@ -101,8 +102,7 @@ def _in_one_text(error: MarkedYAMLError) -> Slip | None:
     if error.context == "while scanning a block scalar":
         return Slip("text that begins with | or > needs quotes", opening.line, opening.column)
     if re.search("expected escape sequence|unknown escape character", str(error.problem)):
-        message = "a backslash in double quotes starts an escape: put this text in single quotes"
-        return Slip(message, opening.line, opening.column)
+        return Slip(_BACKSLASH, opening.line, opening.column)
     return None
 
 
@@ -128,6 +128,8 @@ def _open_quote(error: MarkedYAMLError, text: str, line: int) -> Slip | None:
         opening, at = start, start.line
     if opening is None:
         return None
+    if split_lines(text)[at].rstrip(" ]},").endswith('\\"'):
+        return Slip(_BACKSLASH, at, opening.column)
     return Slip("a quote that opens here is not closed on its line: close it where the text ends", at, opening.column)
 
 
@@ -156,6 +158,8 @@ def _text_after_quote(lines: list[str], line: int, column: int) -> Slip | None:
         if text[following] in "'\"":
             return Slip("a comma is missing before this text", line, following)
         return Slip("text follows a closing quote: put all of it in the quotes, or remove it", line, following)
+    if text[end] == ";":
+        return Slip("write a comma, not a semicolon", line, end)
     if re.search(r"[,:{\[]\s*$", quoted.group()[:-1]):  # it is closed where the next text was to begin
         return Slip("a quote that opens here is not closed: close it where the text ends", line, quoted.start())
     mark, other = ("'", "double") if quoted.group()[0] == "'" else ('"', "single")
@@ -218,12 +222,15 @@ def _no_colon(error: MarkedYAMLError, lines: list[str]) -> Slip | None:
     return Slip("is not YAML here: a key ends with a colon and a space", key.line, key.column)
 
 
-def _extra_bracket(lines: list[str], line: int, column: int) -> Slip | None:
+def _extra_bracket(error: MarkedYAMLError, lines: list[str], line: int, column: int) -> Slip | None:
     if line >= len(lines):
         return None
     before, at = lines[line][:column], lines[line][column : column + 1]
     if at in ("]", "}"):
         return Slip(f"a {at} that closes nothing: remove it", line, column)
+    another = at == "," or (at in ("[", '"', "'") and before.rstrip().endswith(("]", ",")))
+    if another and "expected <block end>" in str(error.problem):
+        return Slip("a list on one line is written in one pair of [ ]", line, column)
     if before.endswith(("]", "}")) and at.isalnum():
         return Slip(f"text that holds {before[-1]} needs quotes", line, column - 1)
     return None
@@ -260,6 +267,8 @@ def _indentation(error: MarkedYAMLError, lines: list[str], line: int, column: in
         return Slip(message, line, indent)
     if "expected <block end>" in str(error.problem) and error.context_mark is not None and column == indent:
         mark = error.context_mark
+        if column == mark.column and lines[line].startswith("-", column):
+            return Slip("an item of a list among the keys of a mapping: remove the dash, or indent it", line, column)
         if column == mark.column:
             message = f"a list begins above (line {mark.line + 1}): begin each of its items with `- `, the keys of one "
             return Slip(f"{message}in column {_key_column(lines[mark.line]) + 1}", line, column)
@@ -284,6 +293,8 @@ def _key_column(line: str) -> int:
 
 
 _PLAIN_WORDS = (
+    ("sequence entries are not allowed", "the first item of a list begins on the next line; on this one write [ ]"),
+    ("expected '<document start>'", "is indented less than the first line: begin both in column 1"),
     ("mapping keys are not allowed here", "text that begins with ? needs quotes"),
     ("cannot start any token", "is not YAML here: text that begins with a special character needs quotes"),
     ("mapping values are not allowed", "is not YAML here: text that holds ': ' needs quotes, or a line is indented"),

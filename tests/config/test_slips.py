@@ -113,6 +113,13 @@ HOST = "must be a host name or address alone, without scheme and port"
         ('a: "C:\\videos\\x.mp4"\n', f"1:4: {BACKSLASH}"),
         ('a: "C:\\Users\\x.mp4"\n', f"1:4: {BACKSLASH}"),
         ('a: "D:\\data"\n', f"1:4: {BACKSLASH}"),
+        ("a: ['b'; 'c']\n", "1:8: write a comma, not a semicolon"),
+        ("a: 'b', 'c'\n", "1:7: a list on one line is written in one pair of [ ]"),
+        ("a: [b] [c]\n", "1:8: a list on one line is written in one pair of [ ]"),
+        ("a: - b\n", "1:4: the first item of a list begins on the next line; on this one write [ ]"),
+        ("a:\n  b: 1\n  - c: 2\n", "3:3: an item of a list among the keys of a mapping: remove the dash, or indent it"),
+        (" a: 1\nb: 2\n", "2:1: is indented less than the first line: begin both in column 1"),
+        ('a: "C:\\"\nb: 1\n', f"1:4: {BACKSLASH}"),
         ("a: @b\n", "1:4: is not YAML here: text that begins with a special character needs quotes"),
     ],
 )
@@ -237,7 +244,10 @@ def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
         ("alerts: [{kind: mqtt, host: '${HOST}'}]", f"8:29: alerts[0].host: {VARIABLE}: write the value itself"),
         ("line: 'a'b", f"8:7: {CLOSED} in column 9"),
         ("line: !a", "8:7: line: begins with ! (a YAML tag): put the text in quotes"),
-        ("line: a, ", 'not "a,": remove the ,'),
+        ("line: a,", "8:7: line: ends with a comma: remove it, or put the text in quotes"),
+        ("web: {port;80}", "8:7: web: write `port: ` and the value"),
+        ('web: {port": 80}', "8:7: web: write `port: ` and the value"),
+        ("inspect: {workers: [{device: cpu}], detector: 8 GB}", "must be a mapping of keys to values"),
         ("web: {port: 80;}", '8:13: web.port: must be a whole number from 0 to 65535, not "80;": remove the ;'),
         ("web:\n  port: 80#x", '9:9: web.port: must be a whole number from 0 to 65535, not "80#x": a comment needs a'),
         ("web:\n  enabled: yes#x", 'must be true or false, not "yes#x": a comment needs a space before its #'),
@@ -391,6 +401,28 @@ NO_SPACE = f"{SPACE}, or none"
 )
 def test_a_character_that_is_there_by_mistake_is_reported_at_its_text(wrong: str, reported: str) -> None:
     (found,) = problems(LEAST + wrong + "\n")
+    assert found.startswith(reported)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "reported"),
+    [
+        (
+            "\n      - hole\n       - pit",
+            "8:9: defects[0].prompts[0]: is continued by line 9, an item of a list: begin both",
+        ),
+        (
+            "\n      - hole,\n      - pit",
+            "8:9: defects[0].prompts[0]: ends with a comma: remove it, or put the text in",
+        ),
+        ('[scratch", pit]', '7:15: defects[0].prompts[0]: ends with " and does not begin with it'),
+        ("[“scratch”, pit]", f"7:15: defects[0].prompts[0]: {TYPOGRAPHIC}"),
+        ('["a\\thole"]', f"7:15: defects[0].prompts[0]: {CONTROL}"),
+        ("a hole", '7:14: defects[0].prompts: must be a list of 1 to 32, not "a hole": write a list in [ ]'),
+    ],
+)
+def test_a_slip_in_the_prompts_is_no_prompt(prompts: str, reported: str) -> None:
+    (found,) = problems(LEAST.replace("[hole]", prompts))
     assert found.startswith(reported)
 
 
