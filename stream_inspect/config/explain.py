@@ -73,6 +73,9 @@ def _problem(tree: Tree, path: Path, error: ErrorDetails) -> Problem:
             glued, instead = glued_key(str(path[-1]))
             if glued in known:  # `{port:8080}`: the key must not show its value
                 return parent.problem(instead, path[:-1], parent.keys.get(str(path[-1]), parent.place))
+            if node is not None and node.value is None and not homes(tree, path):  # it may be a value: {password, abc}
+                message = f"is not a key with a value. Known keys: {', '.join(known)}."
+                return parent.problem(message, path[:-1], parent.keys.get(str(path[-1]), parent.place))
             meant = _meant(tree, path, known) or f" Known keys: {', '.join(known)}."
             place = parent.keys.get(str(path[-1]), parent.place)
             return parent.problem(f"unknown key.{meant}", path, place)
@@ -139,7 +142,7 @@ def _hint(node: Tree, schema: Schema) -> str:
     if isinstance(value, int | float) and schema.get("type") == "string":
         return ": put it in quotes"
     highest = schema.get("maximum", schema.get("exclusiveMaximum"))
-    if type(value) in (int, float) and highest == 1 and 1 < value <= 100:
+    if isinstance(value, int | float) and highest == 1 and 1 < value <= 100:
         return f": write {value / 100:g} for {value:g} %"
     if isinstance(value, str) and (kind := value.partition(":")[0]) in variants(schema):
         return f": write {{kind: {kind}{', url: ...' if '://' in value else ''}}}"

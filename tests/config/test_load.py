@@ -437,6 +437,10 @@ def test_a_secret_that_cannot_be_read_is_reported_with_its_place(wrong: str, rep
         f"web: {{token: #{HIDDEN}}}",
         f"web: {{token: a: {HIDDEN}}}",
         f"web: {{token: |{HIDDEN}}}",
+        f"web: {{token, {HIDDEN}}}",
+        f"web: {{token: ,{HIDDEN}}}",
+        f"web: {{!token: '{HIDDEN}'}}",
+        f"web: {{&token: {HIDDEN}}}",
         f"cameras: {HIDDEN}\nweb: {{port: x}}",
     ],
 )
