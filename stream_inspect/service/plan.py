@@ -131,7 +131,7 @@ def plan(config: Config) -> Plan:
             "track",
             "track",
             reads=(("inspections", ""), ("missed", ""), ("belt", ""), ("conditions", "")),
-            writes=("tracked", "parts", "verdicts", "confirmed", "events", "conditions"),
+            writes=("tracked", "confirmed", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
         )

@@ -55,7 +55,7 @@ class LineBelt:
         return PartsSeen(frame=frame, odometer_mm=odometer_mm, changes=changes, sights=sight.parts)
 
     def _measure(self, sight: BeltSight, since_ns: int) -> None:
-        """Tell the odometer what the picture shows of the belt's way."""
+        """Hand what the picture shows of the belt's way to the odometer."""
         if self._measured is None:
             return
         camera, mono_ns = sight.frame.id.camera, sight.frame.capture_mono_ns
