@@ -17,8 +17,6 @@ from stream_inspect.messages import (
     LivePicture,
     Message,
     Missed,
-    PartsSeen,
-    PartVerdict,
     PlantReadings,
     Tracked,
 )
@@ -58,8 +56,6 @@ TOPICS: dict[str, Topic] = {
         Topic("conditions", Condition, Delivery.BROADCAST, depth=1024),
         Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),
-        Topic("parts", PartsSeen, Delivery.BROADCAST, depth=256),
-        Topic("verdicts", PartVerdict, Delivery.BROADCAST, depth=1024),
         Topic("confirmed", Event, Delivery.BROADCAST, depth=1024),
         Topic("events", Event, Delivery.BROADCAST, depth=1024),
         Topic("live", LivePicture, Delivery.BROADCAST, depth=64),

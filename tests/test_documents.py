@@ -20,8 +20,8 @@ from stream_inspect.cli import app
 from stream_inspect.config.load import load
 from stream_inspect.messages import ConditionKind
 from stream_inspect.service import frame_rate, judging, overload, process_down
+from stream_inspect.service.event_log import STUCK_AFTER_S
 from stream_inspect.service.supervisor import WATCH_EVERY_S
-from stream_inspect.store.event_writer import STUCK_AFTER_NS
 
 ROOT = Path(__file__).parents[1]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -105,7 +105,7 @@ def test_each_way_in_which_the_line_can_stop_names_a_test(section: str) -> None:
         ("a camera sends fewer than half", frame_rate.WINDOW_S),
         ("`track` hangs", process_down.DOWN_AFTER_S + WATCH_EVERY_S),
         ("the process `alerts` hangs", process_down.DOWN_AFTER_S + WATCH_EVERY_S),
-        ("the event log is locked", STUCK_AFTER_NS / 1e9 + WATCH_EVERY_S),
+        ("the event log is locked", STUCK_AFTER_S + WATCH_EVERY_S),
         ("a broker is away", POLL_S + watch.FAILING_AFTER_S),
         ("a broker or a receiver accepts and does not answer", POLL_S + watch.HANGS_AFTER_S),
         ("a receiver rejects one event", BACKLOG_S),

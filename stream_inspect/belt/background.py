@@ -116,7 +116,7 @@ class BackgroundParts:
         ]
 
     def _least_px(self, halved: UInt8Array) -> float:
-        """The least area of a part, in halved pixels."""
+        """The smallest area of a part, in halved pixels."""
         if self._settings.min_area_mm2 is None:
             return _LEAST_SHARE * halved.size
         return self._settings.min_area_mm2 / self._belt.mm_per_px**2 / 4

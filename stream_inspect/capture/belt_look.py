@@ -1,4 +1,4 @@
-"""What is looked for on the belt of a camera whose line's parts are accounted for."""
+"""What looks for the belt's way and its parts, for a camera whose line's parts are accounted for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The side data of a decoded frame: what its file or its camera says of the picture beside the picture."""
+"""The side data of a decoded frame: what its file or its camera says of its picture."""
 
 from __future__ import annotations
 

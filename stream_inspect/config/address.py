@@ -62,7 +62,7 @@ _LOGIN = re.compile(r"([^\s/?#]*)([/?#].*)@([\w.-]*[a-zA-Z.][\w.-]*|\[[^]]*\])(?
 def _holds_login(rest: str) -> bool:
     """Whether `bob:123/x@host/path` means a host behind its @, and not the port 123 of the host bob.
 
-    A camera's own `host:554/live@main` and `host/user=a&password=b@1` are no logins of the URL.
+    A camera's own paths, such as `host:554/live@main` and `host/user=a&password=b@1`, do not count.
     """
     found = _LOGIN.fullmatch(rest)
     if not found or re.search(r"[/?&]\w+=", found[2]):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from stream_inspect.config import overrides as override
 from stream_inspect.config.base import IN_STATE_DIR, Model
+from stream_inspect.config.characters import misplaced
 from stream_inspect.config.crosscheck import crosscheck
 from stream_inspect.config.explain import explain
 from stream_inspect.config.models import Config, DetectorConfig, SegmenterConfig
@@ -52,15 +53,21 @@ def load_text(text: str, path: Path, overrides: Sequence[str] = (), *, fetch_sec
     for each in overrides:
         problems += override.apply(tree, each)
     problems += override.plain_secrets(tree)
-    variables = list(unfilled(tree))
-    places = {(each.file, each.line, each.column) for each in variables}
+    problems += [*unfilled(tree), *misplaced(tree, text)]
+    reported = tuple(problems)
     folder = path.resolve().parent
     config, wrong = _validated(tree, {"folder": folder, "fetch_secrets": fetch_secrets})
-    problems += [*variables, *(each for each in wrong if (each.file, each.line, each.column) not in places)]
+    problems += [each for each in wrong if not any(_follows(each, first) for first in reported)]
     if problems or config is None:
         raise ConfigError(problems)
     state_dir = _absolute(config, tree, folder, folder).state_dir
     return _absolute(config, tree, folder, state_dir)
+
+
+def _follows(later: Problem, first: Problem) -> bool:
+    """Whether a value is wrong because of what is wrong with its text, or with a text in it."""
+    same_place = (later.file, later.line, later.column) == (first.file, first.line, first.column)
+    return same_place or first.key.startswith(f"{later.key}.")
 
 
 def dump(config: Config) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stream_inspect.config.synonyms import synonym
 from stream_inspect.errors import UsageError
+
+_WORD = re.compile(r"[\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,17 @@ class ConfigError(UsageError):
 
 
 def key_text(path: Sequence[str | int]) -> str:
-    """A path as the user writes it: `cameras[0].source.url`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+    """A path as the user writes it: `cameras[0].source.url`.
+
+    A key with a slip in it (`password=...`) ends where the slip begins: what follows may be a secret.
+    """
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{_word(step)}" for step in path).removeprefix(".")
+
+
+def _word(key: str) -> str:
+    word = _WORD.match(key)
+    shown = word.group() if word else ""
+    return shown if shown == key else f"{shown}..."
 
 
 def did_you_mean(wrong: object, known: Sequence[str], below: Sequence[str | int] = ()) -> str:

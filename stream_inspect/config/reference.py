@@ -18,7 +18,7 @@ _INTRO = """\
 
 One YAML file for a production line or a plant. `stream-inspect check FILE` validates it, tries what it names, and lists
 every problem at once, each with its file, line and column. Examples are in `configs/`:
-`demo.yaml`, `one-rtsp-camera.yaml`, `four-cameras-two-gpus.yaml`, `gige.yaml`, `usb.yaml`.
+`demo.yaml`, `conveyor_clip.yaml`, `one-rtsp-camera.yaml`, `four-cameras-two-gpus.yaml`, `gige.yaml`, `usb.yaml`.
 
 Minimal configuration:
 

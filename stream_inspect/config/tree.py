@@ -9,9 +9,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from stream_inspect.config.problems import ConfigError, Problem, key_text
-from stream_inspect.config.syntax import find_slip, foreign_secret
+from stream_inspect.config.syntax import find_slip, foreign_secret, line_and_column
 
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 30
@@ -40,6 +41,8 @@ class Tree:
     place: Place
     path: Path = ()
     keys: dict[str, Place] = field(default_factory=dict)
+    bare: bool = False
+    """A text that is written without quotes."""
 
     def plain(self) -> Any:
         """The value without places, as a YAML library would return it."""
@@ -99,6 +102,9 @@ def parse(text: str, place: Callable[[int, int], Place], path: Path = ()) -> tup
         raise refusal(slip.message, slip.line + 1, slip.column + 1) from None
     except RecursionError:
         raise refusal("is nested too deeply") from None
+    except ReaderError as error:
+        line, column = line_and_column(text, error.position)
+        raise refusal("holds a control character: remove it", line, column) from None
     except (YAMLError, ValueError):
         raise refusal("is not YAML text") from None
     if root is None:
@@ -143,7 +149,7 @@ class _Builder:
             items = [self.tree(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
             return Tree(items, self._place(node), path)
         assert isinstance(node, ScalarNode)
-        return Tree(self._scalar(node, path), self._place(node), path)
+        return Tree(self._scalar(node, path), self._place(node), path, bare=node.style is None)
 
     def _mapping(self, node: MappingNode, path: Path, depth: int) -> Tree:
         result = Tree({}, self._place(node), path)

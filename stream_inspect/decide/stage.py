@@ -183,7 +183,7 @@ class DecideStage:
             parts.see(message) if isinstance(message, PartsSeen) else parts.missed(message)
 
     def _note_defects(self, tracked: Tracked) -> None:
-        """Tell the parts in a judged frame what was found on them, and which of it is confirmed by now."""
+        """Note what was found on the parts in a judged frame, and which of it is confirmed by now."""
         camera = tracked.frame.id.camera
         if (parts := self._parts_of.get(camera)) is not None:
             known = {update.track: self._defects.get((camera, update.track)) for update in tracked.tracks}

@@ -83,7 +83,14 @@ def track(context: ProcessContext, row: Row) -> Stage:
         max_age_ns=round(config.recorder.max_age_days * 86_400 * 10**9),
     )
     ledger = Ledger.attach(ledger_path(context.run_dir))
-    return judging_chain(config, writer, process_run=context.owner, ledger=ledger, records=context.run_dir)
+    return judging_chain(
+        config,
+        writer,
+        process_run=context.owner,
+        ledger=ledger,
+        records=context.run_dir,
+        kept=("parts", "verdicts"),
+    )
 
 
 def plant(context: ProcessContext, row: Row) -> Stage:

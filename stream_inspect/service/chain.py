@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from stream_inspect.config.models import Config
@@ -24,6 +24,7 @@ def judging_chain(
     process_run: int = 0,
     ledger: Ledger | None = None,
     records: Path | None = None,
+    kept: Collection[str] = (),
 ) -> Chain:
     """Track, then decide: `Inspection`, `Missed`, `BeltSight`, `Condition` and what the plant's inputs say in,
     `Tracked`, `PartVerdict` and `Event` out.
@@ -31,11 +32,12 @@ def judging_chain(
     Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
     replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a
     recording's own. `process_run` keeps the numbers of tracks apart over restarts, and `ledger` knows which frames may
-    still come, see `TrackStage`. `records` is where the sums of parts outlive the process, see `DecideStage`.
+    still come, see `TrackStage`. `records` is where the sums of parts outlive the process, see `DecideStage`. `kept`
+    are topics that no other process reads: their messages stay in the chain.
     """
     belts = [LineBelt(line, config.cameras_of(line.name), config.inputs) for line in config.lines]
     track = TrackStage(config.cameras, config.track, belts=belts, clock=clock, process_run=process_run, ledger=ledger)
-    return Chain(track, DecideStage(config, log, records), "tracked", "parts", "conditions")
+    return Chain(track, DecideStage(config, log, records), "tracked", "parts", "conditions", kept=kept)
 
 
 class Chain:
@@ -44,8 +46,8 @@ class Chain:
     The message is also sent to its topic, for every other reader.
     """
 
-    def __init__(self, first: Stage, then: Stage, *hand_over: str) -> None:
-        self._first, self._then, self._hand_over = first, then, hand_over
+    def __init__(self, first: Stage, then: Stage, *hand_over: str, kept: Collection[str] = ()) -> None:
+        self._first, self._then, self._hand_over, self._kept = first, then, hand_over, kept
         self.wake_fd: int | None = then.wake_fd
         """What wakes an earlier stage arrives as a message."""
 
@@ -65,22 +67,25 @@ class Chain:
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         yield from self._pass_on(self._first.process(batch))
-        yield from self._then.process(batch)
+        yield from self._sent(self._then.process(batch))
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         yield from self._pass_on(self._first.tick(now_mono_ns))
-        yield from self._then.tick(now_mono_ns)
+        yield from self._sent(self._then.tick(now_mono_ns))
 
     def finish(self) -> Iterable[Output]:
-        for stage, pass_on in ((self._first, self._pass_on), (self._then, iter)):
+        for stage, pass_on in ((self._first, self._pass_on), (self._then, self._sent)):
             if isinstance(stage, HasFinish):
                 yield from pass_on(stage.finish())
 
     def _pass_on(self, outputs: Iterable[Output]) -> Iterable[Output]:
         for output in outputs:
             if output.topic in self._hand_over:
-                yield from self._then.process([output.message])
-            yield output
+                yield from self._sent(self._then.process([output.message]))
+            yield from self._sent([output])
+
+    def _sent(self, outputs: Iterable[Output]) -> Iterable[Output]:
+        return (output for output in outputs if output.topic not in self._kept)
 
     def held(self) -> dict[str, tuple[int, int]]:
         """What its stages hold."""

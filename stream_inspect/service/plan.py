@@ -135,7 +135,7 @@ def plan(config: Config) -> Plan:
                 *((topic, "") for topic in ("inspections", "missed", "belt", "conditions")),
                 *([("plant", "")] if config.inputs else []),
             ),
-            writes=("tracked", "parts", "verdicts", "confirmed", "events", "conditions"),
+            writes=("tracked", "confirmed", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
         )

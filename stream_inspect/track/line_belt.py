@@ -142,7 +142,7 @@ class LineBelt:
         return True
 
     def _measure(self, sight: BeltSight) -> None:
-        """Hand the odometer what the picture shows of the belt's way."""
+        """Hand what the picture shows of the belt's way to the odometer."""
         camera, mono_ns = sight.frame.id.camera, sight.frame.capture_mono_ns
         since_ns = self._seen_ns.get(camera, mono_ns)
         self._seen_ns[camera] = mono_ns

@@ -55,7 +55,7 @@ def test_editors_find_the_schema_beside_each_example(name: str) -> None:
 
 
 def test_the_examples_that_the_documents_name_are_there() -> None:
-    assert EXAMPLES == ["demo", "four-cameras-two-gpus", "gige", "one-rtsp-camera", "usb"]
+    assert EXAMPLES == ["conveyor_clip", "demo", "four-cameras-two-gpus", "gige", "one-rtsp-camera", "usb"]
     assert all(name in reference.reference() for name in EXAMPLES)
 
 
@@ -94,7 +94,7 @@ def test_the_demo_speaks_the_words_of_the_embedded_models() -> None:
 
 
 def test_an_unknown_example_is_named_with_those_there_are() -> None:
-    with pytest.raises(StreamInspectError, match=r"available: demo, .* Did you mean one-rtsp-camera\?"):
+    with pytest.raises(StreamInspectError, match=r"available: conveyor_clip, demo, .* Did you mean one-rtsp-camera\?"):
         builtin_config("rtsp-camera")
 
 

@@ -18,6 +18,11 @@ from stream_inspect.config.synonyms import _WORDS
 from tests.config.test_load import CAMERA, LEAST, problems
 
 QUOTE = "a quote that opens here is not closed on its line: close it where the text ends"
+OPEN = "a quote that opens here is not closed: close it where the text ends"
+CLOSED = "the quote that opens here is closed"
+SPACE = "holds an invisible character or a special space: write an ordinary space"
+COMMENT = "what follows a space and # is a comment: put text that holds it in quotes"
+BACKSLASH = "a backslash in double quotes starts an escape: put this text in single quotes"
 VARIABLE = "`${...}` and the like are not filled in"
 HOST = "must be a host name or address alone, without scheme and port"
 
@@ -29,14 +34,46 @@ HOST = "must be a host name or address alone, without scheme and port"
         ("line: 'abc\nweb:\n  host: '127.0.0.1'\n  port: 80\nlog: {level: 'info'}\n", f"1:7: {QUOTE}"),
         ('web:\n  host: "127.0.0.1\n  port: 80\nlog: {level: "info"}\nline: "a"\n', f"2:9: {QUOTE}"),
         ('a: {b: "x, c: 1}\nd: {e: "y"}\nf: 1\n', f"1:8: {QUOTE}"),
-        ("line: 'it's\nweb: {}\n", "1:11: "),  # closed on its line: what follows it is wrong
+        ("line: 'it's\nweb: {}\n", f"1:7: {CLOSED} in column 10: text that holds ' belongs in double quotes"),
+        ("line: 'it's'\n", f"1:7: {CLOSED} in column 10: text that holds ' belongs in double quotes"),
+        ('a: ["a "deep" hole"]\n', f'1:5: {CLOSED} in column 8: text that holds " belongs in single quotes'),
+        ('a: {b: "SEK"RET"}\n', f'1:8: {CLOSED} in column 12: text that holds " belongs in single quotes'),
+        ('a: ["scratch, "dent"]\n', f"1:5: {OPEN}"),
+        ("a: ['scratch, 'dent', 'pit']\n", f"1:5: {OPEN}"),
+        ('a: ["b", "scratch, "dent"]\n', f"1:10: {OPEN}"),
+        ('a: {b: "x, c: "y"}\n', f"1:8: {OPEN}"),
+        ('a: ["scratch" "dent"]\n', "1:15: a comma is missing before this text"),
+        ('a: "b" c\n', "1:8: text follows a closing quote: put all of it in the quotes, or remove it"),
         ("web:\n  port:8080\n  host: x\n", "2:8: a space is missing after `port:`"),
         ("version: 1\nline:abc\nweb: {}\n", "2:6: a space is missing after `line:`"),
         ("version:1\nline: abc\n", "1:9: a space is missing after `version:`"),
         ("cameras:\n  - name:top\n    source: {kind: usb}\n", "2:10: a space is missing after `name:`"),
-        ("version = 1\nline: a\n", "1:9: write `version: ` and the value: a key ends with a colon"),
+        ("version = 1\nline: a\n", "1:9: write `version: ` and the value: a key ends with one colon and a"),
+        ("web:\n  host: a\n  port -> 80\n", "3:9: write `port: ` and the value"),
+        ("a: {name: b, prompts:[hole]}\n", "1:22: a space is missing after `prompts:`"),
+        ("cameras:\n  -name: top\n    line: a\n", "2:4: a space is missing after `-`"),
+        ("cameras:\n  - name: top\n  -name: left\n", "3:4: a space is missing after `-`"),
+        ("cameras:\n  - {name: top}\n  -{name: left}\n", "3:4: a space is missing after `-`"),
+        ("a:\n  - hole\n  -pit\n", "3:4: a space is missing after `-`"),
+        ("a:\n  - 'hole'\n  -'pit'\n", "3:4: a space is missing after `-`"),
+        ("cameras:\n  • name: top\n    line: a\n", "2:3: write `- ` here: an item of a list begins with a dash"),
+        ("cameras:\n  * name: top\n    line: a\n", "2:3: write `- ` here: an item of a list begins with a dash"),
+        ("cameras:\n  \u2013 name: top\n    line: a\n", "2:3: write `- ` here: an item of a list begins with a"),
+        (
+            "cameras:\n  - name: top\n  source: {kind: usb}\n",
+            "3:3: a list begins above (line 2): begin each of its items with `- `, the keys of one in column 5",
+        ),
         ("a:\n  b: 1\n\tc: 2\n", "3:1: is indented with a tab: write spaces, two for each level"),
         ("a:\n  - b: 1\n \t  c: 2\n", "3:2: is indented with a tab"),
+        ("line:\tpress-3\n", "1:6: is a tab: write a space"),
+        ("a:\n  -\tname: top\n", "2:4: is a tab: write a space"),
+        ("line\t: a\n", "1:5: is a tab: write a space"),
+        ("line: a\t# the line\n", "1:8: is a tab: write a space"),
+        ("cameras:\t\n  - name: top\n", "1:9: a tab ends the line: remove it"),
+        ("a:\n  b: 1\n \u00a0c: 2\n", f"3:2: {SPACE}"),
+        ("cameras:\n  - name:\u00a0top\n    line: a\n", f"2:10: {SPACE}"),
+        ("cameras:\n  -\u00a0name: top\n    line: a\n", f"2:4: {SPACE}"),
+        ("a: 1\u2028b: 2\n c: 3\n", "1:7: text that holds ': ' needs quotes"),  # which is no line break
         (
             "web:\n  port: 8080\n    host: x\n",
             "3:5: is indented deeper than line 2, which has a value already: begin it in column 3",
@@ -56,6 +93,32 @@ HOST = "must be a host name or address alone, without scheme and port"
         ("a: [1, 2\nb: 3\n", "1:4: is not YAML here: a list that begins with [ has no closing ], or lacks a comma"),
         ("a: {b: 1\nb: 3\n", "1:4: is not YAML here: a mapping that begins with { has no closing }, or lacks"),
         ("a: {b: ${X}, c: 1}\n", f"1:8: {VARIABLE}: write a secret as {{env: NAME}}, anything else itself or with"),
+        ("a: {b: SEK}RET}\n", "1:11: text that holds } needs quotes"),
+        ("a: {b: c: d}\n", "1:9: text that holds ': ' needs quotes"),
+        ("a: b: c\n", "1:5: text that holds ': ' needs quotes"),
+        ("a: {b: c d: e}\n", "1:10: a comma is missing before `d:`"),
+        ("a: {b: c; d: e}\n", "1:11: write a comma, not a semicolon, before `d:`"),
+        ("a: [b}\n", "1:6: what begins with [ ends with ], not with }"),
+        ("a: {b: c]\n", "1:9: what begins with { ends with }, not with ]"),
+        ("a: [b]]\n", "1:7: a ] that closes nothing: remove it"),
+        ("a: {b: c}}\n", "1:10: a } that closes nothing: remove it"),
+        ("a: [hole #1, pit]\n", f"1:10: {COMMENT}"),
+        ("a: {b: #SEKRET}\nc: 1\n", f"1:8: {COMMENT}"),
+        ("a: 1\n// b\n", "2:1: is not YAML here: a comment begins with #"),
+        ("a: 1\n; b\n", "2:1: is not YAML here: a comment begins with #"),
+        ("a: |b\n", "1:4: text that begins with | or > needs quotes"),
+        ("a: >3 mm\n", "1:4: text that begins with | or > needs quotes"),
+        ("a: ? b\n", "1:4: text that begins with ? needs quotes"),
+        ('a: "C:\\videos\\x.mp4"\n', f"1:4: {BACKSLASH}"),
+        ('a: "C:\\Users\\x.mp4"\n', f"1:4: {BACKSLASH}"),
+        ('a: "D:\\data"\n', f"1:4: {BACKSLASH}"),
+        ("a: ['b'; 'c']\n", "1:8: write a comma, not a semicolon"),
+        ("a: 'b', 'c'\n", "1:7: a list on one line is written in one pair of [ ]"),
+        ("a: [b] [c]\n", "1:8: a list on one line is written in one pair of [ ]"),
+        ("a: - b\n", "1:4: the first item of a list begins on the next line; on this one write [ ]"),
+        ("a:\n  b: 1\n  - c: 2\n", "3:3: an item of a list among the keys of a mapping: remove the dash, or indent it"),
+        (" a: 1\nb: 2\n", "2:1: is indented less than the first line: begin both in column 1"),
+        ('a: "C:\\"\nb: 1\n', f"1:4: {BACKSLASH}"),
         ("a: @b\n", "1:4: is not YAML here: text that begins with a special character needs quotes"),
     ],
 )
@@ -135,6 +198,17 @@ def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
     [
         ("web: {port:8080}", "8:7: web: a space is missing after `port:`"),
         ("web:\n  port:8080", "9:3: web: a space is missing after `port:`"),
+        ("web: {port=8080}", "8:7: web: write `port: ` and the value: a key ends with one colon and a space"),
+        ("web: {port := 8080}", "8:7: web: write `port: ` and the value"),
+        ("web: {port 8080}", "8:7: web: write `port: ` and the value"),
+        ("web: {port:: 8080}", "8:7: web: write `port: ` and the value"),
+        ("web: {port\uff1a8080}", "8:7: web: write `port: ` and the value"),
+        ("web:\n  port=8080", "9:3: web: write `port: ` and the value"),
+        ("alerts: [{kind:mqtt, host: a}]", "8:11: alerts[0]: a space is missing after `kind:`"),
+        ("alerts: [{host: a, kind:'mqtt'}]", "8:20: alerts[0]: a space is missing after `kind:`"),
+        ("alerts: [{kind=mqtt, host: a}]", "8:11: alerts[0]: write `kind: ` and the value"),
+        ("alerts:\n  - kind:mqtt", "9:5: alerts[0]: a space is missing after `kind:`"),
+        ("alerts: [{kind: mqtt, host:a}]", "8:23: alerts[0]: a space is missing after `host:`"),
         ("alerts:\n  -{kind: file}", "9:3: alerts: a space is missing after `-`"),
         ("alerts:\n  -kind: file", "9:3: alerts: a space is missing after `-`"),
         (
@@ -160,11 +234,41 @@ def test_a_quoted_text_may_go_over_lines(tmp_path: Path) -> None:
         ("web: {token: '${TOKEN}'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
         ("web: {token: $TOKEN}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
         ("web: {token: '%TOKEN%'}", f"8:14: web.token: {VARIABLE}: write {{env: NAME}} or {{file: PATH}}"),
+        ("web: {token: env:TOKEN}", "8:14: web.token: lacks its braces: write {env: NAME} or {file: PATH}"),
+        ("web: {token: 'file: a'}", "8:14: web.token: lacks its braces: write {env: NAME} or {file: PATH}"),
         ("web: {token: !secret x}", "8:14: web.token: is not a tag here: write {env: NAME} or {file: PATH}"),
         ("web: {token: !ENV x}", "8:14: web.token: is not a tag here: write {env: NAME} or {file: PATH}"),
         ("web: {port: '${PORT:-80}'}", f"8:13: web.port: {VARIABLE}: write the value itself, or give it with --set"),
         ("line: 'line-{{ n }}'", f"8:7: line: {VARIABLE}: write the value itself, or give it with --set KEY=VALUE"),
         ("alerts: [{kind: mqtt, host: '${HOST}'}]", f"8:29: alerts[0].host: {VARIABLE}: write the value itself"),
+        ("line: 'a'b", f"8:7: {CLOSED} in column 9"),
+        ("line: !a", "8:7: line: begins with ! (a YAML tag): put the text in quotes"),
+        ("line: a,", "8:7: line: ends with a comma: remove it, or put the text in quotes"),
+        ("web: {port;80}", "8:7: web: write `port: ` and the value"),
+        ('web: {port": 80}', "8:7: web: write `port: ` and the value"),
+        ("inspect: {workers: [{device: cpu}], detector: 8 GB}", "must be a mapping of keys to values"),
+        ("web: {port: 80;}", '8:13: web.port: must be a whole number from 0 to 65535, not "80;": remove the ;'),
+        ("web:\n  port: 80#x", '9:9: web.port: must be a whole number from 0 to 65535, not "80#x": a comment needs a'),
+        ("web:\n  enabled: yes#x", 'must be true or false, not "yes#x": a comment needs a space before its #'),
+        ("log:\n  level: info#x", 'error, not "info#x": a comment needs a space before its #'),
+        ("web: {port: 8 080}", 'not "8 080": write 8080'),
+        ("web: {port: 8'080}", 'not "8\'080": write 8080'),
+        ("transport: {ring_s: 30s}", 'not "30s": write the number alone, without a unit'),
+        ("transport: {ring_s: 30 s}", 'not "30 s": write the number alone, without a unit'),
+        ("recorder: {max_size_gb: 50GB}", 'not "50GB": write the number alone, without a unit'),
+        ("recorder: {max_size_gb: 50%}", 'not "50%": write the number alone'),
+        (
+            "transport:\n  ring_s: 12,5",
+            '9:11: transport.ring_s: must be a number above 0.5 and at most 120, not "12,5": write 12.5',
+        ),
+        ("transport: {ring_s: 12,5}", "8:21: transport.ring_s: must be written with a point: 12.5"),
+        ("alerts: {kind: mqtt, host: a}", "8:9: alerts: must be a list of at most 64, not a mapping: begin each item"),
+        ("alerts: [mqtt]", '8:10: alerts[0]: must be a mapping with the key `kind`, not "mqtt": write {kind: mqtt}'),
+        ("threshold: 0.5", "8:1: threshold: unknown key. Did you mean defects[0].threshold?"),
+        ("belt: {}", "8:1: belt: unknown key. Did you mean cameras[0].belt?"),
+        ("detector: {model: tiny}", "8:1: detector: unknown key. Did you mean inspect.detector?"),
+        ("web.port: 80", "8:1: web.port: unknown key. Write `port` below `web:`, by two spaces more."),
+        ("web: {log: {}}", "8:7: web.log: unknown key. Did you mean log?"),
         ("record: {}", "8:1: record: unknown key. Did you mean recorder?"),
         ("outputs: []", "8:1: outputs: unknown key. Did you mean alerts?"),
         (
@@ -192,6 +296,11 @@ CREDENTIALS = (
             "cameras[0].source.serial: unknown key. Did you mean cameras[0].source.dev",
         ),
         ("source: {kind: gige, ip: 1.2.3.4}", "unknown key. Did you mean cameras[0].source.device?"),
+        ("source: {kind:rtsp, url: 'rtsp://a/b'}", "5:14: cameras[0].source: a space is missing after `kind:`"),
+        ("source: {kind: rtsp, url:'rtsp://a/b'}", "5:26: cameras[0].source: a space is missing after `url:`"),
+        ("source: rtsp://a/b", "must be a mapping with the key `kind`: write {kind: rtsp, url: ...}"),
+        ("source: {kind: synthetic}\n    rate_hz: 8", "Did you mean cameras[0].sampling.rate_hz?"),
+        ("source: {kind: synthetic, rate_hz: 8}", "Did you mean cameras[0].sampling.rate_hz?"),
         ("source: {kind: webcam}", 'not "webcam". Did you mean usb?'),
         ("roi: []\n    source: {kind: usb}", "5:5: cameras[0].roi: unknown key. Did you mean cameras[0].region_px?"),
         ("source: {kind: rtsp, url: 'rtsp://bob@cam/1'}", CREDENTIALS),
@@ -251,6 +360,83 @@ def test_editors_mark_what_is_no_host_alone(host: str) -> None:
     assert not re.search(HOST_PATTERN, host)
     with pytest.raises(ValueError, match=r"must be a host name or address alone"):
         plain_host(host)
+
+
+CONTROL = "holds a control character (in double quotes, \\t is a tab and \\n a line break): write it in single quotes"
+TYPOGRAPHIC = "begins with a typographic quote: write \" or '"
+NO_SPACE = f"{SPACE}, or none"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reported"),
+    [
+        ('state_dir: "C:\\temp\\new"', f"8:12: state_dir: {CONTROL} and on one line"),
+        ('state_dir: "a\\0b"', f"8:12: state_dir: {CONTROL}"),
+        ("state_dir: >\n  a", f"8:12: state_dir: {CONTROL}"),
+        ('web: {token: {file: "C:\\temp"}}', f"8:21: web.token.file: {CONTROL}"),
+        ('inspect: {detector: {model: "C:\\new"}}', f"8:29: inspect.detector.model: {CONTROL}"),
+        ('alerts: [{kind: mqtt, host: a, ca_file: "C:\\new"}]', f"8:41: alerts[0].ca_file: {CONTROL}"),
+        ("state_dir: “state”", f"8:12: state_dir: {TYPOGRAPHIC}"),
+        ("log: {level: \u2018info\u2019}", f"8:14: log.level: {TYPOGRAPHIC}"),
+        ("web: {host: „127.0.0.1“}", f"8:13: web.host: {TYPOGRAPHIC}"),
+        ("web: {port: “80”}", f"8:13: web.port: {TYPOGRAPHIC}"),
+        ("web: {token: “SEKRET”}", f"8:14: web.token: {TYPOGRAPHIC}"),
+        ("web: {“port”: 80}", f"8:7: web: {TYPOGRAPHIC}"),
+        ("web: {port: 80\u00a0}", f"8:13: web.port: {NO_SPACE}"),
+        ("web: {host:  \u00a0127.0.0.1}", f"8:14: web.host: {NO_SPACE}"),
+        ("web: {port: \u200b80}", f"8:13: web.port: {NO_SPACE}"),
+        ("web: {\u00a0port: 80}", f"8:7: web: {NO_SPACE}"),
+        ("\ufeffline: a", f"8:1: {NO_SPACE}"),
+        ('line: a"', '8:7: line: ends with " and does not begin with it: put it in quotes, or remove it'),
+        (
+            'alerts: [{kind: mqtt, host: a"}]',
+            '8:29: alerts[0].host: ends with " and does not begin with it: put it in quotes, or',
+        ),
+        ("web:\n  token: #SEKRET", "9:3: web.token: is empty: text that begins with # or & needs quotes"),
+        ("web:\n  token: &SEKRET", "9:3: web.token: is empty: text that begins with # or & needs quotes"),
+        ("log:\n  level: info\n\f", "10:1: holds a control character: remove it"),
+    ],
+)
+def test_a_character_that_is_there_by_mistake_is_reported_at_its_text(wrong: str, reported: str) -> None:
+    (found,) = problems(LEAST + wrong + "\n")
+    assert found.startswith(reported)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "reported"),
+    [
+        (
+            "\n      - hole\n       - pit",
+            "8:9: defects[0].prompts[0]: is continued by line 9, an item of a list: begin both",
+        ),
+        (
+            "\n      - hole,\n      - pit",
+            "8:9: defects[0].prompts[0]: ends with a comma: remove it, or put the text in",
+        ),
+        ('[scratch", pit]', '7:15: defects[0].prompts[0]: ends with " and does not begin with it'),
+        ("[“scratch”, pit]", f"7:15: defects[0].prompts[0]: {TYPOGRAPHIC}"),
+        ('["a\\thole"]', f"7:15: defects[0].prompts[0]: {CONTROL}"),
+        ("a hole", '7:14: defects[0].prompts: must be a list of 1 to 32, not "a hole": write a list in [ ]'),
+    ],
+)
+def test_a_slip_in_the_prompts_is_no_prompt(prompts: str, reported: str) -> None:
+    (found,) = problems(LEAST.replace("[hole]", prompts))
+    assert found.startswith(reported)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["'“ink” on a label'", "a label “x”", 'a 3" dent', "it's", '"it\'s"', "a\u00a0hole", "|\n      a hole", 'scar, 3"'],
+)
+def test_characters_that_may_be_meant_are_text(prompt: str) -> None:
+    config = load_text(LEAST.replace("[hole]", f"\n    - {prompt}"), Path("/nowhere/line.yaml"))
+    assert len(config.defects[0].prompts) == 1
+
+
+def test_a_password_may_hold_any_character() -> None:
+    config = load_text(LEAST + 'web: {token: "a\\tb\u00a0“\\n"}\n', Path("/nowhere/line.yaml"))
+    assert config.web.token is not None
+    assert config.web.token.get_secret_value() == "a\tb\u00a0“\n"
 
 
 def test_dollars_and_braces_that_are_no_variables_are_text() -> None:

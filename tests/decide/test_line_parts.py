@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+import structlog.testing
 from prometheus_client import REGISTRY
 
 from stream_inspect.config.models import CameraConfig, LineConfig
@@ -185,15 +186,15 @@ def test_the_next_process_continues_the_sums_and_what_was_on_the_belt_is_undecid
     assert (counts.entered, counts.undecided, counts.on_belt, counts.residual) == (1, 1, 0, 0)
 
 
-def test_a_record_that_cannot_be_read_is_reported_and_counting_begins_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_that_cannot_be_read_is_reported_and_counting_begins_again(tmp_path: Path) -> None:
     record = tmp_path / "parts.line1"
     record.write_bytes(b"not a record")
-    line = Line(record)
-    line.see(0)
+    with structlog.testing.capture_logs() as logs:
+        line = Line(record)
+        line.see(0)
     assert line.parts.counts() == {}
-    assert "parts of the process before are not known" in capsys.readouterr().out
+    (said,) = logs
+    assert said["event"].startswith("parts of the process before are not known")
 
 
 def test_the_sums_are_metrics() -> None:
