@@ -106,7 +106,11 @@ class Config(Model):
             known = [camera.name for camera in self.cameras]
             listed = ", ".join(known)
             raise UsageError(f"no camera named {name!r}; the configuration has: {listed}.{did_you_mean(name, known)}")
-        return self.model_copy(update={"cameras": chosen})
+        return self.model_copy(update={"cameras": chosen}).only_watched_lines()
+
+    def only_watched_lines(self) -> Config:
+        """This configuration without the lines that none of its cameras watches."""
+        return self.model_copy(update={"lines": [line for line in self.lines if self.cameras_of(line.name)]})
 
     def cameras_of(self, line: str) -> list[CameraConfig]:
         """The cameras that watch this line."""

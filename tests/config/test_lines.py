@@ -23,6 +23,13 @@ def test_a_line_finds_its_parts_by_the_background_and_wants_three_views() -> Non
     assert config.parts_of("line2") is None
 
 
+def test_with_one_camera_alone_the_lines_of_the_others_are_left_out() -> None:
+    side = "  - {name: side, line: line2, source: {kind: usb}}\n"
+    config = right(CAMERA + BELT + side + LINE % "line1")
+    assert [line.name for line in config.only_camera("top").lines] == ["line1"]
+    assert config.only_camera("side").lines == []
+
+
 @pytest.mark.parametrize(
     ("text", "reported"),
     [

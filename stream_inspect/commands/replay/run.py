@@ -303,4 +303,4 @@ def _for_replay(config: Config, material: Material) -> Config:
             "inspect": config.inspect.model_copy(update={"workers": config.inspect.workers[:1]}),
             "recorder": config.recorder.model_copy(update={"enabled": False}),
         }
-    )
+    ).only_watched_lines()
