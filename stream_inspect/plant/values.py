@@ -30,6 +30,8 @@ def level_of(value: object) -> bool | int:
     number = _integer(value)
     if number is None:
         raise ValueError(f"expected true, false or a whole number, got {shown(value)}")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"expected a counter of at most 64 bits, got {shown(value)}")
     return number
 
 

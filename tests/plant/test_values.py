@@ -58,6 +58,12 @@ def test_what_is_no_level(value):
         level_of(value)
 
 
+@pytest.mark.parametrize("value", [2**63, 1e249, "-9223372036854775809"])
+def test_a_counter_that_no_message_can_hold_is_refused(value):
+    with pytest.raises(ValueError, match="expected a counter of at most 64 bits, got "):
+        level_of(value)
+
+
 @pytest.mark.parametrize(("value", "text"), [(" A-1 ", "A-1"), (42, "42"), ("", ""), ("Größe 0,5 ", "Größe 0,5")])
 def test_a_text(value, text):
     assert text_of(value) == text
