@@ -110,6 +110,7 @@ class OpcUaInput:
                 await asyncio.wait_for(client.disconnect(), GOODBYE_S)
         finally:
             client.disconnect_socket()
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn, and ends with this one
 
     async def _answered(self, call: Awaitable[_Answer], doing: str) -> _Answer:
         """The answer to a call. Raises `PlantInputError`."""
@@ -170,6 +171,7 @@ class _Arrivals:
         self._sink = sink
         self._lost = lost
         self._interval_ns = round(interval_s * 1e9)
+        self._last_ns = 0
         self._variables: dict[ua.NodeId, list[_Variable]] = {}
         self._arrived: list[tuple[int, ua.NodeId, ua.DataValue]] = []
 
@@ -200,7 +202,8 @@ class _Arrivals:
             age_ns = 0
             if newest is not None and value.SourceTimestamp is not None:
                 age_ns = round((newest - value.SourceTimestamp).total_seconds() * 1e9)
-            mono_ns = arrived_ns - min(age_ns, self._interval_ns)
+            # Later than what came before it, whatever the server's clock did between two of its messages.
+            mono_ns = self._last_ns = max(self._last_ns, arrived_ns - min(age_ns, self._interval_ns))
             for one in self._variables[node_id]:
                 try:
                     readings.append(self._reading(one, value, mono_ns))

@@ -14,6 +14,9 @@ from stream_inspect.plant.input import Level, Text
 from tests.alerts.receivers import wait_until
 from tests.plant.rigs import Rig
 
+# A connection that is given up before the server's first answer is left to Python's collector by asyncua.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def seconds_until(condition: Callable[[], object], timeout_s: float) -> float:
     """How long it took to become true."""

@@ -71,30 +71,30 @@ def hear_each_other(folder: Path, gate_pid: int, feeder_pid: int) -> None:
 
 
 @pytest.mark.slow
-def test_it_survives_kill_9_of_the_supervisor_and_the_next_run_finds_it_at_the_same_address(tmp_path: Path) -> None:
-    with started("gate", tmp_path) as gate:
+def test_it_survives_kill_9_of_the_supervisor_and_the_next_run_finds_it_at_the_same_address(short_dir: Path) -> None:
+    with started("gate", short_dir) as gate:
         for _ in range(2):
-            with started("run", tmp_path) as run:
+            with started("run", short_dir) as run:
                 feeder = feeder_of(run)
-                hear_each_other(tmp_path, gate.pid, feeder.pid)
+                hear_each_other(short_dir, gate.pid, feeder.pid)
                 run.kill()
                 run.wait()
                 eventually(lambda feeder=feeder: exited(feeder), "the feeder outlived its supervisor")
             assert gate.poll() is None
-        assert not (tmp_path / "state" / "gate.closed").exists()
+        assert not (short_dir / "state" / "gate.closed").exists()
 
 
 @pytest.mark.slow
-def test_a_stop_of_the_run_leaves_it_alone_and_its_own_sigterm_closes_it(tmp_path: Path) -> None:
-    with started("gate", tmp_path) as gate, started("run", tmp_path) as run:
-        hear_each_other(tmp_path, gate.pid, feeder_of(run).pid)
+def test_a_stop_of_the_run_leaves_it_alone_and_its_own_sigterm_closes_it(short_dir: Path) -> None:
+    with started("gate", short_dir) as gate, started("run", short_dir) as run:
+        hear_each_other(short_dir, gate.pid, feeder_of(run).pid)
         run.terminate()
         assert run.wait(WITHIN_S) == 0
-        assert (tmp_path / "state" / "feeder.closed").exists()
+        assert (short_dir / "state" / "feeder.closed").exists()
         assert gate.poll() is None
         gate.terminate()
         assert gate.wait(WITHIN_S) == 0
-        assert (tmp_path / "state" / "gate.closed").exists()
+        assert (short_dir / "state" / "gate.closed").exists()
 
 
 def test_two_cannot_run_at_once(tmp_path: Path) -> None:
@@ -108,12 +108,12 @@ def test_two_cannot_run_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_after_kill_9_the_next_one_takes_the_same_address(tmp_path: Path) -> None:
-    with started("run", tmp_path) as run:
+def test_after_kill_9_the_next_one_takes_the_same_address(short_dir: Path) -> None:
+    with started("run", short_dir) as run:
         feeder = feeder_of(run)
         for _ in range(2):
-            with started("gate", tmp_path) as gate:
-                hear_each_other(tmp_path, gate.pid, feeder.pid)
+            with started("gate", short_dir) as gate:
+                hear_each_other(short_dir, gate.pid, feeder.pid)
                 gate.kill()
         assert feeder_of(run).pid == feeder.pid
 

@@ -11,7 +11,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stream_inspect.config.inputs.mqtt import MqttInputConfig
-from tests.alerts.receivers import Mosquitto
+from tests.alerts.receivers import Mosquitto, wait_until
 from tests.plant.rigs import Rig
 
 
@@ -35,6 +35,8 @@ class Publisher:
 
     def publish(self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Published when this returns, with QoS 1."""
+        if qos:
+            assert wait_until(self._client.is_connected, 10)  # the broker may just have been started again
         info = self._client.publish(topic, payload, qos=qos, retain=retain)
         if qos:
             info.wait_for_publish(10)
