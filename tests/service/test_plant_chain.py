@@ -15,6 +15,9 @@ from stream_inspect.service.chain import Chain, judging_chain
 from tests.plant.rigs.modbus import ENCODER, EYE, SERIAL, served
 from tests.track.plant_line import EYE_MM, MM_PER_COUNT, PART_MM, SPEED_MM_S, config, judged, sight
 
+# Frames and readings come in real time, and verdicts depend on how many of them are in time.
+pytestmark = pytest.mark.alone
+
 TURN_S = 0.02
 FRAME_EVERY_S = 0.1
 PITCH_MM = 400.0
