@@ -164,7 +164,8 @@ def replay(
     """Judge a recorded video, or pictures, at full speed, without dropping any.
 
     Writes events.jsonl, frames.jsonl (the detections), annotated.mp4 and summary.json, which are identical byte for
-    byte in every run, and timing.json with everything that is wall time.
+    byte in every run, and timing.json with everything that is wall time. Where the file has `lines`, parts.jsonl has
+    every part with its verdict, why, and when it was at the gate.
 
     Pictures are judged each by itself: none is left out by `sampling`, nothing is tracked, and every find is an event
     that names its file. They get verdicts.csv (file, verdict, reason, number of detections, best score of each defect)

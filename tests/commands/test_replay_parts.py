@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from stream_inspect.commands.replay.run import replay
+from stream_inspect.commands.replay.view import ReplayView
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
 from stream_inspect.config.models import Config
@@ -95,6 +98,7 @@ def test_every_part_gets_one_verdict_and_the_times_at_which_it_passed(video: Pat
         "pass": 2,
         "fail": 1,
         "undecided": 0,
+        "undecided_by": {},
     }
     assert summary.frames.residual == 0
 
@@ -107,11 +111,15 @@ def test_a_second_replay_gives_the_same_parts(video: Path, found: Path, tmp_path
 
 
 def test_a_part_without_enough_views_is_undecided_and_says_why(video: Path, found: Path, tmp_path: Path) -> None:
-    replay(video, conveyor(views=60), tmp_path / "out", inspections=found)
+    summary = replay(video, conveyor(views=60), tmp_path / "out", inspections=found)
     first, second, third = read_lines(tmp_path / "out" / "parts.jsonl")
     assert (first["verdict"], first["reason"], second["verdict"]) == ("UNDECIDED", "too_few_views", "FAIL")
     assert " usable views, 60 needed; " in first["why"]
     assert third["verdict"] == "UNDECIDED"
+    printed = io.StringIO()
+    ReplayView(Console(file=printed, width=200)).finished(summary, tmp_path / "out")
+    assert "3 parts: 0 PASS, 1 FAIL, 2 UNDECIDED (2 too_few_views)" in printed.getvalue()
+    assert "(parts.jsonl, events.jsonl" in printed.getvalue()
 
 
 def test_a_part_that_is_in_the_picture_as_the_recording_ends_is_undecided(

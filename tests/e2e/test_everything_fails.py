@@ -207,7 +207,7 @@ def run(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("most", [pytest.param(6, marks=pytest.mark.alone), pytest.param(None, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("most", [pytest.param(4, marks=pytest.mark.alone), pytest.param(None, marks=pytest.mark.soak)])
 def test_each_outage_is_reported_and_no_event_is_lost(tmp_path: Path, make_disk: MakeDisk, most: int | None) -> None:
     need_rtsp_server()
     plant = Plant(tmp_path, make_disk(DISK_KB))

@@ -72,7 +72,7 @@ def test_it_runs_the_demo_in_a_clean_environment(wheel: Path, tmp_path: Path):
     environment = tmp_path / "venv"
     assert run(sys.executable, "-m", "venv", environment, cwd=tmp_path).returncode == 0
     python = environment / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "-c", ROOT / "deploy" / "constraints.txt"]
+    install = [python, "-m", "pip", "install", "--quiet", "--no-compile", "-c", ROOT / "deploy" / "constraints.txt"]
     wanted = f"torch=={version('torch')}"
     index = ["--extra-index-url", "https://download.pytorch.org/whl/cpu"] if "+cpu" in wanted else []
     attempts = [run(*install, wanted, cwd=tmp_path)]

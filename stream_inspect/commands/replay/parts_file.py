@@ -52,6 +52,7 @@ class PartsFile:
         self._final: dict[int, PartVerdict] = {}
         self._next = 1
         self.verdicts: Counter[Verdict] = Counter()
+        self.undecided_by: Counter[Reason] = Counter()
 
     def note(self, message: PartsSeen | PartVerdict) -> None:
         """What the chain says, in its order."""
@@ -108,6 +109,8 @@ class PartsFile:
         )
         self._file.write(msgspec.json.encode(result) + b"\n")
         self.verdicts[part.verdict] += 1
+        if part.verdict is Verdict.UNDECIDED:
+            self.undecided_by[part.reason] += 1
         del self._final[part.part]
         self._next = part.part + 1
 

@@ -174,7 +174,9 @@ class _Run:
             frames=self.frames,
             detections=self.detections,
             events=summaries.count_events(self.verdicts.events),
-            parts=summaries.count_parts(self.parts.verdicts) if self.parts is not None else msgspec.UNSET,
+            parts=summaries.count_parts(self.parts.verdicts, self.parts.undecided_by)
+            if self.parts is not None
+            else msgspec.UNSET,
             hashes=summaries.Hashes(
                 program=summaries.program(),
                 video=material_hash,

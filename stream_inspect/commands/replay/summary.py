@@ -11,7 +11,7 @@ import msgspec
 
 from stream_inspect import __version__
 from stream_inspect.config.models import CameraConfig, Config
-from stream_inspect.messages import Event, EventState, Verdict
+from stream_inspect.messages import Event, EventState, Reason, Verdict
 
 
 class Frames(msgspec.Struct, kw_only=True):
@@ -40,6 +40,7 @@ class Parts(msgspec.Struct, kw_only=True, frozen=True, rename={"count": "in", "p
     passed: int
     failed: int
     undecided: int
+    undecided_by: dict[Reason, int]
 
 
 class Pictures(msgspec.Struct, kw_only=True, frozen=True):
@@ -132,13 +133,14 @@ def count_events(events: list[Event]) -> Events:
     )
 
 
-def count_parts(verdicts: Mapping[Verdict, int]) -> Parts:
+def count_parts(verdicts: Mapping[Verdict, int], undecided_by: Mapping[Reason, int]) -> Parts:
     """What became of the parts."""
     return Parts(
         count=sum(verdicts.values()),
         passed=verdicts.get(Verdict.PASS, 0),
         failed=verdicts.get(Verdict.FAIL, 0),
         undecided=verdicts.get(Verdict.UNDECIDED, 0),
+        undecided_by=dict(sorted(undecided_by.items())),
     )
 
 

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from stream_inspect import log
-from stream_inspect.commands.replay.results import ANNOTATED, TABLE
+from stream_inspect.commands.replay.results import ANNOTATED, PARTS, TABLE
 from stream_inspect.commands.replay.run import ReplayProgress
-from stream_inspect.commands.replay.summary import Pictures, Recorded, Summary
+from stream_inspect.commands.replay.summary import Parts, Pictures, Recorded, Summary
 
 _LINE_EVERY_S = 10.0
 _REFUSED = {
@@ -78,6 +78,9 @@ class ReplayView:
                 f"{summary.events.defects} defects confirmed, {summary.events.conditions} camera conditions"
             )
             files = "events.jsonl, frames.jsonl, annotated.mp4, summary.json"
+            if isinstance(summary.parts, Parts):
+                self._console.print(_parts(summary.parts))
+                files = f"{PARTS}, {files}"
         for note in summary.notes:
             self._console.print(f"pictures: {note}", markup=False, soft_wrap=True)
         if summary.defects_not_configured:
@@ -115,6 +118,13 @@ class ReplayView:
         found = ", ".join(f"{defect} in {count}" for defect, count in pictures.found_in.items() if count)
         show(f"{pictures.count} {'picture' if pictures.count == 1 else 'pictures'}: {verdicts}")
         show(f"{detections} detections{f' ({found})' if found else ''}")
+
+
+def _parts(parts: Parts) -> str:
+    """For example "26 parts: 20 PASS, 4 FAIL, 2 UNDECIDED (1 at_start, 1 too_few_views)"."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in parts.undecided_by.items())
+    undecided = f"{parts.undecided} UNDECIDED" + (f" ({reasons})" if reasons else "")
+    return f"{parts.count} parts: {parts.passed} PASS, {parts.failed} FAIL, {undecided}"
 
 
 def _some(names: Sequence[str]) -> str:
