@@ -118,7 +118,7 @@ class BeltLinking:
             track.see(find, self._now)
             return
         supposed_mm = min((self._now.mm, *self._supposed_mm), key=lambda mm: self._distance(track, find, mm))
-        track.see_undecided(find, self._now, supposed_mm - track.first_mm, self._fit.slack_mm)
+        track.see_undecided(find, self._now, supposed_mm, self._fit.slack_mm)
 
     def _distance(self, track: BeltTrack, find: Find, mm: float) -> float:
         """Cost of taking the find for the track's if the belt is at `mm`."""

@@ -44,7 +44,7 @@ class BeltTrack:
         self.ballot = NameVote(find.detection)
         self.spot = self.first_spot = find.spot
         self.placed = find.spot.shifted(now.mm)
-        self.first_mm = now.mm
+        self.first_mm = self.mm = now.mm
         self.reading_mm = now.reading_mm
         self.wholes: list[tuple[float, float]] = []
         """The first and the last sight of the whole: (odometer's reading, distance from the upstream edge), in mm."""
@@ -84,17 +84,15 @@ class BeltTrack:
         self.placed = find.spot.shifted(now.mm)
         self._note(find, now)
 
-    def see_undecided(self, find: Find, now: BeltNow, due_mm: float, least_mm: float) -> None:
-        """Another sight, of what moves if it went most of the way due since the first one.
+    def see_undecided(self, find: Find, now: BeltNow, at_mm: float, slack_mm: float) -> None:
+        """Another sight, of what moves if it went most of the way due since the first one, with the belt at `at_mm`.
 
-        Less than `least_mm` is too little way for a verdict.
+        Less than `slack_mm` is too little way for a verdict.
         """
-        if not self.first_spot.along.comparable(find.spot.along):
+        share = self._share_gone(find, at_mm - self.first_mm, max(slack_mm, 0.1 * find.spot.along.length))
+        if share < _STILL_BELOW and self._has_set_off(find, at_mm - self.mm, slack_mm):
+            self._begin_with_last_sight()
             share = 1.0
-        elif due_mm < max(least_mm, 0.1 * find.spot.along.length):
-            share = 0.5
-        else:
-            share = -self.first_spot.along.offset_to(find.spot.along) / due_mm
         if share > _MOVES_FROM:
             self.moves = True
             self.stills = 0
@@ -104,13 +102,34 @@ class BeltTrack:
             if share < _STILL_BELOW:
                 self.stills += 1
 
+    def _share_gone(self, find: Find, due_mm: float, least_mm: float) -> float:
+        """How much of the way due since the first sight it went; a half where that is less than `least_mm`."""
+        if not self.first_spot.along.comparable(find.spot.along):
+            return 1.0
+        return 0.5 if due_mm < least_mm else -self.first_spot.along.offset_to(find.spot.along) / due_mm
+
+    def _has_set_off(self, find: Find, due_mm: float, slack_mm: float) -> bool:
+        """Whether it went most of the way due since the last sight, which is long enough to know."""
+        if not self.spot.along.comparable(find.spot.along) or due_mm < self._enough_mm(slack_mm):
+            return False
+        return -self.spot.along.offset_to(find.spot.along) > _MOVES_FROM * due_mm
+
+    def _begin_with_last_sight(self) -> None:
+        """What was found there earlier was something else: a defect may enter at the very place of a false find."""
+        self.first_spot, self.first_mm, self.first_pts_s = self.spot, self.mm, self.last_pts_s
+        self.wholes = self.wholes[-1:] if self.spot.along.whole else []
+
+    def _enough_mm(self, slack_mm: float) -> float:
+        """The way after which it is known whether the belt has carried it."""
+        return max(2 * slack_mm, 0.3 * self.spot.along.length)
+
     def _note(self, find: Find, now: BeltNow) -> None:
         self.spot = find.spot
         self.detection = find.detection
         self.score = find.detection.score
         self.hits += 1
         self.last_pts_s = now.pts_s
-        self.reading_mm = now.reading_mm
+        self.mm, self.reading_mm = now.mm, now.reading_mm
         if find.spot.along.whole:
             self.wholes[1:] = [(now.reading_mm, -find.spot.along.centre)]
 
@@ -119,7 +138,7 @@ class BeltTrack:
     def is_stuck(self, now: BeltNow, slack_mm: float) -> bool:
         """It stayed where it was while the belt went on."""
         way_mm = now.mm - self.first_mm
-        return self.stills >= 2 and way_mm >= max(2 * slack_mm, 0.3 * self.spot.along.length)
+        return self.stills >= 2 and way_mm >= self._enough_mm(slack_mm)
 
     def has_left(self, now: BeltNow, out_mm: float) -> bool:
         """It is unseen, and its trailing edge farther than `out_mm` from the picture's upstream edge."""

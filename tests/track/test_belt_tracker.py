@@ -165,6 +165,16 @@ def test_what_does_not_move_is_known_over_a_reconnect(begins_s: float) -> None:
     assert tracker.static_finds == [], "it was wiped off"
 
 
+def test_a_defect_that_enters_where_something_was_found_once_does_move() -> None:
+    """Minute 13 of the synthetic line: the end of a dent, and the next dent at the same place, were "static"."""
+    tracker = BeltTracker(camera(direction="right_to_left", speed_mm_s=200.0), TrackConfig())
+    boxes = {0.0: (584, 135, 640, 195), 1.0: None, 1.4: (582, 134, 640, 203), 1.7: (523, 133, 577, 204)}
+    for pts_s, box in boxes.items():
+        live, _ = tracker.update(frame(pts_s, 640, 360), [found(box)] if box else [])
+        assert tracker.static_finds == []
+    assert [(update.box_xyxy_px, update.doubtful, update.first_pts_s) for update in live] == [(boxes[1.7], False, 1.4)]
+
+
 def test_what_does_not_move_is_forgotten_with_the_size_of_the_picture() -> None:
     tracker = BeltTracker(camera(), TrackConfig())
     with_dirt(tracker)
