@@ -253,7 +253,7 @@ def _filled(mask: UInt8Array, least_px: float) -> UInt8Array:
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     large = [contour for contour in contours if cv2.contourArea(contour) >= least_px]
     filled = cv2.drawContours(np.zeros_like(mask), large, -1, 255, cv2.FILLED)
-    cut = [side for contour in large for side in _cut_sides(contour[:, 0], mask.shape)]
+    cut = [side for contour in large for side in _cut_sides(np.asarray(contour[:, 0], np.int32), mask.shape)]
     for start, end in cut:
         cv2.line(filled, start, end, 255)
     if cut:
