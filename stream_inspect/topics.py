@@ -17,6 +17,8 @@ from stream_inspect.messages import (
     LivePicture,
     Message,
     Missed,
+    PartsShown,
+    PartsStatus,
     PlantReadings,
     Tracked,
 )
@@ -56,6 +58,8 @@ TOPICS: dict[str, Topic] = {
         Topic("conditions", Condition, Delivery.BROADCAST, depth=1024),
         Topic("status", LineStatus, Delivery.BROADCAST, depth=16),
         Topic("tracked", Tracked, Delivery.BROADCAST, depth=256),
+        Topic("parts_shown", PartsShown, Delivery.BROADCAST, depth=256),
+        Topic("parts_status", PartsStatus, Delivery.BROADCAST, depth=256),
         Topic("confirmed", Event, Delivery.BROADCAST, depth=1024),
         Topic("events", Event, Delivery.BROADCAST, depth=1024),
         Topic("live", LivePicture, Delivery.BROADCAST, depth=64),

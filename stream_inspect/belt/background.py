@@ -24,6 +24,8 @@ from stream_inspect.picture import Picture, UInt8Array
 F32 = npt.NDArray[np.float32]
 Planes = Sequence[UInt8Array]
 """Y, U and V, each (h, w) uint8 of half the picture's size."""
+Point = tuple[int, int]
+"""(x, y) in halved pixels."""
 
 _LOOK_SHARE, _FOLLOW_SHARE = 0.0075, 0.03
 """The belt is learned, and once known followed, each time it moved this share of the picture."""
@@ -243,10 +245,31 @@ def _half_planes(picture: Picture) -> Planes:
 
 
 def _filled(mask: UInt8Array, least_px: float) -> UInt8Array:
-    """The mask's things without holes, and without those that are too small."""
+    """The mask's things without holes, and without those that are too small.
+
+    A ring that the picture's edge cuts is open there, and what its bore shows would be a thing of its own: the edge
+    closes it.
+    """
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     large = [contour for contour in contours if cv2.contourArea(contour) >= least_px]
-    return np.asarray(cv2.drawContours(np.zeros_like(mask), large, -1, 255, cv2.FILLED), np.uint8)
+    filled = cv2.drawContours(np.zeros_like(mask), large, -1, 255, cv2.FILLED)
+    cut = [side for contour in large for side in _cut_sides(np.asarray(contour[:, 0], np.int32), mask.shape)]
+    for start, end in cut:
+        cv2.line(filled, start, end, 255)
+    if cut:
+        contours, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(filled, contours, -1, 255, cv2.FILLED)
+    return np.asarray(filled, np.uint8)
+
+
+def _cut_sides(points: npt.NDArray[np.int32], shape: tuple[int, ...]) -> Iterator[tuple[Point, Point]]:
+    """From where to where a thing with this outline, (n, 2) of x and y, lies on each edge of the picture."""
+    for axis in (0, 1):
+        for edge in (0, shape[1 - axis] - 1):
+            on_edge = points[points[:, axis] == edge]
+            if len(on_edge) > 1:
+                low, high = on_edge.min(axis=0), on_edge.max(axis=0)
+                yield (int(low[0]), int(low[1])), (int(high[0]), int(high[1]))
 
 
 def _cores(things: UInt8Array, planes: Planes, belt: Planes, black: int) -> Iterator[tuple[int, int, UInt8Array]]:

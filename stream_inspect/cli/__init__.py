@@ -82,7 +82,7 @@ def demo(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="Folder for events, clips, pictures and summary; those of the last demo go to DIR/previous.",
+            help="Folder for events, parts, clips, pictures and summary; those of the last demo go to DIR/previous.",
         ),
     ] = Path("demo-out"),
     seed: Annotated[
@@ -94,7 +94,8 @@ def demo(
     """Inspect the synthetic line: cameras, models, tracking, alerts, clips and the live page, all on this computer.
 
     It needs no camera, no GPU and no network. At the end, DIR/summary.json reports the frames captured and judged, the
-    defects found and missed against the exact truth, and the latency from capture to alert.
+    defects found and missed and the parts passed and failed against the exact truth, and the latency from capture to
+    alert; DIR/parts.jsonl has each part's verdict.
 
     Example: `stream-inspect demo --seconds 30 --no-browser`
     """

@@ -19,6 +19,7 @@ from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.decide.belt_times import BeltTimes
 from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.decide.parts import LaneCounts, LedgerRecord, LineLayout, PartsLedger
+from stream_inspect.decide.parts_in_picture import PartsInPicture, is_sight_of
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
@@ -29,19 +30,21 @@ from stream_inspect.messages import (
     PartDefect,
     PartSight,
     PartsSeen,
+    PartsShown,
+    PartsStatus,
     PartVerdict,
     Reason,
     Tracked,
     TrackUpdate,
 )
 
-_SAME_PLACE = 0.5
-"""Share of the shorter of two stretches from which on a box in the picture is the part that is due there."""
 _MOST_CLIPPED = 0.3
 """Share of a part's pixels as dark or as bright as can be, above which the view is over-exposed."""
 _IN_REGION = 0.9
 _MOST_WAITING = 4096
 """Frames whose sight or whose result is waited for, for each line."""
+_LAST = 20
+"""Verdicts that are shown."""
 
 _FrameKey = tuple[str, FrameOrder]
 """A camera, and the place of a frame among its frames."""
@@ -90,6 +93,12 @@ class LineParts:
         """None until a picture's size is known."""
         self._ids: dict[tuple[str, int], int] = {}
         """The part that a track lies on, by (camera, track)."""
+        self._pictures: dict[str, PartsInPicture] = {}
+        self._shown: list[PartsShown] = []
+        self._last: dict[int, PartVerdict] = {}
+        """The last verdicts, by part, in the order in which they were given."""
+        self._awaited: set[int] = set()
+        """Parts that have a verdict which is not final."""
         self._log = get_logger(__name__, stage="decide", line=line.name)
         self._seen: dict[_FrameKey, PartsSeen] = {}
         """Due frames whose result has not come."""
@@ -119,6 +128,7 @@ class LineParts:
         else:
             self._times.reads(seen.odometer_mm, seen.frame.capture_mono_ns)
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
+        self._show(seen)
         key = camera, seen.frame.id.order
         if seen.frame.due is not None and seen.odometer_mm is not None:
             _put(self._seen, key, seen)
@@ -170,7 +180,27 @@ class LineParts:
         if self._untaken:
             self.save()  # first: a process that is killed here gives them once more, rather than not at all
         taken, self._untaken = self._untaken, []
+        for verdict in taken:
+            self._remember(verdict)
         return taken
+
+    def take_shown(self) -> list[PartsShown]:
+        """Where the parts are in the pictures that were seen since the last call."""
+        taken, self._shown = self._shown, []
+        return taken
+
+    def status(self) -> PartsStatus:
+        """How the parts of all lanes stand."""
+        lanes = self.counts().values()
+        return PartsStatus(
+            line=self._line.name,
+            entered=sum(lane.entered for lane in lanes),
+            passed=sum(lane.passed for lane in lanes),
+            failed=sum(lane.failed for lane in lanes),
+            undecided=sum(lane.undecided for lane in lanes),
+            on_belt=sum(lane.on_belt for lane in lanes),
+            last=list(self._last.values()),
+        )
 
     def save(self) -> None:
         """Keep what the next process has to know."""
@@ -201,6 +231,23 @@ class LineParts:
             metrics.PARTS_RESIDUAL.labels(self._line.name, str(lane)).set(counts.residual)
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def _remember(self, verdict: PartVerdict) -> None:
+        """Keep it among the last ones. One that is repeated as final, of a part not among them, is old."""
+        if verdict.part in self._last or verdict.part not in self._awaited:
+            self._last[verdict.part] = verdict
+        if len(self._last) > _LAST:
+            del self._last[next(iter(self._last))]
+        (self._awaited.discard if verdict.is_final else self._awaited.add)(verdict.part)
+
+    def _show(self, seen: PartsSeen) -> None:
+        assert self._ledger is not None
+        camera = seen.frame.id.camera
+        if camera not in self._pictures:
+            offset_mm = self._belt(camera).offset_mm
+            self._pictures[camera] = PartsInPicture(self._views[camera], self._lanes, offset_mm=offset_mm)
+        ids = [] if seen.odometer_mm is None else self._ledger.parts_in(camera, seen.odometer_mm)
+        self._shown.append(self._pictures[camera].see(seen, [self._ledger.part(part) for part in ids]))
 
     def _ledger_for(self, frame: FrameHeader) -> PartsLedger:
         """The ledger, which knows the stretch of the line that this camera sees.
@@ -276,8 +323,7 @@ class LineParts:
         if not self._in_pictures:
             return self._view_at(frame, along, odometer_mm)
         for sight, placed in boxes:
-            shared = placed.along.shared(along) / max(1e-6, min(placed.along.length, along.length))
-            if shared < _SAME_PLACE or lane_at(self._lanes, placed.across.centre) != lane:
+            if not is_sight_of(placed, along, lane, self._lanes):
                 continue
             if sight.clipped_share > _MOST_CLIPPED:
                 return View.OVER_EXPOSED

@@ -74,9 +74,7 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def decide(self, cameras: Mapping[str, CameraWindow]) -> None:
         """Give the verdict by what is known now."""
-        confirmed = [found for found in self.defects if found.confirmed]
-        if confirmed:
-            best = max(confirmed, key=lambda found: found.score)
+        if (best := self._surest) is not None:
             return self._give(Verdict.FAIL, Reason.DEFECT, f"{best.defect} {best.score:.2f}")
         if self.doubt is not None:
             return self._give(Verdict.UNDECIDED, self.doubt, _WHY[self.doubt])
@@ -101,6 +99,16 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             return self._give(Verdict.UNDECIDED, self.doubt, _WHY[self.doubt])
         frames = ", ".join(f"{count} of {camera}" for camera, count in sorted(waits_for.items()))
         return self._give(Verdict.UNDECIDED, Reason.TOO_LATE, f"too late: due frames not reported: {frames}")
+
+    @property
+    def failed_by(self) -> str:
+        """The name of the defect that it failed for; "" if it did not."""
+        return self._surest.defect if self.verdict is Verdict.FAIL and self._surest is not None else ""
+
+    @property
+    def _surest(self) -> PartDefect | None:
+        confirmed = [found for found in self.defects if found.confirmed]
+        return max(confirmed, key=lambda found: found.score, default=None)
 
     def _give(self, verdict: Verdict, reason: Reason, why: str) -> None:
         self.verdict, self.reason, self.why = verdict, reason, why

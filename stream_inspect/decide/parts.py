@@ -252,6 +252,10 @@ class PartsLedger:
         window = self._line.cameras[camera]
         return [part.id for part in self._parts.values() if window.shows(part.along, odometer_mm)]
 
+    def part(self, part_id: int) -> Part:
+        """What is known of a part. Raises KeyError for one that is not known any more."""
+        return self._parts[part_id]
+
     def place_of(self, part_id: int) -> tuple[Interval, int]:
         """Where a part lies, and its lane. Raises KeyError for one that is not known any more."""
         part = self._parts[part_id]

@@ -168,17 +168,17 @@ class DecideStage:
                     to_record += [Output("confirmed", e) for e in events if e.state is EventState.CONFIRMED]
             elif isinstance(message, Condition):
                 self._events.append(self._conditions.update(message))
-        return [*self._verdicts(), *to_record, *self._announce()]
+        return [*self._verdicts(), *self._shown(), *to_record, *self._announce()]
 
     def tick(self, now_mono_ns: int) -> Iterable[Output]:
         self._wake.clear()
         self._events.append(self._conditions.expire_inherited(now_mono_ns))
         since_ns = self._events.waiting_since_mono_ns
-        self._account_for_parts(now_mono_ns)
+        parts = self._account_for_parts(now_mono_ns)
         self._part_log.tick(now_mono_ns)
         metrics.EVENTS_WAITING.set(self._events.waiting)
         metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0)
-        return self._announce()
+        return [*parts, *self._announce()]
 
     def held(self) -> dict[str, tuple[int, int]]:
         """Events that cannot be written."""
@@ -195,7 +195,7 @@ class DecideStage:
         for parts in self._lines:
             parts.end()
         self._events.flush(_FLUSH_S)  # nothing is judged any more: what a healthy disk takes is announced too
-        return [*self._verdicts(), *self._announce()]
+        return [*self._verdicts(), *self._parts_status(), *self._announce()]
 
     def close(self) -> None:
         self._part_log.sum_up()
@@ -214,13 +214,14 @@ class DecideStage:
             known = {update.track: self._defects.get((camera, update.track)) for update in tracked.tracks}
             parts.judged(tracked, {track for track, defect in known.items() if defect and defect.event})
 
-    def _account_for_parts(self, now_mono_ns: int) -> None:
+    def _account_for_parts(self, now_mono_ns: int) -> list[Output]:
         if now_mono_ns - self._parts_kept_ns < _PARTS_KEPT_EVERY_NS:
-            return
+            return []
         self._parts_kept_ns = now_mono_ns
         for parts in self._lines:
             parts.save()
             parts.export()
+        return self._parts_status()
 
     def _verdicts(self) -> list[Output]:
         """What has been decided of parts: it is sent at once, and waits for no disk. Its events go the way of all."""
@@ -228,6 +229,13 @@ class DecideStage:
         given = [verdict for verdict in verdicts if verdict.is_first and verdict.verdict in self._kept]
         self._events.append([part_event(verdict) for verdict in given])
         return [Output("verdicts", verdict) for verdict in verdicts]
+
+    def _shown(self) -> list[Output]:
+        """Where parts are in the pictures."""
+        return [Output("parts_shown", shown) for parts in self._lines for shown in parts.take_shown()]
+
+    def _parts_status(self) -> list[Output]:
+        return [Output("parts_status", parts.status()) for parts in self._lines]
 
     def _announce(self) -> list[Output]:
         """Send the events that are in the log by now."""

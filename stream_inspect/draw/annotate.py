@@ -9,16 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from stream_inspect.config.models import DefectConfig
-from stream_inspect.draw.labels import Label, draw_labels
+from stream_inspect.draw.labels import Label, Plate, draw_labels
+from stream_inspect.draw.strokes import Colour, rectangle, ring
 from stream_inspect.messages import Box, Outline, Tracked, TrackUpdate
 from stream_inspect.picture import UInt8Array
-
-Colour = tuple[int, int, int]
 
 COLOURS_BGR: dict[str, Colour] = {"minor": (60, 220, 250), "major": (0, 145, 255), "critical": (60, 60, 240)}
 """Yellow, orange, red: they differ in brightness as well as in hue."""
@@ -26,8 +21,6 @@ _OWN_BGR: Colour = (255, 255, 255)
 """Around the box of the event's own defect, where a picture shows others too."""
 HIDE_UNSEEN_AFTER_S = 0.4
 """A track unseen for longer than this is not drawn: it may no longer be there."""
-_FIXED_BITS = 3
-"""OpenCV's fixed-point coordinates: marks glide instead of jumping from pixel to pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +81,12 @@ def draw(
     *,
     own_track: int | None = None,
     name_frames: bool = False,
+    taken: Sequence[Plate] = (),
 ) -> None:
     """Draw on an (H, W, 3) uint8 BGR picture, in place. `scale`: its size over that of the judged picture.
 
     The mark of `own_track` has a white frame around it. With `name_frames` each label says of which judged frame its
-    score is: "scratch 0.71 @1234" is that of the frame with seq 1234.
+    score is: "scratch 0.71 @1234" is that of the frame with seq 1234. No label hides what is `taken`.
     """
     height, width = picture_bgr.shape[:2]
     line_px = max(1, round(height / 360))
@@ -104,19 +98,13 @@ def draw(
         colour = COLOURS_BGR.get(mark.severity, COLOURS_BGR["major"])
         thickness = line_px if mark.seen else max(1, line_px // 2)
         if mark.track is not None and mark.track == own_track:
-            around = _fixed(((left - 3 * line_px, top - 3 * line_px), (right + 3 * line_px, bottom + 3 * line_px)))
-            _rectangle(picture_bgr, around, _OWN_BGR, 2 * line_px)
-        _rectangle(picture_bgr, _fixed(((left, top), (right, bottom))), colour, thickness)
-        for ring in mark.outline_px:
-            points = _fixed([(x * scale, y * scale) for x, y in ring])
-            cv2.polylines(picture_bgr, [points], True, colour, max(1, line_px // 2), cv2.LINE_AA, _FIXED_BITS)
+            around = (left - 3 * line_px, top - 3 * line_px, right + 3 * line_px, bottom + 3 * line_px)
+            rectangle(picture_bgr, around, _OWN_BGR, 2 * line_px)
+        rectangle(picture_bgr, (left, top, right, bottom), colour, thickness)
+        for outline in mark.outline_px:
+            ring(picture_bgr, [(x * scale, y * scale) for x, y in outline], colour, max(1, line_px // 2))
         labels.append(Label(_text(mark, name_frames), (left, top, right, bottom), colour))
-    draw_labels(picture_bgr, labels[::-1])  # after all boxes, so that no box crosses the letters
-
-
-def _rectangle(picture_bgr: UInt8Array, corners: NDArray[np.int32], colour: Colour, thickness: int) -> None:
-    first, second = (int(corners[0, 0]), int(corners[0, 1])), (int(corners[1, 0]), int(corners[1, 1]))
-    cv2.rectangle(picture_bgr, first, second, colour, thickness, cv2.LINE_8, _FIXED_BITS)
+    draw_labels(picture_bgr, labels[::-1], taken)  # after all boxes, so that no box crosses the letters
 
 
 def _text(mark: Mark, name_frame: bool) -> str:
@@ -143,8 +131,3 @@ def _moved(update: TrackUpdate, elapsed_s: float) -> Box:
 def _between(first: Box, second: Box, share: float) -> Box:
     left, top, right, bottom = (a + (b - a) * share for a, b in zip(first, second, strict=True))
     return (left, top, right, bottom)
-
-
-def _fixed(points: Sequence[tuple[float, float]]) -> NDArray[np.int32]:
-    """Fixed-point coordinates. Ours start at the picture's corner, OpenCV's at the centre of the first pixel."""
-    return np.round((np.asarray(points, dtype=np.float64) - 0.5) * (1 << _FIXED_BITS)).astype(np.int32)

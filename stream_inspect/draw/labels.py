@@ -31,13 +31,17 @@ class Label:
     colour_bgr: tuple[int, int, int]
 
 
-def draw_labels(picture_bgr: UInt8Array, labels: Sequence[Label]) -> None:
-    """Draw dark letters on plates, in place: each above its box or near it, the first ones nearest."""
+def draw_labels(picture_bgr: UInt8Array, labels: Sequence[Label], taken: Sequence[Plate] = ()) -> list[Plate]:
+    """Draw dark letters on plates, in place: each above its box or near it, the first ones nearest.
+
+    None hides what is `taken` already. Returns where the plates are.
+    """
     letter_px = max(_LETTER_MIN_PX, picture_bgr.shape[0] / _LETTERS_IN_HEIGHT)
-    taken: list[Box] = []
+    plates: list[Plate] = []
     boxes = [label.box_xyxy_px for label in labels]
     for label in labels:
-        taken.append(_draw(picture_bgr, label, letter_px, taken, boxes))
+        plates.append(_draw(picture_bgr, label, letter_px, [*taken, *plates], boxes))
+    return plates
 
 
 def _draw(picture_bgr: UInt8Array, label: Label, letter_px: float, taken: Sequence[Box], boxes: Sequence[Box]) -> Plate:

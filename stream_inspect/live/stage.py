@@ -13,10 +13,12 @@ import numpy as np
 
 from stream_inspect import metrics
 from stream_inspect.config.models import Config
-from stream_inspect.draw.annotate import Colour, draw
+from stream_inspect.draw.annotate import draw
 from stream_inspect.draw.caption import caption, put_text, utc_text
 from stream_inspect.draw.judged import JudgedFrames
+from stream_inspect.draw.parts import draw_parts
 from stream_inspect.draw.scale import scaled, size_at_height
+from stream_inspect.draw.strokes import Colour
 from stream_inspect.messages import (
     ActiveCondition,
     AnyMessage,
@@ -26,6 +28,7 @@ from stream_inspect.messages import (
     LineStatus,
     LivePicture,
     Output,
+    PartsShown,
     Tracked,
 )
 from stream_inspect.picture import UInt8Array
@@ -57,6 +60,8 @@ class _View:
         self.name = name
         self._stills = stills
         self.judged = JudgedFrames(_KEEP_TRACKS_S, _HIDE_UNSEEN_AFTER_S)
+        self.parts: PartsShown | None = None
+        """Those of the newest frame whose parts are known."""
         self.newest: FrameHeader | None = None
         self.shown: FrameOrder | None = None
         self.next_mono_ns = now_mono_ns
@@ -94,7 +99,7 @@ class _View:
 
 
 class LiveStage:
-    """Reads `frames`, `tracked` and `status`; sends `live`."""
+    """Reads `frames`, `tracked`, `parts_shown` and `status`; sends `live`."""
 
     wake_fd: int | None = None
 
@@ -112,7 +117,7 @@ class LiveStage:
         """Nothing to get ready: rings are mapped when their first frame comes."""
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
-        """Remember the newest frame, the tracks and the conditions of each camera."""
+        """Remember the newest frame, the tracks, the parts and the conditions of each camera."""
         for message in batch:
             if isinstance(message, FrameHeader):
                 if view := self._views.get(message.id.camera):
@@ -120,6 +125,9 @@ class LiveStage:
             elif isinstance(message, Tracked):
                 if view := self._views.get(message.frame.id.camera):
                     view.tracked(message)
+            elif isinstance(message, PartsShown):
+                if view := self._views.get(message.frame.id.camera):
+                    view.parts = message
             elif isinstance(message, LineStatus):
                 self._take_conditions(message)
         return ()
@@ -164,7 +172,11 @@ class LiveStage:
         except RingError:
             return None  # overwritten while we looked: the next header names a fresher one
         view.shown = header.id.order
-        draw(bgr, view.judged.marks(header.id), scale=height_px / header.height_px)
+        scale = height_px / header.height_px
+        taken = []
+        if view.parts is not None:
+            taken = draw_parts(bgr, view.parts, header.id, scale, hide_after_s=_HIDE_UNSEEN_AFTER_S)
+        draw(bgr, view.judged.marks(header.id), scale, taken=taken)
         if view.condition is not None:
             bgr = _dimmed(bgr)
             _announce(bgr, _WORDS[view.condition.kind], view.condition.since_utc_ns)

@@ -146,3 +146,43 @@ class PartVerdict(Message, frozen=True, kw_only=True):
     where that is not known."""
     gate_utc_ns: int | None = None
     """Likewise of `lines[].gate_mm`."""
+
+
+class ShownPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part in a picture."""
+
+    part: int
+    """As in its `PartVerdict`."""
+    box_xyxy_px: Box
+    """May reach out of the picture."""
+    verdict: Verdict | None
+    """None: not given yet."""
+    defect: str = ""
+    """What a FAIL is for."""
+
+
+class PartsShown(Message, frozen=True, kw_only=True):
+    """The parts in one captured frame, as the line knows them by then; `velocity_px_s` moves them to any frame near by.
+
+    None where the odometer is not known, and no part is.
+    """
+
+    frame: FrameHeader
+    odometer_mm: float | None
+    velocity_px_s: tuple[float, float]
+    parts: list[ShownPart]
+
+
+class PartsStatus(Message, frozen=True, kw_only=True):
+    """How one line's parts stand, repeated: entered = passed + failed + undecided + on_belt since the service started.
+
+    `last` are the newest verdicts, newest last, each part once.
+    """
+
+    line: str
+    entered: int
+    passed: int
+    failed: int
+    undecided: int
+    on_belt: int
+    last: list[PartVerdict]

@@ -12,7 +12,7 @@ from stream_inspect.messages.detections import Inspection
 from stream_inspect.messages.events import Event
 from stream_inspect.messages.frames import Credit, DueFrame, FrameHeader, Missed
 from stream_inspect.messages.live import LivePicture
-from stream_inspect.messages.parts import BeltSight, PartsSeen, PartVerdict
+from stream_inspect.messages.parts import BeltSight, PartsSeen, PartsShown, PartsStatus, PartVerdict
 from stream_inspect.messages.plant import PlantReadings
 from stream_inspect.messages.tracks import Tracked
 
@@ -34,6 +34,8 @@ AnyMessage = (
     | Tracked
     | PartsSeen
     | PartVerdict
+    | PartsShown
+    | PartsStatus
     | Condition
     | LineStatus
     | Event

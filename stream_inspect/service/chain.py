@@ -28,7 +28,7 @@ def judging_chain(
     kept: Collection[str] = (),
 ) -> Chain:
     """Track, then decide: `Inspection`, `Missed`, `BeltSight`, `Condition` and what the plant's inputs say in,
-    `Tracked`, `PartVerdict` and `Event` out.
+    `Tracked`, `PartVerdict`, what is shown of the parts, and `Event` out.
 
     Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
     replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a

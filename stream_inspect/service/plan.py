@@ -120,8 +120,8 @@ def plan(config: Config) -> Plan:
     """The plan of this configuration on one host."""
     rows: list[Row] = []
     if config.web.enabled:
-        rows.append(_output("web", reads=("live", "events", "status"), nice=5))
-        rows.append(_output("live", reads=("frames", "tracked", "status"), writes=("live",), nice=10))
+        rows.append(_output("web", reads=("live", "events", "parts_status", "status"), nice=5))
+        rows.append(_output("live", reads=("frames", "tracked", "parts_shown", "status"), writes=("live",), nice=10))
     if config.recorder.enabled:
         reads, share_s = ("frames", "tracked", "confirmed"), DRAIN_S + RECORDER_CLOSE_S
         rows.append(_output("recorder", reads=reads, writes=("conditions",), nice=10, share_s=share_s))
@@ -135,7 +135,7 @@ def plan(config: Config) -> Plan:
                 *((topic, "") for topic in ("inspections", "missed", "belt", "conditions")),
                 *([("plant", "")] if config.inputs else []),
             ),
-            writes=("tracked", "confirmed", "events", "conditions"),
+            writes=("tracked", "parts_shown", "parts_status", "confirmed", "events", "conditions"),
             stop_group="track",
             stop_share_s=DRAIN_S + TRACK_CLOSE_S,
         )

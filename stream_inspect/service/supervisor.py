@@ -171,6 +171,10 @@ class Supervisor:
         """The active conditions of all sources, oldest first."""
         return self._conditions.active
 
+    def channels(self, name: str) -> ZmqChannels:
+        """Channels for a reader of broadcasts outside of the plan, of this name."""
+        return ZmqChannels(self._run_dir.path, name, self.plan.writers())
+
     def ages_s(self, camera: str) -> tuple[float, float]:
         """Seconds since this camera's last captured frame, and since its last judged one."""
         now_s = time.monotonic()

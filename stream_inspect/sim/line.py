@@ -45,6 +45,16 @@ class PassedObject:
     """Last frame with a pixel of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class EnteredPart:
+    """A part that is in the picture, or was."""
+
+    part_id: int
+    is_defective: bool
+    middle_px: float
+    """How far the belt has to move, since frame 0, until its middle is at the picture's upstream edge."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SyntheticFrame:
     """One picture and what is really in it."""
@@ -172,6 +182,18 @@ class SyntheticLine:
             for number, defect in enumerate(part.defects)
         ]
         return [passed for passed in found if passed.last_index < index]
+
+    def entered_parts(self, index: int) -> list[EnteredPart]:
+        """Every part of which frame `index` or an earlier one shows something, in order."""
+        direction = -1 if self.moves_right else 1
+        return [
+            EnteredPart(
+                part.index,
+                bool(part.defects),
+                self._start_px + direction * (part.stamp.left_px + part.stamp.right_px) / 2,
+            )
+            for part in self._parts_until(index)
+        ]
 
     def _seen(self, stamp: Stamp, left_px: int) -> tuple[Box, float, int, Stamp, int, tuple[int, int]] | None:
         """The fields that all truth shares, for a picture whose left edge is at belt column `left_px`."""

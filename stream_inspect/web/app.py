@@ -26,6 +26,7 @@ from stream_inspect.web.guard import LOGGED_IN, Guard, Token, has_cookie, log_in
 from stream_inspect.web.hub import LiveHub, Numbered
 from stream_inspect.web.line import Line
 from stream_inspect.web.media import DiskHangsError, MediaFiles
+from stream_inspect.web.parts import Parts
 from stream_inspect.web.status import Health
 
 STATIC = Path(str(files("stream_inspect.web"))) / "static"
@@ -45,18 +46,21 @@ class _PageContext:
     hub: LiveHub
     feed: EventFeed
     standing: Line
+    parts: Parts
     health: Health
     media: MediaFiles
     token: Token | None
     stopping: Callable[[], bool]
 
     def status(self) -> dict[str, Any]:
-        """The current state of the line: "state", "silent_s" and "conditions" are those of `Line.known`."""
+        """The current state of the line: "state", "silent_s" and "conditions" are those of `Line.known`,
+        "parts" is that of `Parts.known`."""
         return {
             "line": self.config.line,
             "cameras": self.hub.cameras,
             "utc_ms": time.time_ns() // 1_000_000,
             **self.standing.known(),
+            "parts": self.parts.known(),
             "event_log": self.feed.error,
             "health": self.health.known,
             "has_login": self.token is not None,
@@ -69,13 +73,14 @@ def make_app(
     hub: LiveHub,
     feed: EventFeed,
     standing: Line,
+    parts: Parts,
     health: Health,
     state_dir: Path,
     token: Token | None,
     stopping: Callable[[], bool],
 ) -> ASGIApp:
     """The whole app behind its guard. `stopping` ends the streams, which otherwise last as long as their browsers."""
-    context = _PageContext(config, hub, feed, standing, health, MediaFiles(state_dir), token, stopping)
+    context = _PageContext(config, hub, feed, standing, parts, health, MediaFiles(state_dir), token, stopping)
     app = FastAPI(title="stream_inspect", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     for routes in (_page_and_login, _status_and_events, _live_pictures, _files_of_events):
         app.include_router(routes(context))

@@ -18,7 +18,7 @@ from stream_inspect import log
 from stream_inspect.config.crosscheck import is_loopback
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
-from stream_inspect.messages import AnyMessage, Event, LineStatus, LivePicture, Output
+from stream_inspect.messages import AnyMessage, Event, LineStatus, LivePicture, Output, PartsStatus
 from stream_inspect.stopping import OUTPUT_CLOSE_S
 from stream_inspect.store.events import EventStore
 from stream_inspect.web.app import make_app
@@ -27,6 +27,7 @@ from stream_inspect.web.feed import EventFeed
 from stream_inspect.web.guard import Token
 from stream_inspect.web.hub import LiveHub
 from stream_inspect.web.line import Line
+from stream_inspect.web.parts import Parts
 from stream_inspect.web.status import Health
 
 _START_WITHIN_S = 15.0
@@ -45,7 +46,7 @@ class WebError(StreamInspectError):
 
 
 class WebStage:
-    """Reads `live`, `events` and `status`; serves HTTP at `url`, which is known after `open`."""
+    """Reads `live`, `events`, `parts_status` and `status`; serves HTTP at `url`, which is known after `open`."""
 
     wake_fd: int | None = None
 
@@ -63,12 +64,14 @@ class WebStage:
         self._hub = LiveHub(camera.name for camera in config.cameras)
         self._feed = EventFeed(partial(EventStore, store_path), state_dir, config.recorder)
         self._standing = Line()
+        self._parts = Parts([line.name for line in config.lines])
         self._health = Health(config.metrics)
         self._app = make_app(
             config,
             hub=self._hub,
             feed=self._feed,
             standing=self._standing,
+            parts=self._parts,
             health=self._health,
             state_dir=state_dir,
             token=Token(secret) if secret is not None else None,
@@ -108,12 +111,14 @@ class WebStage:
         self._log.info("serving the live page", url=self.url, token=self._config.web.token is not None)
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
-        """Publish the newest pictures and the line's status; read the event log when there are events."""
+        """Publish the newest pictures, the line's status and its parts; read the event log when there are events."""
         for message in batch:
             if isinstance(message, LivePicture):
                 self._hub.put(message)
             elif isinstance(message, LineStatus):
                 self._standing.put(message)
+                self._feed.wake_waiters()
+            elif isinstance(message, PartsStatus) and self._parts.put(message):
                 self._feed.wake_waiters()
         if any(isinstance(message, Event) for message in batch):
             self._feed.notify()

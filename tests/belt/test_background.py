@@ -158,6 +158,15 @@ def test_what_is_small_is_not_a_part_and_a_hole_is_of_its_part() -> None:
     check(run.look(moved_px=0), [ring])
 
 
+@pytest.mark.parametrize("x", [20, WIDTH_PX - 20], ids=["coming in", "leaving"])
+def test_a_ring_that_the_edge_cuts_is_one_part_with_what_its_bore_shows(x: int) -> None:
+    """Its own shadow, mostly."""
+    run = Run()
+    left, top, right, bottom = run.lay(x, 150, radius=80, hole=50)
+    run.lay(x, 150, radius=25, level=20.0)
+    check(run.look(moved_px=0), [(max(0, left), top, min(WIDTH_PX, right), bottom)])
+
+
 def test_parts_that_touch_are_two_where_their_lanes_are_known() -> None:
     lanes = BackgroundSettings(lanes_mm=((0.0, 180.0), (180.0, 360.0)))
     for settings, count in ((None, 1), (lanes, 2)):

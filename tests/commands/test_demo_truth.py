@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
-from stream_inspect.commands.demo.truth import CaptureRuns, DefectScore
-from stream_inspect.messages import Clock, Event, EventState, FrameRef
+from stream_inspect.commands.demo.truth import CaptureRuns, CountedPart, DefectScore, PartScore, score_parts
+from stream_inspect.messages import Clock, Event, EventState, FrameRef, Verdict
 from stream_inspect.rotation import Rotation, rotated_box
 from stream_inspect.sim.line import SyntheticLine
 
@@ -123,3 +125,71 @@ def test_a_run_that_captured_nothing_counts_for_nothing(line):
     events = found(line, FRAMES, 1, began[0]) + found(line, FRAMES, 2, began[2])
     assert runs.score(line, events) == DefectScore(2 * truth, 2 * truth, 0)
     assert runs.sessions == 2
+
+
+# --- parts
+
+TRIGGER_MM, GATE_MM, VIEWS = 320.0, 700.0, 3
+
+
+def counted(line: SyntheticLine, began_ns: int = 0) -> list[CountedPart]:
+    """Every part that came in, each with the right verdict."""
+    parts = []
+    for part in line.entered_parts(FRAMES - 1):
+        at_s = (part.middle_px + TRIGGER_MM / line.mm_per_px) / line.speed_px_s
+        verdict = Verdict.FAIL if part.is_defective else Verdict.PASS
+        parts.append(CountedPart(at_s, began_ns + round(at_s * 1e9), verdict, VIEWS, part.is_defective))
+    return parts
+
+
+def score(line: SyntheticLine, parts: list[CountedPart]) -> PartScore:
+    return score_parts(line, parts, VIEWS, FRAMES - 1, trigger_mm=TRIGGER_MM, gate_mm=GATE_MM)
+
+
+def test_right_verdicts_are_neither_escapes_nor_overkill_and_only_what_has_passed_the_gate_counts(line):
+    entered = line.entered_parts(FRAMES - 1)
+    in_the_end_mm = [(FRAMES - 1) * 8 * line.mm_per_px - part.middle_px * line.mm_per_px for part in entered]
+    passed = [part for part, at_mm in zip(entered, in_the_end_mm, strict=True) if at_mm > GATE_MM]
+    bad = sum(part.is_defective for part in passed)
+    assert len(entered) > len(passed) > bad > 2
+    assert score(line, counted(line)) == PartScore(good=len(passed) - bad, bad=bad)
+
+
+def first(line: SyntheticLine, *, bad: bool) -> int:
+    return next(n for n, part in enumerate(line.entered_parts(FRAMES - 1)) if part.is_defective == bad)
+
+
+@pytest.mark.parametrize(
+    ("views", "has_defect", "whose"),
+    [(VIEWS, False, "model_escapes"), (VIEWS - 1, False, "system_escapes"), (VIEWS, True, "system_escapes")],
+    ids=["nothing was found", "too few views", "the defect was known"],
+)
+def test_a_bad_part_that_passes_is_an_escape_of_the_models_or_of_the_system(line, views, has_defect, whose):
+    parts = counted(line)
+    right, place = score(line, parts), first(line, bad=True)
+    parts[place] = replace(parts[place], verdict=Verdict.PASS, views=views, has_defect=has_defect)
+    assert score(line, parts) == replace(right, **{whose: 1})
+
+
+def test_an_undecided_part_is_no_escape_and_a_bad_one_without_a_verdict_is_one(line):
+    parts = counted(line)
+    right, place = score(line, parts), first(line, bad=True)
+    undecided = [*parts[:place], replace(parts[place], verdict=Verdict.UNDECIDED), *parts[place + 1 :]]
+    assert score(line, undecided) == right
+    del parts[place]
+    assert score(line, parts) == replace(right, system_escapes=1, not_counted=1)
+
+
+def test_a_good_part_that_fails_is_overkill_and_a_part_that_is_not_there_is_false(line):
+    parts = counted(line)
+    right, place = score(line, parts), first(line, bad=False)
+    parts[place] = replace(parts[place], verdict=Verdict.FAIL)
+    parts.append(replace(parts[place], trigger_s=parts[place].trigger_s + 0.1))
+    assert score(line, parts) == replace(right, overkill=1, false=1)
+
+
+def test_the_parts_of_each_run_are_compared_with_its_own_truth(line):
+    runs, (first_ns, second_ns) = runs_of(FRAMES, FRAMES)
+    once = score(line, counted(line))
+    both = [*counted(line, first_ns), *counted(line, second_ns)]
+    assert runs.score_parts(line, both, VIEWS, trigger_mm=TRIGGER_MM, gate_mm=GATE_MM) == once + once

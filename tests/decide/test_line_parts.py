@@ -153,6 +153,48 @@ def test_a_confirmed_defect_on_a_part_fails_it_at_once() -> None:
     assert (verdict.verdict, verdict.why, verdict.is_final) == (Verdict.FAIL, "hole 0.80", False)
 
 
+def test_each_picture_is_shown_with_its_part_where_that_is_and_with_the_verdict_once_there_is_one() -> None:
+    line = Line()
+    shown = []
+    for number in range(LEFT + 2):
+        line.see(number, found=number != 8)
+        line.judge(number, defect=number >= 6, confirmed={7} if number == 7 else ())
+        (picture,) = line.parts.take_shown()
+        shown.append(picture)
+    assert [len(picture.parts) for picture in shown] == [0] * 3 + [1] * 14 + [0] * 5
+    for number in (7, 8, 12):
+        (part,) = shown[number].parts
+        left = STEP_MM * (number - ENTERS) - LENGTH_MM
+        assert part.box_xyxy_px == pytest.approx((left, 100, left + LENGTH_MM, 200)), "also where it was not found"
+    assert shown[12].velocity_px_s == pytest.approx((STEP_MM * 25, 0))
+    verdicts = [(one.part, one.verdict, one.defect) for picture in shown[7:9] for one in picture.parts]
+    assert verdicts == [(1, None, ""), (1, Verdict.FAIL, "hole")]
+
+
+def test_no_part_is_shown_while_it_is_not_known_where_the_belt_is() -> None:
+    line = Line()
+    for number in range(8):
+        line.see(number)
+    line.parts.see(PartsSeen(frame=frame(8), odometer_mm=None, changes=[], sights=[]))
+    *_, before, last = line.parts.take_shown()
+    assert (len(before.parts), last.parts, last.velocity_px_s) == (1, [], (0, 0))
+
+
+def test_the_status_has_the_sums_and_the_last_verdicts_each_once() -> None:
+    line = Line()
+    assert (line.parts.status().entered, line.parts.status().last) == (0, [])
+    for number in range(LEFT + 1):
+        line.see(number)
+        line.judge(number, defect=number >= 6, confirmed={7} if number == 7 else ())
+        if number == 8:
+            (early,) = line.parts.status().last
+    status = line.parts.status()
+    assert (status.line, status.entered, status.failed, status.passed, status.on_belt) == ("line1", 1, 1, 0, 0)
+    (final,) = status.last
+    assert (early.part, early.is_final) == (1, False)
+    assert (final.part, final.is_final, final.verdict) == (1, True, Verdict.FAIL)
+
+
 def test_a_result_that_comes_before_the_sight_of_its_frame_waits_for_it() -> None:
     line = Line()
     for number in range(LEFT + 1):

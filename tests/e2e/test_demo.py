@@ -49,6 +49,21 @@ def test_it_finds_the_defects(demo: tuple[Path, dict[str, Any]]):
     assert defects["precision"] >= 0.8
 
 
+def test_every_part_has_a_verdict_and_no_bad_one_passes_by_the_system(demo: tuple[Path, dict[str, Any]]):
+    out, summary = demo
+    sums = summary["parts"]
+    lines = [json.loads(line) for line in (out / "parts.jsonl").read_text().splitlines()]
+    assert sums["in"] == sums["pass"] + sums["fail"] + sums["undecided"] + sums["on_belt"] >= 12
+    verdicts = [part["verdict"] for part in lines]
+    assert (sums["pass"], sums["fail"]) == (verdicts.count("PASS"), verdicts.count("FAIL"))
+    assert [part["part_id"] for part in lines] == list(range(1, len(lines) + 1))
+    truth = sums["truth"]
+    assert (truth["good"] + truth["bad"], truth["not_counted"], sums["false"]) == (pytest.approx(9, abs=1), 0, 0)
+    assert sums["escapes"]["system"] == 0
+    assert sums["escapes"]["model"] + sums["overkill"] <= 1
+    assert sums["pass"] + sums["fail"] >= sums["in"] - 4, "all but the ones on the belt at the end"
+
+
 def test_the_alerts_are_the_events_with_their_latency(demo: tuple[Path, dict[str, Any]]):
     out, summary = demo
     confirmed = [event for event in events(out) if event["state"] == "confirmed" and event["kind"] == "defect"]

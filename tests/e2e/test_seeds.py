@@ -22,10 +22,39 @@ def run_demo(seed: int, out: Path) -> dict[str, Any]:
     return summary
 
 
+def check_parts(rows: dict[int, dict[str, Any]]) -> None:
+    """Print the table of the parts, and hold it to its limits."""
+    print(
+        f"\n{'seed':>8} {'in':>4} {'pass':>5} {'fail':>5} {'undecided':>9} {'on belt':>7} {'good':>5} {'bad':>5} "
+        f"{'system':>7} {'model':>6} {'overkill':>8} {'false':>6}"
+    )
+    for seed, row in rows.items():
+        truth, escapes = row["truth"], row["escapes"]
+        print(
+            f"{seed:>8} {row['in']:>4} {row['pass']:>5} {row['fail']:>5} {row['undecided']:>9} {row['on_belt']:>7} "
+            f"{truth['good']:>5} {truth['bad']:>5} {escapes['system']:>7} {escapes['model']:>6} {row['overkill']:>8} "
+            f"{row['false']:>6}"
+        )
+    good, bad = (sum(row["truth"][kind] for row in rows.values()) for kind in ("good", "bad"))
+    system, model = (sum(row["escapes"][kind] for row in rows.values()) for kind in ("system", "model"))
+    overkill = sum(row["overkill"] for row in rows.values())
+    print(f"escapes {system} by the system and {model} by the models of {bad} bad parts, overkill {overkill} of {good}")
+
+    for row in rows.values():
+        assert row["in"] == row["pass"] + row["fail"] + row["undecided"] + row["on_belt"]
+    assert system == 0
+    assert model <= 0.05 * bad
+    assert overkill <= 0.02 * good
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_tracks_on_twenty_unseen_seeds(tmp_path: Path):
-    """Recall and precision pooled at least 0.97, no seed under 0.85; frames, latency and memory within their limits."""
+    """Recall and precision pooled at least 0.97, no seed under 0.85; frames, latency and memory within their limits.
+
+    No bad part passes by a fault of the system; 5 % of the bad ones at most by one of the models, and 2 % of the good
+    ones fail, pooled.
+    """
     rows = {seed: run_demo(seed, tmp_path / str(seed)) for seed in SEEDS}
     print(
         f"\n{'seed':>8} {'truth':>6} {'found':>6} {'false':>6} {'recall':>7} {'precision':>9} {'p95 ms':>7}    fps MB"
@@ -40,6 +69,7 @@ def test_tracks_on_twenty_unseen_seeds(tmp_path: Path):
     recall, precision = found / truth, found / (found + false)
     print(f"{'pooled':>8} {truth:>6} {found:>6} {false:>6} {recall:>7.3f} {precision:>9.3f}")
 
+    check_parts({seed: row["parts"] for seed, row in rows.items()})
     assert all(closed(row["frames"])["in_flight"] == 0 for row in rows.values())
     assert all(row["latency_ms"]["capture_to_alert"]["p95"] < 400 for row in rows.values())
     assert all(row["memory_pss_mb"] < 2500 for row in rows.values())

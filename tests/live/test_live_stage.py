@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 
 from stream_inspect.live.stage import LiveStage
-from stream_inspect.messages import ActiveCondition, ConditionKind, FrameHeader, LineStatus, LivePicture, Tracked
+from stream_inspect.messages import (
+    ActiveCondition,
+    ConditionKind,
+    FrameHeader,
+    LineStatus,
+    LivePicture,
+    PartsShown,
+    ShownPart,
+    Tracked,
+    Verdict,
+)
 from stream_inspect.picture import Picture, UInt8Array
 from tests.record.filmed import DEFECT_PX, Belt, config, number_in
 
@@ -103,6 +113,19 @@ def test_boxes_are_moved_to_the_time_of_the_frame(belt: Belt) -> None:
     before = round(belt.defect_x(20))
     there = edge[:, before - 1 : before + 1].mean(axis=(0, 1))
     assert there[2] - there[0] < 40, "and not where it was judged"
+
+
+def test_parts_are_outlined_where_they_are_in_this_frame_with_their_verdict(belt: Belt) -> None:
+    stage = stage_for(belt, live_height_px=360)
+    headers = [belt.shoot() for _ in range(6)]
+    part = ShownPart(part=12, box_xyxy_px=(300.0, 200.0, 400.0, 300.0), verdict=Verdict.PASS)
+    shown = PartsShown(frame=headers[0], odometer_mm=0.0, velocity_px_s=(-100.0, 0.0), parts=[part])
+    list(stage.process([*headers, shown]))
+    (picture,) = pictures(stage)
+    edge = bgr_of(picture)[290:298].astype(int).mean(axis=0)
+    green = edge[:, 1] - edge[:, [0, 2]].max(axis=1)
+    assert abs(int(green[:330].argmax()) - 280) <= 2, "it has moved by 20 px since"
+    assert green[280] > 2 * green[295:305].max()
 
 
 def test_boxes_stay_while_judging_is_slow_and_go_when_nothing_is_known_any_more(belt: Belt) -> None:

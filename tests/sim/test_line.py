@@ -141,3 +141,21 @@ def test_a_frame_costs_little() -> None:
     for n in range(count):
         line.frame(n)
     assert (time.process_time() - start) / count < 0.004
+
+
+@pytest.mark.parametrize("moves_right", [False, True])
+def test_a_part_that_came_in_is_known_with_the_way_to_its_middle(moves_right: bool) -> None:
+    line = SyntheticLine(9, moves_right=moves_right, **SMALL)
+    whole = {}
+    for n in range(0, 150, 5):
+        for part in line.truth(n).parts:
+            if part.visible_fraction == 1.0:
+                left, _, right, _ = part.box_xyxy_px
+                from_edge_px = (left + right) / 2 if moves_right else line.width_px - (left + right) / 2
+                whole[part.part_id] = n * line.speed_px_s / line.fps - from_edge_px
+    entered = {part.part_id: part for part in line.entered_parts(149)}
+    assert len(whole) >= 3
+    assert {number: entered[number].middle_px for number in whole} == pytest.approx(whole, abs=2.1)
+    bad = {defect.part_id for n in range(0, 150, 5) for defect in line.truth(n).defects}
+    assert {number for number in whole if entered[number].is_defective} == bad & whole.keys()
+    assert max(entered) == max(part.part_id for part in line.truth(149).parts)

@@ -28,14 +28,15 @@ from stream_inspect.web.stage import WebStage
 
 
 def config(state_dir: Path, cameras: tuple[str, ...] = ("cam",), **sections: object) -> Config:
-    """A configuration with these cameras and the page on any free port."""
+    """A configuration with these cameras and the page on any free port. `camera` has more keys of each of them."""
+    camera = dict(sections.pop("camera", {}))  # type: ignore[call-overload]
     web = {"port": 0, **dict(sections.pop("web", {}))}  # type: ignore[call-overload]
     return Config.model_validate(
         {
             "version": 1,
             "line": "press-7",
             "state_dir": state_dir,
-            "cameras": [{"name": name, "source": {"kind": "synthetic"}} for name in cameras],
+            "cameras": [{"name": name, "source": {"kind": "synthetic"}, **camera} for name in cameras],
             "defects": [{"name": "crack", "prompts": ["a crack"]}],
             "metrics": {"enabled": False},
             "web": web,

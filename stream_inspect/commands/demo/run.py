@@ -10,6 +10,7 @@ import time
 import webbrowser
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from stream_inspect.capture.synthetic import make_line
+from stream_inspect.commands.demo.parts import DemoParts
 from stream_inspect.commands.demo.truth import CaptureRuns, DefectScore
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
@@ -104,12 +106,15 @@ def demo(
     pace = _Pace()
     runs = {camera.name: CaptureRuns() for camera in config.cameras}
     opened = False
+    parts = _parts_of(config, out)
 
     def until(supervisor: Supervisor) -> bool:
         nonlocal opened
         totals = _sum(supervisor.totals.values())
         pace.note(supervisor, totals.captured)
         _note_runs(supervisor, runs)
+        if parts is not None:
+            parts.follow(supervisor)
         if totals.captured and not opened:
             opened = True
             started(page)
@@ -128,12 +133,24 @@ def demo(
         )
         return seconds is not None and elapsed_s >= seconds
 
-    supervisor = serve(config, config_path=path, overrides=all_overrides, until=until, stopping=stopping)
+    with ExitStack() as stack:
+        if parts is not None:
+            stack.enter_context(parts)
+        supervisor = serve(config, config_path=path, overrides=all_overrides, until=until, stopping=stopping)
     _note_runs(supervisor, runs)
     summary = _summary(config, supervisor, pace, runs)
+    if parts is not None:
+        summary["parts"] = parts.summary(runs[parts.camera])
     text = json.dumps(summary, indent=2) + "\n"
     (out / SUMMARY).write_text(text)
     return summary
+
+
+def _parts_of(config: Config, out: Path) -> DemoParts | None:
+    """Those under the first camera; None where the configuration accounts for no parts."""
+    camera = config.cameras[0]
+    line = config.parts_of(config.line_of(camera.name))
+    return None if line is None else DemoParts(out, line, camera)
 
 
 def _note_runs(supervisor: Supervisor, runs: dict[str, CaptureRuns]) -> None:

@@ -1,12 +1,12 @@
-"""How well events fit the synthetic line's truth: what the demo's summary and the seed table report."""
+"""How well events and verdicts fit the synthetic line's truth: what the demo's summary and the seed table report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from stream_inspect.boxes import iou
-from stream_inspect.messages import Box, Event
+from stream_inspect.messages import Box, Event, Verdict
 from stream_inspect.rotation import Rotation, rotated_box
 from stream_inspect.sim.line import SyntheticLine
 
@@ -35,6 +35,44 @@ class DefectScore:
     def precision(self) -> float:
         """Share of events that are true defects; 1 when there were none."""
         return self.found / (self.found + self.false) if self.found + self.false else 1.0
+
+
+_SAME_PART_OF_PITCH = 0.25
+"""A part that was counted is the true one whose middle was so near to it, as a share of the pitch."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedPart:
+    """A part that has a verdict."""
+
+    trigger_s: float
+    """The pts in s at which its middle was at the trigger."""
+    mono_ns: int
+    """The capture of a frame then."""
+    verdict: Verdict
+    views: int
+    has_defect: bool
+    """Whether a defect on it was confirmed, before its verdict or after."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartScore:
+    """Counts of parts. All but `false` are true ones that have passed the gate."""
+
+    good: int = 0
+    bad: int = 0
+    not_counted: int = 0
+    """Without a verdict: each bad one is an escape too."""
+    system_escapes: int = 0
+    """Bad parts that passed although a defect was known, or with too few views, or without a verdict."""
+    model_escapes: int = 0
+    """Bad parts that passed because the models found nothing."""
+    overkill: int = 0
+    false: int = 0
+    """Counted, and not there."""
+
+    def __add__(self, other: PartScore) -> PartScore:
+        return PartScore(*(one + another for one, another in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(slots=True)
@@ -77,6 +115,65 @@ class CaptureRuns:
             total += score_events(line, mine, run.frames - 1, rotate_deg)
             before_ns = run.ended_mono_ns
         return total
+
+    def score_parts(
+        self, line: SyntheticLine, counted: Iterable[CountedPart], views: int, *, trigger_mm: float, gate_mm: float
+    ) -> PartScore:
+        """The score of the verdicts in all runs together; see `score_parts` below."""
+        all_parts = list(counted)
+        total, before_ns = PartScore(), -1
+        for run in self._runs.values():
+            mine = [one for one in all_parts if before_ns < one.mono_ns <= run.ended_mono_ns]
+            total += score_parts(line, mine, views, run.frames - 1, trigger_mm=trigger_mm, gate_mm=gate_mm)
+            before_ns = run.ended_mono_ns
+        return total
+
+
+def score_parts(
+    line: SyntheticLine,
+    counted: Iterable[CountedPart],
+    views: int,
+    last_index: int,
+    *,
+    trigger_mm: float,
+    gate_mm: float,
+) -> PartScore:
+    """Score the verdicts of a run that captured frames 0 to `last_index` of this line, whose parts need so many views.
+
+    Places are from the picture's upstream edge. Parts that have not reached the gate by then do not count.
+    """
+    true_parts = line.entered_parts(last_index)
+    verdicts: dict[int, CountedPart] = {}
+    false = 0
+    for part in counted:
+        at_px = part.trigger_s * line.speed_px_s - trigger_mm / line.mm_per_px
+        nearest = min(true_parts, key=lambda one: abs(one.middle_px - at_px), default=None)
+        far_px = _SAME_PART_OF_PITCH * line.world.pitch_mm / line.mm_per_px
+        if nearest is None or abs(nearest.middle_px - at_px) > far_px or nearest.part_id in verdicts:
+            false += 1
+        else:
+            verdicts[nearest.part_id] = part
+    passed_px = last_index * line.speed_px_s / line.fps - gate_mm / line.mm_per_px
+    score = PartScore(false=false)
+    for one in true_parts:
+        if one.middle_px < passed_px:
+            score += _score_of(verdicts.get(one.part_id), views, is_bad=one.is_defective)
+    return score
+
+
+def _score_of(found: CountedPart | None, views: int, *, is_bad: bool) -> PartScore:
+    """The score of one true part, with its verdict."""
+    if not is_bad:
+        is_overkill = found is not None and found.verdict is Verdict.FAIL
+        return PartScore(good=1, not_counted=found is None, overkill=is_overkill)
+    escaped = found is None or found.verdict is Verdict.PASS
+    by_system = found is None or found.has_defect or found.views < views
+    return PartScore(
+        bad=1,
+        not_counted=found is None,
+        system_escapes=escaped and by_system,
+        model_escapes=escaped and not by_system,
+    )
 
 
 def score_events(

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_inspect import log
+from stream_inspect.commands.demo.parts import PARTS
 from stream_inspect.commands.demo.run import SUMMARY, DemoProgress
 
 _LINE_EVERY_S = 5.0
@@ -76,15 +77,31 @@ class DemoView:
             f"(residual {frames['residual']})",
             "defects": f"{defects['found']} of {defects['truth']} found, {defects['missed']} missed, "
             f"{defects['false']} false (recall {defects['recall']:.2f}, precision {defects['precision']:.2f})",
+            **({"parts": _parts(summary["parts"])} if "parts" in summary else {}),
             "capture to alert": f"{latency['p50']:.0f} ms median, {latency['p95']:.0f} ms at 95 % of the alerts"
             if latency["p95"] is not None
             else "no alert was sent",
         }
+        files = ["events.jsonl", *([PARTS] if "parts" in summary else [])]
         table = Table.grid(padding=(0, 2))
         for name, text in rows.items():
             table.add_row(name, Text(text))
         self._console.print(table)
-        self._console.print(f"results           {out / SUMMARY}, events.jsonl, clips/, pictures/", soft_wrap=True)
+        self._console.print(f"results           {out / SUMMARY}, {', '.join(files)}, clips/, pictures/", soft_wrap=True)
+
+
+def _parts(parts: dict[str, Any]) -> str:
+    sums = (
+        f"{parts['in']} in = {parts['pass']} PASS + {parts['fail']} FAIL + {parts['undecided']} UNDECIDED + "
+        f"{parts['on_belt']} on the belt"
+    )
+    if "escapes" not in parts:
+        return sums
+    escapes = parts["escapes"]
+    return (
+        f"{sums}; escapes: {escapes['system']} by the system, {escapes['model']} by the models; "
+        f"overkill {parts['overkill']}"
+    )
 
 
 def _line(progress: DemoProgress) -> Text:

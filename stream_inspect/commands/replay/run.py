@@ -20,6 +20,7 @@ from typing import BinaryIO
 import msgspec
 
 from stream_inspect.capture.camera import CameraInfo
+from stream_inspect.commands.parts_file import PartsFile
 from stream_inspect.commands.replay import summary as summaries
 from stream_inspect.commands.replay.annotated import AnnotatedPictures
 from stream_inspect.commands.replay.applied import Applied
@@ -29,7 +30,6 @@ from stream_inspect.commands.replay.fitness import before_judging
 from stream_inspect.commands.replay.frames import to_line
 from stream_inspect.commands.replay.judges import Judge, ModelJudge, RecordedJudge
 from stream_inspect.commands.replay.material import Material, find_material
-from stream_inspect.commands.replay.parts_file import PartsFile
 from stream_inspect.commands.replay.recording import Recording, ReplayFrame
 from stream_inspect.commands.replay.results import (
     ANNOTATED,

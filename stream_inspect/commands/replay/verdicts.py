@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from stream_inspect.commands.replay.parts_file import PartsFile
+from stream_inspect.commands.parts_file import PartsFile
 from stream_inspect.commands.replay.recording import ReplayFrame
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import MemoryLog

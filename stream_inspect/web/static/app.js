@@ -5,6 +5,7 @@ import { banners, lineState, lostState } from "./conditions.js";
 import { Events } from "./events.js";
 import { clockText, utcText } from "./format.js";
 import { readPictures } from "./live.js";
+import { Parts } from "./parts.js";
 import { Viewer } from "./viewer.js";
 
 const RETRY_MS = 1000;
@@ -12,6 +13,7 @@ const SILENT_MS = 6000; // three missed beats of the server
 const element = (id) => document.getElementById(id);
 
 const cameras = new Cameras(element("cameras"));
+const parts = new Parts(element("parts"));
 const viewer = new Viewer();
 const events = new Events(element("events"), element("none"), element("count"), (id) => viewer.show(id, events));
 
@@ -113,6 +115,7 @@ function showLine(status) {
   element("line").textContent = status.line;
   element("logout").hidden = !status.has_login;
   cameras.set(status.cameras, status);
+  parts.set(status.parts);
 }
 
 // What is true of it now.
@@ -155,6 +158,7 @@ function showState(kind, text) {
 function setLink(text) {
   link = text;
   cameras.age(link);
+  element("parts").classList.toggle("old", Boolean(link));
 }
 
 function showUnknown(kind, text) {

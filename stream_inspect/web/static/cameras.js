@@ -53,7 +53,7 @@ export class Cameras {
   height() {
     const main = this.place.parentElement;
     const isBelow = getComputedStyle(main).gridTemplateColumns.split(" ").length === 1;
-    return isBelow ? window.innerHeight : main.clientHeight;
+    return isBelow ? window.innerHeight : this.place.clientHeight;
   }
 
   set(names, status) {

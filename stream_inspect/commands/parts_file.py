@@ -1,9 +1,10 @@
-"""parts.jsonl of a replay: one line a part of the camera's line, with its verdict and when it passed."""
+"""parts.jsonl: one line a part of the camera's line, with its verdict and when it passed."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable
 from typing import BinaryIO
 
 import msgspec
@@ -11,7 +12,10 @@ import msgspec
 from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.passing import time_of
 from stream_inspect.config.models import CameraConfig, LineConfig
-from stream_inspect.messages import FrameHeader, PartsSeen, PartVerdict, Reason, Verdict
+from stream_inspect.messages import FrameHeader, PartsSeen, PartsShown, PartVerdict, Reason, Verdict
+
+_READINGS = 100_000
+"""Of the odometer that are kept at least: an hour. No part is on the belt for longer while it moves."""
 
 
 class DefectOfPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,24 +45,34 @@ class PartResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartsFile:
-    """Writes each part, in their order, once its verdict is final and it has passed the gate."""
+    """Writes each part, in their order, once its verdict is final and it has passed the gate.
 
-    def __init__(self, file: BinaryIO, line: LineConfig, camera: CameraConfig) -> None:
+    `written` is called with each, and with the first frame by which it was at the trigger; None where it never was.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        line: LineConfig,
+        camera: CameraConfig,
+        written: Callable[[PartResult, FrameHeader | None], None] = lambda *_: None,
+    ) -> None:
         assert camera.belt is not None
-        self._file, self._line, self._belt = file, line, camera.belt
+        self._file, self._line, self._belt, self._written = file, line, camera.belt, written
         self._readings_mm: list[float] = []
         """The odometer's, each farther than all before: a belt that runs back brings no part to the gate."""
-        self._pts_s: list[float] = []
+        self._frames: list[FrameHeader] = []
+        """By which it was read."""
         self._length_mm = 0.0
         self._final: dict[int, PartVerdict] = {}
         self._next = 1
         self.verdicts: Counter[Verdict] = Counter()
         self.undecided_by: Counter[Reason] = Counter()
 
-    def note(self, message: PartsSeen | PartVerdict) -> None:
-        """What the chain says, in its order."""
+    def note(self, message: PartsSeen | PartsShown | PartVerdict) -> None:
+        """What the chain says, in its order. A verdict may be repeated."""
         if isinstance(message, PartVerdict):
-            if message.is_final:
+            if message.is_final and message.part >= self._next:
                 self._final[message.part] = message
         elif message.odometer_mm is not None:
             self._passed(message.frame, message.odometer_mm)
@@ -74,7 +88,9 @@ class PartsFile:
         self._length_mm = BeltView(self._belt, frame.width_px, frame.height_px).length_mm
         if not self._readings_mm or odometer_mm > self._readings_mm[-1]:
             self._readings_mm.append(odometer_mm)
-            self._pts_s.append(frame.id.pts_s)
+            self._frames.append(frame)
+        if len(self._frames) > 2 * _READINGS:
+            del self._readings_mm[:_READINGS], self._frames[:_READINGS]
 
     @property
     def _end_mm(self) -> float:
@@ -105,9 +121,11 @@ class PartsFile:
             ],
             trigger_s=self._time_s(centre_mm + self._trigger_mm),
             gate_s=None if self._line.gate_mm is None else self._time_s(centre_mm + self._line.gate_mm),
-            first_pts_s=self._pts_s[first] if first < len(self._pts_s) else None,
-            last_pts_s=self._pts_s[last] if last >= 0 else None,
+            first_pts_s=self._frames[first].id.pts_s if first < len(self._frames) else None,
+            last_pts_s=self._frames[last].id.pts_s if last >= 0 else None,
         )
+        at_trigger = bisect_left(self._readings_mm, centre_mm + self._trigger_mm)
+        self._written(result, self._frames[at_trigger] if at_trigger < len(self._frames) else None)
         self._file.write(msgspec.json.encode(result) + b"\n")
         self.verdicts[part.verdict] += 1
         if part.verdict is Verdict.UNDECIDED:
@@ -116,6 +134,14 @@ class PartsFile:
         self._next = part.part + 1
 
     def _time_s(self, reading_mm: float) -> float | None:
-        """When the odometer first read this much; None where it never did, or had done so before the first frame."""
-        at_s = time_of(reading_mm, self._readings_mm, self._pts_s)
+        """When the odometer first read this much; None where it never did, or had done so before the first frame.
+
+        None as well between two sessions of the camera, whose times have nothing in common.
+        """
+        after = bisect_left(self._readings_mm, reading_mm)
+        beside = slice(max(after - 1, 0), after + 1)
+        frames = self._frames[beside]
+        if len({frame.id.session for frame in frames}) > 1:
+            return None
+        at_s = time_of(reading_mm, self._readings_mm[beside], [frame.id.pts_s for frame in frames])
         return None if at_s is None else round(at_s, 6)

@@ -1,0 +1,69 @@
+"""Where the frames of one camera show the parts of its line, as the live picture outlines them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stream_inspect.belt.geometry import BeltBox, BeltView
+from stream_inspect.belt.lanes import Lane, lane_at
+from stream_inspect.decide.part_verdict import Part
+from stream_inspect.messages import Interval, PartsSeen, PartsShown, ShownPart
+
+_SAME_PLACE = 0.5
+"""Share of the shorter of two stretches from which on a box in the picture is the part that is due there."""
+
+
+def is_sight_of(placed: BeltBox, along: Interval, lane: int, lanes: Sequence[Lane]) -> bool:
+    """Whether a box that lies here on the line is the part that is due at `along`, in this lane."""
+    shared = placed.along.shared(along) / max(1e-6, min(placed.along.length, along.length))
+    return shared >= _SAME_PLACE and lane_at(lanes, placed.across.centre) == lane
+
+
+class PartsInPicture:
+    """Frames of one camera in their order. A part lies where the line knows it to be, as wide as it was last seen."""
+
+    def __init__(self, view: BeltView, lanes: Sequence[Lane], *, offset_mm: float) -> None:
+        self._view, self._lanes, self._offset_mm = view, lanes, offset_mm
+        self._across: dict[int, Interval] = {}
+        """By part, of those in the last frame."""
+        self._last: tuple[int, float, float] | None = None
+        """Session, time and odometer of the last frame."""
+
+    def see(self, seen: PartsSeen, parts: Sequence[Part]) -> PartsShown:
+        """The next frame; `parts` are those in it."""
+        here_mm = (seen.odometer_mm or 0.0) - self._offset_mm
+        placed = [self._view.belt_from_px(sight.box_xyxy_px, here_mm) for sight in seen.sights]
+        self._across = {part.id: self._across_of(part, placed) for part in parts}
+        return PartsShown(
+            frame=seen.frame,
+            odometer_mm=seen.odometer_mm,
+            velocity_px_s=self._view.velocity_px_s(self._speed_mm_s(seen)),
+            parts=[
+                ShownPart(
+                    part=part.id,
+                    box_xyxy_px=self._view.px_from_belt(BeltBox(part.along, self._across[part.id]), here_mm),
+                    verdict=part.verdict,
+                    defect=part.failed_by,
+                )
+                for part in parts
+            ],
+        )
+
+    def _across_of(self, part: Part, placed: Sequence[BeltBox]) -> Interval:
+        seen = [box.across for box in placed if is_sight_of(box, part.along, part.lane, self._lanes)]
+        if seen:
+            return Interval(min(one.low for one in seen), max(one.high for one in seen))
+        lane = next((lane for lane in self._lanes if lane.number == part.lane), None)
+        known = Interval(lane.low_mm, lane.high_mm) if lane else Interval(0.0, self._view.width_mm)
+        return self._across.get(part.id, known)
+
+    def _speed_mm_s(self, seen: PartsSeen) -> float:
+        """Since the last frame; 0 where it is not known."""
+        last, self._last = self._last, None
+        if seen.odometer_mm is None:
+            return 0.0
+        session, pts_s = seen.frame.id.session, seen.frame.id.pts_s
+        self._last = session, pts_s, seen.odometer_mm
+        if last is None or last[0] != session or pts_s <= last[1]:
+            return 0.0
+        return (seen.odometer_mm - last[2]) / (pts_s - last[1])
