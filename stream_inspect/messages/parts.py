@@ -57,6 +57,7 @@ class Doubt(StrEnum):
     UNWATCHED = "came onto the belt while the camera did not watch"
     TWO_TRIGGERS = "two triggers for one part"
     UNREAD = "passed the photo-eye while that was not read"
+    OUT_OF_STEP = "passed the photo-eye between two places of the pitch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Reason(StrEnum):
     UNWATCHED = "unwatched"
     TWO_TRIGGERS = "two_triggers"
     UNREAD = "unread"
+    OUT_OF_STEP = "out_of_step"
     ODOMETER_UNKNOWN = "odometer_unknown"
     RESTARTED = "restarted"
     TOO_LATE = "too_late"

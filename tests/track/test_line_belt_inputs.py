@@ -160,3 +160,27 @@ def test_an_encoder_that_slides_is_a_slip_with_both_ways():
         list(belt.take(mono_ns))
     assert belt.slip().startswith("encoder plc says ")
     assert "top " in belt.slip()
+
+
+def pitch(**parts: object) -> LineBelt:
+    return belt_of(config(parts={"kind": "pitch", "pitch_mm": 200, "length_mm": PART_MM, **parts}))
+
+
+def test_at_a_pitch_each_place_is_a_part_as_it_comes_into_the_first_picture():
+    belt = pitch(phase_mm=50)
+    run(belt, 0, 3 * S)
+    at_start, later = seen(belt, 0, 0).changes, seen(belt, 1, S).changes
+    assert [part.along.low for part in later] == [150, 350, 550]
+    assert {part.doubt for part in at_start[:-1]} == {Doubt.AT_START}
+    assert [part.along.low for part in at_start] == [-1250, -1050, -850, -650, -450, -250, -50]
+
+
+def test_at_a_pitch_with_a_photo_eye_only_what_triggers_is_a_part():
+    belt = pitch(eye={"input": "plc", "at_mm": EYE_MM})
+    run(belt, 0, 3 * S)
+    for at_ns in (S, 2 * S):
+        belt.read(edge(True, at_ns, at_ns - 20 * MS))
+        belt.read(edge(False, at_ns + 100 * MS, at_ns))
+    one, two = seen(belt, 0, 3 * S).changes
+    assert (one.doubt, two.doubt) == (None, None)
+    assert two.along.low - one.along.low == 600, "two places between them are empty"
