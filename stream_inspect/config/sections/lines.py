@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stream_inspect.config.base import ConfigFinding, Model, Name
+from stream_inspect.config.sections.defects import Prompt
 
 
 class SpeedOdometer(Model):
@@ -58,6 +59,16 @@ class BackgroundParts(Model):
     min_area_mm2: float | None = Field(
         None, gt=0, le=10_000_000, description="Smaller things are crumbs, not parts; 0.2 % of the picture if absent."
     )
+
+
+class PromptParts(Model):
+    """Parts are what the detector finds by these wordings, in the pass that looks for defects. They are found in judged
+    frames alone: a stretch of belt that no judged frame shows counts as one part, which is UNDECIDED.
+    """
+
+    kind: Literal["prompt"]
+    prompts: list[Prompt] = Field(min_length=1, max_length=32, description="Wordings; the best match counts.")
+    threshold: float = Field(0.3, gt=0, lt=1, description="Minimum score.")
 
 
 class EyeConfig(Model):
@@ -117,7 +128,7 @@ class PitchParts(Model):
             yield ConfigFinding(("eye", "serial"), "has no effect: an eye that sees places sees no parts")
 
 
-PartsConfig = Annotated[BackgroundParts | TriggerParts | PitchParts, Field(discriminator="kind")]
+PartsConfig = Annotated[BackgroundParts | PromptParts | TriggerParts | PitchParts, Field(discriminator="kind")]
 
 
 class LineConfig(Model):
@@ -162,7 +173,7 @@ class LineConfig(Model):
     def crosscheck(self) -> Iterator[ConfigFinding]:
         if self.parts.kind in ("trigger", "pitch") and len(self.lanes) > 1:
             what = "a photo-eye" if self.parts.kind == "trigger" else "a pitch"
-            yield ConfigFinding(("lanes",), f"{what} knows no lanes: leave them out, or find parts by the background")
+            yield ConfigFinding(("lanes",), f"{what} knows no lanes: leave them out, or find parts in the picture")
         by_place = sorted(range(len(self.lanes)), key=lambda number: self.lanes[number].from_mm)
         for number, next_number in pairwise(by_place):
             if self.lanes[next_number].from_mm < (ends_mm := self.lanes[number].to_mm):
