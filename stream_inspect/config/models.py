@@ -22,7 +22,7 @@ from stream_inspect.config.sections.camera import CameraConfig, ConditionsConfig
 from stream_inspect.config.sections.decide import CONFIRMED_WHEN, DecideConfig
 from stream_inspect.config.sections.defects import DefectConfig, DefectName
 from stream_inspect.config.sections.inspect import DetectorConfig, InspectConfig, SegmenterConfig, WorkerConfig
-from stream_inspect.config.sections.lines import LineConfig
+from stream_inspect.config.sections.lines import LineConfig, PromptParts
 from stream_inspect.config.sections.recorder import RecorderConfig
 from stream_inspect.config.sections.service import LogConfig, MetricsConfig, TransportConfig, WebConfig
 from stream_inspect.config.sections.sources import (
@@ -56,6 +56,7 @@ __all__ = [
     "LogConfig",
     "MetricsConfig",
     "PluginSource",
+    "PromptParts",
     "RecorderConfig",
     "RtspSource",
     "SamplingConfig",
@@ -123,6 +124,11 @@ class Config(Model):
     def input_named(self, name: str) -> InputConfig | None:
         """The entry of `inputs` of this name; None where there is none."""
         return next((one for one in self.inputs if one.name == name), None)
+
+    @property
+    def part_prompts(self) -> list[PromptParts]:
+        """What the detector looks for besides defects: parts."""
+        return [line.parts for line in self.lines if isinstance(line.parts, PromptParts)]
 
     def parts_of(self, line: str) -> LineConfig | None:
         """How the parts of this line are found and judged; None where they are not accounted for."""

@@ -10,7 +10,7 @@ from stream_inspect.config.inputs.base import Named
 from stream_inspect.config.inputs.modbus import ModbusInputConfig
 from stream_inspect.config.models import Config, LineConfig
 from stream_inspect.config.problems import did_you_mean
-from stream_inspect.config.sections.lines import EncoderOdometer, TriggerParts
+from stream_inspect.config.sections.lines import EncoderOdometer, EyeConfig
 
 SLOWEST_HZ = 5.0
 """A belt is lost sight of when its encoder is read more seldom: it is silent after 1 s, and a read may fail."""
@@ -24,9 +24,10 @@ def plant_line_findings(config: Config) -> Iterator[ConfigFinding]:
             message = f"no camera watches the line {name}; the cameras watch {', '.join(sorted(lines))}."
             yield ConfigFinding(("inputs", index, "line"), message + did_you_mean(name, sorted(lines)))
     for index, line in enumerate(config.lines):
-        for part, findings in (("odometer", _odometer(config, line)), ("parts", _parts(config, line))):
+        parts = ("parts", "eye") if line.parts.kind == "pitch" else ("parts",)
+        for path, findings in ((("odometer",), _odometer(config, line)), (parts, _eye(config, line, line.eye))):
             for finding in findings:
-                yield ConfigFinding(("lines", index, part, *finding.path), finding.message)
+                yield ConfigFinding(("lines", index, *path, *finding.path), finding.message)
 
 
 def _odometer(config: Config, line: LineConfig) -> Iterator[ConfigFinding]:
@@ -55,21 +56,20 @@ def _odometer(config: Config, line: LineConfig) -> Iterator[ConfigFinding]:
             )
 
 
-def _parts(config: Config, line: LineConfig) -> Iterator[ConfigFinding]:
-    parts = line.parts
-    if not isinstance(parts, TriggerParts):
+def _eye(config: Config, line: LineConfig, eye: EyeConfig | None) -> Iterator[ConfigFinding]:
+    if eye is None:
         return
-    source = yield from _source(config, line, parts.input)
+    source = yield from _source(config, line, eye.input)
     if source is None:
         return
     if not source.photo_eyes:
         yield ConfigFinding(("input",), f"{source.name} reads no photo-eye: give inputs.{source.name}.photo_eyes")
-    elif parts.photo_eye is None and len(source.photo_eyes) > 1:
+    elif eye.photo_eye is None and len(source.photo_eyes) > 1:
         yield ConfigFinding((), f"photo_eye is needed: {source.name} has {_listed(source.photo_eyes)}")
-    if parts.photo_eye is not None and source.photo_eyes:
-        yield from _known("photo_eye", parts.photo_eye, source, source.photo_eyes)
-    if parts.serial is not None:
-        yield from _known("serial", parts.serial, source, source.texts)
+    if eye.photo_eye is not None and source.photo_eyes:
+        yield from _known("photo_eye", eye.photo_eye, source, source.photo_eyes)
+    if eye.serial is not None:
+        yield from _known("serial", eye.serial, source, source.texts)
 
 
 def _source(config: Config, line: LineConfig, name: str) -> Generator[ConfigFinding, None, InputConfig | None]:

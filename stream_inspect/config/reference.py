@@ -116,6 +116,28 @@ lines:
     views: 3
     gate_mm: 900
 """,
+    "lines[].parts (prompt)": """\
+cameras:
+  - name: top
+    source: {kind: rtsp, url: "rtsp://192.168.0.10/stream1"}
+    belt: {direction: left_to_right, speed_mm_s: 250, mm_per_px: 0.5}
+lines:
+  - name: line1
+    odometer: {kind: picture}
+    parts: {kind: prompt, prompts: [a bottle cap], threshold: 0.2}
+""",
+    "lines[].parts (pitch)": """\
+inputs:
+  - {kind: modbus, name: plc, host: 192.168.0.20, photo_eyes: [{name: infeed, table: discrete, address: 7}]}
+cameras:
+  - name: top
+    source: {kind: rtsp, url: "rtsp://192.168.0.10/stream1"}
+    belt: {direction: left_to_right, speed_mm_s: 250, mm_per_px: 0.5}
+lines:
+  - name: line1
+    odometer: {kind: picture}
+    parts: {kind: pitch, pitch_mm: 150, length_mm: 120, eye: {input: plc, at_mm: -100}}
+""",
     "inspect": """\
 inspect:
   detector: {model: google/owlv2-base-patch16-ensemble, precision: float16}

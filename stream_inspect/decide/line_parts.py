@@ -5,6 +5,7 @@ Belt sights come at once, results later and sometimes first: a result whose fram
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +37,7 @@ from stream_inspect.messages import (
     Reason,
     Tracked,
     TrackUpdate,
+    What,
 )
 
 _MOST_CLIPPED = 0.3
@@ -45,6 +47,9 @@ _MOST_WAITING = 4096
 """Frames whose sight or whose result is waited for, for each line."""
 _LAST = 20
 """Verdicts that are shown."""
+
+_JUDGED_KEPT = 32
+"""Judged frames of each camera: a part that came in counts in the second that shows it, and others in the third."""
 
 _FrameKey = tuple[str, FrameOrder]
 """A camera, and the place of a frame among its frames."""
@@ -84,8 +89,12 @@ class LineParts:
         self._untaken: list[PartVerdict] = []
         self._times = BeltTimes()
         self._cameras = {camera.name: camera for camera in cameras}
-        self._in_pictures = line.parts.kind == "background"
+        self._in_pictures = line.parts.kind in ("background", "prompt")
         """Whether each camera finds the parts itself; otherwise they are the line's, and every picture has them."""
+        self._by_result = line.parts.kind == "prompt"
+        """Whether the parts in a frame are known with its result, and no sooner."""
+        self._judged: dict[str, deque[PartsSeen]] = {}
+        """Of each camera, the last judged frames: a part counts from its second sight on, and the first is a view."""
         self._lanes = [Lane(number, lane.from_mm, lane.to_mm) for number, lane in enumerate(line.lanes)]
         self._windows: dict[str, CameraWindow] = {}
         self._views: dict[str, BeltView] = {}
@@ -119,13 +128,16 @@ class LineParts:
         ledger = self._ledger_for(seen.frame)
         camera = seen.frame.id.camera
         for change in seen.changes:
-            ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
+            part = ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
+            if part is not None and change.what is What.ENTERED:
+                self._note_earlier_views(part, camera)
         if seen.odometer_mm is None:
             ledger.lose_belt()
             self._note_verdicts(ledger)
             self._times.interrupt()
             self._ids.clear()
-        else:
+            self._judged.clear()
+        elif not seen.by_result:
             self._times.reads(seen.odometer_mm, seen.frame.capture_mono_ns)
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
         self._show(seen)
@@ -142,14 +154,17 @@ class LineParts:
         """A judged frame; `confirmed` are the tracks in it whose defect is confirmed."""
         frame = tracked.frame
         key = frame.id.camera, frame.id.order
-        seen = self._seen.pop(key, None)
-        if seen is None or self._ledger is None or seen.odometer_mm is None or frame.due is None:
+        seen = self._seen.get(key)
+        if seen is None or seen.by_result is not self._by_result:
             _put(self._early, key, (tracked, frozenset(confirmed)))
             return
-        boxes = [(sight, self._placed(frame, sight.box_xyxy_px, seen.odometer_mm)) for sight in seen.sights]
-        for part in self._ledger.parts_in(frame.id.camera, seen.odometer_mm):
-            view = self._view(part, frame, seen.odometer_mm, boxes)
-            self._ledger.view(part, frame.id.camera, frame.due, seen.odometer_mm, view)
+        del self._seen[key]
+        assert self._ledger is not None
+        assert seen.odometer_mm is not None
+        assert frame.due is not None
+        self._note_views(self._ledger.parts_in(frame.id.camera, seen.odometer_mm), seen)
+        if self._by_result:
+            self._judged.setdefault(frame.id.camera, deque(maxlen=_JUDGED_KEPT)).append(seen)
         for update in tracked.tracks:
             if update.seen and not update.doubtful:
                 self._found(frame, update, seen.odometer_mm, is_confirmed=update.track in confirmed)
@@ -247,7 +262,11 @@ class LineParts:
             offset_mm = self._belt(camera).offset_mm
             self._pictures[camera] = PartsInPicture(self._views[camera], self._lanes, offset_mm=offset_mm)
         ids = [] if seen.odometer_mm is None else self._ledger.parts_in(camera, seen.odometer_mm)
-        self._shown.append(self._pictures[camera].see(seen, [self._ledger.part(part) for part in ids]))
+        parts = [self._ledger.part(part) for part in ids]
+        if seen.by_result:
+            self._pictures[camera].judged(seen, parts)
+        else:
+            self._shown.append(self._pictures[camera].see(seen, parts))
 
     def _ledger_for(self, frame: FrameHeader) -> PartsLedger:
         """The ledger, which knows the stretch of the line that this camera sees.
@@ -315,6 +334,23 @@ class LineParts:
         """Where a box lies on the line."""
         camera = frame.id.camera
         return self._views[camera].belt_from_px(box_xyxy_px, odometer_mm - self._belt(camera).offset_mm)
+
+    def _note_views(self, parts: Sequence[int], seen: PartsSeen) -> None:
+        """Note what a judged frame shows of these parts, which are due in it."""
+        frame, at_mm = seen.frame, seen.odometer_mm
+        assert self._ledger is not None
+        assert at_mm is not None
+        assert frame.due is not None
+        boxes = [(sight, self._placed(frame, sight.box_xyxy_px, at_mm)) for sight in seen.sights]
+        for part in parts:
+            self._ledger.view(part, frame.id.camera, frame.due, at_mm, self._view(part, frame, at_mm, boxes))
+
+    def _note_earlier_views(self, part: int, camera: str) -> None:
+        """Note the judged frames that showed a part before it was known to be one."""
+        assert self._ledger is not None
+        for seen in self._judged.get(camera, ()):
+            if seen.odometer_mm is not None and part in self._ledger.parts_in(camera, seen.odometer_mm):
+                self._note_views([part], seen)
 
     def _view(self, part: int, frame: FrameHeader, odometer_mm: float, boxes: list[tuple[PartSight, BeltBox]]) -> View:
         """What a judged frame shows of a part that is due in it."""

@@ -19,6 +19,7 @@ REASON_OF_DOUBT = {
     Doubt.UNWATCHED: Reason.UNWATCHED,
     Doubt.TWO_TRIGGERS: Reason.TWO_TRIGGERS,
     Doubt.UNREAD: Reason.UNREAD,
+    Doubt.OUT_OF_STEP: Reason.OUT_OF_STEP,
 }
 
 _WHY = {

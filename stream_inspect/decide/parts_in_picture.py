@@ -25,15 +25,14 @@ class PartsInPicture:
     def __init__(self, view: BeltView, lanes: Sequence[Lane], *, offset_mm: float) -> None:
         self._view, self._lanes, self._offset_mm = view, lanes, offset_mm
         self._across: dict[int, Interval] = {}
-        """By part, of those in the last frame."""
+        """By part, of those in the last frames."""
         self._last: tuple[int, float, float] | None = None
         """Session, time and odometer of the last frame."""
 
     def see(self, seen: PartsSeen, parts: Sequence[Part]) -> PartsShown:
         """The next frame; `parts` are those in it."""
-        here_mm = (seen.odometer_mm or 0.0) - self._offset_mm
-        placed = [self._view.belt_from_px(sight.box_xyxy_px, here_mm) for sight in seen.sights]
-        self._across = {part.id: self._across_of(part, placed) for part in parts}
+        here_mm = self._here_mm(seen)
+        self._across = self._widths(seen, parts)
         return PartsShown(
             frame=seen.frame,
             odometer_mm=seen.odometer_mm,
@@ -48,6 +47,17 @@ class PartsInPicture:
                 for part in parts
             ],
         )
+
+    def judged(self, seen: PartsSeen, parts: Sequence[Part]) -> None:
+        """What the detector has found in an earlier frame, which says how wide the parts are."""
+        self._across |= self._widths(seen, parts)
+
+    def _here_mm(self, seen: PartsSeen) -> float:
+        return (seen.odometer_mm or 0.0) - self._offset_mm
+
+    def _widths(self, seen: PartsSeen, parts: Sequence[Part]) -> dict[int, Interval]:
+        placed = [self._view.belt_from_px(sight.box_xyxy_px, self._here_mm(seen)) for sight in seen.sights]
+        return {part.id: self._across_of(part, placed) for part in parts}
 
     def _across_of(self, part: Part, placed: Sequence[BeltBox]) -> Interval:
         seen = [box.across for box in placed if is_sight_of(box, part.along, part.lane, self._lanes)]

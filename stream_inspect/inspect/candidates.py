@@ -19,7 +19,7 @@ from stream_inspect.inspect.counting import best_first
 from stream_inspect.inspect.detect.detector import RawDetections
 from stream_inspect.inspect.fuse import Boxes
 from stream_inspect.inspect.prompts import CompiledPrompts
-from stream_inspect.messages import Box, Detection
+from stream_inspect.messages import Box, Detection, PartSight
 
 FLOOR = 0.1
 """Candidates are recorded down to this score, or to half of their threshold where that is lower."""
@@ -45,6 +45,8 @@ class Explained:
     prompts: list[str]
     candidates: list[Candidate]
     floors: dict[str, float]
+    parts: list[PartSight] | None = None
+    """Where the detector looks for them."""
 
 
 def explain(

@@ -7,14 +7,21 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from stream_inspect import metrics, registry
 from stream_inspect.boxes import as_box, share_in_polygon
-from stream_inspect.config.models import CameraConfig, DefectConfig, InspectConfig, WorkerConfig
+from stream_inspect.config.models import (
+    CameraConfig,
+    DefectConfig,
+    InspectConfig,
+    LineConfig,
+    PromptParts,
+    WorkerConfig,
+)
 from stream_inspect.config.region import Point
 from stream_inspect.inspect import masks
 from stream_inspect.inspect.candidate import Candidate, RefusedFor
@@ -24,10 +31,11 @@ from stream_inspect.inspect.crowding import Crowding
 from stream_inspect.inspect.detect.detector import Detector, PromptSet, RawDetections
 from stream_inspect.inspect.fuse import Boxes, fuse
 from stream_inspect.inspect.models import ModelFiles, resolve
+from stream_inspect.inspect.part_sights import part_sights
 from stream_inspect.inspect.prompts import MAX_CANDIDATES, CompiledPrompts, compile_prompts
 from stream_inspect.inspect.segment.crops import Crop, plan_crops
 from stream_inspect.inspect.segment.segmenter import Segmenter
-from stream_inspect.messages import Detection
+from stream_inspect.messages import Detection, PartSight
 from stream_inspect.picture import UInt8Array
 
 MERGE_OVERLAP = 0.3
@@ -48,11 +56,22 @@ class CameraSettings:
     region_px: Sequence[Point] | None = None
     """Corners in px of this picture; None where all of it counts."""
     mm_per_px: float | None = None
+    parts: PromptParts | None = None
+    """The parts that the detector looks for; None where they are found in another way, or are not accounted for."""
 
     @classmethod
-    def of(cls, camera: CameraConfig, width_px: int, height_px: int) -> CameraSettings:
-        """The settings of a configured camera, for a picture of this size."""
-        return cls(camera.region_in(width_px, height_px), camera.scale_mm_per_px)
+    def of(cls, camera: CameraConfig, width_px: int, height_px: int, line: LineConfig | None = None) -> CameraSettings:
+        """The settings of a configured camera, for a picture of this size; `line` is its, if parts are counted."""
+        parts = line.parts if line is not None and isinstance(line.parts, PromptParts) else None
+        return cls(camera.region_in(width_px, height_px), camera.scale_mm_per_px, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is in one picture: the defects, and the parts where they are looked for, both best first."""
+
+    detections: list[Detection]
+    parts: list[PartSight] | None
 
 
 class Inspector:
@@ -102,12 +121,12 @@ class Inspector:
         """The hash of the defects in use."""
         return self._prompts.prompts_hash if self._prompts else ""
 
-    def set_defects(self, defects: Sequence[DefectConfig]) -> None:
-        """Use these defects from the next picture on.
+    def set_defects(self, defects: Sequence[DefectConfig], parts: Sequence[PromptParts] = ()) -> None:
+        """Use these defects from the next picture on; `parts` are those that cameras may have in their settings.
 
         Raises `PromptsError` (or `ModelError`) and keeps the earlier ones whole. Texts are encoded only if they differ.
         """
-        compiled = compile_prompts(defects)
+        compiled = compile_prompts(defects, parts)
         if self._encoded is None or self._encoded.queries != compiled.queries:
             with _timed("encode_prompts"):
                 self._encoded = self._detector.encode_prompts(compiled.queries)
@@ -119,11 +138,15 @@ class Inspector:
         self._max_detections = max_detections
 
     def judge(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[list[Detection]]:
-        """The defects in each (H, W, 3) uint8 RGB picture, best first. Sizes may differ.
+        """The defects alone, as `find` has them."""
+        return [self._finish(*one) for one in self._raw(pictures, cameras)]
+
+    def find(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[Found]:
+        """The defects in each (H, W, 3) uint8 RGB picture, and its parts, best first. Sizes may differ.
 
         Raises `OutOfMemoryError` when fewer pictures at once may pass, `ModelError` when a model has failed.
         """
-        return [self._finish(*one) for one in self._raw(pictures, cameras)]
+        return [Found(self._finish(*one), self._parts(*one)) for one in self._raw(pictures, cameras)]
 
     def explain(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[Explained]:
         """As `judge`, with the wording behind each detection and with what did not count. Takes a little longer."""
@@ -138,7 +161,8 @@ class Inspector:
                 patch_px=self._detector.patch_px(width_px, height_px),
                 overlap=self._fuse_overlap,
             )
-            explained.append(explain(found, refused, raw, prompts, (width_px, height_px), fuse_these))
+            one = explain(found, refused, raw, prompts, (width_px, height_px), fuse_these)
+            explained.append(replace(one, parts=self._parts(picture, camera, raw, prompts)))
         return explained
 
     def _raw(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> Iterator[_Raw]:
@@ -173,6 +197,22 @@ class Inspector:
                 placed = self._masks(self._segmenter, picture, hits)
         with _timed("measure"):
             return self._report(picture, camera, hits, placed, prompts, refused)
+
+    def _parts(
+        self, picture: UInt8Array, camera: CameraSettings, raw: RawDetections, prompts: CompiledPrompts
+    ) -> list[PartSight] | None:
+        """The parts of one picture."""
+        if camera.parts is None:
+            return None
+        height_px, width_px = picture.shape[:2]
+        return part_sights(
+            picture,
+            raw,
+            prompts.columns_of(camera.parts.prompts),
+            threshold=camera.parts.threshold,
+            patch_px=self._detector.patch_px(width_px, height_px),
+            overlap=self._fuse_overlap,
+        )
 
     def _hits(
         self,

@@ -71,10 +71,10 @@ class ModelSlot:
         if self._without_prompts is not None:
             self._begin(self._without_prompts, config)
         elif self.inspector is None:
-            compile_prompts(config.defects)
+            compile_prompts(config.defects, config.part_prompts)
         else:
             try:
-                self.inspector.set_defects(config.defects)
+                self.inspector.set_defects(config.defects, config.part_prompts)
             except ModelError as error:
                 self._fail(error, judging=False)  # the texts are at fault: a model that loads with them works
         if self.inspector is not None:
@@ -112,7 +112,7 @@ class ModelSlot:
     def _begin(self, inspector: Inspector, config: Config) -> None:
         """Judge with this model and these prompts. Raises `PromptsError`, and then the model waits for others."""
         try:
-            inspector.set_defects(config.defects)
+            inspector.set_defects(config.defects, config.part_prompts)
         except PromptsError as error:
             self._without_prompts, self.failure = inspector, f"{self._worker}: {error}"
             raise

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_inspect.boxes import areas, intersections, ious
-from stream_inspect.config.models import DefectConfig
+from stream_inspect.config.models import DefectConfig, PromptParts
 from stream_inspect.errors import UsageError
 from stream_inspect.inspect.detect.detector import RawDetections
 
@@ -57,6 +57,10 @@ class CompiledPrompts:
     def severities(self) -> tuple[str, ...]:
         """The severity of each defect."""
         return tuple(defect.severity for defect in self.defects)
+
+    def columns_of(self, prompts: Sequence[str]) -> list[int]:
+        """The columns of the scores that belong to these wordings, which were compiled too."""
+        return sorted({self.queries.index(_tidy(text)) for text in prompts})
 
     def candidates(self, raw: RawDetections, limit: int = MAX_CANDIDATES) -> Candidates:
         """The boxes that count, for each defect apart.
@@ -111,8 +115,8 @@ class CompiledPrompts:
         return self.queries[columns[place]], float(scores.max())
 
 
-def compile_prompts(defects: Sequence[DefectConfig]) -> CompiledPrompts:
-    """Check the defects and lay out their queries. Raises `PromptsError`."""
+def compile_prompts(defects: Sequence[DefectConfig], parts: Sequence[PromptParts] = ()) -> CompiledPrompts:
+    """Check the defects and lay out their queries, and those of parts behind them. Raises `PromptsError`."""
     if not defects:
         raise PromptsError("there is no defect to look for: give at least one under `defects`")
     ordered = tuple(sorted(defects, key=lambda defect: defect.name))
@@ -124,7 +128,8 @@ def compile_prompts(defects: Sequence[DefectConfig]) -> CompiledPrompts:
         for finding in defect.crosscheck():
             raise PromptsError(f"defect {defect.name!r}: {finding.message}")
         texts.update(_tidy(text) for text in (*defect.prompts, *defect.counter_prompts))
-    queries = tuple(sorted(texts))
+    of_parts = {_tidy(text) for sought in parts for text in sought.prompts} - texts
+    queries = (*sorted(texts), *sorted(of_parts))
     column = {text: index for index, text in enumerate(queries)}
     return CompiledPrompts(
         defects=ordered,
@@ -148,9 +153,10 @@ def prompts_hash(defects: Sequence[DefectConfig]) -> str:
     return hashlib.sha256(json.dumps(canonical, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def wordings_hash(defect: DefectConfig) -> str:
-    """Hash of a defect's prompts and counter-prompts, whatever their order: what its scores depend on."""
-    texts = [sorted({_tidy(text) for text in group}) for group in (defect.prompts, defect.counter_prompts)]
+def wordings_hash(sought: DefectConfig | PromptParts) -> str:
+    """Hash of the prompts and counter-prompts, whatever their order: what the scores depend on."""
+    counter = sought.counter_prompts if isinstance(sought, DefectConfig) else []
+    texts = [sorted({_tidy(text) for text in group}) for group in (sought.prompts, counter)]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 

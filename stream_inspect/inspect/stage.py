@@ -55,6 +55,7 @@ class InspectStage:
         self._ledger = ledger
         self._ring = RingReader(ring_dir)
         self._cameras = {camera.name: camera for camera in config.cameras}
+        self._lines = {name: config.parts_of(config.line_of(name)) for name in self._cameras}
         self._credits = Credits(worker, owner, list(self._cameras))
         self._waiting = Waiting()
         self._rate = JudgingRate(min(1 / camera.sampling.rate_hz for camera in config.cameras))
@@ -164,13 +165,7 @@ class InspectStage:
             chunk = frames[: limit.frames]
             began_mono_ns = time.monotonic_ns()
             try:
-                found = inspector.judge(
-                    [pixels for _, pixels in chunk],
-                    [
-                        CameraSettings.of(self._cameras[header.id.camera], header.width_px, header.height_px)
-                        for header, _ in chunk
-                    ],
-                )
+                found = inspector.find([pixels for _, pixels in chunk], [self._settings(header) for header, _ in chunk])
             except ModelError as error:
                 if isinstance(error, OutOfMemoryError) and limit.out_of_memory(len(chunk), time.monotonic_ns()):
                     self._log.warning("out of memory; batch halved", frames=limit.frames)
@@ -182,15 +177,20 @@ class InspectStage:
             now_mono_ns = time.monotonic_ns()
             self._rate.judged(len(chunk), now_mono_ns - began_mono_ns)
             self._model.judged(now_mono_ns)
-            for (header, _), detections in zip(chunk, found, strict=True):
+            for (header, _), one in zip(chunk, found, strict=True):
                 inspection = Inspection(
                     frame=header,
-                    detections=within_limit(detections),
+                    detections=within_limit(one.detections),
+                    parts=one.parts,
                     model_hash=inspector.model_hash,
                     prompts_hash=inspector.prompts_hash,
                     judged_mono_ns=now_mono_ns,
                 )
                 yield from self._results.send(inspection)
+
+    def _settings(self, header: FrameHeader) -> CameraSettings:
+        name = header.id.camera
+        return CameraSettings.of(self._cameras[name], header.width_px, header.height_px, self._lines[name])
 
     def _read(self, batch: Sequence[DueFrame]) -> list[tuple[FrameHeader, UInt8Array]]:
         """The frames' pictures as RGB, made in the ring itself; frames whose slot was written again are dropped."""

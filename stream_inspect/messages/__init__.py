@@ -23,7 +23,7 @@ from stream_inspect.messages.conditions import (
     LineState,
     LineStatus,
 )
-from stream_inspect.messages.detections import Box, Detection, Extent, Inspection, Outline, Rle, Severity
+from stream_inspect.messages.detections import Box, Detection, Extent, Inspection, Outline, PartSight, Rle, Severity
 from stream_inspect.messages.events import (
     EVENT_SCHEMA_VERSION,
     PART_NAME,
@@ -56,7 +56,6 @@ from stream_inspect.messages.parts import (
     Doubt,
     PartChange,
     PartDefect,
-    PartSight,
     PartsSeen,
     PartsShown,
     PartsStatus,

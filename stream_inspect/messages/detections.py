@@ -44,11 +44,24 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     extent: Extent | None = None
 
 
+class PartSight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part in one picture, or as much of it as the picture shows."""
+
+    box_xyxy_px: Box
+    """Tight."""
+    clipped_share: float = 0.0
+    """Share of its pixels that are as dark or as bright as the picture can be, 0..1."""
+    sharpness: float = 0.0
+    """Variance of the luma's Laplacian on the part, without its outline, in grey levels squared; 0: not measured."""
+
+
 class Inspection(Message, frozen=True, kw_only=True):
     """A judged frame: what the detector and the segmenter found in it (possibly nothing)."""
 
     frame: FrameHeader
     detections: list[Detection]
+    parts: list[PartSight] | None = None
+    """The parts, best first, where the detector looks for them."""
     model_hash: str
     prompts_hash: str
     judged_mono_ns: int

@@ -12,20 +12,9 @@ from enum import StrEnum
 import msgspec
 
 from stream_inspect.messages.base import Message
-from stream_inspect.messages.detections import Box
+from stream_inspect.messages.detections import Box, PartSight
 from stream_inspect.messages.frames import FrameHeader
 from stream_inspect.messages.interval import Interval
-
-
-class PartSight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part in one picture, or as much of it as the picture shows."""
-
-    box_xyxy_px: Box
-    """Tight."""
-    clipped_share: float
-    """Share of its pixels that are as dark or as bright as the picture can be, 0..1."""
-    sharpness: float
-    """Variance of the luma's Laplacian on the part, without its outline, in grey levels squared."""
 
 
 class BeltSight(Message, frozen=True, kw_only=True):
@@ -57,6 +46,7 @@ class Doubt(StrEnum):
     UNWATCHED = "came onto the belt while the camera did not watch"
     TWO_TRIGGERS = "two triggers for one part"
     UNREAD = "passed the photo-eye while that was not read"
+    OUT_OF_STEP = "passed the photo-eye between two places of the pitch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +63,17 @@ class PartChange:
 
 
 class PartsSeen(Message, frozen=True, kw_only=True):
-    """What has become known of a line's parts by one captured frame of one of its cameras."""
+    """What has become known of a line's parts by one captured frame of one of its cameras.
+
+    Where the detector finds the parts a judged frame has another one, `by_result`, before its `Tracked` counts.
+    """
 
     frame: FrameHeader
     odometer_mm: float | None
     """The line's odometer at the capture of the frame. None: not known, so that places do not continue from here."""
     changes: list[PartChange]
     sights: list[PartSight]
+    by_result: bool = False
 
 
 class Verdict(StrEnum):
@@ -101,6 +95,7 @@ class Reason(StrEnum):
     UNWATCHED = "unwatched"
     TWO_TRIGGERS = "two_triggers"
     UNREAD = "unread"
+    OUT_OF_STEP = "out_of_step"
     ODOMETER_UNKNOWN = "odometer_unknown"
     RESTARTED = "restarted"
     TOO_LATE = "too_late"

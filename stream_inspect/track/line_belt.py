@@ -12,9 +12,20 @@ from stream_inspect.belt.position import BeltLimits, Position
 from stream_inspect.belt.ways import Ways
 from stream_inspect.config.inputs import InputConfig
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
-from stream_inspect.config.sections.lines import EncoderOdometer, TriggerParts
-from stream_inspect.messages import BeltReading, BeltSight, PartChange, PartsSeen, PlantReadings
+from stream_inspect.config.sections.lines import EncoderOdometer
+from stream_inspect.messages import (
+    BeltReading,
+    BeltSight,
+    FrameHeader,
+    Inspection,
+    Missed,
+    PartChange,
+    PartsSeen,
+    PlantReadings,
+)
+from stream_inspect.track.announced import announced_by
 from stream_inspect.track.encoder import Encoder
+from stream_inspect.track.judged_parts import JudgedParts
 from stream_inspect.track.part_finder import PartFinder
 from stream_inspect.track.photo_eye_input import Passed, PhotoEyeInput
 
@@ -45,7 +56,10 @@ class LineBelt:
         fastest = max(self._belts.values(), key=lambda belt: belt.speed_mm_s)
         limits = BeltLimits(max_speed_mm_s=fastest.fastest_mm_s)
         self.encoder = _encoder_of(line, named, limits)
-        self._eye = _eye_of(line, named, fastest.fastest_mm_s)
+        entry_mm = min(belt.offset_mm for belt in self._belts.values())
+        self._places, self._eye = announced_by(line, named, entry_mm, fastest.fastest_mm_s)
+        self._in_pictures = line.parts.kind == "background"
+        self._judged = {name: JudgedParts(self._finder) for name in self._belts if line.parts.kind == "prompt"}
         self._ways = {name: Ways(limits) for name in self._belts} if line.needs_way else {}
         sources = [*([self.encoder.source] if self.encoder else []), *self._ways]
         self._measured = MeasuredOdometer(sources, limits) if sources else None
@@ -87,7 +101,14 @@ class LineBelt:
 
         while self._sights and ready(self._sights[0].frame.capture_mono_ns):
             is_known = self._take_passed(ready)
-            yield self._placed(self._sights.popleft(), is_known=is_known)
+            seen = self._placed(self._sights.popleft(), is_known=is_known)
+            yield seen
+            yield from self._found(seen.frame)
+
+    def judged(self, result: Inspection | Missed) -> Iterator[PartsSeen]:
+        """What became of a due frame, in the order of each camera's: what the detector has found of parts."""
+        if (parts := self._judged.get(result.frame.id.camera)) is not None:
+            yield from parts.judged(result)
 
     def slip(self) -> str:
         """By how much the encoder and the picture disagree; "" while they agree."""
@@ -112,19 +133,30 @@ class LineBelt:
             position = None
         if position is None:
             self._last.pop(camera, None)
-            if self._eye is not None:
-                self._eye.interrupt()
+            for announced in (self._eye, self._places):
+                if announced is not None:
+                    announced.interrupt()
+            if camera in self._judged:
+                self._judged[camera].interrupt()
             if (finder := self._finders.get(camera)) is not None:
                 changes += finder.interrupt(mono_ns)
         else:
             self._last[camera] = mono_ns, position
             self._known_mm = position.mm
-            if self._eye is None and not sight.learning:
+            if self._places is not None:
+                changes += self._places.advance(mono_ns, position.mm, self._end_mm(frame))
+            if self._in_pictures and not sight.learning:
                 sigma_mm = position.way_since(before).sigma_mm if before is not None else 0.0
                 boxes = [part.box_xyxy_px for part in sight.parts]
-                changes += self._finder(sight).see(mono_ns, position.mm, sigma_mm, boxes)
+                changes += self._finder(frame).see(mono_ns, position.mm, sigma_mm, boxes)
         odometer_mm = None if position is None else position.mm
         return PartsSeen(frame=frame, odometer_mm=odometer_mm, changes=changes, sights=sight.parts)
+
+    def _found(self, frame: FrameHeader) -> Iterator[PartsSeen]:
+        """What the result of this frame shows, if that was here before the odometer's reading."""
+        parts, (_, position) = self._judged.get(frame.id.camera), self._last.get(frame.id.camera, (0, None))
+        if parts is not None and position is not None:
+            yield from parts.placed(frame, position)
 
     def _take_passed(self, ready: Callable[[int], bool]) -> bool:
         """Place what has passed the photo-eye; False if the belt's position was not known at one of these times."""
@@ -155,11 +187,16 @@ class LineBelt:
         if position is not None:
             self._measured.add(camera, mono_ns, position)
 
-    def _finder(self, sight: BeltSight) -> PartFinder:
-        camera = sight.frame.id.camera
+    def _end_mm(self, frame: FrameHeader) -> float:
+        """How far the cameras see the line, if each shows as much as this frame."""
+        last = max(self._belts.values(), key=lambda belt: belt.offset_mm)
+        return last.offset_mm + BeltView(last, frame.width_px, frame.height_px).length_mm
+
+    def _finder(self, frame: FrameHeader) -> PartFinder:
+        camera = frame.id.camera
         if camera not in self._finders:
             belt = self._belts[camera]
-            view = BeltView(belt, sight.frame.width_px, sight.frame.height_px)
+            view = BeltView(belt, frame.width_px, frame.height_px)
             self._finders[camera] = PartFinder(view, self._lanes, offset_mm=belt.offset_mm)
         return self._finders[camera]
 
@@ -177,14 +214,3 @@ def _encoder_of(line: LineConfig, inputs: Mapping[str, InputConfig], limits: Bel
     encoder = inputs[line.odometer.input].encoder
     assert encoder is not None
     return Encoder(line.odometer, encoder.bits, limits)
-
-
-def _eye_of(line: LineConfig, inputs: Mapping[str, InputConfig], fastest_mm_s: float) -> PhotoEyeInput | None:
-    """As `_encoder_of`."""
-    parts = line.parts
-    if not isinstance(parts, TriggerParts):
-        return None
-    eyes = {eye.name: eye for eye in inputs[parts.input].photo_eyes}
-    eye = eyes[parts.photo_eye] if parts.photo_eye is not None else next(iter(eyes.values()))
-    bits = getattr(eye, "counter_bits", None)  # Modbus alone states it
-    return PhotoEyeInput(parts, eye.name, counter_bits=bits, fastest_mm_s=fastest_mm_s)

@@ -84,6 +84,7 @@ class PartFinder:
         here = odometer_mm - self._offset_mm
         reach_mm = self._slack_mm + _SIGMAS * sigma_mm
         look = Look(mono_ns, here - self._view.length_mm, here, reach_mm)
+        passed = self._passed_unseen(look)
         self._note_unwatched(look)
         rest = self._follow(self._placed(boxes_px, here), look)
         for box in rest:
@@ -91,7 +92,7 @@ class PartFinder:
         changes = self._changes(look)
         self._forget(look)
         self._last = look
-        return changes
+        return [*changes, *passed]
 
     def interrupt(self, mono_ns: int) -> list[PartChange]:
         """The odometer does not continue: all parts end, and what is seen next was on the belt before."""
@@ -101,6 +102,23 @@ class PartFinder:
         return ended
 
     # --- one look ------------------------------------------------------------------------------------------------
+
+    def _passed_unseen(self, look: Look) -> list[PartChange]:
+        """The belt that ran through the picture since the last look, as one part of each lane.
+
+        What lay on it is not known, and so it is neither nothing nor good.
+        """
+        if self._last is None or look.downstream - self._last.upstream <= look.reach_mm:
+            return []
+        along = Interval(self._last.upstream, look.downstream)
+        changes = []
+        for lane in [lane.number for lane in self._lanes] or [0]:
+            number, self._next_number = self._next_number, self._next_number + 1
+            changes += [
+                PartChange(what, number, lane, along, look.mono_ns, Doubt.UNWATCHED)
+                for what in (What.ENTERED, What.LEFT)
+            ]
+        return changes
 
     def _note_unwatched(self, look: Look) -> None:
         if self._last is None:

@@ -1,4 +1,4 @@
-"""One line's photo-eye, as its input hands it over: which changes are parts, and when each passed the eye."""
+"""One line's photo-eye, as its input hands it over: which changes are leading edges, and when each passed the eye."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from stream_inspect.config.sections.lines import TriggerParts
+from stream_inspect.config.sections.lines import EyeConfig
 from stream_inspect.log import get_logger
 from stream_inspect.messages import PartChange, PlantValue, Trigger
-from stream_inspect.track.part_signals import PhotoEye
+from stream_inspect.track.part_signals import PartSignal
 
-_BOUNCE = 0.1
-"""Of a part's length: two edges that are nearer are one."""
 _PLACED_WITHIN = 0.25
-"""Of a part's length: when the belt may have moved farther while the edge was waited for, the place is not known."""
+"""Of the spacing of parts: if the belt may have moved farther while an edge was waited for, its place is not known."""
 
 
 class Passed(NamedTuple):
@@ -30,28 +28,39 @@ class PhotoEyeInput:
     """Messages of the input in, `PartChange` out, once the belt's position at their time is settled.
 
     A level is a part when it turns on. A counter's step is as many parts as it says; so is one over an outage, but
-    where they lie is known only to the way that the belt ran meanwhile. `counter_bits` is the counter's width where it
-    is known, and `fastest_mm_s` how fast the belt can run: what counts faster is a counter that was set.
+    where they lie is known only to the way that the belt ran meanwhile. What each is, `signal` says. `counter_bits` is
+    the counter's width where it is known, `spacing_mm` how near parts can follow each other, and `fastest_mm_s` how
+    fast the belt can run: what counts faster is a counter that was set.
     """
 
-    def __init__(self, parts: TriggerParts, photo_eye: str, *, counter_bits: int | None, fastest_mm_s: float) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        eye: EyeConfig,
+        photo_eye: str,
+        signal: PartSignal,
+        *,
+        spacing_mm: float,
+        counter_bits: int | None,
+        fastest_mm_s: float,
+    ) -> None:
+        self._config = eye
         self._name = photo_eye
+        self._signal = signal
+        self._spacing_mm = spacing_mm
         self._bits = counter_bits
         self._fastest_mm_s = fastest_mm_s
-        self._eye = PhotoEye(parts.at_mm, parts.length_mm, _BOUNCE * parts.length_mm)
         self._serial = ""
         self._counted: tuple[int, int] | None = None
         """The counter as it was last seen, and when."""
         self._waiting: deque[Passed] = deque()
-        self._log = get_logger(__name__, stage="track", input=parts.input)
+        self._log = get_logger(__name__, stage="track", input=eye.input)
 
     def read(self, message: Trigger | PlantValue) -> None:
         """A message of any input of the line; those of others are passed over."""
-        if message.input != self._parts.input:
+        if message.input != self._config.input:
             return
         if isinstance(message, PlantValue):
-            if message.name == self._parts.serial:
+            if message.name == self._config.serial:
                 self._serial = str(message.value)
         elif message.name == self._name and (passed := self._passed(message)) is not None:
             self._serial = ""
@@ -65,20 +74,21 @@ class PhotoEyeInput:
     def place(self, passed: Passed, before_mm: float, here_mm: float) -> list[PartChange]:
         """The parts that passed while the belt ran from one position to the other."""
         way_mm = here_mm - before_mm
-        if passed.parts == 1 and abs(way_mm) <= _PLACED_WITHIN * self._parts.length_mm:
+        if passed.parts == 1 and abs(way_mm) <= _PLACED_WITHIN * self._spacing_mm:
             middle_ns = (passed.after_ns + passed.mono_ns) // 2
-            return self._eye.trigger(middle_ns, (before_mm + here_mm) / 2, passed.serial)
+            return self._signal.trigger(middle_ns, (before_mm + here_mm) / 2, passed.serial)
         pitch_mm = max(way_mm, 0.0) / passed.parts
-        return [self._eye.unread(passed.mono_ns, here_mm - pitch_mm * n) for n in reversed(range(passed.parts))]
+        places = (here_mm - pitch_mm * n for n in reversed(range(passed.parts)))
+        return [change for place_mm in places for change in self._signal.unread(passed.mono_ns, place_mm)]
 
     def place_nowhere(self, passed: Passed, known_mm: float) -> list[PartChange]:
         """The parts that passed where the belt's position is not known: they are counted where that was last known."""
-        self._eye.interrupt()
-        return [self._eye.unplaced(passed.mono_ns, known_mm) for _ in range(passed.parts)]
+        self._signal.interrupt()
+        return [change for _ in range(passed.parts) for change in self._signal.unplaced(passed.mono_ns, known_mm)]
 
     def interrupt(self) -> None:
         """The odometer does not continue."""
-        self._eye.interrupt()
+        self._signal.interrupt()
 
     def _passed(self, trigger: Trigger) -> Passed | None:
         if isinstance(trigger.value, bool):
@@ -93,8 +103,8 @@ class PhotoEyeInput:
         parts = trigger.value - count
         if self._bits is not None:
             parts %= 1 << self._bits
-        most_mm = self._fastest_mm_s * (trigger.mono_ns - seen_ns) / 1e9 + self._parts.length_mm
-        if not 0 <= parts * self._parts.length_mm <= most_mm:
+        most_mm = self._fastest_mm_s * (trigger.mono_ns - seen_ns) / 1e9 + self._spacing_mm
+        if not 0 <= parts * self._spacing_mm <= most_mm:
             self._log.warning("photo-eye's counter was set", name=trigger.name, before=count, now=trigger.value)
             return None
         return Passed(parts, after_ns, trigger.mono_ns, self._serial) if parts else None

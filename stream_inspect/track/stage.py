@@ -222,8 +222,10 @@ class TrackStage:
                 camera.ledger.late()
 
     def _release(self, now_ns: int, *, everything: bool = False) -> Iterable[Output]:
-        for camera in self._cameras.values():
+        for name, camera in self._cameras.items():
             for message in camera.reorder.take(now_ns, everything=everything):
+                if (belt := self._belts.get(name)) is not None:
+                    yield from (Output("parts", seen) for seen in belt.judged(message))
                 if isinstance(message, Missed):
                     continue  # it has shown nothing: it only had to be waited for no longer
                 yield Output("tracked", camera.follow(message))

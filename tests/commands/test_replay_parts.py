@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from stream_inspect.commands.replay.recorded import FramesError
 from stream_inspect.commands.replay.run import replay
 from stream_inspect.commands.replay.view import ReplayView
 from stream_inspect.config.builtin import builtin_config
@@ -173,3 +174,55 @@ def test_the_example_finds_every_part_of_the_sample_clips(clip: str, sample_data
         assert seen["verdict"] == ("FAIL" if true["defective"] else "PASS"), true["part_id"]
         assert 1000 * seen["trigger_s"] == pytest.approx(true["centre_at_trigger_ms"], abs=40)
         assert 1000 * seen["gate_s"] == pytest.approx(true["centre_at_gate_ms"], abs=20)
+
+
+def prompted(**prompt: Any) -> Config:
+    """As `conveyor`, with parts that a detector finds."""
+    return conveyor(parts={"kind": "prompt", "prompts": ["a biscuit"], "threshold": 0.3, **prompt})
+
+
+@pytest.fixture(scope="module")
+def found_parts(found: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`found`, with the boxes of the parts as another detector states them."""
+    lines = []
+    for frame in read_lines(found):
+        lefts = [left_px(part, frame["seq"]) for part in range(len(ENTERS))]
+        shown = [(max(left, 0.0), min(left + SIZE_PX, WIDTH_PX)) for left in lefts]
+        boxes = [(left, LANE_PX[0], right, LANE_PX[1]) for left, right in shown if right - left > 4]
+        lines.append(frame | {"parts": {"found": [{"box_xyxy_px": box} for box in boxes]}})
+    return write_lines(tmp_path_factory.mktemp("found") / "parts.jsonl", lines)
+
+
+def test_parts_that_a_detector_found_get_their_verdicts_from_its_file_again_and_again(
+    video: Path, found_parts: Path, tmp_path: Path
+) -> None:
+    replay(video, prompted(), tmp_path / "first", inspections=found_parts)
+    parts = read_lines(tmp_path / "first" / "parts.jsonl")
+    assert [(part["verdict"], part["reason"]) for part in parts] == [
+        ("PASS", "enough_views"),
+        ("FAIL", "defect"),
+        ("PASS", "enough_views"),
+    ]
+    events = read_lines(tmp_path / "first" / "events.jsonl")
+    assert {event["name"] for event in events} == {"spot"}, "a part is no defect"
+    replay(video, prompted(), tmp_path / "second", inspections=tmp_path / "first" / "frames.jsonl")
+    first, second = ((tmp_path / name / "parts.jsonl").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("stated", "reported"),
+    [
+        (None, "line 1: no parts were looked for, and lines[].parts has prompts for them"),
+        ({"found": [], "threshold": 0.2}, "line 1: parts were looked for with the threshold 0.2, not 0.3"),
+        ({"found": [], "wordings": "0123"}, "line 1: parts were looked for with other prompts"),
+        ({"found": [{"box_xyxy_px": [9, 9, 5, 20]}]}, "line 1, parts.found[0]: box_xyxy_px must be left < right"),
+    ],
+)
+def test_a_file_that_cannot_say_where_the_parts_are_is_refused(
+    video: Path, found: Path, tmp_path: Path, stated: dict[str, Any] | None, reported: str
+) -> None:
+    lines = [frame | ({"parts": stated} if stated else {}) for frame in read_lines(found)]
+    with pytest.raises(FramesError) as refused:
+        replay(video, prompted(), tmp_path / "out", inspections=write_lines(tmp_path / "wrong.jsonl", lines))
+    assert reported in str(refused.value)

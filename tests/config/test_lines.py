@@ -12,6 +12,8 @@ PLC = "inputs:\n  - {kind: modbus, name: plc, host: plc.example, encoder: {addre
 EYE = "{name: infeed, address: 7}"
 ENCODER = "    odometer: {kind: encoder, input: plc, mm_per_count: 0.1}\n"
 TRIGGERED = "lines:\n  - name: line1\n    parts: {kind: trigger, input: plc, at_mm: -100, length_mm: 120%s}\n"
+PITCHED = "lines:\n  - name: line1\n    parts: {kind: pitch, pitch_mm: 200, %s}\n"
+TWO_LANES = "    lanes: [{from_mm: 0, to_mm: 9}, {from_mm: 9, to_mm: 20}]\n"
 LINE = "lines:\n  - name: %s\n    parts: {kind: background, min_area_mm2: 400}\n"
 
 
@@ -80,8 +82,15 @@ def test_an_encoder_and_a_photo_eye_are_those_of_an_input() -> None:
             "lines[0].parts.photo_eye: plc reads no infed; it has infeed. Did you mean infeed?",
         ),
         (PLC % EYE + TRIGGERED % ", serial: lot", "lines[0].parts.serial: plc reads no lot"),
+        (PITCHED % "length_mm: 300", "lines[0].parts.length_mm: must be at most pitch_mm, 200"),
+        (PITCHED % "eye: {input: plc, at_mm: 0}", "lines[0].parts.eye.input: no inputs are configured"),
         (
-            PLC % EYE + TRIGGERED % "" + "    lanes: [{from_mm: 0, to_mm: 9}, {from_mm: 9, to_mm: 20}]\n",
+            PLC % EYE + PITCHED % "phase_mm: 3, eye: {input: plc, at_mm: 0}",
+            "lines[0].parts.phase_mm: has no effect with an eye",
+        ),
+        (PITCHED % "phase_mm: 3" + TWO_LANES, "lines[0].lanes: a pitch knows no lanes"),
+        (
+            PLC % EYE + TRIGGERED % "" + TWO_LANES,
             "lines[0].lanes: a photo-eye knows no lanes",
         ),
         (

@@ -19,9 +19,9 @@ import pytest
 from stream_inspect.config.load import load
 from stream_inspect.inspect import model_slot
 from stream_inspect.inspect import stage as stage_module
-from stream_inspect.inspect.inspector import CameraSettings
+from stream_inspect.inspect.inspector import CameraSettings, Found
 from stream_inspect.inspect.stage import InspectStage
-from stream_inspect.messages import Credit, Detection, DueFrame, FrameHeader, Inspection
+from stream_inspect.messages import Credit, DueFrame, FrameHeader, Inspection
 from stream_inspect.picture import UInt8Array
 from stream_inspect.service.stage import TICK_S
 from stream_inspect.transport.ledger import Ledger
@@ -62,12 +62,12 @@ class SlowInspector:
     def open(self) -> None:
         """Nothing to load."""
 
-    def set_defects(self, defects: object) -> None:
+    def set_defects(self, defects: object, parts: object) -> None:
         """Nothing to encode."""
 
-    def judge(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[list[Detection]]:
+    def find(self, pictures: Sequence[UInt8Array], cameras: Sequence[CameraSettings]) -> list[Found]:
         self._clock.now_s += self._batch_s + self._frame_s * len(pictures)
-        return [[] for _ in pictures]
+        return [Found([], None) for _ in pictures]
 
     def close(self) -> None:
         """Nothing to release."""

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import structlog
 
-from stream_inspect.config.models import BeltConfig, CameraConfig, DefectConfig, FileSource
+from stream_inspect.config.models import BeltConfig, CameraConfig, DefectConfig, FileSource, PromptParts
 from stream_inspect.inspect.crowding import WINDOW_PICTURES, Crowding
 from stream_inspect.inspect.detect.detector import Detector, RawDetections
 from stream_inspect.inspect.inspector import CameraSettings, Inspector
 from stream_inspect.inspect.masks import from_rle
+from stream_inspect.inspect.part_sights import part_sights
 from stream_inspect.inspect.prompts import PromptsError
 from stream_inspect.inspect.segment.segmenter import CropPreference, Segmenter
 from tests.inspect.scripted import ScriptedDetector, ScriptedSegmenter, black, rectangle
@@ -41,6 +42,36 @@ def test_a_defect_is_reported_with_its_mask_measures_and_severity() -> None:
     assert found.mask_rle is not None
     np.testing.assert_array_equal(from_rle(found.mask_rle), picture.max(axis=2) > 0)
     assert {(20.5, 30.5), (59.5, 39.5)} <= set(found.outline_px[0])
+
+
+def test_parts_are_found_in_the_same_pass_and_are_no_detections() -> None:
+    sought = PromptParts(kind="prompt", prompts=["green", "a cap"], threshold=0.5)
+    picture = rectangle(rectangle(black(), "red", (20, 30, 60, 40)), "green", (10, 20, 90, 60), 200)
+    detector = ScriptedDetector()
+    inspector = _inspector([RED], detector=detector, segmenter=ScriptedSegmenter())
+    alone = inspector.judge([picture], [ANYWHERE])
+    inspector.set_defects([RED], [sought])
+    with_parts, without = inspector.find([picture, picture], [CameraSettings(parts=sought), ANYWHERE])
+    assert detector.encoded[-1] == ("red", "a cap", "green")
+    assert with_parts.detections == without.detections == alone[0]
+    assert without.parts is None
+    assert with_parts.parts is not None
+    (part,) = with_parts.parts
+    assert part.box_xyxy_px == (10, 20, 90, 60)
+    assert part.clipped_share == 0
+    assert part.sharpness > 0
+    (explained,) = inspector.explain([picture], [CameraSettings(parts=sought)])
+    assert (explained.detections, explained.parts) == (with_parts.detections, with_parts.parts)
+    assert {one.defect for one in explained.candidates} <= {"red-spot"}
+
+
+def test_of_parts_only_what_reaches_the_threshold_counts_and_boxes_of_one_are_one() -> None:
+    raw = RawDetections(
+        np.array([(10, 10, 50, 50), (12, 10, 52, 50), (100, 10, 170, 50), (60, 60, 90, 90)], dtype=np.float32),
+        np.array([(0.9,), (0.8,), (0.6,), (0.4,)], dtype=np.float32),
+    )
+    found = part_sights(black(), raw, [0], threshold=0.5, patch_px=10, overlap=0.3)
+    assert [part.box_xyxy_px[2] for part in found] == [pytest.approx(50.9, abs=0.2), 160]
 
 
 def test_without_a_segmenter_the_detectors_box_stands() -> None:

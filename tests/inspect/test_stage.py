@@ -10,6 +10,7 @@ import pytest
 
 from stream_inspect.config.load import load
 from stream_inspect.inspect import batching
+from stream_inspect.inspect.inspector import Found
 from stream_inspect.inspect.model_slot import RELOAD_WAITS_S
 from stream_inspect.inspect.prompts import prompts_hash
 from stream_inspect.messages import (
@@ -38,6 +39,27 @@ def test_a_due_frame_is_judged_and_accounted_for(running: Line) -> None:
     assert inspection.prompts_hash == prompts_hash(load(running.config_path).defects)
     assert len(inspection.model_hash) == 64
     assert (running.totals().judged, running.totals().in_flight, running.totals().residual) == (1, 0, 0)
+
+
+def test_the_parts_of_a_line_that_has_prompts_for_them_come_with_the_result(line: Line) -> None:
+    belt = {"direction": "left_to_right", "speed_mm_s": 100, "mm_per_px": 0.5}
+    cameras = [
+        {"name": "a", "source": {"kind": "synthetic"}, "belt": belt},
+        {"name": "b", "source": {"kind": "synthetic"}, "line": "line2"},
+    ]
+    parts = {"kind": "prompt", "prompts": ["green"]}
+    line.write_config(cameras=cameras, lines=[{"name": "line1", "parts": parts}])
+    line.stage.close()
+    line.stage = line.new_stage()
+    line.stage.open()
+    line.tick()
+    picture = rectangle(black(), "green", (10, 20, 90, 60))
+    line.stage.process([line.frame("a", picture), line.frame("b", picture)])
+    line.ahead_ns = batching.MAX_ANSWER_TIMEOUT_NS
+    found = {inspection.frame.id.camera: inspection for inspection in inspections(line.tick())}
+    assert [part.box_xyxy_px for part in found["a"].parts or ()] == [(10, 20, 90, 60)]
+    assert found["b"].parts is None
+    assert found["a"].detections == found["b"].detections == []
 
 
 def test_a_worker_that_keeps_up_asks_for_the_next_frame_before_it_judges_this_one(running: Line) -> None:
@@ -258,7 +280,7 @@ def test_the_memory_of_a_deleted_ring_is_freed_while_no_frames_come(
 
 def test_a_result_with_masks_of_noise_is_sent_all_the_same(running: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        running.stage._model.inspector, "judge", lambda pictures, cameras: [noise(20) for _ in pictures]
+        running.stage._model.inspector, "find", lambda pictures, cameras: [Found(noise(20), None) for _ in pictures]
     )
     running.stage.process([running.frame("a")])
     (inspection,) = inspections(running.tick())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from stream_inspect.config.models import Config
-from stream_inspect.messages import Doubt, PartsSeen, What
+from stream_inspect.messages import Doubt, Inspection, PartSight, PartsSeen, What
 from stream_inspect.track.line_belt import LineBelt
-from tests.track.plant_line import EYE_MM, PART_MM, SPEED_MM_S, S, config, count, edge, sight
+from tests.track.plant_line import EYE_MM, PART_MM, SPEED_MM_S, S, config, count, edge, judged, sight
 
 MS = S // 1000
 
@@ -160,3 +162,68 @@ def test_an_encoder_that_slides_is_a_slip_with_both_ways():
         list(belt.take(mono_ns))
     assert belt.slip().startswith("encoder plc says ")
     assert "top " in belt.slip()
+
+
+def pitch(**parts: object) -> LineBelt:
+    return belt_of(config(parts={"kind": "pitch", "pitch_mm": 200, "length_mm": PART_MM, **parts}))
+
+
+def test_at_a_pitch_each_place_is_a_part_as_it_comes_into_the_first_picture():
+    belt = pitch(phase_mm=50)
+    run(belt, 0, 3 * S)
+    at_start, later = seen(belt, 0, 0).changes, seen(belt, 1, S).changes
+    assert [part.along.low for part in later] == [150, 350, 550]
+    assert {part.doubt for part in at_start[:-1]} == {Doubt.AT_START}
+    assert [part.along.low for part in at_start] == [-1250, -1050, -850, -650, -450, -250, -50]
+
+
+def test_at_a_pitch_with_a_photo_eye_only_what_triggers_is_a_part():
+    belt = pitch(eye={"input": "plc", "at_mm": EYE_MM})
+    run(belt, 0, 3 * S)
+    for at_ns in (S, 2 * S):
+        belt.read(edge(True, at_ns, at_ns - 20 * MS))
+        belt.read(edge(False, at_ns + 100 * MS, at_ns))
+    one, two = seen(belt, 0, 3 * S).changes
+    assert (one.doubt, two.doubt) == (None, None)
+    assert two.along.low - one.along.low == 600, "two places between them are empty"
+
+
+def by_prompt() -> LineBelt:
+    return belt_of(config(parts={"kind": "prompt", "prompts": ["bottle cap"]}))
+
+
+def result(seq: int, mono_ns: int, *left_px: float) -> Inspection:
+    """A judged frame with parts of 100 px at these places."""
+    parts = [PartSight(box_xyxy_px=(left, 300.0, left + 100.0, 400.0)) for left in left_px]
+    return msgspec.structs.replace(judged(seq, mono_ns), parts=parts)
+
+
+def test_the_parts_of_a_judged_frame_lie_where_the_belt_was_at_that_frame():
+    belt = by_prompt()
+    run(belt, 0, 2 * S)
+    for seq, (mono_ns, left) in enumerate(((S, 10.0), (S + 200 * MS, 130.0))):
+        assert seen(belt, seq, mono_ns).changes == []
+        (found,) = belt.judged(result(seq, mono_ns, left))
+    assert (found.by_result, found.odometer_mm) == (True, 720)
+    (part,) = found.changes
+    assert (part.what, part.along.low, part.along.high) == (What.ENTERED, 490, 590)
+
+
+def test_a_result_that_comes_before_the_odometers_reading_waits_for_it():
+    belt = by_prompt()
+    run(belt, 0, S)
+    belt.see(sight(0, S + 10 * MS))
+    assert [*belt.judged(result(0, S + 10 * MS, 0.0)), *belt.take(S + 15 * MS)] == []
+    run(belt, S + 20 * MS, S + 20 * MS)
+    captured, by_result = belt.take(S + 20 * MS)
+    assert (captured.by_result, by_result.by_result) == (False, True)
+    assert by_result.odometer_mm == captured.odometer_mm == 606
+
+
+def test_results_from_before_the_position_was_lost_say_nothing_of_the_belt_now():
+    belt = by_prompt()
+    run(belt, 0, S)
+    seen(belt, 0, S)
+    lost = seen(belt, 1, 4 * S, now_ns=5 * S)
+    assert lost.odometer_mm is None
+    assert [*belt.judged(result(0, S, 0.0)), *belt.judged(result(1, 4 * S, 0.0))] == []

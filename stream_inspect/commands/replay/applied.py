@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from stream_inspect.boxes import area, intersection
-from stream_inspect.commands.replay.frames import FoundDefect, Judged, JudgedFrame, LookedFor
+from stream_inspect.commands.replay.frames import FoundDefect, FoundParts, Judged, JudgedFrame, LookedFor
 from stream_inspect.commands.replay.recorded import FramesError, Line
-from stream_inspect.config.models import Config
+from stream_inspect.config.models import Config, PromptParts
 from stream_inspect.inspect import masks
 from stream_inspect.inspect.candidate import Candidate, RefusedFor
 from stream_inspect.inspect.counting import best_first, refusal
@@ -38,11 +38,15 @@ class Applied:
         self._most, self._overlap = config.inspect.max_detections, config.inspect.fuse_overlap
         self._prompts_hash = prompts_hash(config.defects)
         self._wordings = {defect.name: wordings_hash(defect) for defect in config.defects}
+        line = config.parts_of(config.line_of(self._camera.name))
+        self._parts = line.parts if line is not None and isinstance(line.parts, PromptParts) else None
         self.is_ours = any(record.looked_for for _, record in lines)
         """Whether the file says what was looked for, as that of a replay does."""
         for number, record in lines:
             if record.looked_for:
                 self._agree(f"{path}, line {number}", record.looked_for)
+            if self._parts is not None:
+                _agree_on_parts(f"{path}, line {number}", self._parts, record.parts)
         self.refused: Counter[RefusedFor] = Counter()
         """How many recorded detections do not count with this configuration, and why."""
         self.promoted = 0
@@ -79,6 +83,7 @@ class Applied:
             Inspection(
                 frame=header,
                 detections=[found for found, _, _ in kept],
+                parts=record.parts.found if self._parts is not None and record.parts else None,
                 model_hash=record.model_hash,
                 prompts_hash=self.prompts_hash_of(record),
                 judged_mono_ns=header.capture_mono_ns,
@@ -86,6 +91,7 @@ class Applied:
             [prompt for _, prompt, _ in kept],
             sorted(candidates, key=best_first),
             self._looked_for(record),
+            record.parts,
         )
 
     def _agree(self, where: str, looked_for: dict[str, LookedFor]) -> None:
@@ -176,4 +182,16 @@ class Applied:
             box_xyxy_px=one.box_xyxy_px,
             severity=self._defects[one.defect].severity,
             extent=extent,
+        )
+
+
+def _agree_on_parts(where: str, sought: PromptParts, was: FoundParts | msgspec.UnsetType) -> None:
+    """What the file of another detector does not state is not compared. Raises `FramesError`."""
+    if not was:
+        raise FramesError(f"{where}: no parts were looked for, and lines[].parts has prompts for them: {_AGAIN}")
+    if was.wordings and was.wordings != wordings_hash(sought):
+        raise FramesError(f"{where}: parts were looked for with other prompts: {_AGAIN}")
+    if was.threshold is not None and was.threshold != sought.threshold:
+        raise FramesError(
+            f"{where}: parts were looked for with the threshold {was.threshold:g}, not {sought.threshold:g}: {_AGAIN}"
         )

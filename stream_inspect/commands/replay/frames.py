@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from stream_inspect.inspect.candidate import Candidate, DefectName, Score
-from stream_inspect.messages import Box, Detection, Extent, Inspection, Outline, Rle, Severity
+from stream_inspect.messages import Box, Detection, Extent, Inspection, Outline, PartSight, Rle, Severity
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _SizePx = Annotated[int, msgspec.Meta(ge=1, le=32768)]
@@ -31,6 +31,15 @@ class FoundDefect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     extent: Extent | None = None
     prompt: str | msgspec.UnsetType = msgspec.UNSET
     """The wording that matched."""
+
+
+class FoundParts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parts in a frame, where `lines[].parts` has prompts. Another detector states `found` alone."""
+
+    found: list[PartSight]
+    wordings: str = ""
+    """Hash of the prompts."""
+    threshold: Score | None = None
 
 
 class LookedFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +69,7 @@ class JudgedFrame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What did not count, best first."""
     looked_for: dict[str, LookedFor] | msgspec.UnsetType = msgspec.UNSET
     """By defect."""
+    parts: FoundParts | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class Judged:
     candidates: Sequence[Candidate] = ()
     looked_for: Mapping[str, LookedFor] = field(default_factory=dict)
     """Empty where it is not known what was looked for."""
+    parts: FoundParts | msgspec.UnsetType = msgspec.UNSET
 
 
 def frames_schema() -> dict[str, Any]:
@@ -100,6 +111,7 @@ def to_line(judged: Judged) -> bytes:
         file=frame.file or msgspec.UNSET,
         candidates=list(judged.candidates) if known else msgspec.UNSET,
         looked_for=dict(judged.looked_for) if known else msgspec.UNSET,
+        parts=judged.parts,
     )
     return msgspec.json.encode(record) + b"\n"
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from stream_inspect.capture.sampler import make_sampler
 from stream_inspect.commands.replay.applied import Applied
-from stream_inspect.commands.replay.frames import Judged, LookedFor
+from stream_inspect.commands.replay.frames import FoundParts, Judged, LookedFor
 from stream_inspect.commands.replay.recorded import RecordedFrames, common
-from stream_inspect.config.models import Config, DefectConfig
+from stream_inspect.config.models import Config, DefectConfig, PromptParts
 from stream_inspect.inspect.candidates import Explained
 from stream_inspect.inspect.detect.detector import OutOfMemoryError
 from stream_inspect.inspect.inspector import CameraSettings, build_inspector
@@ -48,6 +50,8 @@ class ModelJudge:
     def __init__(self, config: Config) -> None:
         self._defects = config.defects
         self._camera = config.cameras[0]
+        self._line = config.parts_of(config.line_of(self._camera.name))
+        self._part_prompts = config.part_prompts
         self._sampler = make_sampler(self._camera)
         self._most = config.inspect.batch_max_frames
         self._inspector = build_inspector(config.inspect, config.inspect.workers[0])
@@ -59,7 +63,7 @@ class ModelJudge:
 
     def open(self) -> None:
         self._inspector.open()
-        self._inspector.set_defects(self._defects)
+        self._inspector.set_defects(self._defects, self._part_prompts)
         self.prompts_hash = self._inspector.prompts_hash
         self.batch = min(self._most, self._inspector.useful_batch)
 
@@ -73,7 +77,10 @@ class ModelJudge:
             try:
                 found = self._inspector.explain(
                     [picture.to_rgb() for _, picture in part],
-                    [CameraSettings.of(self._camera, header.width_px, header.height_px) for header, _ in part],
+                    [
+                        CameraSettings.of(self._camera, header.width_px, header.height_px, self._line)
+                        for header, _ in part
+                    ],
                 )
             except OutOfMemoryError:
                 if len(part) == 1:
@@ -87,12 +94,19 @@ class ModelJudge:
         inspection = Inspection(
             frame=header,
             detections=explained.detections,
+            parts=explained.parts,
             model_hash=self.model_hash,
             prompts_hash=self.prompts_hash,
             judged_mono_ns=header.capture_mono_ns,
         )
         sought = {defect.name: _looked_for(defect, explained.floors[defect.name]) for defect in self._defects}
-        return Judged(inspection, explained.prompts, explained.candidates, sought)
+        return Judged(inspection, explained.prompts, explained.candidates, sought, self._found_parts(explained))
+
+    def _found_parts(self, explained: Explained) -> FoundParts | msgspec.UnsetType:
+        if explained.parts is None or self._line is None or not isinstance(self._line.parts, PromptParts):
+            return msgspec.UNSET
+        sought = self._line.parts
+        return FoundParts(found=explained.parts, wordings=wordings_hash(sought), threshold=sought.threshold)
 
     def end(self, frame_count: int) -> None:
         """All that was due has been judged."""

@@ -16,7 +16,7 @@ import msgspec
 from stream_inspect.commands.replay.frames import FoundDefect, JudgedFrame
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.inspect.candidate import Candidate
-from stream_inspect.messages import FrameHeader
+from stream_inspect.messages import Box, FrameHeader
 
 _MOST_MASK_PX = 32768 * 32768
 _SAME_TIME_S = 0.1
@@ -137,27 +137,32 @@ def _read(path: Path) -> Iterator[Line]:
             _check(found, record, f"{where}, detections[{index}]")
         for index, refused in enumerate(record.candidates or ()):
             _check_place(refused, record, f"{where}, candidates[{index}]")
+        for index, part in enumerate(record.parts.found if record.parts else ()):
+            _check_box(part.box_xyxy_px, record, f"{where}, parts.found[{index}]")
         yield number, record
 
 
 def _check_place(found: FoundDefect | Candidate, record: JudgedFrame, where: str) -> None:
     if found.defect.endswith("\n"):  # Python's `$` matches before it
         raise FramesError(f"{where}: defect {found.defect!r} ends with a line feed")
-    left, top, right, bottom = found.box_xyxy_px
-    if not all(math.isfinite(value) for value in found.box_xyxy_px) or right <= left or bottom <= top:
+    _check_box(found.box_xyxy_px, record, where)
+    if found.extent is not None and min(value or 0 for value in msgspec.structs.astuple(found.extent)) < 0:
+        raise FramesError(f"{where}: extent must hold no negative size")
+
+
+def _check_box(box: Box, record: JudgedFrame, where: str) -> None:
+    left, top, right, bottom = box
+    if not all(math.isfinite(value) for value in box) or right <= left or bottom <= top:
         raise FramesError(
-            f"{where}: box_xyxy_px must be left < right and top < bottom, right and bottom exclusive, "
-            f"not {list(found.box_xyxy_px)}"
+            f"{where}: box_xyxy_px must be left < right and top < bottom, right and bottom exclusive, not {list(box)}"
         )
     corners = [(left, top), (right, bottom)]
     apart = right <= 0 or bottom <= 0 or left >= record.width_px or top >= record.height_px
     if apart or not _are_near(corners, record):
         raise FramesError(
-            f"{where}: box_xyxy_px {list(found.box_xyxy_px)} lies outside of the picture of "
+            f"{where}: box_xyxy_px {list(box)} lies outside of the picture of "
             f"{record.width_px}x{record.height_px} px: give pixels of the judged picture"
         )
-    if found.extent is not None and min(value or 0 for value in msgspec.structs.astuple(found.extent)) < 0:
-        raise FramesError(f"{where}: extent must hold no negative size")
 
 
 def _check(found: FoundDefect, record: JudgedFrame, where: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stream_inspect.config.base import ConfigFinding, Model, Name
+from stream_inspect.config.sections.defects import Prompt
 
 
 class SpeedOdometer(Model):
@@ -60,20 +61,74 @@ class BackgroundParts(Model):
     )
 
 
-class TriggerParts(Model):
-    """A photo-eye, read from a PLC, sees the leading edge of each part; the picture need not show where parts are."""
+class PromptParts(Model):
+    """Parts are what the detector finds by these wordings, in the pass that looks for defects. They are found in judged
+    frames alone: a stretch of belt that no judged frame shows counts as one part, which is UNDECIDED.
+    """
 
-    kind: Literal["trigger"]
+    kind: Literal["prompt"]
+    prompts: list[Prompt] = Field(min_length=1, max_length=32, description="Wordings; the best match counts.")
+    threshold: float = Field(0.3, gt=0, lt=1, description="Minimum score.")
+
+
+class EyeConfig(Model):
+    """A photo-eye of an input, and where it is."""
+
     input: Name = Field(description="The entry of `inputs` with the photo-eye.")
     photo_eye: Name | None = Field(None, description="Its name there; may be absent where there is only one.")
     at_mm: float = Field(
         ge=-1_000_000, le=1_000_000, description="Where it is on the line; less than 0 upstream of its zero."
     )
-    length_mm: float = Field(gt=0, le=100_000, description="Length of a part along the belt.")
     serial: Name | None = Field(None, description="The text of the same input with the part's serial number.")
 
 
-PartsConfig = Annotated[BackgroundParts | TriggerParts, Field(discriminator="kind")]
+class TriggerParts(EyeConfig):
+    """A photo-eye, read from a PLC, sees the leading edge of each part; the picture need not show where parts are.
+    Parts may follow each other at any distance (position FIFO).
+    """
+
+    kind: Literal["trigger"]
+    length_mm: float = Field(gt=0, le=100_000, description="Length of a part along the belt.")
+
+
+class PitchEye(EyeConfig):
+    """The photo-eye that sees where places begin, or which of them hold a part."""
+
+    sees: Literal["parts", "places"] = Field(
+        "parts",
+        description="`parts`: a place that nothing triggers in is empty and not a part. `places`: it sees each place, "
+        "as a cam or a pocket's edge does.",
+    )
+
+
+class PitchParts(Model):
+    """Places at a fixed pitch, such as pockets or the sheets of a web (shift register). Each place is a part, also one
+    that is empty, unless a photo-eye sees which of them hold one.
+    """
+
+    kind: Literal["pitch"]
+    pitch_mm: float = Field(ge=20, le=100_000, description="From one place to the next, along the belt.")
+    length_mm: float | None = Field(
+        None, gt=0, le=100_000, description="Length of a part along the belt; the pitch if absent."
+    )
+    phase_mm: float | None = Field(
+        None,
+        ge=-1_000_000,
+        le=1_000_000,
+        description="Where on the line a place has its leading edge at the start, where no eye sees it; 0 if absent.",
+    )
+    eye: PitchEye | None = Field(None, description="What is known of each place.")
+
+    def crosscheck(self) -> Iterator[ConfigFinding]:
+        if self.length_mm is not None and self.length_mm > self.pitch_mm:
+            yield ConfigFinding(("length_mm",), f"must be at most pitch_mm, {self.pitch_mm:g}")
+        if self.phase_mm is not None and self.eye is not None:
+            yield ConfigFinding(("phase_mm",), "has no effect with an eye, which sees where places begin")
+        if self.eye is not None and self.eye.sees == "places" and self.eye.serial is not None:
+            yield ConfigFinding(("eye", "serial"), "has no effect: an eye that sees places sees no parts")
+
+
+PartsConfig = Annotated[BackgroundParts | PromptParts | TriggerParts | PitchParts, Field(discriminator="kind")]
 
 
 class LineConfig(Model):
@@ -103,16 +158,22 @@ class LineConfig(Model):
     )
 
     @property
+    def eye(self) -> EyeConfig | None:
+        """The photo-eye that parts are found by, if there is one."""
+        if self.parts.kind == "trigger":
+            return self.parts
+        return self.parts.eye if self.parts.kind == "pitch" else None
+
+    @property
     def needs_way(self) -> bool:
         """Whether the pictures are asked how far the belt moved."""
         odometer = self.odometer
         return odometer.kind == "picture" or (odometer.kind == "encoder" and odometer.check_with == "picture")
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
-        if self.parts.kind == "trigger" and len(self.lanes) > 1:
-            yield ConfigFinding(
-                ("lanes",), "a photo-eye knows no lanes: leave them out, or find parts by the background"
-            )
+        if self.parts.kind in ("trigger", "pitch") and len(self.lanes) > 1:
+            what = "a photo-eye" if self.parts.kind == "trigger" else "a pitch"
+            yield ConfigFinding(("lanes",), f"{what} knows no lanes: leave them out, or find parts in the picture")
         by_place = sorted(range(len(self.lanes)), key=lambda number: self.lanes[number].from_mm)
         for number, next_number in pairwise(by_place):
             if self.lanes[next_number].from_mm < (ends_mm := self.lanes[number].to_mm):
