@@ -67,9 +67,10 @@ class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class LineParts:
     """Notes in, verdicts out. See `PartsLedger` for what a verdict waits for.
 
-    `record` is a file in memory that outlives the process: the next one continues the sums, and what was on the belt
-    is undecided, for where it went meanwhile is not known. Parts are numbered from 1 in each run of the line, that is
-    from one record to the next; `next_run` gives a number that no run had before.
+    `record` is a file in memory that outlives the process: the next one continues the sums and the places. Parts that
+    were in a picture meanwhile are undecided, for what was seen on them may be lost; all parts are, where the odometer
+    does not continue. Parts are numbered from 1 in each run of the line, that is from one record to the next;
+    `next_run` gives a number that no run had before.
     """
 
     def __init__(
@@ -108,6 +109,10 @@ class LineParts:
         """The last verdicts, by part, in the order in which they were given."""
         self._awaited: set[int] = set()
         """Parts that have a verdict which is not final."""
+        self._missed: set[str] = set()
+        """Cameras of which no frame has been placed since the ledger of another process was taken over."""
+        self._entered = 0
+        """Parts that had entered when the record was written."""
         self._log = get_logger(__name__, stage="decide", line=line.name)
         self._seen: dict[_FrameKey, PartsSeen] = {}
         """Due frames whose result has not come."""
@@ -127,16 +132,16 @@ class LineParts:
         self._times.captured(seen.frame)
         ledger = self._ledger_for(seen.frame)
         camera = seen.frame.id.camera
+        if seen.by_result and seen.origin_ns != ledger.origin_ns:
+            return  # of a frame from before the odometer was lost
+        if seen.odometer_mm is not None:
+            self._continue(ledger, seen, seen.odometer_mm)
         for change in seen.changes:
             part = ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
             if part is not None and change.what is What.ENTERED:
                 self._note_earlier_views(part, camera)
         if seen.odometer_mm is None:
-            ledger.lose_belt()
-            self._note_verdicts(ledger)
-            self._times.interrupt()
-            self._ids.clear()
-            self._judged.clear()
+            self._lose_belt(ledger)
         elif not seen.by_result:
             self._times.reads(seen.odometer_mm, seen.frame.capture_mono_ns)
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
@@ -192,7 +197,7 @@ class LineParts:
         if self._ledger is not None:
             self._ledger.settle()
             self._note_verdicts(self._ledger)
-        if self._untaken:
+        if self._untaken or self._has_entered():
             self.save()  # first: a process that is killed here gives them once more, rather than not at all
         taken, self._untaken = self._untaken, []
         for verdict in taken:
@@ -221,6 +226,7 @@ class LineParts:
         """Keep what the next process has to know."""
         if self._ledger is None or self._record is None:
             return
+        self._entered = self._ledger.entered
         written = self._record.with_suffix(".new")
         record = LineRecord(run=self._run, untaken=self._untaken, ledger=self._ledger.record())
         written.write_bytes(msgspec.msgpack.encode(record))
@@ -292,7 +298,7 @@ class LineParts:
         if self._before is None:
             return None
         ledger, self._before = PartsLedger.restore(layout, self._before.ledger), None
-        ledger.lose_belt(Reason.RESTARTED)
+        self._missed = set(self._cameras)
         return ledger
 
     def _left(self) -> LineRecord | None:
@@ -324,6 +330,28 @@ class LineParts:
             trigger_utc_ns=times.passes_utc_ns(centre_mm + trigger_mm),
             gate_utc_ns=None if gate_mm is None else times.passes_utc_ns(centre_mm + gate_mm),
         )
+
+    def _has_entered(self) -> bool:
+        """Whether a part has, since the record was written."""
+        return self._ledger is not None and self._ledger.entered > self._entered
+
+    def _continue(self, ledger: PartsLedger, seen: PartsSeen, odometer_mm: float) -> None:
+        """See whether the places of the ledger are of this odometer's zero, and note what a restart has missed."""
+        if ledger.origin_ns not in (None, seen.origin_ns):
+            self._lose_belt(ledger)
+        ledger.origin_ns = seen.origin_ns
+        camera = seen.frame.id.camera
+        if camera in self._missed:
+            self._missed.remove(camera)
+            ledger.miss(odometer_mm - self._belt(camera).offset_mm)
+
+    def _lose_belt(self, ledger: PartsLedger) -> None:
+        """The odometer does not continue."""
+        ledger.lose_belt(Reason.RESTARTED if self._missed else Reason.ODOMETER_UNKNOWN)
+        self._note_verdicts(ledger)
+        self._times.interrupt()
+        self._ids.clear()
+        self._judged.clear()
 
     def _belt(self, camera: str) -> BeltConfig:
         belt = self._cameras[camera].belt

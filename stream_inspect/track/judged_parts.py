@@ -18,32 +18,32 @@ class JudgedParts:
 
     def __init__(self, finder_of: Callable[[FrameHeader], PartFinder]) -> None:
         self._finder_of = finder_of
-        self._placed: dict[FrameOrder, Position] = {}
-        """Due frames whose result is waited for."""
+        self._placed: dict[FrameOrder, tuple[Position, int]] = {}
+        """Due frames whose result is waited for, with the odometer's origin."""
         self._results: dict[FrameOrder, Inspection] = {}
         """Results whose frame waits for the odometer."""
         self._last: Position | None = None
         """At the last frame that was looked through."""
 
-    def placed(self, frame: FrameHeader, position: Position) -> Iterator[PartsSeen]:
-        """Where the belt was at a captured frame; one that is not due has no result."""
+    def placed(self, frame: FrameHeader, position: Position, origin_ns: int) -> Iterator[PartsSeen]:
+        """Where the belt was at a captured frame; one that is not due has no result. `origin_ns`: see `PartsSeen`."""
         if frame.due is None:
             return
         _drop_before(frame.id.order, self._results)
         if (result := self._results.pop(frame.id.order, None)) is not None:
-            yield self._seen(result, position)
+            yield self._seen(result, position, origin_ns)
         else:
-            self._placed[frame.id.order] = position
+            self._placed[frame.id.order] = position, origin_ns
 
     def judged(self, result: Inspection | Missed) -> Iterator[PartsSeen]:
         """What became of a due frame."""
         order = result.frame.id.order
         _drop_before(order, self._placed)
-        position = self._placed.pop(order, None)
+        placed = self._placed.pop(order, None)
         if isinstance(result, Missed) or result.parts is None:
             return
-        if position is not None:
-            yield self._seen(result, position)
+        if placed is not None:
+            yield self._seen(result, *placed)
         else:
             self._results[order] = result
 
@@ -53,13 +53,20 @@ class JudgedParts:
         self._results.clear()
         self._last = None
 
-    def _seen(self, result: Inspection, position: Position) -> PartsSeen:
+    def _seen(self, result: Inspection, position: Position, origin_ns: int) -> PartsSeen:
         frame, sights = result.frame, result.parts or []
         sigma_mm = position.way_since(self._last).sigma_mm if self._last is not None else 0.0
         self._last = position
         boxes = [part.box_xyxy_px for part in sights]
         changes = self._finder_of(frame).see(frame.capture_mono_ns, position.mm, sigma_mm, boxes)
-        return PartsSeen(frame=frame, odometer_mm=position.mm, changes=changes, sights=sights, by_result=True)
+        return PartsSeen(
+            frame=frame,
+            odometer_mm=position.mm,
+            origin_ns=origin_ns,
+            changes=changes,
+            sights=sights,
+            by_result=True,
+        )
 
 
 def _drop_before(order: FrameOrder, waiting: dict[FrameOrder, Any]) -> None:

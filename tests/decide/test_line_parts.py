@@ -46,6 +46,7 @@ class Line:
         region: list[tuple[float, float]] | None = None,
         gate_mm: float | None = None,
         next_run: Callable[[], int] = lambda: 1,
+        origin_ns: int = 0,
     ) -> None:
         belt = {"direction": "left_to_right", "speed_mm_s": 1250.0, "mm_per_px": 1.0}
         source = {"kind": "usb", "width_px": 640, "height_px": 360}
@@ -54,16 +55,19 @@ class Line:
         self.parts = LineParts(line, [camera], record, next_run)
         self.parts.open()
         self.verdicts: list[PartVerdict] = []
+        self.origin_ns = origin_ns
 
     def see(self, number: int, *, clipped: float = 0.0, found: bool = True) -> None:
         """A captured frame."""
-        self.parts.see(seen(number, clipped=clipped, found=found))
+        self.parts.see(seen(number, clipped=clipped, found=found, origin_ns=self.origin_ns))
         self.verdicts += self.parts.take()
 
     def stand(self, number: int, *, for_frames: int) -> None:
         """The belt stands where it was at this frame, for so many frames after it."""
         for later in range(number + 1, number + 1 + for_frames):
-            self.parts.see(msgspec.structs.replace(seen(number), frame=frame(later), changes=[]))
+            self.parts.see(
+                msgspec.structs.replace(seen(number, origin_ns=self.origin_ns), frame=frame(later), changes=[])
+            )
         self.verdicts += self.parts.take()
 
     def judge(self, number: int, *, confirmed: Collection[int] = (), defect: bool = False) -> None:
@@ -76,7 +80,7 @@ class Line:
         return [verdict for verdict in self.verdicts if verdict.is_final]
 
 
-def seen(number: int, *, clipped: float = 0.0, found: bool = True) -> PartsSeen:
+def seen(number: int, *, clipped: float = 0.0, found: bool = True, origin_ns: int = 0) -> PartsSeen:
     """What a captured frame shows of the belt."""
     front_mm = STEP_MM * (number - ENTERS)
     along = Interval(float(-(-ENTERS * STEP_MM)), 200.0, high_cut=front_mm < LENGTH_MM)
@@ -90,7 +94,8 @@ def seen(number: int, *, clipped: float = 0.0, found: bool = True) -> PartsSeen:
     box = (max(0.0, front_mm - LENGTH_MM), 100.0, min(640.0, front_mm), 200.0)
     is_shown = found and box[0] < 640 and front_mm > 0
     sights = [PartSight(box_xyxy_px=box, clipped_share=clipped, sharpness=100.0)] if is_shown else []
-    return PartsSeen(frame=frame(number), odometer_mm=float(STEP_MM * number), changes=changes, sights=sights)
+    odometer_mm = float(STEP_MM * number)
+    return PartsSeen(frame=frame(number), odometer_mm=odometer_mm, origin_ns=origin_ns, changes=changes, sights=sights)
 
 
 def judged(number: int, *, defect: bool = False) -> Tracked:
@@ -238,13 +243,29 @@ def test_a_part_outside_of_the_region_is_not_seen() -> None:
     assert (verdict.verdict, "outside the region" in verdict.why) == (Verdict.UNDECIDED, True)
 
 
-def test_the_next_process_continues_the_sums_and_what_was_on_the_belt_is_undecided(tmp_path: Path) -> None:
-    record = tmp_path / "parts.line1"
+def killed_with_a_part_in_the_picture(record: Path) -> None:
     killed = Line(record)
     for number in range(6):
         killed.see(number)
     killed.parts.save()
-    line = Line(record)
+
+
+def test_the_next_process_follows_what_was_on_the_belt_until_it_leaves_and_cannot_pass_it(tmp_path: Path) -> None:
+    killed_with_a_part_in_the_picture(tmp_path / "parts.line1")
+    line = Line(tmp_path / "parts.line1")
+    for number in range(8, LEFT + 1):
+        line.see(number)
+        line.judge(number)
+    (verdict,) = line.verdicts
+    assert (verdict.verdict, verdict.reason, verdict.part) == (Verdict.UNDECIDED, Reason.RESTARTED, 1)
+    assert verdict.is_final
+    counts = line.parts.counts()[0]
+    assert (counts.entered, counts.undecided, counts.on_belt, counts.residual) == (1, 1, 0, 0)
+
+
+def test_where_the_odometer_does_not_continue_what_was_on_the_belt_is_undecided_at_once(tmp_path: Path) -> None:
+    killed_with_a_part_in_the_picture(tmp_path / "parts.line1")
+    line = Line(tmp_path / "parts.line1", origin_ns=1)
     line.see(0)
     (verdict,) = line.verdicts
     assert (verdict.verdict, verdict.reason, verdict.part) == (Verdict.UNDECIDED, Reason.RESTARTED, 1)
