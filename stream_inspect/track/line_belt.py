@@ -121,7 +121,7 @@ class LineBelt:
             self._known_mm = position.mm
             if self._eye is None and not sight.learning:
                 sigma_mm = position.way_since(before).sigma_mm if before is not None else 0.0
-                boxes = [part.box_xyxy_px for part in sight.parts]
+                boxes = [part.outline_px for part in sight.parts]
                 changes += self._finder(sight).see(mono_ns, position.mm, sigma_mm, boxes)
         odometer_mm = None if position is None else position.mm
         return PartsSeen(frame=frame, odometer_mm=odometer_mm, changes=changes, sights=sight.parts)
