@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_inspect.belt.clip_motion import measure_motion
+from stream_inspect.belt.clip_motion import Clip
 from stream_inspect.belt.rectified import Rectifier
 from stream_inspect.belt.visual_odometer import NOT_SEEN, Moved, VisualOdometer
 from stream_inspect.config.models import BeltConfig
@@ -205,7 +205,7 @@ def test_direction_and_speed_of_an_unknown_belt_are_measured(direction_deg: floa
     for number in range(20):
         place = np.array([[1, 0, number * right - 380], [0, 1, number * down - 350]])
         seen.append(grey(np.asarray(cv2.warpAffine(lying, place, (WIDTH_PX, HEIGHT_PX))), seed=number))
-    motion = measure_motion(seen)
+    motion = Clip(picture.luma for picture in seen).motion()
     assert motion is not None
     assert (motion.direction_deg - direction_deg + 180) % 360 - 180 == pytest.approx(0, abs=0.5)
     assert motion.speed_px == pytest.approx(6.5, rel=0.005)
@@ -214,13 +214,13 @@ def test_direction_and_speed_of_an_unknown_belt_are_measured(direction_deg: floa
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_direction_and_speed_of_the_sample_clips_are_measured(sample_data: Path, name: str) -> None:
-    motion = measure_motion(clip(sample_data, name, 0, 100))
+    motion = Clip(picture.luma for picture in clip(sample_data, name, 0, 100)).motion()
     assert motion is not None
     assert (motion.direction_deg + 180) % 360 - 180 == pytest.approx(0, abs=1)
     assert motion.speed_px == pytest.approx(CLIP_PX, rel=0.005)
 
 
 def test_what_stands_has_no_direction() -> None:
-    assert measure_motion(views(texture("rubber"), [100] * 10)) is None
+    assert Clip(picture.luma for picture in views(texture("rubber"), [100] * 10)).motion() is None
     with pytest.raises(ValueError, match="at least 3 frames, got 2"):
-        measure_motion(views(texture("rubber"), [0, 8]))
+        Clip(picture.luma for picture in views(texture("rubber"), [0, 8]))
