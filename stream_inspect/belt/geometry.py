@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream_inspect.config.models import BeltConfig
+from stream_inspect.config.models import BeltConfig, CameraConfig
 from stream_inspect.config.region import WHOLE, Point, in_px
 from stream_inspect.messages import Box, Corners, Interval
 
@@ -139,6 +139,17 @@ class BeltView:
                 )
             )
         return found
+
+
+Scale = float | BeltView | None
+"""Millimetres a pixel, where they are known; a view where they differ over the picture."""
+
+
+def scale_of(camera: CameraConfig, width_px: int, height_px: int) -> Scale:
+    """The scale of a camera's pictures of this size."""
+    if camera.belt is None or camera.belt.corners_px is None:
+        return camera.scale_mm_per_px
+    return BeltView(camera.belt, width_px, height_px)
 
 
 def _corners(outline_px: Box | Corners) -> Corners:

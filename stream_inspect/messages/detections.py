@@ -24,7 +24,10 @@ class Rle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How big a defect is. Lengths are those of the mask's minimum-area rectangle; mm where the scale is known."""
+    """How big a defect is. Lengths are those of the mask's minimum-area rectangle; mm where the scale is known.
+
+    Where the camera sees its belt at a slant, mm are those of the minimum-area rectangle on the belt.
+    """
 
     area_px: float
     length_px: float
