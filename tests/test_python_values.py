@@ -157,7 +157,7 @@ def test_an_inspection_whatever_numbers_the_detector_uses(places, kind):
     inspector = Inspector(Detector(), None, model_hash="m")
     inspector.open()
     inspector.set_defects([RED, GREEN])
-    (found,) = inspector.judge([picture], [CameraSettings(mm_per_px=0.5)])
+    (found,) = inspector.judge([picture], [CameraSettings(scale=0.5)])
     assert same_after_the_wire(msgspec.structs.replace(inspection(0), detections=found))
 
 

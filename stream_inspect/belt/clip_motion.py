@@ -8,9 +8,8 @@ which is measured as exactly: so the error falls with the distance.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -18,14 +17,12 @@ import numpy.typing as npt
 from scipy import fft
 
 from stream_inspect.belt.visual_odometer import reduced, top
-from stream_inspect.picture import Picture
+from stream_inspect.picture import UInt8Array
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 C64 = npt.NDArray[np.complex64]
 
-_FRAMES = 250
-"""Frames of the clip that are used."""
 _LONGEST_SHARE = 0.3
 """The longest shift that is measured, as a share of the picture's shorter side."""
 _AROUND_PX = 4
@@ -33,6 +30,8 @@ _AROUND_PX = 4
 _EMPTY_POWER = 1e-5
 """Share of the highest power of a frequency below which it shows nothing."""
 _NOISE_VOTE, _CLEAR_VOTE = 0.03, 0.15
+_PLACES = 3, 4
+"""Rows and columns of places at which the motion is measured by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +46,75 @@ class ClipMotion:
     """0 to 1; low where little moves, or not evenly."""
 
 
-def measure_motion(pictures: Iterable[Picture]) -> ClipMotion | None:
-    """Direction and speed of the belt in consecutive frames of one size; None where nothing moves evenly.
+@dataclass(frozen=True, slots=True)
+class PlaceMotion:
+    """The motion at one place of the picture."""
 
-    What stands still in all of them is not seen. Raises ValueError for fewer than three frames.
-    """
-    shown = list(islice(((p.height_px, p.width_px, reduced(p.luma, max(p.luma.shape))) for p in pictures), _FRAMES))
-    if len(shown) < 3:
-        raise ValueError(f"expected at least 3 frames, got {len(shown)}")
-    spectra = _spectra(np.stack([luma for _, _, luma in shown]))
+    at_px: tuple[float, float]
+    motion: ClipMotion
+
+
+class Clip:
+    """Consecutive frames of one size, evenly spaced in time. Raises ValueError for fewer than three."""
+
+    def __init__(self, lumas: Iterable[UInt8Array]) -> None:
+        frames, shape = list[UInt8Array](), (0, 0)
+        for luma in lumas:
+            shape = luma.shape[0], luma.shape[1]
+            frames.append(reduced(luma))
+        if len(frames) < 3:
+            raise ValueError(f"expected at least 3 frames, got {len(frames)}")
+        self._frames = np.stack(frames)
+        self._px = np.array(shape) / self._frames.shape[1:]
+        """Height and width of a reduced pixel."""
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def motion(self, frames: slice = slice(None)) -> ClipMotion | None:
+        """Direction and speed of what moves; None where nothing moves evenly.
+
+        What stands still in all frames is not seen.
+        """
+        return _motion(self._frames[frames], self._px, None)
+
+    def places(self, whole: ClipMotion) -> Iterator[PlaceMotion]:
+        """The motion at each place where something moves about like the whole."""
+        _, height, width = self._frames.shape
+        angle = math.radians(whole.direction_deg)
+        near_px = whole.speed_px * np.array([math.sin(angle), math.cos(angle)]) / self._px
+        for row in range(_PLACES[0]):
+            for column in range(_PLACES[1]):
+                ends = [
+                    (size * index // count, size * (index + 1) // count)
+                    for size, index, count in zip((height, width), (row, column), _PLACES, strict=True)
+                ]
+                (top_px, bottom_px), (left_px, right_px) = ends
+                found = _motion(self._frames[:, top_px:bottom_px, left_px:right_px], self._px, near_px)
+                if found is not None:
+                    down, right = np.mean(ends, axis=1) * self._px
+                    yield PlaceMotion((float(right), float(down)), found)
+
+    @property
+    def contrast(self) -> float:
+        """Standard deviation of what is finer than a twentieth of the picture, in grey levels of the middle frame."""
+        middle = self._frames[len(self) // 2].astype(np.float32)
+        return float((middle - cv2.blur(middle, (15, 15))).std())
+
+
+def _motion(clip: npt.NDArray[np.uint8], px: F64, near_px: F64 | None) -> ClipMotion | None:
+    spectra = _spectra(clip)
     height, width = spectra.shape[1:]
-    lag, found = 1, _highest(_votes(spectra, 1), None)
+    lag, found = 1, _highest(_votes(spectra, 1), near_px)
     if found is None:
         return None
     confidence = min(1.0, (found.vote - _NOISE_VOTE) / (_CLEAR_VOTE - _NOISE_VOTE))
-    while 2 * lag < len(shown) / 2 and 2 * math.hypot(*found.shift_px) < _LONGEST_SHARE * min(height, width):
+    while 2 * lag < len(clip) / 2 and 2 * math.hypot(*found.shift_px) < _LONGEST_SHARE * min(height, width):
         longer = _highest(_votes(spectra, 2 * lag), 2 * found.shift_px)
         if longer is None:
             break
         lag, found = 2 * lag, longer
-    down_px, right_px = found.shift_px / lag * np.array(shown[0][:2]) / (height, width)
+    down_px, right_px = found.shift_px / lag * px
     return ClipMotion(math.degrees(math.atan2(down_px, right_px)) % 360, math.hypot(down_px, right_px), confidence)
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from stream_inspect import __version__
+from stream_inspect.cli.belt import belt
 from stream_inspect.cli.bench import bench_app
 from stream_inspect.cli.models import models_app
 from stream_inspect.cli.prompts import prompts_app
@@ -48,6 +49,7 @@ app = typer.Typer(
     | 130 | interrupted by Ctrl-C; `demo` and `run`: by a second Ctrl-C, which stops them at once |
     """,
 )
+app.command()(belt)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")

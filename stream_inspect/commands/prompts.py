@@ -1,33 +1,22 @@
-"""Shows and changes the defects of a configuration file, also while the service runs on it.
-
-The whole file is validated before it replaces the old one, so an invalid change is rejected as a whole. The replacement
-is one rename: a running service reads the old file or the new one. The previous version is kept as `FILE.undo`.
-"""
+"""Shows and changes the defects of a configuration file, also while the service runs on it (`config_file.py`)."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from stream_inspect.commands.config_file import ConfigFileError, backup_of, config_of, read_text, replace_text
 from stream_inspect.config import edit
-from stream_inspect.config.load import load_text
 from stream_inspect.config.models import Config, DefectConfig
 from stream_inspect.config.problems import did_you_mean
-from stream_inspect.errors import StreamInspectError, UsageError
+from stream_inspect.errors import UsageError
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.prompt_length import refuse_long_prompts
-from stream_inspect.store.durable import sync_folder
 from stream_inspect.tiny import scope
 
 Severity = Literal["minor", "major", "critical"]
-
-
-class PromptEditError(StreamInspectError):
-    """A valid change cannot be made; the file is unchanged. The text says what to do."""
 
 
 def show(path: Path, defect: str | None = None) -> str:
@@ -35,7 +24,7 @@ def show(path: Path, defect: str | None = None) -> str:
 
     Raises `UsageError` when the file is invalid or has no such defect.
     """
-    config = _config(_read(path), path)
+    config = config_of(read_text(path), path)
     chosen = config.defects if defect is None else [config.defects[_index(config, defect)]]
     return _answer(config, chosen)
 
@@ -53,7 +42,7 @@ def set_prompts(
 ) -> str:
     """Change the given values of a defect; returns the changed defect in plain text.
 
-    Raises `UsageError` when there is no such defect or the file would become invalid, `PromptEditError` when the file
+    Raises `UsageError` when there is no such defect or the file would become invalid, `ConfigFileError` when the file
     cannot be changed.
     """
     changes: dict[str, edit.Value] = {
@@ -69,7 +58,7 @@ def set_prompts(
         raise UsageError("nothing to change: give prompts, counter-prompts, a threshold, a minimum area or a severity")
 
     def changed(text: str) -> str:
-        index = _index(_config(text, path), defect)
+        index = _index(config_of(text, path), defect)
         for key, value in changes.items():
             text = edit.set_value(text, ("defects", index, key), value)
         return text
@@ -101,7 +90,7 @@ def add(
     }
 
     def changed(text: str) -> str:
-        if any(each.name == defect for each in _config(text, path).defects):
+        if any(each.name == defect for each in config_of(text, path).defects):
             raise UsageError(f"defect {defect} already exists: change it with `prompts set`")
         return edit.append_item(text, ("defects",), {key: value for key, value in item.items() if value is not None})
 
@@ -113,7 +102,7 @@ def remove(path: Path, defect: str) -> str:
     """Remove a defect; returns the remaining ones in plain text. Raises the same errors as `set_prompts`."""
 
     def changed(text: str) -> str:
-        config = _config(text, path)
+        config = config_of(text, path)
         if len(config.defects) == 1:
             raise UsageError(f"cannot remove {defect}: at least one defect must remain")
         return edit.remove_item(text, ("defects", _index(config, defect)))
@@ -125,75 +114,27 @@ def remove(path: Path, defect: str) -> str:
 def undo(path: Path) -> str:
     """Revert the last change (a second `undo` reapplies it); returns the defects in plain text.
 
-    Raises `PromptEditError` when there is nothing to undo.
+    Raises `ConfigFileError` when there is nothing to undo.
     """
-    backup = _backup(path.resolve())
+    backup = backup_of(path.resolve())
     try:
         before = backup.read_bytes().decode()
     except FileNotFoundError:
-        raise PromptEditError(f"nothing to undo: {backup} does not exist") from None
+        raise ConfigFileError(f"nothing to undo: {backup} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise PromptEditError(f"cannot read {backup}: {error}") from None
+        raise ConfigFileError(f"cannot read {backup}: {error}") from None
     config = _edited(path, lambda _: before)
     return _answer(config, config.defects)
 
 
 def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing was changed") -> Config:
     """Replace the file by the changed text and return its configuration."""
-    path = path.resolve()  # a symbolic link stays; the file it points to is replaced
-    before = _read(path)
-    after = change(before)
-    if after == before:
-        raise PromptEditError(unchanged)
-    config = _config(after, path)
-    with suppress(ModelError):  # a model that is not on this computer is the service's concern
-        refuse_long_prompts(config.inspect.detector, config.defects)
-    try:
-        _replace(_backup(path), before, like=path)
-        if _read(path) != before:
-            raise PromptEditError(f"{path} was changed by another program at the same time: try again")
-        _replace(path, after, like=path)
-    except OSError as error:
-        raise PromptEditError(f"cannot write {path}: {error.strerror}") from None
-    return config
 
+    def accept(config: Config) -> None:
+        with suppress(ModelError):  # a model that is not on this computer is the service's concern
+            refuse_long_prompts(config.inspect.detector, config.defects)
 
-def _config(text: str, path: Path) -> Config:
-    """The configuration of a text that is, or is about to be, in the file. Its secrets need not be available here."""
-    return load_text(text, path, fetch_secrets=False)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")  # not read_text: line ends stay as they are
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8 text") from None
-
-
-def _backup(path: Path) -> Path:
-    return path.with_name(path.name + ".undo")
-
-
-def _replace(path: Path, text: str, like: Path) -> None:
-    """Replace a file atomically, with the mode and owner of `like`; on return it is on disk."""
-    status = like.stat()
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fchmod(file.fileno(), status.st_mode & 0o777)
-            with suppress(PermissionError):  # only root may give a file away
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-    sync_folder(path.parent)
+    return replace_text(path, change, unchanged, accept)
 
 
 def _index(config: Config, defect: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, TypeGuard
 
@@ -19,7 +19,7 @@ from stream_inspect.config.problems import key_text
 from stream_inspect.config.tree import Path, Place, Scalar, parse, reader
 from stream_inspect.errors import StreamInspectError
 
-Value = Scalar | Sequence[str]
+Value = Scalar | Sequence[str] | Sequence[Sequence[float]] | Mapping[str, Any]
 
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 _./%()-]*[A-Za-z0-9_./%()-])?")
 _NOT_TEXT = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
@@ -49,6 +49,25 @@ def set_value(text: str, path: Path, value: Value) -> str:
         space = " " if text[start - 1 : start] == ":" else ""
         changed = text[:start] + space + _rendered(value) + text[end:]
     return _proven(changed, wanted, path)
+
+
+def remove_key(text: str, path: Path) -> str:
+    """The text without the key at `path`. Comments before it stay, one behind its value goes."""
+    wanted = _plain(text)
+    del _at(wanted, path[:-1])[path[-1]]
+    parent = _node(text, path[:-1])
+    index = next((number for number, (key, _) in enumerate(parent.value) if key.value == path[-1]), None)
+    if index is None:
+        raise _by_hand(path)
+    key_node, value_node = parent.value[index]
+    start, end = key_node.start_mark.index, _end(value_node)
+    if not parent.flow_style:
+        start, end = text.rfind("\n", 0, start) + 1, _line_end(text, end)
+    elif index + 1 < len(parent.value):
+        end = parent.value[index + 1][0].start_mark.index
+    elif index:
+        start = _end(parent.value[index - 1][1])
+    return _proven(text[:start] + text[end:], wanted, path)
 
 
 def append_item(text: str, path: Path, item: dict[str, Value]) -> str:
@@ -151,6 +170,8 @@ def _rendered(value: Value) -> str:
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT
         return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_rendered(below)}' for key, below in value.items())}}}"
     if isinstance(value, Sequence):
         return f"[{', '.join(_rendered(word) for word in value)}]"
     if isinstance(value, float):

@@ -24,6 +24,7 @@ from stream_inspect.decide.parts_in_picture import PartsInPicture, is_sight_of
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
+    Corners,
     FrameHeader,
     FrameOrder,
     Interval,
@@ -358,10 +359,10 @@ class LineParts:
         assert belt is not None
         return belt
 
-    def _placed(self, frame: FrameHeader, box_xyxy_px: Box, odometer_mm: float) -> BeltBox:
-        """Where a box lies on the line."""
+    def _placed(self, frame: FrameHeader, outline_px: Box | Corners, odometer_mm: float) -> BeltBox:
+        """Where a box, or a shape with these corners, lies on the line."""
         camera = frame.id.camera
-        return self._views[camera].belt_from_px(box_xyxy_px, odometer_mm - self._belt(camera).offset_mm)
+        return self._views[camera].belt_from_px(outline_px, odometer_mm - self._belt(camera).offset_mm)
 
     def _note_views(self, parts: Sequence[int], seen: PartsSeen) -> None:
         """Note what a judged frame shows of these parts, which are due in it."""
@@ -369,7 +370,7 @@ class LineParts:
         assert self._ledger is not None
         assert at_mm is not None
         assert frame.due is not None
-        boxes = [(sight, self._placed(frame, sight.box_xyxy_px, at_mm)) for sight in seen.sights]
+        boxes = [(sight, self._placed(frame, sight.outline_px, at_mm)) for sight in seen.sights]
         for part in parts:
             self._ledger.view(part, frame.id.camera, frame.due, at_mm, self._view(part, frame, at_mm, boxes))
 

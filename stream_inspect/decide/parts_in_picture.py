@@ -56,7 +56,7 @@ class PartsInPicture:
         return (seen.odometer_mm or 0.0) - self._offset_mm
 
     def _widths(self, seen: PartsSeen, parts: Sequence[Part]) -> dict[int, Interval]:
-        placed = [self._view.belt_from_px(sight.box_xyxy_px, self._here_mm(seen)) for sight in seen.sights]
+        placed = [self._view.belt_from_px(sight.outline_px, self._here_mm(seen)) for sight in seen.sights]
         return {part.id: self._across_of(part, placed) for part in parts}
 
     def _across_of(self, part: Part, placed: Sequence[BeltBox]) -> Interval:

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from stream_inspect import metrics, registry
+from stream_inspect.belt.geometry import Scale, scale_of
 from stream_inspect.boxes import as_box, share_in_polygon
 from stream_inspect.config.models import (
     CameraConfig,
@@ -55,7 +56,7 @@ class CameraSettings:
 
     region_px: Sequence[Point] | None = None
     """Corners in px of this picture; None where all of it counts."""
-    mm_per_px: float | None = None
+    scale: Scale = None
     parts: PromptParts | None = None
     """The parts that the detector looks for; None where they are found in another way, or are not accounted for."""
 
@@ -63,7 +64,7 @@ class CameraSettings:
     def of(cls, camera: CameraConfig, width_px: int, height_px: int, line: LineConfig | None = None) -> CameraSettings:
         """The settings of a configured camera, for a picture of this size; `line` is its, if parts are counted."""
         parts = line.parts if line is not None and isinstance(line.parts, PromptParts) else None
-        return cls(camera.region_in(width_px, height_px), camera.scale_mm_per_px, parts)
+        return cls(camera.region_in(width_px, height_px), scale_of(camera, width_px, height_px), parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +278,7 @@ class Inspector:
         for index, mask in _merge_by_mask(hits, placed, prompts.severities):
             box = mask.box_xyxy_px if mask else as_box(hits.boxes_xyxy[index].round(2))
             defect = prompts.defects[hits.classes[index]]
-            extent = (
-                masks.extent_of_mask(mask, camera.mm_per_px) if mask else masks.extent_of_box(box, camera.mm_per_px)
-            )
+            extent = masks.extent_of_mask(mask, camera.scale) if mask else masks.extent_of_box(box, camera.scale)
             score = round(float(hits.scores[index]), 4)
             if reason := refusal(defect, camera.region_px, box, extent):
                 if refused is not None:

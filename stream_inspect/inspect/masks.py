@@ -7,10 +7,12 @@ import warnings
 from dataclasses import dataclass
 
 import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from stream_inspect.belt.geometry import BeltView, Scale
 from stream_inspect.inspect.segment.segmenter import BoolMask
 from stream_inspect.messages import Box, Extent, Outline, Rle
 
@@ -136,32 +138,71 @@ def outline(placed: CroppedMask) -> Outline:
     return polygons
 
 
-def extent_of_mask(placed: CroppedMask, mm_per_px: float | None) -> Extent:
+def extent_of_mask(placed: CroppedMask, scale: Scale) -> Extent:
     """Area of the mask, and the sides of the smallest rectangle (at any angle) around its pixels.
 
-    Sides are exact for an upright rectangle, and at most a pixel too long for one at an angle.
+    Sides are exact for an upright rectangle, and at most a pixel too long for one at an angle. Where the camera sees
+    its belt at a slant, the millimetres are those of the smallest rectangle on the belt.
     """
     contours, _ = cv2.findContours(placed.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    border = np.concatenate(contours)
     # The rectangle goes through the centres of the border's pixels: a pixel has to be added to see the whole of them.
-    _, sides, _ = cv2.minAreaRect(np.concatenate(contours))
-    return _extent(float(placed.area_px), max(sides) + 1, min(sides) + 1, mm_per_px)
+    _, sides, _ = cv2.minAreaRect(border)
+    known = None if isinstance(scale, BeltView) else scale
+    extent = _extent(float(placed.area_px), max(sides) + 1, min(sides) + 1, known)
+    if not isinstance(scale, BeltView):
+        return extent
+    left, top = placed.left_px, placed.top_px
+    pixels = border.reshape(-1, 1, 2) + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    rows, columns = np.nonzero(placed.mask)
+    centres = np.stack([columns + left + 0.5, rows + top + 0.5], axis=1)
+    area_mm2 = float(_area_of_px(scale, centres).sum())
+    return _on_belt(extent, area_mm2, pixels.reshape(-1, 2) + np.array([left, top]), scale)
 
 
-def extent_of_box(box_xyxy_px: Box, mm_per_px: float | None) -> Extent:
+def extent_of_box(box_xyxy_px: Box, scale: Scale) -> Extent:
     """Where there is no mask, the box's own measures."""
     left, top, right, bottom = map(float, box_xyxy_px)
     width, height = right - left, bottom - top
-    return _extent(width * height, max(width, height), min(width, height), mm_per_px)
+    known = None if isinstance(scale, BeltView) else scale
+    extent = _extent(width * height, max(width, height), min(width, height), known)
+    if not isinstance(scale, BeltView):
+        return extent
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    on_belt = cv2.perspectiveTransform(corners[None], scale.to_mm)[0].astype(np.float32)
+    return _on_belt(extent, float(cv2.contourArea(on_belt)), corners, scale)
 
 
-def scaled(extent: Extent, mm_per_px: float | None) -> Extent:
-    """The same extent at this scale; itself where it has that scale already, but for rounding."""
-    has = extent.area_mm2
-    if mm_per_px is None and has is None:
+def scaled(extent: Extent, scale: Scale, box_xyxy_px: Box) -> Extent:
+    """The same extent at this scale; itself where it has that scale already, but for rounding.
+
+    Seen at a slant, the scale is that in the middle of its box: how it lies on the belt is not known without its mask.
+    """
+    has, tolerance = extent.area_mm2, 1e-3
+    if isinstance(scale, BeltView):
+        left, top, right, bottom = box_xyxy_px
+        centre = np.array([[(left + right) / 2, (top + bottom) / 2]])
+        scale, tolerance = math.sqrt(float(_area_of_px(scale, centre)[0])), 0.1
+    if scale is None and has is None:
         return extent
-    if mm_per_px is not None and has is not None and math.isclose(has, extent.area_px * mm_per_px**2, rel_tol=1e-3):
+    if scale is not None and has is not None and math.isclose(has, extent.area_px * scale**2, rel_tol=tolerance):
         return extent
-    return _extent(extent.area_px, extent.length_px, extent.width_px, mm_per_px)
+    return _extent(extent.area_px, extent.length_px, extent.width_px, scale)
+
+
+def _area_of_px(view: BeltView, at_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many mm² of the belt a pixel shows at each of these (n, 2) places."""
+    nearness = np.maximum(at_px @ view.to_mm[2, :2] + view.to_mm[2, 2], 1e-9)
+    return np.asarray(abs(np.linalg.det(view.to_mm)) / nearness**3, np.float64)
+
+
+def _on_belt(extent: Extent, area_mm2: float, points_px: NDArray[np.float64], view: BeltView) -> Extent:
+    """With the sides of the smallest rectangle on the belt around these (n, 2) points."""
+    on_belt = cv2.perspectiveTransform(points_px[None].astype(np.float64), view.to_mm)[0]
+    _, sides, _ = cv2.minAreaRect((on_belt - on_belt.mean(axis=0)).astype(np.float32))
+    return msgspec.structs.replace(
+        extent, area_mm2=round(area_mm2, 3), length_mm=round(max(sides), 3), width_mm=round(min(sides), 3)
+    )
 
 
 def _extent(area_px: float, length_px: float, width_px: float, mm_per_px: float | None) -> Extent:

@@ -23,7 +23,17 @@ from stream_inspect.messages.conditions import (
     LineState,
     LineStatus,
 )
-from stream_inspect.messages.detections import Box, Detection, Extent, Inspection, Outline, PartSight, Rle, Severity
+from stream_inspect.messages.detections import (
+    Box,
+    Corners,
+    Detection,
+    Extent,
+    Inspection,
+    Outline,
+    PartSight,
+    Rle,
+    Severity,
+)
 from stream_inspect.messages.events import (
     EVENT_SCHEMA_VERSION,
     PART_NAME,
@@ -93,6 +103,7 @@ __all__ = [
     "Clock",
     "Condition",
     "ConditionKind",
+    "Corners",
     "CounterBits",
     "Credit",
     "DecidedPart",

@@ -10,6 +10,8 @@ from stream_inspect.messages.base import Message
 from stream_inspect.messages.frames import FrameHeader
 
 Box = tuple[float, float, float, float]
+Corners = tuple[tuple[float, float], ...]
+"""Of a shape that lies at an angle to the picture's sides: (x, y), in order around it."""
 Outline = list[list[tuple[float, float]]]
 Severity = Literal["minor", "major", "critical"]
 
@@ -22,7 +24,10 @@ class Rle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How big a defect is. Lengths are those of the mask's minimum-area rectangle; mm where the scale is known."""
+    """How big a defect is. Lengths are those of the mask's minimum-area rectangle; mm where the scale is known.
+
+    Where the camera sees its belt at a slant, mm are those of the minimum-area rectangle on the belt.
+    """
 
     area_px: float
     length_px: float
@@ -53,6 +58,13 @@ class PartSight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Share of its pixels that are as dark or as bright as the picture can be, 0..1."""
     sharpness: float = 0.0
     """Variance of the luma's Laplacian on the part, without its outline, in grey levels squared; 0: not measured."""
+    corners_px: Corners = ()
+    """Of the box that is tight on the belt, where that lies at an angle to the picture's sides."""
+
+    @property
+    def outline_px(self) -> Box | Corners:
+        """What is tight on the belt, for `BeltView.belt_from_px`."""
+        return self.corners_px or self.box_xyxy_px
 
 
 class Inspection(Message, frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ class JudgedParts:
         frame, sights = result.frame, result.parts or []
         sigma_mm = position.way_since(self._last).sigma_mm if self._last is not None else 0.0
         self._last = position
-        boxes = [part.box_xyxy_px for part in sights]
+        boxes = [part.outline_px for part in sights]
         changes = self._finder_of(frame).see(frame.capture_mono_ns, position.mm, sigma_mm, boxes)
         return PartsSeen(
             frame=frame,

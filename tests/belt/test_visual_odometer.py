@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_inspect.belt.clip_motion import measure_motion
+from stream_inspect.belt.clip_motion import Clip
+from stream_inspect.belt.rectified import Rectifier
 from stream_inspect.belt.visual_odometer import NOT_SEEN, Moved, VisualOdometer
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.picture import Picture
@@ -31,9 +32,20 @@ from tests.belt.pictures import (
 )
 
 
+class Odometer:
+    """The odometer, with what rectifies its pictures."""
+
+    def __init__(self, config: BeltConfig) -> None:
+        self._rectifier, self._odometer = Rectifier(config), VisualOdometer(config)
+        self.reset = self._odometer.reset
+
+    def see(self, picture: Picture, pts_s: float) -> Moved:
+        return self._odometer.see(self._rectifier.see(picture), pts_s)
+
+
 def look(config: BeltConfig, pictures: Iterable[Picture]) -> list[Moved]:
     """What each frame but the first shows."""
-    odometer = VisualOdometer(config)
+    odometer = Odometer(config)
     moved = [odometer.see(picture, number / FPS) for number, picture in enumerate(pictures)]
     assert moved[0] == NOT_SEEN
     return moved[1:]
@@ -107,7 +119,7 @@ def test_the_next_frame_that_is_seen_brings_the_way_of_those_that_were_not() -> 
 
 def test_a_way_that_was_too_long_to_be_seen_is_unknown_and_the_next_is_known_again() -> None:
     before, after = views(texture("rubber"), range(0, 80, 8)), views(texture("rubber"), range(2000, 2080, 8))
-    odometer = VisualOdometer(belt(8))
+    odometer = Odometer(belt(8))
     for number, picture in enumerate(before):
         odometer.see(picture, number / FPS)
     moved = [odometer.see(picture, 60.0 + number / FPS) for number, picture in enumerate(after)]
@@ -117,7 +129,7 @@ def test_a_way_that_was_too_long_to_be_seen_is_unknown_and_the_next_is_known_aga
 
 def test_a_session_begins_without_a_way() -> None:
     first, second, third = views(texture("rubber"), (0, 8, 16))
-    odometer = VisualOdometer(belt(8))
+    odometer = Odometer(belt(8))
     odometer.see(first, 0.0)
     odometer.reset()
     assert odometer.see(second, 0.04) == NOT_SEEN
@@ -193,7 +205,7 @@ def test_direction_and_speed_of_an_unknown_belt_are_measured(direction_deg: floa
     for number in range(20):
         place = np.array([[1, 0, number * right - 380], [0, 1, number * down - 350]])
         seen.append(grey(np.asarray(cv2.warpAffine(lying, place, (WIDTH_PX, HEIGHT_PX))), seed=number))
-    motion = measure_motion(seen)
+    motion = Clip(picture.luma for picture in seen).motion()
     assert motion is not None
     assert (motion.direction_deg - direction_deg + 180) % 360 - 180 == pytest.approx(0, abs=0.5)
     assert motion.speed_px == pytest.approx(6.5, rel=0.005)
@@ -202,13 +214,13 @@ def test_direction_and_speed_of_an_unknown_belt_are_measured(direction_deg: floa
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_direction_and_speed_of_the_sample_clips_are_measured(sample_data: Path, name: str) -> None:
-    motion = measure_motion(clip(sample_data, name, 0, 100))
+    motion = Clip(picture.luma for picture in clip(sample_data, name, 0, 100)).motion()
     assert motion is not None
     assert (motion.direction_deg + 180) % 360 - 180 == pytest.approx(0, abs=1)
     assert motion.speed_px == pytest.approx(CLIP_PX, rel=0.005)
 
 
 def test_what_stands_has_no_direction() -> None:
-    assert measure_motion(views(texture("rubber"), [100] * 10)) is None
+    assert Clip(picture.luma for picture in views(texture("rubber"), [100] * 10)).motion() is None
     with pytest.raises(ValueError, match="at least 3 frames, got 2"):
-        measure_motion(views(texture("rubber"), [0, 8]))
+        Clip(picture.luma for picture in views(texture("rubber"), [0, 8]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream_inspect.commands import prompts
-from stream_inspect.commands.prompts import PromptEditError
+from stream_inspect.commands.config_file import ConfigFileError
 from stream_inspect.config.load import ConfigError, load
 from stream_inspect.config.watch import ConfigWatcher
 from stream_inspect.errors import UsageError
@@ -115,7 +115,7 @@ def test_defects_are_added_and_removed(file: Path) -> None:
     ],
 )
 def test_a_wrong_change_is_refused_whole(file: Path, change: Callable[[Path], str], reported: str) -> None:
-    with pytest.raises((UsageError, PromptEditError), match=reported):
+    with pytest.raises((UsageError, ConfigFileError), match=reported):
         change(file)
     assert file.read_text() == TEXT
     assert os.listdir(file.parent) == ["line.yaml"]
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_room)
-    with pytest.raises(PromptEditError, match=r"cannot write .*line\.yaml: No space left on device"):
+    with pytest.raises(ConfigFileError, match=r"cannot write .*line\.yaml: No space left on device"):
         prompts.set_prompts(file, "hole", threshold=0.5)
     assert file.read_text() == TEXT
     assert os.listdir(file.parent) == ["line.yaml"]

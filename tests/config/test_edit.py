@@ -132,3 +132,29 @@ def test_any_words_can_be_set_and_nothing_else_moves(prompts: list[str], line_en
 def test_a_threshold_is_written_as_it_is(threshold: float) -> None:
     changed = edit.set_value(TEXT, ("defects", 0, "threshold"), threshold)
     assert plain(changed)["defects"][0]["threshold"] == threshold  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        (("defects", 0, "threshold"), "    threshold: 0.50\n", ""),
+        (("defects", 0, "name"), "  - name: hole      # at the rim, too\n    prompts", None),
+        (("defects", 1, "name"), "{name: rust, prompts", "{prompts"),
+        (("defects", 1, "threshold"), "'rust spot'], threshold: 0.4}", "'rust spot']}"),
+        (("web", "port"), "web: {port: 0}", "web: {}"),
+    ],
+)
+def test_a_key_is_removed_and_nothing_else(path: tuple[str | int, ...], before: str, after: str | None) -> None:
+    """The first key of a block's item shares its line with the dash: that is edited by hand."""
+    assert before in TEXT
+    if after is None:
+        with pytest.raises(edit.EditError):
+            edit.remove_key(TEXT, path)
+    else:
+        assert edit.remove_key(TEXT, path) == TEXT.replace(before, after)
+
+
+def test_a_mapping_is_added_in_one_line() -> None:
+    value = {"direction_deg": 12.5, "corners_px": [[1.5, 2], [3, 4]], "name": "top"}
+    added = "web: {port: 0, belt: {direction_deg: 12.5, corners_px: [[1.5, 2], [3, 4]], name: top}}"
+    assert edit.set_value(TEXT, ("web", "belt"), value) == TEXT.replace("web: {port: 0}", added)

@@ -65,8 +65,8 @@ def test_a_configuration_with_full_size_models_judges_a_picture(sample_data: Pat
     timed("open", inspector.open)
     timed("encode the prompts", lambda: inspector.set_defects(config.defects))
     picture = picture_of(1920, 1080)
-    (first,) = timed("judge", lambda: inspector.judge([picture], [CameraSettings(mm_per_px=0.2)]))
-    (second,) = timed("judge again", lambda: inspector.judge([picture], [CameraSettings(mm_per_px=0.2)]))
+    (first,) = timed("judge", lambda: inspector.judge([picture], [CameraSettings(scale=0.2)]))
+    (second,) = timed("judge again", lambda: inspector.judge([picture], [CameraSettings(scale=0.2)]))
     print({step: f"{seconds:.1f} s" for step, seconds in times.items()})
 
     assert first, "random weights fire everywhere at this threshold"

@@ -34,7 +34,7 @@ def _inspector(
 
 def test_a_defect_is_reported_with_its_mask_measures_and_severity() -> None:
     picture = rectangle(black(), "red", (20, 30, 60, 40))
-    ((found,),) = _inspector([RED], segmenter=ScriptedSegmenter()).judge([picture], [CameraSettings(mm_per_px=0.5)])
+    ((found,),) = _inspector([RED], segmenter=ScriptedSegmenter()).judge([picture], [CameraSettings(scale=0.5)])
     assert (found.defect, found.severity, found.score) == ("red-spot", "critical", 1.0)
     assert found.box_xyxy_px == (20, 30, 60, 40)
     assert found.extent is not None
@@ -137,7 +137,7 @@ def test_hits_near_each_other_share_a_crop_and_far_ones_do_not() -> None:
 def test_smallest_area(defect: dict[str, float], mm_per_px: float | None, kept: bool) -> None:
     picture = rectangle(black(), "red", (20, 30, 60, 40))
     inspector = _inspector([RED.model_copy(update=defect)], segmenter=ScriptedSegmenter())
-    (found,) = inspector.judge([picture], [CameraSettings(mm_per_px=mm_per_px)])
+    (found,) = inspector.judge([picture], [CameraSettings(scale=mm_per_px)])
     assert len(found) == kept
 
 
@@ -200,7 +200,7 @@ def test_boxes_are_cut_to_the_picture_and_what_lies_in_the_padding_is_nothing() 
 
 def test_pictures_of_different_sizes_and_cameras_in_one_batch() -> None:
     first, second = rectangle(black(), "red", (20, 30, 60, 40)), rectangle(black(64, 48), "red", (2, 3, 12, 8))
-    results = _inspector([RED]).judge([first, second], [ANYWHERE, CameraSettings(mm_per_px=2.0)])
+    results = _inspector([RED]).judge([first, second], [ANYWHERE, CameraSettings(scale=2.0)])
     assert [found[0].box_xyxy_px for found in results] == [(20, 30, 60, 40), (2, 3, 12, 8)]
     assert results[0][0].extent is not None
     assert results[1][0].extent is not None

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
+from stream_inspect.belt.geometry import BeltView
+from stream_inspect.config.models import BeltConfig
 from stream_inspect.inspect import masks
 
 
@@ -79,7 +81,7 @@ def test_a_mask_wholly_beside_the_hit_is_none() -> None:
 def test_extent_of_an_upright_rectangle_is_exact() -> None:
     mask = np.zeros((60, 60), dtype=bool)
     mask[10:14, 20:50] = True
-    extent = masks.extent_of_mask(_placed(mask), mm_per_px=0.5)
+    extent = masks.extent_of_mask(_placed(mask), 0.5)
     assert (extent.area_px, extent.length_px, extent.width_px) == (120, 30, 4)
     assert (extent.area_mm2, extent.length_mm, extent.width_mm) == (30, 15, 2)
 
@@ -87,7 +89,7 @@ def test_extent_of_an_upright_rectangle_is_exact() -> None:
 def test_extent_of_a_turned_scratch_is_measured_along_it() -> None:
     yy, xx = np.mgrid[:200, :200] - 100.0
     along, across = 0.8 * xx + 0.6 * yy, 0.8 * yy - 0.6 * xx
-    extent = masks.extent_of_mask(_placed((np.abs(along) <= 75) & (np.abs(across) <= 2.5)), mm_per_px=None)
+    extent = masks.extent_of_mask(_placed((np.abs(along) <= 75) & (np.abs(across) <= 2.5)), None)
     assert extent.length_px == pytest.approx(150, abs=1.1)
     assert extent.width_px == pytest.approx(5, abs=1.1)
     assert extent.area_mm2 is None
@@ -132,3 +134,34 @@ def test_an_outline_is_bounded_however_ragged_the_mask() -> None:
         polygons = masks.outline(_placed(mask))
         assert 1 <= len(polygons) <= masks.OUTLINE_MAX_POLYGONS
         assert all(len(polygon) <= masks.OUTLINE_MAX_POINTS for polygon in polygons)
+
+
+def slanted() -> BeltView:
+    """A belt 400 mm long in the picture, which is a fifth of its width away from the camera at the top."""
+    corners = [(100.0, 440.0), (160.0, 60.0), (480.0, 60.0), (540.0, 440.0)]
+    return BeltView(BeltConfig(corners_px=corners, corners_mm=(400, 250), speed_mm_s=1), 640, 480)
+
+
+@pytest.mark.parametrize("turn_deg", [0, 45, 100])
+@pytest.mark.parametrize("along_mm", [80, 320])
+def test_a_scratch_on_a_belt_that_is_seen_at_a_slant_has_its_own_length(turn_deg: float, along_mm: float) -> None:
+    """90 by 8 mm, near and far, whichever way it lies: in pixels each is another one."""
+    view = slanted()
+    origin = cv2.perspectiveTransform(np.array([[[100.0, 440.0], [540.0, 440.0]]]), view.to_mm)[0].min(axis=0)
+    centre = origin + np.array([along_mm, 125])
+    corners = cv2.boxPoints(((float(centre[0]), float(centre[1])), (90.0, 8.0), float(turn_deg)))
+    placed = cv2.perspectiveTransform(corners[None].astype(np.float64), view.to_px)[0]
+    mask = cv2.fillPoly(np.zeros((480, 640), np.uint8), [np.rint((placed - 0.5) * 16).astype(np.int32)], 1, shift=4)
+    extent = masks.extent_of_mask(_placed(mask > 0), view)
+    assert extent.length_mm == pytest.approx(90, abs=2)
+    assert extent.width_mm == pytest.approx(8, abs=3)
+    assert extent.area_mm2 == pytest.approx(720, rel=0.2)
+    assert masks.scaled(extent, view, _placed(mask > 0).box_xyxy_px) is extent
+
+
+def test_a_box_on_a_belt_that_is_seen_at_a_slant_is_measured_on_the_belt() -> None:
+    near, far = (masks.extent_of_box((300, top, 340, top + 20), slanted()) for top in (400, 80))
+    assert near.area_px == far.area_px
+    assert far.length_mm is not None
+    assert near.length_mm is not None
+    assert far.length_mm > 1.2 * near.length_mm

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream_inspect.belt.geometry import Scale, scale_of
 from stream_inspect.boxes import area, intersection
 from stream_inspect.commands.replay.frames import FoundDefect, FoundParts, Judged, JudgedFrame, LookedFor
 from stream_inspect.commands.replay.recorded import FramesError, Line
@@ -58,13 +59,14 @@ class Applied:
 
     def judged(self, record: JudgedFrame, header: FrameHeader) -> Judged:
         """The recorded frame under this configuration."""
+        scale = scale_of(self._camera, header.width_px, header.height_px)
         pool: list[_Pooled] = [
-            (self._detection(found, record), found.prompt or "", None) for found in record.detections
+            (self._detection(found, record, scale), found.prompt or "", None) for found in record.detections
         ]
         candidates: list[Candidate] = []
         for one in record.candidates or ():
             if one.refused_for in _APPLICABLE and one.defect in self._defects:
-                pool.append((self._promoted(one), one.prompt, one))
+                pool.append((self._promoted(one, scale), one.prompt, one))
             else:
                 candidates.append(one)
         kept: list[_Pooled] = []
@@ -146,9 +148,8 @@ class Applied:
         extent = found.extent if reason in ("size", "region") else None
         return Candidate(found.defect, found.score, found.box_xyxy_px, reason, prompt, extent=extent)
 
-    def _detection(self, found: FoundDefect, record: JudgedFrame) -> Detection:
+    def _detection(self, found: FoundDefect, record: JudgedFrame, scale: Scale) -> Detection:
         """The detection; what the file leaves out is computed from box and mask."""
-        scale = self._camera.scale_mm_per_px
         outline, extent = found.outline_px, found.extent
         if outline is None or extent is None:
             placed = masks.crop_to_content(masks.from_rle(found.mask_rle)) if found.mask_rle else None
@@ -161,7 +162,7 @@ class Applied:
         defect = self._defects.get(found.defect)
         severity = found.severity
         if record.looked_for and defect is not None:
-            extent, severity = masks.scaled(extent, scale), defect.severity
+            extent, severity = masks.scaled(extent, scale, found.box_xyxy_px), defect.severity
         return Detection(
             defect=found.defect,
             score=found.score,
@@ -172,10 +173,10 @@ class Applied:
             extent=extent,
         )
 
-    def _promoted(self, one: Candidate) -> Detection:
+    def _promoted(self, one: Candidate, scale: Scale) -> Detection:
         """A candidate as a detection: it has no mask, and unless recorded its size is its box's."""
-        scale = self._camera.scale_mm_per_px
-        extent = masks.scaled(one.extent, scale) if one.extent else masks.extent_of_box(one.box_xyxy_px, scale)
+        box = one.box_xyxy_px
+        extent = masks.scaled(one.extent, scale, box) if one.extent else masks.extent_of_box(box, scale)
         return Detection(
             defect=one.defect,
             score=one.score,
