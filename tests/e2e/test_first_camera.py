@@ -3,7 +3,8 @@
     make soak ARGS="tests/e2e/test_first_camera.py"
 
 prints how long each step takes. What a person reads and types is not in it. The camera is a real RTSP server that wants
-a password, the broker a real one; the models are the embedded ones, as the README offers to begin with.
+a password, the broker a real one; the models are the embedded ones, as the README offers to begin with. Ports are free
+ones, for the README's may be taken.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def test_a_fresh_clone_shows_a_judged_picture_of_an_own_camera_in_ten_minutes(tm
     camera, broker = RtspServer("--user", "viewer", "--password", PASSWORD), Mosquitto(tmp_path / "broker")
     steps, clone, port = Steps(), tmp_path / "stream_inspect", free_port()
     own = clone / "press-3.yaml"
+    options = [*EMBEDDED, "--set", f"web.port={port}", "--set", f"metrics.port={free_port()}"]
     stream_inspect = str(clone / ".venv" / "bin" / "stream-inspect")
     try:
         broker.start()
@@ -89,11 +91,11 @@ def test_a_fresh_clone_shows_a_judged_picture_of_an_own_camera_in_ten_minutes(tm
             shell(clone, "make", "demo", "ARGS=--seconds 5 --no-browser --out demo-out")
         own.write_text(first_file(camera.url(), broker.port))
         with steps.step("stream-inspect check"):
-            shell(clone, stream_inspect, "check", str(own), *EMBEDDED)
+            shell(clone, stream_inspect, "check", str(own), *options)
         with steps.step("stream-inspect run, until the browser shows a judged picture"):
-            running = [stream_inspect, "run", str(own), *EMBEDDED, "--set", f"web.port={port}"]
             with (tmp_path / "log").open("wb") as log:
-                run = subprocess.Popen(running, cwd=clone, env=clean(), stdout=log, stderr=log)
+                command = [stream_inspect, "run", str(own), *options]
+                run = subprocess.Popen(command, cwd=clone, env=clean(), stdout=log, stderr=log)
             try:
                 wait_until_served(port, run)
                 page = Watched(browser, f"http://127.0.0.1:{port}/")
