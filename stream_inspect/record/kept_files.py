@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,17 @@ class Kept:
     name: str
     newest_s: float = 0.0
     """Time of the newest of them, in seconds since 1970."""
-    sizes: dict[Path, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """In bytes, by path."""
 
 
 class KeptFiles:
     """A record of the files, not the files themselves. Each call costs the logarithm of the number of events.
 
     Summing and sorting held the recorder's interpreter for 24 ms at each written file with 100,000 events kept.
+
+    Paths of events' files are text, here and in the store: with a `Path` for each, an event took twice the memory, and
+    Python's table of interned strings, in which a `Path` puts its name, grew by a megabyte after some thousand of them.
     """
 
     def __init__(self) -> None:
@@ -42,28 +47,28 @@ class KeptFiles:
         self._kept.clear()
         self._by_age.clear()
 
-    def add(self, path: Path) -> None:
+    def add(self, path: str) -> None:
         """Take in a file just written, which is the newest whatever the clock says. Raises OSError.
 
         Where the clock was set back (a dead RTC battery), the file gets the time of the newest one: by its own it would
         be the oldest, and the first to be removed.
         """
-        newest_s = self.newest_s or 0.0
-        if path.stat().st_mtime < newest_s:
+        status, newest_s = os.stat(path), self.newest_s or 0.0
+        if status.st_mtime < newest_s:
             os.utime(path, (newest_s, newest_s))
-        self.note(path)
+            status = os.stat(path)
+        self.note(path, status)
 
-    def note(self, path: Path) -> None:
-        """Take in this file of the event that it is named after, as it is on the disk now. Raises OSError."""
-        with suppress(FileNotFoundError):
-            status = path.stat()
-            kept = self._kept.setdefault(path.stem, Kept(path.stem))
-            self.total_bytes += status.st_size - kept.sizes.get(path, 0)
-            kept.sizes[path] = status.st_size
-            if status.st_mtime > kept.newest_s:
-                kept.newest_s = status.st_mtime
-                heapq.heappush(self._by_age, (kept.newest_s, kept.name))
-            self.newest_s = max(self.newest_s or 0.0, status.st_mtime)
+    def note(self, path: str, status: os.stat_result) -> None:
+        """Take in this file, as it is on the disk now, of the event that it is named after."""
+        name = os.path.splitext(os.path.basename(path))[0]
+        kept = self._kept.setdefault(name, Kept(name))
+        self.total_bytes += status.st_size - kept.sizes.get(path, 0)
+        kept.sizes[path] = status.st_size
+        if status.st_mtime > kept.newest_s:
+            kept.newest_s = status.st_mtime
+            heapq.heappush(self._by_age, (kept.newest_s, kept.name))
+        self.newest_s = max(self.newest_s or 0.0, status.st_mtime)
 
     def oldest(self) -> Kept | None:
         """The event whose newest file is the oldest."""
@@ -78,3 +83,12 @@ class KeptFiles:
         """Its files are removed."""
         self.total_bytes -= sum(kept.sizes.values())
         del self._kept[kept.name]
+
+
+def files_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Each file of this folder with its status, hidden ones aside. Raises OSError."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    yield entry.path, entry.stat()

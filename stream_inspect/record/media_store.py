@@ -19,7 +19,7 @@ from typing import BinaryIO
 from stream_inspect import log
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.record.disk import Disk, Stop
-from stream_inspect.record.kept_files import KeptFiles
+from stream_inspect.record.kept_files import KeptFiles, files_in
 from stream_inspect.record.retention import Limits, Retention
 from stream_inspect.stopping import RECORDER_CLOSE_S
 from stream_inspect.store.durable import durable_file, remove_leftovers, whole_file
@@ -45,10 +45,10 @@ class Item:
 
     name: str
     size_hint_bytes: int
-    files: tuple[tuple[Path, Callable[[BinaryIO], object]], ...]
+    files: tuple[tuple[str, Callable[[BinaryIO], object]], ...]
     done: Callable[[str], None]
     """Called with the outcome, in the store's thread: "written", "not_made", or the cause of a `Stop`."""
-    note: tuple[Path, Callable[[BinaryIO], object]] | None = None
+    note: tuple[str, Callable[[BinaryIO], object]] | None = None
     """A small file to write first, without waiting for the disk: it survives a kill, and perhaps not a power cut."""
 
 
@@ -227,9 +227,9 @@ class MediaStore:
         with suppress(OSError):
             for folder in self._folders:
                 remove_leftovers(folder)
-                for path in folder.glob("[!.]*"):
+                for path, status in files_in(folder):
                     self._works()
-                    self._kept.note(path)
+                    self._kept.note(path, status)
         self._retention_at_mono_s = 0.0
 
     def _apply_retention_when_due(self) -> None:

@@ -204,11 +204,11 @@ class RecorderStage:
 
     def _put_picture(self, event: Event, header: FrameHeader, picture: Picture) -> None:
         jpeg = annotated_jpeg(event, picture, self._judged[event.camera].marks(header.id))
-        path = self._state_dir / picture_name(event.id)
+        path = self._path(picture_name(event.id))
         done = self._done("picture", event)
         note = None
         if self._builders[event.camera].is_open(event):
-            note = self._state_dir / clip_list_name(event.id), partial(write_missing, event=event, cause=NOT_FINISHED)
+            note = self._path(clip_list_name(event.id)), partial(write_missing, event=event, cause=NOT_FINISHED)
         if reason := self._enqueue(
             Item(event.id, len(jpeg), ((path, lambda file: file.write(jpeg)),), done, note=note)
         ):
@@ -223,15 +223,19 @@ class RecorderStage:
         size = sum(len(encoded.packet.data) for encoded in clip.frames)
         # The list goes first: a clip on the disk always has its list.
         files = (
-            (self._state_dir / clip_list_name(event.id), partial(write_list, clip=clip)),
+            (self._path(clip_list_name(event.id)), partial(write_list, clip=clip)),
             (
-                self._state_dir / clip_name(event.id),
+                self._path(clip_name(event.id)),
                 partial(write_clip, clip=clip, rotate_deg=self._rotate_deg[event.camera]),
             ),
         )
         item = Item(event.id, size, files, self._done("clip", event))
         if reason := self._enqueue(item):
             self._lost(event, reason)
+
+    def _path(self, name: str) -> str:
+        """Of a file in the state folder."""
+        return f"{self._state_dir}/{name}"
 
     def _enqueue(self, item: Item) -> str:
         return self._media.enqueue(item, wait_s=max(0.0, self._patient_until_s - time.monotonic()))
@@ -250,7 +254,7 @@ class RecorderStage:
     def _lost(self, event: Event, cause: str, error: Exception | None = None) -> None:
         metrics.CLIPS.labels(cause).inc()
         self._state.not_recorded("event clip not recorded", event.id, cause, error)
-        record = (self._state_dir / clip_list_name(event.id), partial(write_missing, event=event, cause=cause))
+        record = (self._path(clip_list_name(event.id)), partial(write_missing, event=event, cause=cause))
         self._media.enqueue(Item(event.id, 0, (record,), lambda _: None))  # not while the disk fails
 
     # --- pictures and clips ---

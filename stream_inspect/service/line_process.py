@@ -17,6 +17,7 @@ from typing import IO
 from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.service.build import BUILDERS, ProcessContext
+from stream_inspect.service.heap import HeapTrimmer
 from stream_inspect.service.plan import plan
 from stream_inspect.service.process import StopSignal
 from stream_inspect.service.run_dir import is_locked, lock_file
@@ -54,7 +55,7 @@ def run_line_process(config: Config, name: str) -> None:
             ZmqChannels(folder, row.name, the_plan.writers()),
             row.reads,
             ready=ready,
-            beat=lambda: None,
+            beat=HeapTrimmer().beat,
             stopping=stop.is_set,
         )
 

@@ -22,6 +22,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.log import uncaught
 from stream_inspect.service.build import BUILDERS, ProcessContext
+from stream_inspect.service.heap import HeapTrimmer
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.last_error import leave_error
 from stream_inspect.service.plan import plan
@@ -141,8 +142,11 @@ def main() -> int:
         heartbeats.set_vitals(row_index, stage)  # first: a process that runs has reported them
         heartbeats.set_state(row_index, ProcessState.RUNNING)
 
+    trimmer = HeapTrimmer()
+
     def beat() -> None:
         heartbeats.beat(row_index)
+        trimmer.beat()
         heartbeats.set_vitals(row_index, stage)
         if getattr(stage, "ended", False):
             heartbeats.set_state(row_index, ProcessState.ENDED)

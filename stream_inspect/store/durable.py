@@ -12,7 +12,7 @@ _TEMPORARY = ".part"
 
 
 @contextmanager
-def durable_file(path: Path) -> Iterator[BinaryIO]:
+def durable_file(path: Path | str) -> Iterator[BinaryIO]:
     """A file to write; it appears as `path` when the block has ended well, and leaves nothing when it has not.
 
     Raises OSError (a full disk included), from the block or from the fsyncs.
@@ -21,24 +21,24 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
-    sync_folder(path.parent)
+    sync_folder(os.path.dirname(path))
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path | str) -> Iterator[BinaryIO]:
     """The same without a wait for the disk: a kill leaves it whole or absent, a power cut perhaps empty."""
-    temporary = path.with_name(path.name + _TEMPORARY)
+    temporary = f"{path}{_TEMPORARY}"
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb") as file:
             yield file
-        temporary.rename(path)
+        os.rename(temporary, path)
     except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
         raise
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path | str) -> None:
     """Make renames and removals in it last. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

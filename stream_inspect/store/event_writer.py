@@ -298,8 +298,8 @@ class EventWriter:
     def _move_to_log(self, limit: int) -> bool:
         with self._changed:
             pause_s = max(0.0, self._prune_at_s - time.monotonic())
-            self._changed.wait_for(lambda: self._in_journal or self._is_done(), pause_s)
-            waiting = self._in_journal
+            self._changed.wait_for(lambda: self._in_journal > 0 or self._is_done(), pause_s)
+            waiting = max(0, self._in_journal)  # an event read before the other thread has counted it makes this -1
             if not waiting and self._is_done():
                 return False
         end = self._journal.end  # taken before the look into it: what is added meanwhile lies behind

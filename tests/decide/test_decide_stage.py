@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,10 +16,21 @@ from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import ConditionKind, EventState, TrackUpdate
 from tests.decide.scenes import START_UTC_NS, S, condition, config, events, tracked, update
 
+_started: list[DecideStage] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Each stage has a file descriptor, which nothing else closes."""
+    yield
+    while _started:
+        _started.pop().close()
+
 
 def started(log=None, **changes) -> tuple[DecideStage, MemoryLog]:
     log = MemoryLog() if log is None else log
     stage = DecideStage(config(**changes), log)
+    _started.append(stage)
     stage.open()
     return stage, log
 
@@ -228,6 +241,7 @@ def test_whatever_the_sources_say_an_event_is_open_for_each_that_says_active(sai
         assert sorted(e.source for e in log.open_events()) == sorted(source for source in levels if levels[source])
     ids = [event.id for event in log.events if event.state == "confirmed"]
     assert len(ids) == len(set(ids))
+    stage.close()  # there are as many as examples
 
 
 def test_the_metric_of_a_condition_is_1_while_any_source_reports_it():

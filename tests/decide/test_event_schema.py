@@ -26,6 +26,7 @@ def test_events_hold_what_the_schema_says_and_nothing_else():
     stage.open()
     stage.process([tracked(0, update(seq=0)), tracked(1, update(seq=1)), condition(True), condition(False)])
     stage.process([tracked(2, ended=[update(seq=2, seen=False)])])
+    stage.close()
     assert len(log.events) == 4
     schema = event_schema()
     shape = schema["$defs"][schema["$ref"].rpartition("/")[2]]

@@ -82,11 +82,11 @@ class MemoryWatch:
             pids = {row: child.pid for row, child in self._service.children().items()}
             for row, pid in {"supervisor": self._service.process.pid, **pids}.items():
                 with contextlib.suppress(OSError):  # it has just exited
-                    own_mb, pss_mb = _memory_mb(pid)
+                    own_mb, pss_mb = own_and_pss_mb(pid)
                     self._samples[row, pid].append((time.monotonic(), own_mb, pss_mb))
 
 
-def _memory_mb(pid: int) -> tuple[float, float]:
+def own_and_pss_mb(pid: int) -> tuple[float, float]:
     """(own, PSS) of a process. Raises OSError when there is none."""
     fields = dict(line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
     own, pss = (int(fields[name].split()[0]) / 1024 for name in ("Pss_Anon", "Pss"))

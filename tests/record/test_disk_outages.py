@@ -72,7 +72,7 @@ class Recorder:
             if outcome != "written":
                 self._state.not_recorded("event clip not recorded", event, outcome)
 
-        files = ((self.folder / f"{event}.mp4", write_file),)
+        files = ((f"{self.folder}/{event}.mp4", write_file),)
         if rejected := self._media.enqueue(Item(event, size_bytes, files, done)):
             done(rejected)
 

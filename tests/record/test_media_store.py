@@ -50,7 +50,7 @@ def eventually(condition: Callable[[], object], what: str, within_s: float = 5.0
 def put(media: MediaStore, path: Path, size_bytes: int) -> list[str]:
     """Offer a file; the list gets the outcome."""
     outcomes: list[str] = []
-    item = Item(path.stem, size_bytes, ((path, lambda file: file.write(bytes(size_bytes))),), outcomes.append)
+    item = Item(path.stem, size_bytes, ((str(path), lambda file: file.write(bytes(size_bytes))),), outcomes.append)
     if refused := media.enqueue(item):
         outcomes.append(refused)
     return outcomes
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_made_does_not_end_recording(folder: Path) -> None
 
     with store_in(folder) as media:
         outcomes: list[str] = []
-        media.enqueue(Item("a", 1, ((folder / "a.mp4", fail),), outcomes.append))
+        media.enqueue(Item("a", 1, ((str(folder / "a.mp4"), fail),), outcomes.append))
         eventually(lambda: outcomes == ["not_made"], "no outcome")
         assert media.stopped is None, "the disk is fine"
         outcomes = put(media, folder / "b.mp4", 100)
@@ -201,9 +201,11 @@ def test_less_room_than_configured_stops_recording_before_the_disk_is_full(small
 def test_a_disk_that_hangs_is_never_waited_for(folder: Path) -> None:
     with store_in(folder) as media:
         release = time.monotonic() + 0.5
-        hanging = Item(
-            "a", 1, ((folder / "a.mp4", lambda file: time.sleep(max(0.0, release - time.monotonic()))),), lambda _: None
-        )
+
+        def hang(_: object) -> None:
+            time.sleep(max(0.0, release - time.monotonic()))
+
+        hanging = Item("a", 1, ((str(folder / "a.mp4"), hang),), lambda _: None)
         started_s = time.monotonic()
         media.enqueue(hanging)
         refused = [reason for _ in range(200) if (reason := media.enqueue(hanging))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -275,6 +276,17 @@ def test_more_events_than_clips_can_be_open_are_counted(recording: Recording) ->
     events = [recording.belt.event(header, n=n) for n in range(1, 41)]
     recording.turn(header, recording.belt.tracked(header, 0.0), *events)
     assert outcome("too_many") == before + 8
+
+
+def test_the_names_of_an_events_files_are_not_interned(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's table of interned strings only grows: by a megabyte at once, after some thousand names."""
+    interned: list[str] = []
+    clip = recording.state_dir / "clips" / "cam-1-crack-1.mp4"
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "intern", lambda text, intern=sys.intern: interned.append(text) or intern(text))
+        recording.run(60, seen=range(24, 37), confirmed=30)
+        recording.turn_until(clip)
+    assert [name for name in interned if clip.stem in name] == []
 
 
 def test_times_of_variable_frame_rate_are_kept(recording: Recording) -> None:

@@ -93,7 +93,7 @@ def test_what_cannot_be_written_in_time_is_named_by_its_id(in_memory: Path, monk
     stopped = Stopped(in_memory, events=5)
     monkeypatch.setattr("stream_inspect.record.media_store._CLOSE_WITHIN_S", 0.5)
     release = threading.Event()
-    hanging = Item("x", 1, ((stopped.state_dir / "clips" / "x.mp4", lambda _: release.wait(20)),), lambda _: None)
+    hanging = Item("x", 1, ((f"{stopped.state_dir}/clips/x.mp4", lambda _: release.wait(20)),), lambda _: None)
     stopped.stage._media.enqueue(hanging)  # a disk that does not answer
     logs = stopped.close()
     release.set()

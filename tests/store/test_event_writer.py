@@ -393,6 +393,34 @@ def test_events_whose_journal_is_damaged_are_counted_as_lost_and_what_follows_is
     writer.close(5)
 
 
+def test_an_event_that_is_moved_before_it_is_counted_is_not_taken_for_a_lost_one(tmp_path):
+    """Both threads turn at once: the log's read an event that the journal's had written and not counted yet."""
+    second_is_written = threading.Event()
+
+    class BothTurn(Journal):
+        def append(self, events):
+            super().append(events)
+            if events[0].key == an_event(2).key:
+                second_is_written.set()
+                assert until(lambda: self.is_empty, 5)
+                time.sleep(0.1)  # the other thread turns once more
+
+        def batch(self, limit):
+            assert second_is_written.wait(5)
+            return super().batch(limit)
+
+    journal = BothTurn(tmp_path / "events.journal")
+    writer = EventWriter(EventStore(tmp_path / "events.sqlite"), journal, None, a_clock(tmp_path), max_age_ns=10**18)
+    with capture_logs() as said:
+        writer.open(lambda: None)
+        writer.append([an_event(1)])
+        assert until(lambda: writer.in_memory[0] == 0, 5)
+        writer.append([an_event(2)])
+        assert writer.flush(5)
+        writer.close(5)
+    assert said == []
+
+
 def test_a_journal_that_cannot_be_written_stops_no_event(tmp_path):
     journal = Journal(tmp_path / "nowhere" / "events.journal")
     writer = EventWriter(EventStore(tmp_path / "events.sqlite"), journal, None, a_clock(tmp_path), max_age_ns=10**18)

@@ -17,7 +17,7 @@ from stream_inspect.commands.check.cameras import Seen
 from stream_inspect.config.models import Config
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.picture import i420_shape
-from stream_inspect.record.kept_files import KeptFiles
+from stream_inspect.record.kept_files import KeptFiles, files_in
 from stream_inspect.store.files import CLIPS, PICTURES
 from stream_inspect.store.retention_clock import DAY_S
 from stream_inspect.store.writable import existing, unwritable
@@ -129,8 +129,8 @@ def _check_retention(config: Config) -> list[Finding]:
     kept = KeptFiles()
     try:
         for folder in (CLIPS, PICTURES):
-            for path in (config.state_dir / folder).glob("[!.]*"):
-                kept.note(path)
+            for path, status in files_in(config.state_dir / folder):
+                kept.note(path, status)
     except OSError:
         return []
     oldest, wanted_days = kept.oldest(), config.recorder.max_age_days
