@@ -92,6 +92,7 @@ train: $(READY)  ## train the embedded models again (hours; resumable)
 bench: $(READY) bench-env  ## all benchmarks, as ratios against named peers
 	$(BIN)/stream-inspect bench transport
 	$(BIN)/stream-inspect bench inspect
+	$(BIN)/stream-inspect bench belt
 	$(BIN)/stream-inspect bench track
 
 bench-env: $(BENCH_MARK)  ## the peers' environment for the benchmarks, .venv-bench

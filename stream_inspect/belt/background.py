@@ -8,7 +8,7 @@ only while the belt moves: a part that stands does not become background.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,8 +21,8 @@ from stream_inspect.messages import PartSight
 from stream_inspect.picture import UInt8Array
 
 F32 = npt.NDArray[np.float32]
-Point = tuple[int, int]
-"""(x, y) in halved pixels."""
+Outline = npt.NDArray[np.int32]
+"""(points, 1, 2), a border as OpenCV has it."""
 
 _LOOK_SHARE, _FOLLOW_SHARE = 0.0075, 0.03
 """The belt is learned, and once known followed, each time it moved this share of the picture."""
@@ -105,8 +105,8 @@ class BackgroundParts:
         # With nothing beyond the picture's edge: the gap between a part and the edge is not one in a part.
         closed = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, _GAP, borderType=cv2.BORDER_CONSTANT, borderValue=0)
         joined = np.asarray(cv2.bitwise_or(unlike, closed), np.uint8)
-        things = _filled(joined, self._least_px(plane))
-        self._model.covered = things
+        things = _outlines(_closed_at_ends(joined), self._least_px(plane))
+        self._model.covered = _filled(joined.shape, things)
         if look:
             self._model.follow(planes)
         return [
@@ -164,7 +164,7 @@ class _EmptyBelt:
 
     def lit_as(self, planes: Planes, black: int) -> Planes | None:
         """The empty belt in this picture's light; None where that is not the light in which it was learned."""
-        grid = np.s_[4::8, 4::8]
+        grid = np.s_[8::16, 8::16]
         free = (self.covered[grid] == 0) & (self._rounded[0][grid] > black + _DARK)
         if self.plane.seen is not None:
             free &= self.plane.seen[grid] > 0
@@ -238,38 +238,42 @@ _WEIGHT_STEPS = 8
 """Weights of deviations are kept in so many steps a level."""
 
 
-def _filled(mask: UInt8Array, least_px: float) -> UInt8Array:
-    """The mask's things without holes, and without those that are too small.
-
-    A ring that the picture's edge cuts is open there, and what its bore shows would be a thing of its own: the edge
-    closes it.
-    """
+def _outlines(mask: UInt8Array, least_px: float) -> list[Outline]:
+    """The outer borders of the mask's things, without those that are too small."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    large = [contour for contour in contours if cv2.contourArea(contour) >= least_px]
-    filled = cv2.drawContours(np.zeros_like(mask), large, -1, 255, cv2.FILLED)
-    cut = [side for contour in large for side in _cut_sides(np.asarray(contour[:, 0], np.int32), mask.shape)]
-    for start, end in cut:
-        cv2.line(filled, start, end, 255)
-    if cut:
-        contours, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(filled, contours, -1, 255, cv2.FILLED)
-    return np.asarray(filled, np.uint8)
+    return [np.asarray(contour, np.int32) for contour in contours if cv2.contourArea(contour) >= least_px]
 
 
-def _cut_sides(points: npt.NDArray[np.int32], shape: tuple[int, ...]) -> Iterator[tuple[Point, Point]]:
-    """From where to where a thing with this outline, (n, 2) of x and y, lies on each edge of the picture."""
-    for axis in (0, 1):
-        for edge in (0, shape[1 - axis] - 1):
-            on_edge = points[points[:, axis] == edge]
-            if len(on_edge) > 1:
-                low, high = on_edge.min(axis=0), on_edge.max(axis=0)
-                yield (int(low[0]), int(low[1])), (int(high[0]), int(high[1]))
+def _closed_at_ends(mask: UInt8Array) -> UInt8Array:
+    """The mask, in which a thing that the picture cuts in two reaches along its edge, from one place there to another.
+
+    Of a part that looks like the belt the rim alone may be unlike it: a ring, which is open while the part comes in,
+    and what lies in it would be other parts.
+    """
+    last = mask.shape[1] - 1
+    ends = [np.flatnonzero(mask[:, column]) for column in (0, last)]
+    if not any(rows.size and rows[-1] - rows[0] >= rows.size for rows in ends):
+        return mask  # at neither end are two things, or two places of one
+    closed = mask.copy()
+    for contour in _outlines(mask, 0.0):
+        points = contour[:, 0]
+        for column in (0, last):
+            rows = points[points[:, 0] == column, 1]
+            if rows.size:
+                closed[rows.min() : rows.max() + 1, column] = 255
+    return closed
 
 
-def _cores(things: UInt8Array, planes: Planes, belt: Planes, black: int) -> Iterator[tuple[int, int, UInt8Array]]:
+def _filled(shape: tuple[int, ...], outlines: Sequence[Outline]) -> UInt8Array:
+    """255 within these borders."""
+    return np.asarray(cv2.drawContours(np.zeros(shape, np.uint8), outlines, -1, 255, cv2.FILLED), np.uint8)
+
+
+def _cores(
+    things: Sequence[Outline], planes: Planes, belt: Planes, black: int
+) -> Iterator[tuple[int, int, UInt8Array]]:
     """Left, top and mask of each thing without its shadow, in rectified pixels."""
-    contours, _ = cv2.findContours(things, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    for contour in contours:
+    for contour in things:
         left, top, width, height = cv2.boundingRect(contour)
         cut = np.s_[top : top + height, left : left + width]
         thing = cv2.drawContours(
@@ -277,7 +281,7 @@ def _cores(things: UInt8Array, planes: Planes, belt: Planes, black: int) -> Iter
         )
         shadow = _shadow([plane[cut] for plane in planes], [mean[cut] for mean in belt], black)
         core = cv2.morphologyEx(cv2.bitwise_and(thing, cv2.bitwise_not(shadow)), cv2.MORPH_OPEN, _TIP)
-        core = _filled(np.asarray(core, np.uint8), 0.0)
+        core = _filled(core.shape, _outlines(np.asarray(core, np.uint8), 0.0))
         dark = cv2.countNonZero(core) < _CORE_SHARE * cv2.countNonZero(thing)
         yield left, top, np.asarray(thing if dark else core, np.uint8)
 

@@ -42,6 +42,17 @@ def bench_inspect(
         print_text(run_bench(rounds=rounds, detector=detector, segmenter=segmenter).to_text())
 
 
+@bench_app.command("belt")
+def bench_belt(
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds; the lanes take turns in each.")] = 5,
+) -> None:
+    """Measure looking at each frame for the belt's way and its parts: against what OpenCV has for the same."""
+    from stream_inspect.commands.bench.look import run as run_bench
+
+    with plain_errors():
+        print_text(run_bench(rounds=rounds).to_text())
+
+
 @bench_app.command("track")
 def bench_track() -> None:
     """Measure linking defects on a belt: against ByteTrack, SORT and OC-SORT, and where the belt is disturbed."""
