@@ -18,7 +18,8 @@ from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.decide.parts import LaneCounts, LineLayout, PartsLedger
-from stream_inspect.decide.parts_in_picture import PartsInPicture, is_sight_of
+from stream_inspect.decide.parts_in_picture import is_sight_of
+from stream_inspect.decide.shown_parts import ShownParts
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
@@ -29,7 +30,6 @@ from stream_inspect.messages import (
     PartDefect,
     PartSight,
     PartsSeen,
-    PartsShown,
     PartsStatus,
     PartVerdict,
     Reason,
@@ -42,8 +42,6 @@ _MOST_CLIPPED = 0.3
 _IN_REGION = 0.9
 _MOST_WAITING = 4096
 """Frames whose sight or whose result is waited for, for each line."""
-_LAST = 20
-"""Verdicts that are shown."""
 
 _FrameKey = tuple[str, FrameOrder]
 """A camera, and the place of a frame among its frames."""
@@ -65,18 +63,13 @@ class LineParts:
         self._in_pictures = line.parts.kind == "background"
         """Whether each camera finds the parts itself; otherwise they are the line's, and every picture has them."""
         self._lanes = [Lane(number, lane.from_mm, lane.to_mm) for number, lane in enumerate(line.lanes)]
+        self.shown = ShownParts(line.name, self._lanes)
         self._windows: dict[str, CameraWindow] = {}
         self._views: dict[str, BeltView] = {}
         self._ledger: PartsLedger | None = None
         """None until a picture's size is known."""
         self._ids: dict[tuple[str, int], int] = {}
         """The part that a track lies on, by (camera, track)."""
-        self._pictures: dict[str, PartsInPicture] = {}
-        self._shown: list[PartsShown] = []
-        self._last: dict[int, PartVerdict] = {}
-        """The last verdicts, by part, in the order in which they were given."""
-        self._awaited: set[int] = set()
-        """Parts that have a verdict which is not final."""
         self._log = get_logger(__name__, stage="decide", line=line.name)
         self._seen: dict[_FrameKey, PartsSeen] = {}
         """Due frames whose result has not come."""
@@ -147,26 +140,12 @@ class LineParts:
             self.save()  # first: a process that is killed here gives them once more, rather than not at all
         taken = self._ledger.take()
         for verdict in taken:
-            self._remember(verdict)
-        return taken
-
-    def take_shown(self) -> list[PartsShown]:
-        """Where the parts are in the pictures that were seen since the last call."""
-        taken, self._shown = self._shown, []
+            self.shown.note(verdict)
         return taken
 
     def status(self) -> PartsStatus:
         """How the parts of all lanes stand."""
-        lanes = self.counts().values()
-        return PartsStatus(
-            line=self._line.name,
-            entered=sum(lane.entered for lane in lanes),
-            passed=sum(lane.passed for lane in lanes),
-            failed=sum(lane.failed for lane in lanes),
-            undecided=sum(lane.undecided for lane in lanes),
-            on_belt=sum(lane.on_belt for lane in lanes),
-            last=list(self._last.values()),
-        )
+        return self.shown.status(list(self.counts().values()))
 
     def save(self) -> None:
         """Keep what the next process has to know."""
@@ -197,22 +176,12 @@ class LineParts:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _remember(self, verdict: PartVerdict) -> None:
-        """Keep it among the last ones. One that is repeated as final, of a part not among them, is old."""
-        if verdict.part in self._last or verdict.part not in self._awaited:
-            self._last[verdict.part] = verdict
-        if len(self._last) > _LAST:
-            del self._last[next(iter(self._last))]
-        (self._awaited.discard if verdict.is_final else self._awaited.add)(verdict.part)
-
     def _show(self, seen: PartsSeen) -> None:
         assert self._ledger is not None
         camera = seen.frame.id.camera
-        if camera not in self._pictures:
-            offset_mm = self._belt(camera).offset_mm
-            self._pictures[camera] = PartsInPicture(self._views[camera], self._lanes, offset_mm=offset_mm)
         ids = [] if seen.odometer_mm is None else self._ledger.parts_in(camera, seen.odometer_mm)
-        self._shown.append(self._pictures[camera].see(seen, [self._ledger.part(part) for part in ids]))
+        parts = [self._ledger.part(part) for part in ids]
+        self.shown.see(seen, self._views[camera], self._belt(camera).offset_mm, parts)
 
     def _ledger_for(self, frame: FrameHeader) -> PartsLedger:
         """The ledger, which knows the stretch of the line that this camera sees.
