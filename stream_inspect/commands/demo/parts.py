@@ -10,7 +10,7 @@ from stream_inspect.capture.synthetic import make_line
 from stream_inspect.commands.demo.truth import CaptureRuns, CountedPart, PartScore
 from stream_inspect.commands.parts_file import PartResult, PartsFile
 from stream_inspect.config.models import CameraConfig, LineConfig, SyntheticSource
-from stream_inspect.messages import FrameHeader, PartsShown, PartsStatus
+from stream_inspect.messages import PartsShown, PartsStatus
 from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.transport.channel import Channels
 
@@ -92,9 +92,8 @@ class DemoParts:
                     for verdict in message.last:
                         self._file.note(verdict)
 
-    def _count(self, part: PartResult, at_trigger: FrameHeader | None) -> None:
-        if at_trigger is not None and part.trigger_s is not None:
-            mono_ns = at_trigger.capture_mono_ns
+    def _count(self, part: PartResult, mono_ns: int | None) -> None:
+        if mono_ns is not None and part.trigger_s is not None:
             self._counted.append(CountedPart(part.trigger_s, mono_ns, part.verdict, part.views, bool(part.defects)))
 
 
