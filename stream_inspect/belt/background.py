@@ -24,8 +24,6 @@ from stream_inspect.picture import Picture, UInt8Array
 F32 = npt.NDArray[np.float32]
 Planes = Sequence[UInt8Array]
 """Y, U and V, each (h, w) uint8 of half the picture's size."""
-Point = tuple[int, int]
-"""(x, y) in halved pixels."""
 
 _LOOK_SHARE, _FOLLOW_SHARE = 0.0075, 0.03
 """The belt is learned, and once known followed, each time it moved this share of the picture."""
@@ -262,7 +260,9 @@ def _filled(mask: UInt8Array, least_px: float) -> UInt8Array:
     return np.asarray(filled, np.uint8)
 
 
-def _cut_sides(points: npt.NDArray[np.int32], shape: tuple[int, ...]) -> Iterator[tuple[Point, Point]]:
+def _cut_sides(
+    points: npt.NDArray[np.int32], shape: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """From where to where a thing with this outline, (n, 2) of x and y, lies on each edge of the picture."""
     for axis in (0, 1):
         for edge in (0, shape[1 - axis] - 1):
