@@ -181,7 +181,7 @@ class LineParts:
         camera = seen.frame.id.camera
         ids = [] if seen.odometer_mm is None else self._ledger.parts_in(camera, seen.odometer_mm)
         parts = [self._ledger.part(part) for part in ids]
-        self.shown.see(seen, self._views[camera], self._belt(camera).offset_mm, parts)
+        self.shown.see(seen, self._views[camera], self._windows[camera], parts)
 
     def _ledger_for(self, frame: FrameHeader) -> PartsLedger:
         """The ledger, which knows the stretch of the line that this camera sees.

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.lanes import Lane
 from stream_inspect.decide.part_verdict import Part
+from stream_inspect.decide.part_views import CameraWindow
 from stream_inspect.decide.parts import LaneCounts
 from stream_inspect.decide.parts_in_picture import PartsInPicture
 from stream_inspect.messages import PartsSeen, PartsShown, PartsStatus, PartVerdict
@@ -27,11 +28,11 @@ class ShownParts:
         self._awaited: set[int] = set()
         """Parts that have a verdict which is not final."""
 
-    def see(self, seen: PartsSeen, view: BeltView, offset_mm: float, parts: Sequence[Part]) -> None:
-        """A frame of a camera that has this view of the belt; `parts` are those in it."""
+    def see(self, seen: PartsSeen, view: BeltView, window: CameraWindow, parts: Sequence[Part]) -> None:
+        """A frame of a camera that sees this of the belt; `parts` are those in it."""
         camera = seen.frame.id.camera
         if camera not in self._pictures:
-            self._pictures[camera] = PartsInPicture(view, self._lanes, offset_mm=offset_mm)
+            self._pictures[camera] = PartsInPicture(camera, view, window, self._lanes)
         self._untaken.append(self._pictures[camera].see(seen, parts))
 
     def note(self, verdict: PartVerdict) -> None:

@@ -143,6 +143,7 @@ def test_each_picture_is_shown_with_its_part_where_that_is_and_with_the_verdict_
         left = STEP_MM * (number - ENTERS) - LENGTH_MM
         assert part.box_xyxy_px == pytest.approx((left, 100, left + LENGTH_MM, 200)), "also where it was not found"
     assert shown[12].velocity_px_s == pytest.approx((STEP_MM * 25, 0))
+    assert [one.views for picture in shown[4:8] for one in picture.parts] == [0, 1, 2, 3]
     verdicts = [(one.part, one.verdict, one.defect) for picture in shown[7:9] for one in picture.parts]
     assert verdicts == [(1, None, ""), (1, Verdict.FAIL, "hole")]
 

@@ -23,8 +23,8 @@ class DemoParts:
     def __init__(self, out: Path, line: LineConfig, camera: CameraConfig) -> None:
         self._line, self._camera = line, camera
         self._counted: list[CountedPart] = []
-        self._status: PartsStatus | None = None
-        self._out = (out / PARTS).open("wb")
+        self._status = PartsStatus(line=line.name, entered=0, passed=0, failed=0, undecided=0, on_belt=0, last=[])
+        self._out = (out / PARTS).open("wb", buffering=0)  # each part is in it once it is known
         self._file = PartsFile(self._out, line, camera, self._count)
         self._channels: Channels | None = None
 
@@ -56,17 +56,7 @@ class DemoParts:
 
     def summary(self, runs: CaptureRuns) -> dict[str, Any]:
         """The sums of the line, and its verdicts on the parts that have passed the gate compared with the truth."""
-        status = self._status
-        sums = {"in": 0, "pass": 0, "fail": 0, "undecided": 0, "on_belt": 0}
-        if status is not None:
-            sums = {
-                "in": status.entered,
-                "pass": status.passed,
-                "fail": status.failed,
-                "undecided": status.undecided,
-                "on_belt": status.on_belt,
-            }
-        return {**sums, **self._score(runs)}
+        return {**self._status.sums, **self._score(runs)}
 
     def _score(self, runs: CaptureRuns) -> dict[str, Any]:
         camera = self._camera
