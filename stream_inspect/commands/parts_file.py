@@ -47,7 +47,8 @@ class PartResult(msgspec.Struct, frozen=True, kw_only=True):
 class PartsFile:
     """Writes each part, in their order, once its verdict is final and it has passed the gate.
 
-    `written` is called with each, and with the first frame by which it was at the trigger; None where it never was.
+    `written` is called with each, and with the capture time of the first frame by which it was at the trigger; None
+    where it never was.
     """
 
     def __init__(
@@ -55,14 +56,15 @@ class PartsFile:
         file: BinaryIO,
         line: LineConfig,
         camera: CameraConfig,
-        written: Callable[[PartResult, FrameHeader | None], None] = lambda *_: None,
+        written: Callable[[PartResult, int | None], None] = lambda *_: None,
     ) -> None:
         assert camera.belt is not None
         self._file, self._line, self._belt, self._written = file, line, camera.belt, written
         self._readings_mm: list[float] = []
         """The odometer's, each farther than all before: a belt that runs back brings no part to the gate."""
-        self._frames: list[FrameHeader] = []
-        """By which it was read."""
+        self._pts_s: list[float] = []
+        self._captured_ns: list[int] = []
+        self._session = 0
         self._length_mm = 0.0
         self._final: dict[int, PartVerdict] = {}
         self._next = 1
@@ -86,11 +88,17 @@ class PartsFile:
 
     def _passed(self, frame: FrameHeader, odometer_mm: float) -> None:
         self._length_mm = BeltView(self._belt, frame.width_px, frame.height_px).length_mm
+        kept = len(self._readings_mm)
+        if frame.id.session != self._session:  # its times have nothing in common with those before
+            self._session, kept = frame.id.session, 0
+        elif kept > 2 * _READINGS:
+            kept = _READINGS
+        for values in (self._readings_mm, self._pts_s, self._captured_ns):
+            del values[: len(values) - kept]
         if not self._readings_mm or odometer_mm > self._readings_mm[-1]:
             self._readings_mm.append(odometer_mm)
-            self._frames.append(frame)
-        if len(self._frames) > 2 * _READINGS:
-            del self._readings_mm[:_READINGS], self._frames[:_READINGS]
+            self._pts_s.append(frame.id.pts_s)
+            self._captured_ns.append(frame.capture_mono_ns)
 
     @property
     def _end_mm(self) -> float:
@@ -121,11 +129,11 @@ class PartsFile:
             ],
             trigger_s=self._time_s(centre_mm + self._trigger_mm),
             gate_s=None if self._line.gate_mm is None else self._time_s(centre_mm + self._line.gate_mm),
-            first_pts_s=self._frames[first].id.pts_s if first < len(self._frames) else None,
-            last_pts_s=self._frames[last].id.pts_s if last >= 0 else None,
+            first_pts_s=self._pts_s[first] if first < len(self._pts_s) else None,
+            last_pts_s=self._pts_s[last] if last >= 0 else None,
         )
         at_trigger = bisect_left(self._readings_mm, centre_mm + self._trigger_mm)
-        self._written(result, self._frames[at_trigger] if at_trigger < len(self._frames) else None)
+        self._written(result, self._captured_ns[at_trigger] if at_trigger < len(self._captured_ns) else None)
         self._file.write(msgspec.json.encode(result) + b"\n")
         self.verdicts[part.verdict] += 1
         if part.verdict is Verdict.UNDECIDED:
@@ -134,14 +142,6 @@ class PartsFile:
         self._next = part.part + 1
 
     def _time_s(self, reading_mm: float) -> float | None:
-        """When the odometer first read this much; None where it never did, or had done so before the first frame.
-
-        None as well between two sessions of the camera, whose times have nothing in common.
-        """
-        after = bisect_left(self._readings_mm, reading_mm)
-        beside = slice(max(after - 1, 0), after + 1)
-        frames = self._frames[beside]
-        if len({frame.id.session for frame in frames}) > 1:
-            return None
-        at_s = time_of(reading_mm, self._readings_mm[beside], [frame.id.pts_s for frame in frames])
+        """When the odometer first read this much; None where it never did, or had done so before the first frame."""
+        at_s = time_of(reading_mm, self._readings_mm, self._pts_s)
         return None if at_s is None else round(at_s, 6)

@@ -20,7 +20,8 @@ from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.decide.belt_times import BeltTimes
 from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.decide.parts import LaneCounts, LedgerRecord, LineLayout, PartsLedger
-from stream_inspect.decide.parts_in_picture import PartsInPicture, is_sight_of
+from stream_inspect.decide.parts_in_picture import is_sight_of
+from stream_inspect.decide.shown_parts import ShownParts
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
@@ -32,7 +33,6 @@ from stream_inspect.messages import (
     PartDefect,
     PartSight,
     PartsSeen,
-    PartsShown,
     PartsStatus,
     PartVerdict,
     Reason,
@@ -46,8 +46,6 @@ _MOST_CLIPPED = 0.3
 _IN_REGION = 0.9
 _MOST_WAITING = 4096
 """Frames whose sight or whose result is waited for, for each line."""
-_LAST = 20
-"""Verdicts that are shown."""
 
 _JUDGED_KEPT = 32
 """Judged frames of each camera: a part that came in counts in the second that shows it, and others in the third."""
@@ -98,18 +96,13 @@ class LineParts:
         self._judged: dict[str, deque[PartsSeen]] = {}
         """Of each camera, the last judged frames: a part counts from its second sight on, and the first is a view."""
         self._lanes = [Lane(number, lane.from_mm, lane.to_mm) for number, lane in enumerate(line.lanes)]
+        self.shown = ShownParts(line.name, self._lanes)
         self._windows: dict[str, CameraWindow] = {}
         self._views: dict[str, BeltView] = {}
         self._ledger: PartsLedger | None = None
         """None until a picture's size is known."""
         self._ids: dict[tuple[str, int], int] = {}
         """The part that a track lies on, by (camera, track)."""
-        self._pictures: dict[str, PartsInPicture] = {}
-        self._shown: list[PartsShown] = []
-        self._last: dict[int, PartVerdict] = {}
-        """The last verdicts, by part, in the order in which they were given."""
-        self._awaited: set[int] = set()
-        """Parts that have a verdict which is not final."""
         self._missed: set[str] = set()
         """Cameras of which no frame has been placed since the ledger of another process was taken over."""
         self._entered = 0
@@ -202,26 +195,12 @@ class LineParts:
             self.save()  # first: a process that is killed here gives them once more, rather than not at all
         taken, self._untaken = self._untaken, []
         for verdict in taken:
-            self._remember(verdict)
-        return taken
-
-    def take_shown(self) -> list[PartsShown]:
-        """Where the parts are in the pictures that were seen since the last call."""
-        taken, self._shown = self._shown, []
+            self.shown.note(verdict)
         return taken
 
     def status(self) -> PartsStatus:
         """How the parts of all lanes stand."""
-        lanes = self.counts().values()
-        return PartsStatus(
-            line=self._line.name,
-            entered=sum(lane.entered for lane in lanes),
-            passed=sum(lane.passed for lane in lanes),
-            failed=sum(lane.failed for lane in lanes),
-            undecided=sum(lane.undecided for lane in lanes),
-            on_belt=sum(lane.on_belt for lane in lanes),
-            last=list(self._last.values()),
-        )
+        return self.shown.status(list(self.counts().values()))
 
     def save(self) -> None:
         """Keep what the next process has to know."""
@@ -254,26 +233,12 @@ class LineParts:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _remember(self, verdict: PartVerdict) -> None:
-        """Keep it among the last ones. One that is repeated as final, of a part not among them, is old."""
-        if verdict.part in self._last or verdict.part not in self._awaited:
-            self._last[verdict.part] = verdict
-        if len(self._last) > _LAST:
-            del self._last[next(iter(self._last))]
-        (self._awaited.discard if verdict.is_final else self._awaited.add)(verdict.part)
-
     def _show(self, seen: PartsSeen) -> None:
         assert self._ledger is not None
         camera = seen.frame.id.camera
-        if camera not in self._pictures:
-            offset_mm = self._belt(camera).offset_mm
-            self._pictures[camera] = PartsInPicture(self._views[camera], self._lanes, offset_mm=offset_mm)
         ids = [] if seen.odometer_mm is None else self._ledger.parts_in(camera, seen.odometer_mm)
         parts = [self._ledger.part(part) for part in ids]
-        if seen.by_result:
-            self._pictures[camera].judged(seen, parts)
-        else:
-            self._shown.append(self._pictures[camera].see(seen, parts))
+        self.shown.see(seen, self._views[camera], self._windows[camera], parts)
 
     def _ledger_for(self, frame: FrameHeader) -> PartsLedger:
         """The ledger, which knows the stretch of the line that this camera sees.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
 from stream_inspect.decide.part_verdict import Part
+from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.messages import Interval, PartsSeen, PartsShown, ShownPart
 
 _SAME_PLACE = 0.5
@@ -22,8 +23,8 @@ def is_sight_of(placed: BeltBox, along: Interval, lane: int, lanes: Sequence[Lan
 class PartsInPicture:
     """Frames of one camera in their order. A part lies where the line knows it to be, as wide as it was last seen."""
 
-    def __init__(self, view: BeltView, lanes: Sequence[Lane], *, offset_mm: float) -> None:
-        self._view, self._lanes, self._offset_mm = view, lanes, offset_mm
+    def __init__(self, camera: str, view: BeltView, window: CameraWindow, lanes: Sequence[Lane]) -> None:
+        self._camera, self._view, self._window, self._lanes = camera, view, window, lanes
         self._across: dict[int, Interval] = {}
         """By part, of those in the last frames."""
         self._last: tuple[int, float, float] | None = None
@@ -41,6 +42,7 @@ class PartsInPicture:
                 ShownPart(
                     part=part.id,
                     box_xyxy_px=self._view.px_from_belt(BeltBox(part.along, self._across[part.id]), here_mm),
+                    views=self._views_of(part),
                     verdict=part.verdict,
                     defect=part.failed_by,
                 )
@@ -53,11 +55,15 @@ class PartsInPicture:
         self._across |= self._widths(seen, parts)
 
     def _here_mm(self, seen: PartsSeen) -> float:
-        return (seen.odometer_mm or 0.0) - self._offset_mm
+        return (seen.odometer_mm or 0.0) - self._window.offset_mm
 
     def _widths(self, seen: PartsSeen, parts: Sequence[Part]) -> dict[int, Interval]:
         placed = [self._view.belt_from_px(sight.outline_px, self._here_mm(seen)) for sight in seen.sights]
         return {part.id: self._across_of(part, placed) for part in parts}
+
+    def _views_of(self, part: Part) -> int:
+        views = part.views.get(self._camera)
+        return views.counts(self._window, part.along)[View.USABLE] if views is not None else 0
 
     def _across_of(self, part: Part, placed: Sequence[BeltBox]) -> Interval:
         seen = [box.across for box in placed if is_sight_of(box, part.along, part.lane, self._lanes)]

@@ -232,7 +232,7 @@ class DecideStage:
 
     def _shown(self) -> list[Output]:
         """Where parts are in the pictures."""
-        return [Output("parts_shown", shown) for parts in self._lines for shown in parts.take_shown()]
+        return [Output("parts_shown", shown) for parts in self._lines for shown in parts.shown.take()]
 
     def _parts_status(self) -> list[Output]:
         return [Output("parts_status", parts.status()) for parts in self._lines]

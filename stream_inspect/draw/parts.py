@@ -6,8 +6,6 @@ other and from the boxes of defects, which have no corners.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from stream_inspect.draw.labels import Label, Plate, draw_labels
 from stream_inspect.draw.strokes import Colour, corners, rectangle
 from stream_inspect.messages import FrameId, PartsShown, ShownPart, Verdict
@@ -51,5 +49,6 @@ def draw_parts(
 
 
 def _text(part: ShownPart) -> str:
-    words: Sequence[str] = (f"#{part.part}", part.verdict or "", part.defect)
-    return " ".join(word for word in words if word)
+    if part.verdict is None:
+        return f"#{part.part} {part.views} {'view' if part.views == 1 else 'views'}"
+    return f"#{part.part} {part.verdict} {part.defect}".rstrip()

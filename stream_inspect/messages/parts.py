@@ -154,6 +154,8 @@ class ShownPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """As in its `PartVerdict`."""
     box_xyxy_px: Box
     """May reach out of the picture."""
+    views: int
+    """Usable ones of this camera so far."""
     verdict: Verdict | None
     """None: not given yet."""
     defect: str = ""
@@ -185,3 +187,14 @@ class PartsStatus(Message, frozen=True, kw_only=True):
     undecided: int
     on_belt: int
     last: list[PartVerdict]
+
+    @property
+    def sums(self) -> dict[str, int]:
+        """By the names that files and pages have for them."""
+        return {
+            "in": self.entered,
+            "pass": self.passed,
+            "fail": self.failed,
+            "undecided": self.undecided,
+            "on_belt": self.on_belt,
+        }

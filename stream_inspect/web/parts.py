@@ -38,16 +38,11 @@ class Parts:
 
 
 def _line(name: str, status: PartsStatus | None, last: dict[int, PartVerdict]) -> dict[str, Any]:
-    counts = None
-    if status is not None:
-        counts = {
-            "in": status.entered,
-            "pass": status.passed,
-            "fail": status.failed,
-            "undecided": status.undecided,
-            "on_belt": status.on_belt,
-        }
-    return {"line": name, "counts": counts, "last": [_verdict(one) for one in reversed(last.values())]}
+    return {
+        "line": name,
+        "counts": status.sums if status is not None else None,
+        "last": [_verdict(one) for one in reversed(last.values())],
+    }
 
 
 def _verdict(one: PartVerdict) -> dict[str, Any]:

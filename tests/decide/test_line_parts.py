@@ -164,7 +164,7 @@ def test_each_picture_is_shown_with_its_part_where_that_is_and_with_the_verdict_
     for number in range(LEFT + 2):
         line.see(number, found=number != 8)
         line.judge(number, defect=number >= 6, confirmed={7} if number == 7 else ())
-        (picture,) = line.parts.take_shown()
+        (picture,) = line.parts.shown.take()
         shown.append(picture)
     assert [len(picture.parts) for picture in shown] == [0] * 3 + [1] * 14 + [0] * 5
     for number in (7, 8, 12):
@@ -172,6 +172,7 @@ def test_each_picture_is_shown_with_its_part_where_that_is_and_with_the_verdict_
         left = STEP_MM * (number - ENTERS) - LENGTH_MM
         assert part.box_xyxy_px == pytest.approx((left, 100, left + LENGTH_MM, 200)), "also where it was not found"
     assert shown[12].velocity_px_s == pytest.approx((STEP_MM * 25, 0))
+    assert [one.views for picture in shown[4:8] for one in picture.parts] == [0, 1, 2, 3]
     verdicts = [(one.part, one.verdict, one.defect) for picture in shown[7:9] for one in picture.parts]
     assert verdicts == [(1, None, ""), (1, Verdict.FAIL, "hole")]
 
@@ -181,7 +182,7 @@ def test_no_part_is_shown_while_it_is_not_known_where_the_belt_is() -> None:
     for number in range(8):
         line.see(number)
     line.parts.see(PartsSeen(frame=frame(8), odometer_mm=None, changes=[], sights=[]))
-    *_, before, last = line.parts.take_shown()
+    *_, before, last = line.parts.shown.take()
     assert (len(before.parts), last.parts, last.velocity_px_s) == (1, [], (0, 0))
 
 

@@ -16,7 +16,7 @@ BOX: Box = (200.0, 100.0, 400.0, 250.0)
 
 def shown(verdict: Verdict | None = None, defect: str = "", velocity: tuple[float, float] = (0.0, 0.0)) -> PartsShown:
     """One part, in the frame 8 of 8 a second."""
-    part = ShownPart(part=12, box_xyxy_px=BOX, verdict=verdict, defect=defect)
+    part = ShownPart(part=12, box_xyxy_px=BOX, views=2, verdict=verdict, defect=defect)
     return PartsShown(frame=header(8), odometer_mm=0.0, velocity_px_s=velocity, parts=[part])
 
 
@@ -54,7 +54,7 @@ def test_a_verdict_is_known_without_colours_by_the_label_and_the_whole_frame(mon
     for verdict, defect in ((None, ""), (Verdict.PASS, ""), (Verdict.FAIL, "crack"), (Verdict.UNDECIDED, "")):
         picture = drawn(shown(verdict, defect), header(8).id)
         middle_of_edge.append(bool(np.any(picture[170:180, 198:203] != 128)))
-    assert labels == ["#12", "#12 PASS", "#12 FAIL crack", "#12 UNDECIDED"]
+    assert labels == ["#12 2 views", "#12 PASS", "#12 FAIL crack", "#12 UNDECIDED"]
     assert middle_of_edge == [False, True, True, True]
 
 

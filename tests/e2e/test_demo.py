@@ -24,6 +24,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "live page: http://127.0.0.1:" in done.stdout
+    assert "on the belt; escapes: " in " ".join(done.stdout.split())
     return out, json.loads((out / "summary.json").read_text())
 
 

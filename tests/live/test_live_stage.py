@@ -118,7 +118,7 @@ def test_boxes_are_moved_to_the_time_of_the_frame(belt: Belt) -> None:
 def test_parts_are_outlined_where_they_are_in_this_frame_with_their_verdict(belt: Belt) -> None:
     stage = stage_for(belt, live_height_px=360)
     headers = [belt.shoot() for _ in range(6)]
-    part = ShownPart(part=12, box_xyxy_px=(300.0, 200.0, 400.0, 300.0), verdict=Verdict.PASS)
+    part = ShownPart(part=12, box_xyxy_px=(300.0, 200.0, 400.0, 300.0), views=3, verdict=Verdict.PASS)
     shown = PartsShown(frame=headers[0], odometer_mm=0.0, velocity_px_s=(-100.0, 0.0), parts=[part])
     list(stage.process([*headers, shown]))
     (picture,) = pictures(stage)

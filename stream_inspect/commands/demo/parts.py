@@ -10,7 +10,7 @@ from stream_inspect.capture.synthetic import make_line
 from stream_inspect.commands.demo.truth import CaptureRuns, CountedPart, PartScore
 from stream_inspect.commands.parts_file import PartResult, PartsFile
 from stream_inspect.config.models import CameraConfig, LineConfig, SyntheticSource
-from stream_inspect.messages import FrameHeader, PartsShown, PartsStatus
+from stream_inspect.messages import PartsShown, PartsStatus
 from stream_inspect.service.supervisor import Supervisor
 from stream_inspect.transport.channel import Channels
 
@@ -23,8 +23,8 @@ class DemoParts:
     def __init__(self, out: Path, line: LineConfig, camera: CameraConfig) -> None:
         self._line, self._camera = line, camera
         self._counted: list[CountedPart] = []
-        self._status: PartsStatus | None = None
-        self._out = (out / PARTS).open("wb")
+        self._status = PartsStatus(line=line.name, entered=0, passed=0, failed=0, undecided=0, on_belt=0, last=[])
+        self._out = (out / PARTS).open("wb", buffering=0)  # each part is in it once it is known
         self._file = PartsFile(self._out, line, camera, self._count)
         self._channels: Channels | None = None
 
@@ -56,17 +56,7 @@ class DemoParts:
 
     def summary(self, runs: CaptureRuns) -> dict[str, Any]:
         """The sums of the line, and its verdicts on the parts that have passed the gate compared with the truth."""
-        status = self._status
-        sums = {"in": 0, "pass": 0, "fail": 0, "undecided": 0, "on_belt": 0}
-        if status is not None:
-            sums = {
-                "in": status.entered,
-                "pass": status.passed,
-                "fail": status.failed,
-                "undecided": status.undecided,
-                "on_belt": status.on_belt,
-            }
-        return {**sums, **self._score(runs)}
+        return {**self._status.sums, **self._score(runs)}
 
     def _score(self, runs: CaptureRuns) -> dict[str, Any]:
         camera = self._camera
@@ -92,9 +82,8 @@ class DemoParts:
                     for verdict in message.last:
                         self._file.note(verdict)
 
-    def _count(self, part: PartResult, at_trigger: FrameHeader | None) -> None:
-        if at_trigger is not None and part.trigger_s is not None:
-            mono_ns = at_trigger.capture_mono_ns
+    def _count(self, part: PartResult, mono_ns: int | None) -> None:
+        if mono_ns is not None and part.trigger_s is not None:
             self._counted.append(CountedPart(part.trigger_s, mono_ns, part.verdict, part.views, bool(part.defects)))
 
 
