@@ -9,6 +9,9 @@ from pydantic import Field
 
 from stream_inspect.config.base import ConfigFinding, Model, Name
 
+ENCODER_HZ = 5.0
+"""A belt is lost sight of when its encoder is heard more seldom: it is silent after 1 s, and a read may fail."""
+
 
 class Named(Model):
     """Base of a value with a name."""
@@ -24,6 +27,10 @@ class InputModel(Model):
     def values(self) -> dict[str, Sequence[Named]]:
         """The named values by their key."""
         return {key: getattr(self, key) for key in ("photo_eyes", "levels", "texts")}
+
+    def encoder_too_seldom(self) -> str:
+        """Why a belt that stands would look like one that is not read; "" where its encoder is heard often enough."""
+        raise NotImplementedError
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
         """Names that are there twice, and an input that reads nothing."""

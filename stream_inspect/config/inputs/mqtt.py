@@ -28,6 +28,14 @@ class MqttEncoder(Model):
     topic: Topic = Field(description="Topic of the count.")
     pointer: Pointer | None = Field(None, description="Place of the value in a payload of JSON; absent: all of it.")
     bits: Literal[16, 32, 64] = Field(32, description="Width after which the counter wraps around.")
+    every_s: float | None = Field(
+        None, gt=0, le=0.5, description="The sender repeats the count at least this often, changed or not."
+    )
+    alive_topic: Topic | None = Field(
+        None,
+        description="A heartbeat of the same sender, at least twice a second: the last count still stands. Its payload "
+        "does not matter.",
+    )
 
 
 class MqttValue(Named):
@@ -59,12 +67,20 @@ class MqttInputConfig(InputModel):
 inputs:
   - kind: mqtt
     host: broker.plant.local
-    encoder: {topic: plant/line-a/encoder, pointer: /count}
+    encoder: {topic: plant/line-a/encoder, pointer: /count, every_s: 0.1}
     photo_eyes: [{name: photo_eye, topic: plant/line-a/infeed, pointer: /covered}]
     texts:
       - {name: serial, topic: plant/line-a/infeed, pointer: /serial}
       - {name: recipe, topic: plant/line-a/recipe}
 """
+
+    def encoder_too_seldom(self) -> str:
+        if self.encoder is None or self.encoder.every_s or self.encoder.alive_topic:
+            return ""
+        return (
+            f"{self.name} hands over changes only, so that a belt that stands looks like one that is not read: give "
+            f"inputs.{self.name}.encoder.every_s if the count is repeated, or alive_topic"
+        )
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
         """As every input; and keys that need another one."""

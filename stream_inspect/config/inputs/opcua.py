@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from stream_inspect.config.address import plain_url
 from stream_inspect.config.base import ConfigFinding, Model, Name
-from stream_inspect.config.inputs.base import InputModel, Named
+from stream_inspect.config.inputs.base import ENCODER_HZ, InputModel, Named
 from stream_inspect.config.secret import Secret
 
 _RULE = "a URL: opc.tcp://host:4840"
@@ -76,6 +76,12 @@ inputs:
     photo_eyes: [{name: photo_eye, node: "ns=2;s=Line.PhotoEye"}]
     texts: [{name: lot, node: "ns=2;s=Line.Lot"}]
 """
+
+    def encoder_too_seldom(self) -> str:
+        """A server that has nothing to send says so as often (`plant/opcua.py`): then the count still stands."""
+        if self.publishing_interval_s <= 1 / ENCODER_HZ:
+            return ""
+        return f"{self.name} is sent every {self.publishing_interval_s:g} s, needed are {1 / ENCODER_HZ:g}"
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
         """As every input; and a password without a user."""
