@@ -94,7 +94,7 @@ class SoughtPart:
             return
         if unlike:
             self.box, self.wholes, self.others = seen, 0, 0
-        self.box = BeltBox(_followed(self.box.along, seen.along), self.box.across.followed_by(seen.across))
+        self.box = BeltBox(self.box.along.followed_by(seen.along), self.box.across.followed_by(seen.across))
         if self.box.along.whole and not seen.along.high_cut:
             self.wholes += seen.along.whole
             self.watched_to = look.upstream
@@ -105,15 +105,6 @@ def adjoin(one: BeltBox, other: BeltBox, reach_mm: float) -> bool:
     """Whether the two are neighbours with hardly a gap."""
     across = one.across.shared(other.across) >= JOINS * min(one.across.length, other.across.length)
     return across and widened(one.along, 2 * reach_mm).shared(other.along) > 0
-
-
-def _followed(known: Interval, seen: Interval) -> Interval:
-    """What is known after another sight; one end from each, where neither showed both."""
-    if known.high_cut and seen.low_cut and not seen.high_cut:
-        return Interval(min(known.low, seen.low), seen.high, known.low_cut, False)
-    if known.low_cut and seen.high_cut and not seen.low_cut:
-        return Interval(seen.low, max(known.high, seen.high), False, known.high_cut)
-    return known.followed_by(seen)
 
 
 def is_rest_of(known: Interval, seen: Interval, reach_mm: float) -> bool:
