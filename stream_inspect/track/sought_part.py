@@ -16,6 +16,8 @@ JOINS = 0.5
 """Share of the smaller of two boxes that both cover, from which on they may be of one part."""
 OTHER_LENGTH = 0.3
 """A whole box whose length differs by more than this share from the part's shows it and does not measure it."""
+STATIC_WAY, STATIC_SHIFT = 0.15, 0.7
+"""Share of the picture that the belt has run, and of that way by which a part has stayed behind: it is not on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class SoughtPart:
     first_watched_to: float = math.inf
     watched_to: float = -math.inf
     """Upstream edge of the picture, in s_mm, when it was measured first and last: what came in later is not of it."""
+    first_seen: tuple[float, float] | None = None
+    """Where the picture's upstream edge and the part's leading edge were when it was seen first."""
     told: Interval | None = None
     left: bool = False
     pieces: list[BeltBox] = field(default_factory=list)
@@ -79,6 +83,14 @@ class SoughtPart:
         known = self.box.along
         tolerance_mm = 2 * look.reach_mm if known.high_cut else self._tolerance_mm(look)
         return seen.along.whole and known.length - seen.along.length > tolerance_mm
+
+    def is_static(self, look: Look) -> bool:
+        """Whether it has stayed where it is in the picture while the belt ran, and so its place on the belt has not."""
+        low = self.box.along.low
+        if self.first_seen is None:
+            self.first_seen = look.upstream, low
+        way_mm, shift_mm = look.upstream - self.first_seen[0], low - self.first_seen[1]
+        return way_mm > STATIC_WAY * (look.upstream - look.downstream) and shift_mm > STATIC_SHIFT * way_mm
 
     def _tolerance_mm(self, look: Look) -> float:
         return max(look.reach_mm, OTHER_LENGTH * self.box.along.length)
