@@ -131,10 +131,8 @@ class _Connection:
             reconnect_on_failure=False,
         )
         self._client.connect_timeout = config.timeout_s
-        if config.username is not None:
-            self._client.username_pw_set(
-                config.username, config.password.get_secret_value() if config.password else None
-            )
+        if config.login is not None:
+            self._client.username_pw_set(*config.login)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe

@@ -85,9 +85,10 @@ class OpcUaInput:
         # The client's own watch asks the server how it is as often as this, and waits as long for the answer.
         client = Client(config.url, timeout=config.timeout_s, watchdog_intervall=config.timeout_s)
         client.session_timeout = round(SESSION_S * 1000)
-        if config.username is not None:
-            client.set_user(config.username)
-            client.set_password(config.password.get_secret_value() if config.password else "")
+        if config.login is not None:
+            user, password = config.login
+            client.set_user(user)
+            client.set_password(password or "")
         lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def on_lost(error: Exception) -> None:

@@ -34,6 +34,7 @@ class InputModel(Model):
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
         """Names that are there twice, and an input that reads nothing."""
+        yield from super().crosscheck()
         names = [(key, index, one.name) for key, all_of in self.values().items() for index, one in enumerate(all_of)]
         count = Counter(name for _, _, name in names)
         seen: set[str] = set()
