@@ -188,8 +188,8 @@ def _login(config: MqttAlertConfig) -> ReasonCode | None:
     )
     client.connect_timeout = config.timeout_s
     client.on_connect = connected
-    if config.username is not None:
-        client.username_pw_set(config.username, config.password.get_secret_value() if config.password else None)
+    if config.login is not None:
+        client.username_pw_set(*config.login)
     try:
         if config.tls:
             client.tls_set(ca_certs=str(config.ca_file) if config.ca_file else None)

@@ -84,9 +84,8 @@ class Connection:
         )
         self._client.connect_timeout = config.timeout_s
         self._client.will_set(status_topic, will, qos=1, retain=True)
-        if config.username is not None:
-            password = config.password.get_secret_value() if config.password else None
-            self._client.username_pw_set(config.username, password)
+        if config.login is not None:
+            self._client.username_pw_set(*config.login)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish

@@ -133,9 +133,8 @@ class RtspCamera:
 
 def _with_credentials(source: RtspSource) -> str:
     """The URL with user name and password in it: FFmpeg's RTSP client takes them no other way."""
-    if source.username is None:
+    if source.login is None:
         return source.url
     parts = urlsplit(source.url)
-    password = source.password.get_secret_value() if source.password else ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(source.username, safe='')}:{quote(password, safe='')}@{host}"))
+    login = ":".join(quote(text or "", safe="") for text in source.login)
+    return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))

@@ -7,13 +7,9 @@ from collections.abc import Generator, Iterator, Sequence
 from stream_inspect.config.base import ConfigFinding
 from stream_inspect.config.inputs import InputConfig
 from stream_inspect.config.inputs.base import Named
-from stream_inspect.config.inputs.modbus import ModbusInputConfig
 from stream_inspect.config.models import Config, LineConfig
 from stream_inspect.config.problems import did_you_mean
 from stream_inspect.config.sections.lines import EncoderOdometer, EyeConfig
-
-SLOWEST_HZ = 5.0
-"""A belt is lost sight of when its encoder is read more seldom: it is silent after 1 s, and a read may fail."""
 
 
 def plant_line_findings(config: Config) -> Iterator[ConfigFinding]:
@@ -39,12 +35,8 @@ def _odometer(config: Config, line: LineConfig) -> Iterator[ConfigFinding]:
         return
     if source.encoder is None:
         yield ConfigFinding(("input",), f"{source.name} reads no encoder: give inputs.{source.name}.encoder")
-    elif not isinstance(source, ModbusInputConfig):
-        yield ConfigFinding(
-            ("input",), f"{source.kind} hands over changes only: a belt that stands looks like one that is not read"
-        )
-    elif source.rate_hz < SLOWEST_HZ:
-        yield ConfigFinding(("input",), f"{source.name} is read at {source.rate_hz:g} Hz, needed are {SLOWEST_HZ:g}")
+    elif too_seldom := source.encoder_too_seldom():
+        yield ConfigFinding(("input",), too_seldom)
     else:
         fastest_mm_s = max(camera.belt.fastest_mm_s for camera in config.cameras_of(line.name) if camera.belt)
         wraps_s = 2 ** (source.encoder.bits - 1) * odometer.mm_per_count / fastest_mm_s

@@ -173,6 +173,7 @@ _UNITS = (
     ("_bytes", "bytes"),
     ("_s", "s"),
 )
+_FIRST = {"kind": 0, "name": 1}
 _WHOLE_UNITS = {"fps": "per second", "mm_per_px": "mm per px", "min_area_px": "px²"}
 
 
@@ -210,7 +211,8 @@ def _section(path: str, schema: Schema, title: str, reloadable: bool = False) ->
     yield "|---|---|---|---|"
     required = schema.get("required", [])
     below: list[tuple[str, Schema, bool]] = []
-    for key, raw in schema["properties"].items():
+    # What a kind inherits stands after what it is.
+    for key, raw in sorted(schema["properties"].items(), key=lambda item: _FIRST.get(item[0], len(_FIRST))):
         value = resolved(raw)
         key_path = f"{path}.{key}".removeprefix(".")
         takes_effect = reloadable or "x-reloadable" in value

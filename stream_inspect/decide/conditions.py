@@ -10,6 +10,8 @@ from stream_inspect.messages import CONDITION_REPEAT_S, Condition, ConditionKind
 _MAJOR = {
     ConditionKind.PROMPTS_REFUSED,
     ConditionKind.STATIC_FIND,
+    ConditionKind.STATIC_PART,
+    ConditionKind.PHOTO_EYE_FAULTY,
     ConditionKind.UNCHANGED,
     ConditionKind.OVERLOAD,
     ConditionKind.OUTPUT_FAILING,
@@ -20,7 +22,8 @@ _MAJOR = {
 SEVERITY: dict[ConditionKind, Severity] = {kind: "major" if kind in _MAJOR else "critical" for kind in ConditionKind}
 """A camera that sees nothing lets every defect pass; dirt on its lens hides a few; a picture that does not change is
 mostly that of a belt that stands; an alert that waits is not lost; the values before a mistake in the configuration
-stay in use; an input may be of a recipe alone, and an encoder that is missing is `odometer_unknown` as well."""
+stay in use; an input may be of a recipe alone, and an encoder that is missing is `odometer_unknown` as well; parts of
+which a photo-eye or something static leaves a doubt are UNDECIDED, while on a belt that is not learned none is seen."""
 _SETTLED_AFTER_S = 2.5 * CONDITION_REPEAT_S
 """By now a source that still knows of an inherited condition has reported it, twice. Until then its "inactive" may be
 that of a process that has just started and not yet looked."""

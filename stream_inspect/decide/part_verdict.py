@@ -20,6 +20,7 @@ REASON_OF_DOUBT = {
     Doubt.TWO_TRIGGERS: Reason.TWO_TRIGGERS,
     Doubt.UNREAD: Reason.UNREAD,
     Doubt.OUT_OF_STEP: Reason.OUT_OF_STEP,
+    Doubt.STATIC: Reason.STATIC,
 }
 
 _WHY = {

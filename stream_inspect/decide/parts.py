@@ -32,6 +32,8 @@ neighbours overlap by a tenth."""
 _GAP_MOST = 256
 """Due frames that may be missing in a row; a longer gap in their numbers is another run of the camera."""
 
+_LATER_DOUBTS = (Doubt.TWO_TRIGGERS, Doubt.STATIC)
+"""What becomes known of a part that has entered without a doubt; the others are of a finder's own beginning."""
 _WAITING_FEW = 32
 """Due frames in flight that are nothing unusual."""
 
@@ -156,8 +158,8 @@ class PartsLedger:
         part.numbers[finder] = change.number
         self._by_number[finder, change.number] = part.id
         part.serial = part.serial or change.serial
-        if change.doubt is Doubt.TWO_TRIGGERS and part.verdict is None:
-            part.doubt = part.doubt or Reason.TWO_TRIGGERS
+        if change.doubt in _LATER_DOUBTS and part.verdict is None:
+            part.doubt = part.doubt or REASON_OF_DOUBT[change.doubt]
         return part.id
 
     def frame(self, camera: str, odometer_mm: float, due: int | None = None) -> None:

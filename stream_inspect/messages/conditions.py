@@ -36,6 +36,9 @@ class ConditionKind(StrEnum):
     INPUT_SILENT = "input_silent"
     ODOMETER_UNKNOWN = "odometer_unknown"
     ODOMETER_SLIP = "odometer_slip"
+    BELT_NOT_LEARNED = "belt_not_learned"
+    STATIC_PART = "static_part"
+    PHOTO_EYE_FAULTY = "photo_eye_faulty"
 
 
 CONDITION_REPEAT_S = 2.0

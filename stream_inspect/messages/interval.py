@@ -55,10 +55,17 @@ class Interval:
         return min(0.0, seen.high - self.low)
 
     def followed_by(self, seen: Interval) -> Interval:
-        """What is known after another look: place from the newest look, length from both."""
+        """What is known after another look: place from the newest look, length from both.
+
+        Of a thing that no look has shown whole, one end is from each where each has shown another one.
+        """
         if seen.whole:
             length = (self.length + seen.length) / 2 if self.whole else seen.length
             return Interval(seen.centre - length / 2, seen.centre + length / 2)
+        if self.high_cut and seen.low_cut and not seen.high_cut:
+            return Interval(min(self.low, seen.low), seen.high, self.low_cut, False)
+        if self.low_cut and seen.high_cut and not seen.low_cut:
+            return Interval(seen.low, max(self.high, seen.high), False, self.high_cut)
         length = self.length if self.whole else max(self.length, seen.length)
         if not seen.low_cut:
             return Interval(seen.low, seen.low + length, False, self.high_cut)

@@ -49,6 +49,7 @@ class Doubt(StrEnum):
     TWO_TRIGGERS = "two triggers for one part"
     UNREAD = "passed the photo-eye while that was not read"
     OUT_OF_STEP = "passed the photo-eye between two places of the pitch"
+    STATIC = "does not move with the belt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Reason(StrEnum):
     TWO_TRIGGERS = "two_triggers"
     UNREAD = "unread"
     OUT_OF_STEP = "out_of_step"
+    STATIC = "static"
     ODOMETER_UNKNOWN = "odometer_unknown"
     RESTARTED = "restarted"
     TOO_LATE = "too_late"

@@ -25,8 +25,8 @@ class BeltReading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Trigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """A photo-eye changed to `value`, or its counter of edges did, between `after_ns` and `mono_ns`.
 
-    With `after_ns` None nothing changed: it is how the eye stands, as after a connection. Neither direction nor
-    bounces are looked at here.
+    With `after_ns` None nothing changed: it is how the eye stands, as after a connection; it was last read at
+    `unread_from_ns`, if it was. Neither direction nor bounces are looked at here.
     """
 
     line: str
@@ -35,6 +35,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     value: bool | int
     mono_ns: int
     after_ns: int | None
+    unread_from_ns: int | None = None
 
 
 class PlantValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):

@@ -45,13 +45,15 @@ class Level:
 
     The change to `value` took place between `after_ns` (the last time that the value before was seen, or may have
     been) and `mono_ns`: a poll interval apart as a rule, a whole outage after one. None: no change was seen, this is
-    how it stands, as after a connection.
+    how it stands, as after a connection. If it had this value before the connection, it was last seen, or may have
+    been, at `unread_from_ns`: it may have changed and changed back since.
     """
 
     name: str
     value: bool | int
     mono_ns: int
     after_ns: int | None = None
+    unread_from_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class _Value:
 
     topic: str
     pointer: str | None
-    kind: Literal["encoder", "level", "text"]
+    kind: Literal["encoder", "alive", "level", "text"]
     name: str
     bits: CounterBits = 32
 
@@ -51,10 +51,13 @@ class MqttInput:
         self._where = f"MQTT broker {config.host}:{config.port}"
         self._last_seen = LastSeen()
         self._values = list(_values(config))
+        self._count: int | None = None
+        """The last count of this connection, for its sender's heartbeat."""
 
     def read(self, sink: Sink) -> None:
         """Subscribe, and hand over what comes until `sink.is_stopping()`. Raises `PlantInputError`."""
         self._last_seen.connected()
+        self._count = None
         connection = _Connection(self._config, self._where, sorted({one.topic for one in self._values}))
         try:
             connection.open()
@@ -77,11 +80,17 @@ class MqttInput:
         for one in self._values:
             if one.topic != message.topic:
                 continue
+            if one.kind == "alive":
+                if self._count is not None and not message.retain:
+                    yield EncoderCount(self._count, one.bits, mono_ns)
+                continue
             try:
                 value = value_of(message.payload, one.pointer)
                 if one.kind == "encoder":
+                    self._count = None
+                    self._count = count_of(value, one.bits)
                     if not message.retain:  # a count of who knows when
-                        yield EncoderCount(count_of(value, one.bits), one.bits, mono_ns)
+                        yield EncoderCount(self._count, one.bits, mono_ns)
                 else:
                     found = level_of(value) if one.kind == "level" else text_of(value)
                     if message.retain:
@@ -122,10 +131,8 @@ class _Connection:
             reconnect_on_failure=False,
         )
         self._client.connect_timeout = config.timeout_s
-        if config.username is not None:
-            self._client.username_pw_set(
-                config.username, config.password.get_secret_value() if config.password else None
-            )
+        if config.login is not None:
+            self._client.username_pw_set(*config.login)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
@@ -201,6 +208,8 @@ class _Connection:
 def _values(config: MqttInputConfig) -> Iterator[_Value]:
     if (encoder := config.encoder) is not None:
         yield _Value(encoder.topic, encoder.pointer, "encoder", "encoder", encoder.bits)
+        if encoder.alive_topic is not None:
+            yield _Value(encoder.alive_topic, None, "alive", "encoder", encoder.bits)
     for one in (*config.photo_eyes, *config.levels):
         yield _Value(one.topic, one.pointer, "level", one.name)
     for one in config.texts:

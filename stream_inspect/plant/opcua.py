@@ -13,11 +13,12 @@ import logging
 import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from asyncua import ua
 from asyncua.client.client import Client
+from asyncua.client.ua_session import UaSession
 from asyncua.common.node import Node
 from asyncua.common.subscription import DataChangeNotif, Subscription
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
@@ -31,8 +32,10 @@ from stream_inspect.plant.values import count_of, level_of, text_of
 
 SESSION_S = 15.0
 """The server forgets our session this long after we vanished, and with it all that it queues for us."""
-KEEPALIVE_S = 1.0
-"""A subscription that has nothing to say says so this often."""
+KEEPALIVE_S = 0.2
+"""A subscription that has nothing to send says so this often: then the encoder's count still stands."""
+SLOWEST_KEEPALIVE_S = 0.5
+"""A server that does so more seldom leaves it open whether the belt stands."""
 GOODBYE_S = 0.5
 """How long a stop waits for the server to close the session."""
 RETRY_S = 2.0
@@ -82,9 +85,10 @@ class OpcUaInput:
         # The client's own watch asks the server how it is as often as this, and waits as long for the answer.
         client = Client(config.url, timeout=config.timeout_s, watchdog_intervall=config.timeout_s)
         client.session_timeout = round(SESSION_S * 1000)
-        if config.username is not None:
-            client.set_user(config.username)
-            client.set_password(config.password.get_secret_value() if config.password else "")
+        if config.login is not None:
+            user, password = config.login
+            client.set_user(user)
+            client.set_password(password or "")
         lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def on_lost(error: Exception) -> None:
@@ -136,7 +140,14 @@ class OpcUaInput:
             PublishingEnabled=True,
         )
         arrivals = _Arrivals(self._where, self._last_seen, sink, lost, self._config.publishing_interval_s)
-        return await self._answered(client.create_subscription(parameters, arrivals), "subscribe"), arrivals
+        # Made here, as the client's own way answers a server that revised the interval with keep-alives 11 s apart.
+        subscription = _Watched(client.uaclient.session, parameters, arrivals)
+        revised = await self._answered(subscription.init(), "subscribe")
+        every_s = revised.RevisedPublishingInterval / 1000 * revised.RevisedMaxKeepAliveCount
+        if self._config.encoder is not None and every_s > SLOWEST_KEEPALIVE_S:
+            text = f"sends keep-alives every {every_s:g} s, needed are {SLOWEST_KEEPALIVE_S:g}: whether the belt stands"
+            sink.fault("keep-alive", f"{self._where} {text} is not known in between")
+        return subscription, arrivals
 
     async def _watch(
         self, subscription: Subscription, arrivals: _Arrivals, variables: Sequence[_Variable], sink: Sink
@@ -160,6 +171,19 @@ class OpcUaInput:
         return missing
 
 
+class _Watched(Subscription):
+    """A subscription that hands over keep-alives too."""
+
+    def __init__(self, session: UaSession, parameters: ua.CreateSubscriptionParameters, arrivals: _Arrivals) -> None:
+        super().__init__(session, parameters, arrivals)
+        self._arrivals = arrivals
+
+    async def publish_callback(self, publish_result: ua.PublishResult) -> None:
+        await super().publish_callback(publish_result)
+        if not publish_result.NotificationMessage.NotificationData:
+            self._arrivals.nothing_new()
+
+
 class _Arrivals:
     """What the client calls for each value; the values of one message are handed over together."""
 
@@ -174,6 +198,7 @@ class _Arrivals:
         self._last_ns = 0
         self._variables: dict[ua.NodeId, list[_Variable]] = {}
         self._arrived: list[tuple[int, ua.NodeId, ua.DataValue]] = []
+        self._count: EncoderCount | None = None
 
     def add(self, variables: Sequence[_Variable]) -> None:
         """These may come."""
@@ -187,6 +212,13 @@ class _Arrivals:
         if not self._arrived:
             asyncio.get_running_loop().call_soon(self._hand_over)
         self._arrived.append((time.monotonic_ns(), node.nodeid, data.monitored_item.Value))
+
+    def nothing_new(self) -> None:
+        """The server has no change to send: what it sent last still stands."""
+        now_ns = time.monotonic_ns()
+        self._last_seen.alive(now_ns)
+        if self._count is not None:
+            self._sink.put([replace(self._count, mono_ns=now_ns)])
 
     def status_change_notification(self, notification: ua.StatusChangeNotification) -> None:
         """The server ended the subscription."""
@@ -216,6 +248,8 @@ class _Arrivals:
 
     def _reading(self, one: _Variable, value: ua.DataValue, mono_ns: int) -> Reading:
         """Raises ValueError."""
+        if one.kind == "encoder":
+            self._count = None
         status = value.StatusCode
         if status is not None and status.value & _OVERFLOW == _OVERFLOW:
             self._sink.lost(1)
@@ -223,7 +257,8 @@ class _Arrivals:
             raise ValueError(status.name)
         raw = None if value.Value is None else value.Value.Value
         if one.kind == "encoder":
-            return EncoderCount(count_of(raw, one.bits), one.bits, mono_ns)
+            self._count = EncoderCount(count_of(raw, one.bits), one.bits, mono_ns)
+            return self._count
         found = level_of(raw) if one.kind == "level" else text_of(raw)
         if self._last_seen.is_first(one.name):
             return self._last_seen.stands(one.name, found, mono_ns)

@@ -27,5 +27,6 @@ def message_of(
             value=reading.value,
             mono_ns=reading.mono_ns,
             after_ns=reading.after_ns,
+            unread_from_ns=reading.unread_from_ns,
         )
     return PlantValue(line=line, input=source, name=reading.name, value=reading.value, mono_ns=reading.mono_ns)

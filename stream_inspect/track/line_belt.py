@@ -19,6 +19,7 @@ from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     BeltReading,
     BeltSight,
+    Box,
     FrameHeader,
     Inspection,
     Missed,
@@ -102,6 +103,16 @@ class LineBelt:
         return self.encoder is None and bool(self._ways)
 
     @property
+    def has_eye(self) -> bool:
+        """Whether a photo-eye is read."""
+        return self._eye is not None
+
+    @property
+    def finds_parts(self) -> bool:
+        """Whether parts are found in the pictures of each camera."""
+        return self._in_pictures or bool(self._judged)
+
+    @property
     def waiting(self) -> int:
         """Frames that wait for the odometer."""
         return len(self._sights)
@@ -145,6 +156,15 @@ class LineBelt:
         """What became of a due frame, in the order of each camera's: what the detector has found of parts."""
         if (parts := self._judged.get(result.frame.id.camera)) is not None:
             yield from parts.judged(result)
+
+    def static_px(self, camera: str) -> list[Box]:
+        """Where in this camera's picture something stays while the belt runs."""
+        finder = self._finders.get(camera)
+        return finder.static_px if finder is not None else []
+
+    def eye_problem(self, now_mono_ns: int) -> str:
+        """What was wrong with the photo-eye's last triggers; "" while nothing is."""
+        return self._eye.problem(now_mono_ns) if self._eye is not None else ""
 
     def slip(self) -> str:
         """By how much the encoder and the picture disagree; "" while they agree."""

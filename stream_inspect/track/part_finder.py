@@ -31,6 +31,7 @@ from stream_inspect.track.sought_part import (
     is_rest_of,
     widened,
 )
+from stream_inspect.track.static_places import StaticPlaces
 
 _SLACK_MM_OF_PICTURE = 0.008
 """How badly a box is placed, as a share of the picture's length: 10 px of 1280."""
@@ -67,6 +68,7 @@ class PartFinder:
         self._slack_mm = _SLACK_MM_OF_PICTURE * view.length_mm
         self._moved_mm = _MOVED_MM_OF_PICTURE * view.length_mm
         self._sought: list[SoughtPart] = []
+        self._static = StaticPlaces(view.length_mm / 2)
         self._last: Look | None = None
         self._unwatched: list[tuple[Doubt, float, float]] = []
         """Stretches of s_mm whose parts were not seen entering."""
@@ -88,7 +90,7 @@ class PartFinder:
         look = Look(mono_ns, here - self._view.length_mm, here, reach_mm)
         passed = self._passed_unseen(look)
         self._note_unwatched(look)
-        rest = self._follow(self._placed(boxes_px, here), look)
+        rest = self._follow(self._static.without(self._placed(boxes_px, here), look.upstream), look)
         for box in rest:
             self._begin(box, look)
         changes = self._changes(look)
@@ -96,10 +98,16 @@ class PartFinder:
         self._last = look
         return [*changes, *passed]
 
+    @property
+    def static_px(self) -> list[Box]:
+        """Where in the picture something stays while the belt runs."""
+        return [self._view.px_from_belt(place, 0.0) for place in self._static.places]
+
     def interrupt(self, mono_ns: int) -> list[PartChange]:
         """The odometer does not continue: all parts end, and what is seen next was on the belt before."""
         ended = [self._change(What.LEFT, part, mono_ns) for part in self._sought if part.number and not part.left]
         self._sought, self._unwatched = [], []
+        self._static.clear()
         self._last, self._forgotten_mm = None, -math.inf
         return ended
 
@@ -226,6 +234,9 @@ class PartFinder:
         for part in sorted(self._sought, key=lambda part: (part.box.along.low, part.box.across.low)):
             part.pieces = []
             out = look.downstream >= part.box.along.high
+            if not part.left and part.is_static(look):
+                changes += self._end_static(part, look)
+                continue
             if not part.number and (part.enough or (out and part.on_new_belt and part.outweighs)):
                 part.number, self._next_number = self._next_number, self._next_number + 1
                 part.lane = lane_at(self._lanes, part.box.across.centre)
@@ -239,6 +250,12 @@ class PartFinder:
                 kept.append(part)
         self._sought = kept
         return changes
+
+    def _end_static(self, part: SoughtPart, look: Look) -> list[PartChange]:
+        """What does not move with the belt is no longer a part, nor is what appears in its place."""
+        self._static.add(part.box, look.upstream)
+        part.doubt = Doubt.STATIC
+        return [self._change(what, part, look.mono_ns) for what in (What.UPDATED, What.LEFT) if part.number]
 
     def _is_news(self, part: SoughtPart) -> bool:
         now, told = part.box.along, part.told

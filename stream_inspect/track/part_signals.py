@@ -19,8 +19,14 @@ _IN_STEP = 0.25
 class PartSignal(Protocol):
     """What a photo-eye's triggers are handed to. `odometer_mm` is the belt's position, in the time of the trigger."""
 
+    problem: str
+    """What was wrong with the last trigger; "" for one that was right."""
+
     def trigger(self, mono_ns: int, odometer_mm: float, serial: str = "") -> list[PartChange]:
         """A leading edge; it may come after later ones."""
+
+    def unwatched(self, mono_ns: int, from_mm: float, to_mm: float) -> list[PartChange]:
+        """A stretch of belt that ran past the eye while that was not read: what lay on it is not known."""
 
     def unread(self, mono_ns: int, odometer_mm: float) -> list[PartChange]:
         """One that passed while the eye was not read, so that its place is only about this one."""
@@ -93,19 +99,24 @@ class PhotoEye:
         self._pitch = pitch
         self._next_number = 1
         self._parts: deque[_Known] = deque(maxlen=_REMEMBERED)
+        self.problem = ""
 
     def trigger(self, mono_ns: int, odometer_mm: float, serial: str = "") -> list[PartChange]:
+        self.problem = ""
         leading = odometer_mm - self._eye_mm
         index = min(range(len(self._parts)), key=lambda at: abs(leading - self._parts[at].leading_mm), default=None)
         if index is not None and (off_mm := abs(leading - self._parts[index].leading_mm)) < self._length_mm:
+            self.problem = f"two triggers {off_mm:.0f} mm apart, parts are {self._length_mm:g} mm long"
             return self._again(index, None if off_mm <= self._bounce_mm else Doubt.TWO_TRIGGERS, serial)
         place, along, doubt = None, Interval(leading, leading + self._length_mm), None
         if self._pitch is not None:
             place, is_off = self._pitch.see(leading)
             taken = [at for at, known in enumerate(self._parts) if known.place == place]
             if taken:
+                self.problem = "two triggers in one place of the pitch"
                 return self._again(taken[0], Doubt.TWO_TRIGGERS, serial)
             along, doubt = self._pitch.along(place), Doubt.OUT_OF_STEP if is_off else None
+            self.problem = "a trigger between two places of the pitch" if is_off else ""
         part = self._entered(mono_ns, along, doubt, serial)
         self._parts.append(_Known(leading, place, part))
         return [part]
@@ -113,6 +124,10 @@ class PhotoEye:
     def unread(self, mono_ns: int, odometer_mm: float) -> list[PartChange]:
         leading = odometer_mm - self._eye_mm
         return [self._entered(mono_ns, Interval(leading, leading + self._length_mm), Doubt.UNREAD)]
+
+    def unwatched(self, mono_ns: int, from_mm: float, to_mm: float) -> list[PartChange]:
+        along = Interval(from_mm - self._eye_mm, to_mm - self._eye_mm + self._length_mm)
+        return [self._entered(mono_ns, along, Doubt.UNREAD)]
 
     def unplaced(self, mono_ns: int, odometer_mm: float) -> list[PartChange]:
         leading = odometer_mm - self._eye_mm
@@ -154,6 +169,7 @@ class EveryPlace:
         """What lay farther downstream at the first reading had left every camera."""
         self._entered_to: int | None = None
         """The newest place that has entered."""
+        self.problem = ""
 
     def advance(self, mono_ns: int, odometer_mm: float, end_mm: float) -> list[PartChange]:
         """The parts that have entered by this reading, at which the cameras see the line as far as `end_mm`.
@@ -177,11 +193,16 @@ class EveryPlace:
 
     def trigger(self, mono_ns: int, odometer_mm: float, serial: str = "") -> list[PartChange]:
         """A place begins."""
-        self._pitch.see(odometer_mm - self._eye_mm)
+        _, is_off = self._pitch.see(odometer_mm - self._eye_mm)
+        self.problem = "a trigger between two places of the pitch" if is_off else ""
         return []
 
     def unread(self, mono_ns: int, odometer_mm: float) -> list[PartChange]:
         """Nothing: places are counted by the pitch, seen or not."""
+        return []
+
+    def unwatched(self, mono_ns: int, from_mm: float, to_mm: float) -> list[PartChange]:
+        """As `unread`."""
         return []
 
     def unplaced(self, mono_ns: int, odometer_mm: float) -> list[PartChange]:

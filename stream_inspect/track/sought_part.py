@@ -16,6 +16,8 @@ JOINS = 0.5
 """Share of the smaller of two boxes that both cover, from which on they may be of one part."""
 OTHER_LENGTH = 0.3
 """A whole box whose length differs by more than this share from the part's shows it and does not measure it."""
+STATIC_WAY, STATIC_SHIFT = 0.15, 0.7
+"""Share of the picture that the belt has run, and of that way by which a part has stayed behind: it is not on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class SoughtPart:
     first_watched_to: float = math.inf
     watched_to: float = -math.inf
     """Upstream edge of the picture, in s_mm, when it was measured first and last: what came in later is not of it."""
+    first_seen: tuple[float, float] | None = None
+    """Where the picture's upstream edge and the part's leading edge were when it was seen first."""
     told: Interval | None = None
     left: bool = False
     pieces: list[BeltBox] = field(default_factory=list)
@@ -80,6 +84,14 @@ class SoughtPart:
         tolerance_mm = 2 * look.reach_mm if known.high_cut else self._tolerance_mm(look)
         return seen.along.whole and known.length - seen.along.length > tolerance_mm
 
+    def is_static(self, look: Look) -> bool:
+        """Whether it has stayed where it is in the picture while the belt ran, and so its place on the belt has not."""
+        low = self.box.along.low
+        if self.first_seen is None:
+            self.first_seen = look.upstream, low
+        way_mm, shift_mm = look.upstream - self.first_seen[0], low - self.first_seen[1]
+        return way_mm > STATIC_WAY * (look.upstream - look.downstream) and shift_mm > STATIC_SHIFT * way_mm
+
     def _tolerance_mm(self, look: Look) -> float:
         return max(look.reach_mm, OTHER_LENGTH * self.box.along.length)
 
@@ -94,7 +106,7 @@ class SoughtPart:
             return
         if unlike:
             self.box, self.wholes, self.others = seen, 0, 0
-        self.box = BeltBox(_followed(self.box.along, seen.along), self.box.across.followed_by(seen.across))
+        self.box = BeltBox(self.box.along.followed_by(seen.along), self.box.across.followed_by(seen.across))
         if self.box.along.whole and not seen.along.high_cut:
             self.wholes += seen.along.whole
             self.watched_to = look.upstream
@@ -105,15 +117,6 @@ def adjoin(one: BeltBox, other: BeltBox, reach_mm: float) -> bool:
     """Whether the two are neighbours with hardly a gap."""
     across = one.across.shared(other.across) >= JOINS * min(one.across.length, other.across.length)
     return across and widened(one.along, 2 * reach_mm).shared(other.along) > 0
-
-
-def _followed(known: Interval, seen: Interval) -> Interval:
-    """What is known after another sight; one end from each, where neither showed both."""
-    if known.high_cut and seen.low_cut and not seen.high_cut:
-        return Interval(min(known.low, seen.low), seen.high, known.low_cut, False)
-    if known.low_cut and seen.high_cut and not seen.low_cut:
-        return Interval(seen.low, max(known.high, seen.high), False, known.high_cut)
-    return known.followed_by(seen)
 
 
 def is_rest_of(known: Interval, seen: Interval, reach_mm: float) -> bool:

@@ -16,8 +16,6 @@ from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     AnyMessage,
     BeltSight,
-    Box,
-    Condition,
     ConditionKind,
     FrameHeader,
     Inspection,
@@ -28,6 +26,7 @@ from stream_inspect.messages import (
     TrackUpdate,
 )
 from stream_inspect.track.line_belt import LineBelt
+from stream_inspect.track.part_conditions import PartConditions, level, static_level
 from stream_inspect.track.reorder import LIMIT_S, MOST_WAITING, Reorder
 from stream_inspect.track.stills import StillTracks
 from stream_inspect.track.tracker import Tracker, TrackerFrame
@@ -137,7 +136,8 @@ class TrackStage:
         self._cameras: dict[str, _CameraTracks | StillTracks] = {}
         self._lines = belts
         self._belts = {camera: belt for belt in belts for camera in belt.cameras}
-        self._belt_levels = {belt.name: Levels(belt.name) for belt in belts if belt.encoder is not None}
+        self._belt_levels = {belt.name: Levels(belt.name) for belt in belts if belt.encoder is not None or belt.has_eye}
+        self._part_conditions = {name: PartConditions() for belt in belts if belt.finds_parts for name in belt.cameras}
         self._levels = Levels("track")
         self._log = get_logger(__name__, stage="track")
 
@@ -160,6 +160,7 @@ class TrackStage:
                 self._put(message, now_ns)
             elif isinstance(message, BeltSight) and (belt := self._belts.get(message.frame.id.camera)):
                 belt.see(message)
+                self._note_conditions(message, belt)
             elif isinstance(message, PlantReadings):
                 for belt in self._lines:
                     belt.read(message)
@@ -200,13 +201,24 @@ class TrackStage:
                     self._levels.put(_level(seen.frame, ConditionKind.ODOMETER_UNKNOWN, belt.way_unknown(seen)))
                 yield Output("parts", seen)
 
+    def _note_conditions(self, sight: BeltSight, belt: LineBelt) -> None:
+        """How the pictures of a camera that finds parts stand."""
+        camera = sight.frame.id.camera
+        if (conditions := self._part_conditions.get(camera)) is not None:
+            for one in conditions.see(sight, belt.static_px(camera)):
+                self._levels.put(one)
+
     def _odometers(self, now_ns: int) -> Iterable[Output]:
-        """How the encoders stand."""
+        """How encoders and photo-eyes stand."""
         for belt in self._lines:
             if (levels := self._belt_levels.get(belt.name)) is not None:
-                unknown, slip = belt.unknown(now_ns), belt.slip()
-                levels.set(ConditionKind.ODOMETER_UNKNOWN, bool(unknown), unknown)
-                levels.set(ConditionKind.ODOMETER_SLIP, bool(slip), slip)
+                details = {
+                    ConditionKind.ODOMETER_UNKNOWN: belt.unknown(now_ns),
+                    ConditionKind.ODOMETER_SLIP: belt.slip(),
+                    ConditionKind.PHOTO_EYE_FAULTY: belt.eye_problem(now_ns),
+                }
+                for kind, detail in details.items():
+                    levels.set(kind, bool(detail), detail)
                 yield from levels.due(now_ns)
 
     def _put(self, message: Inspection | Missed, now_ns: int) -> None:
@@ -232,39 +244,15 @@ class TrackStage:
                     continue  # it has shown nothing: it only had to be waited for no longer
                 yield Output("tracked", camera.follow(message))
                 if isinstance(camera, _CameraTracks) and camera.has_belt:
-                    self._levels.put(_static_level(message.frame, camera.tracker.static_finds))
-                    self._levels.put(
-                        _level(message.frame, ConditionKind.NOT_FOLLOWED, detail=camera.tracker.not_followed)
-                    )
+                    finds = camera.tracker.static_finds
+                    self._levels.put(static_level(message.frame, ConditionKind.STATIC_FIND, finds))
+                    self._levels.put(level(message.frame, ConditionKind.NOT_FOLLOWED, camera.tracker.not_followed))
 
     @staticmethod
     def _end(camera: _CameraTracks | StillTracks) -> Iterable[Output]:
         tracked = camera.end()
         if tracked is not None and tracked.ended:
             yield Output("tracked", tracked)
-
-
-def _static_level(frame: FrameHeader, finds: Sequence[Box]) -> Condition:
-    """Whether something in the picture does not move with the belt, where, and in which frame it was seen."""
-    places = ", ".join(
-        f"{right - left:.0f}x{bottom - top:.0f} at {left:.0f},{top:.0f}" for left, top, right, bottom in finds
-    )
-    detail = f"does not move with the belt: {places} px (dirt on the lens, glare, or a stuck part)" if finds else ""
-    return _level(frame, ConditionKind.STATIC_FIND, detail)
-
-
-def _level(frame: FrameHeader, kind: ConditionKind, detail: str) -> Condition:
-    """How this condition stands since this frame: active where there is something to say of it."""
-    return Condition(
-        camera=frame.id.camera,
-        kind=kind,
-        active=bool(detail),
-        source="track",
-        detail=detail,
-        mono_ns=frame.capture_mono_ns,
-        utc_ns=frame.capture_utc_ns,
-        frame=frame,
-    )
 
 
 def _continues(last: FrameHeader, frame: FrameHeader) -> bool:

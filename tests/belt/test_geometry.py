@@ -153,3 +153,8 @@ def test_the_odometer_integrates_the_configured_speed():
     assert odometer.advance_to(10.0) == 0.0
     assert odometer.advance_to(12.0) == pytest.approx(200)
     assert odometer.advance_to(13.5) == pytest.approx(350)
+
+
+def test_a_thing_that_no_look_has_shown_whole_has_one_end_from_each():
+    entered, left = Interval(100, 160, high_cut=True), Interval(130, 240, low_cut=True)
+    assert entered.followed_by(left) == left.followed_by(entered) == Interval(100, 240)

@@ -12,6 +12,8 @@ PLC = "inputs:\n  - {kind: modbus, name: plc, host: plc.example, encoder: {addre
 EYE = "{name: infeed, address: 7}"
 ENCODER = "    odometer: {kind: encoder, input: plc, mm_per_count: 0.1}\n"
 TRIGGERED = "lines:\n  - name: line1\n    parts: {kind: trigger, input: plc, at_mm: -100, length_mm: 120%s}\n"
+OPCUA = "inputs: [{kind: opcua, name: plc, url: 'opc.tcp://plc', encoder: {node: 'ns=2;s=E'}%s}]\n"
+MQTT = "inputs: [{kind: mqtt, name: plc, host: plc, encoder: {topic: line/encoder%s}}]\n"
 PITCHED = "lines:\n  - name: line1\n    parts: {kind: pitch, pitch_mm: 200, %s}\n"
 TWO_LANES = "    lanes: [{from_mm: 0, to_mm: 9}, {from_mm: 9, to_mm: 20}]\n"
 LINE = "lines:\n  - name: %s\n    parts: {kind: background, min_area_mm2: 400}\n"
@@ -108,10 +110,12 @@ def test_an_encoder_and_a_photo_eye_are_those_of_an_input() -> None:
             "lines[0].odometer.mm_per_count: a counter of 16 bits may turn over within 0.36 s at 900 mm/s",
         ),
         (
-            "inputs: [{kind: opcua, name: plc, url: 'opc.tcp://plc', encoder: {node: 'ns=2;s=E'}}]\n"
-            + LINE % "line1"
-            + ENCODER,
-            "lines[0].odometer.input: opcua hands over changes only",
+            OPCUA % ", publishing_interval_s: 0.5" + LINE % "line1" + ENCODER,
+            "lines[0].odometer.input: plc is sent every 0.5 s, needed are 0.2",
+        ),
+        (
+            MQTT % "" + LINE % "line1" + ENCODER,
+            "give inputs.plc.encoder.every_s if the count is repeated, or alive_topic",
         ),
         (
             (PLC % EYE).replace("name: plc", "name: plc, line: line1")
@@ -128,6 +132,13 @@ def test_an_encoder_and_a_photo_eye_are_those_of_an_input() -> None:
 def test_each_mistake_between_a_line_and_its_inputs_is_reported_with_its_place(text: str, reported: str) -> None:
     (problem,) = problems(CAMERA + BELT + text)
     assert reported in problem
+
+
+@pytest.mark.parametrize("inputs", [OPCUA % "", MQTT % ", every_s: 0.2", MQTT % ", alive_topic: line/alive"])
+def test_an_encoder_that_is_sent_drives_a_belt_where_it_is_heard_while_that_stands(inputs: str) -> None:
+    line = right(CAMERA + BELT + inputs + LINE % "line1" + ENCODER).parts_of("line1")
+    assert line is not None
+    assert line.odometer.kind == "encoder"
 
 
 def test_an_input_of_another_line_is_not_this_ones() -> None:

@@ -83,6 +83,21 @@ def test_a_count_that_the_broker_retained_is_of_who_knows_when(broker, publisher
     assert [one.count for one in taken(reader, 1)] == [6]
 
 
+def test_a_heartbeat_says_that_the_last_count_still_stands(broker, publisher, opened):
+    publisher.publish("line/encoder", json.dumps({"axis": [{"count": 5}]}), retain=True)
+    encoder = {"topic": "line/encoder", "pointer": "/axis/0/count", "alive_topic": "line/alive"}
+    reader = opened(broker.port, encoder=encoder)
+    assert wait_until(lambda: reader.error == "")
+    for _ in range(2):
+        publisher.publish("line/alive", "any")
+    counts = taken(reader, 2)
+    assert [one.count for one in counts] == [5, 5], "the retained one, of which it is known now when"
+    publisher.publish("line/encoder", json.dumps({"axis": [{"count": "?"}]}))
+    publisher.publish("line/alive", "any")
+    publisher.publish("line/eye", "1")
+    assert [type(one) for one in taken(reader, 3)] == [Level]
+
+
 def test_one_payload_may_hold_several_values(broker, publisher, opened):
     """The serial comes before the edge of its part, in whatever order they are configured."""
     reader = opened(

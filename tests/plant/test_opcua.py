@@ -120,3 +120,23 @@ def test_a_queue_that_overflowed_at_the_server_is_counted(server, opened):
     server.tell(status=["encoder", 78, 0x480])
     until(reader, lambda found: any(isinstance(one, EncoderCount) and one.count == 78 for one in found))
     assert reader.dropped == 1
+
+
+def test_the_count_of_a_belt_that_stands_is_handed_over_as_long_as_the_server_says_that_it_does(server, opened):
+    server.tell(set={"encoder": 41})
+    reader = opened(photo_eyes=[], texts=[])
+    counts = [one for one in until(reader, lambda found: len(found) >= 4) if isinstance(one, EncoderCount)]
+    assert {one.count for one in counts} == {41}
+    assert max(after.mono_ns - before.mono_ns for before, after in pairwise(counts)) < 0.5e9
+    server.tell(status=["encoder", 41, "BadSensorFailure"])
+    assert wait_until(lambda: "BadSensorFailure" in reader.error)
+    received = reader.received
+    time.sleep(0.5)
+    assert reader.received == received, "what it does not vouch for does not stand"
+    server.tell(set={"encoder": 0})
+    assert wait_until(lambda: reader.error == "")
+
+
+def test_a_server_that_leaves_it_open_whether_the_belt_stands_is_named(server, opened):
+    reader = opened(publishing_interval_s=1.0)
+    assert wait_until(lambda: "sends keep-alives every 1 s, needed are 0.5" in reader.error), reader.error

@@ -151,3 +151,12 @@ class TestLastSeen:
         seen.alive(50)
         seen.connected()
         assert seen.stands("eye", True, 100).after_ns == 50
+
+    def test_what_stands_as_before_an_outage_may_have_changed_and_changed_back_since_it_was_read(self):
+        seen = LastSeen()
+        seen.changed("eye", False, 1, 1)
+        seen.alive(50)
+        seen.connected()
+        seen.alive(99)
+        level = seen.stands("eye", False, 100)
+        assert (level.after_ns, level.unread_from_ns) == (None, 50)

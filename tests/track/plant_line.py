@@ -111,8 +111,10 @@ def count(mm: float, mono_ns: int) -> PlantReadings:
     return PlantReadings(readings=[of_belt])
 
 
-def edge(value: bool | int, mono_ns: int, after_ns: int | None, serial: str = "") -> PlantReadings:
+def edge(
+    value: bool | int, mono_ns: int, after_ns: int | None, serial: str = "", unread_from_ns: int | None = None
+) -> PlantReadings:
     """The photo-eye's reading, with the text that came before it."""
-    eye = Trigger(**OF, name="infeed", value=value, mono_ns=mono_ns, after_ns=after_ns)
+    eye = Trigger(**OF, name="infeed", value=value, mono_ns=mono_ns, after_ns=after_ns, unread_from_ns=unread_from_ns)
     text = [PlantValue(**OF, name="serial", value=serial, mono_ns=mono_ns)] if serial else []
     return PlantReadings(readings=[*text, eye])

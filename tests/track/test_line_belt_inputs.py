@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from stream_inspect.config.models import Config
 from stream_inspect.messages import Doubt, Inspection, PartSight, PartsSeen, What
@@ -83,12 +84,41 @@ def test_a_counter_of_edges_wraps_around_and_counts_what_passed_between_two_read
     assert len({one.number, two.number, three.number}) == 3
 
 
-def test_a_counter_that_was_set_says_nothing_of_parts():
+def test_a_counter_that_was_set_does_not_say_how_many_parts_have_passed_and_is_reported():
     belt = belt_of(config(eye={"table": "input", "counter_bits": 16}))
     run(belt, 0, S)
     belt.read(edge(700, 500 * MS, None))
     belt.read(edge(0, S, 900 * MS))
-    assert seen(belt, 0, S).changes == []
+    (stretch,) = seen(belt, 0, S).changes
+    assert (stretch.doubt, stretch.along.low) == (Doubt.UNREAD, 540 - EYE_MM)
+    assert belt.eye_problem(S) == "photo-eye infeed: its counter was set from 700 to 0"
+    assert belt.eye_problem(3 * S) == ""
+
+
+@pytest.mark.parametrize(("value", "from_mm", "parts"), [(False, 400, 1), (True, 500, 1), (False, 540, 0)])
+def test_the_belt_that_ran_past_an_eye_that_was_not_read_is_one_part_in_doubt(value: bool, from_mm: int, parts: int):
+    belt = belt_of(config())
+    run(belt, 0, S)
+    read_ns = from_mm * S // round(SPEED_MM_S)
+    belt.read(edge(value, S, None, unread_from_ns=read_ns))
+    changes = seen(belt, 0, S).changes
+    assert [round(change.along.low) for change in changes] == [from_mm - EYE_MM] * parts
+    assert {change.doubt for change in changes} <= {Doubt.UNREAD}
+    assert belt.eye_problem(S).startswith("photo-eye infeed: not read while the belt ran ") is bool(parts)
+
+
+@pytest.mark.parametrize(("apart_mm", "doubt"), [(6, None), (60, Doubt.TWO_TRIGGERS)])
+def test_a_photo_eye_that_triggers_twice_for_one_part_is_reported(apart_mm: int, doubt: Doubt | None):
+    belt = belt_of(config())
+    run(belt, 0, S)
+    first_ns = 500 * MS
+    again_ns = first_ns + apart_mm * S // round(SPEED_MM_S)
+    for at_ns in (first_ns, again_ns):
+        belt.read(edge(True, at_ns, at_ns - 2 * MS))
+    changes = seen(belt, 0, S).changes
+    assert {change.number for change in changes} == {1}
+    assert changes[-1].doubt is doubt
+    assert belt.eye_problem(S) == f"photo-eye infeed: two triggers {apart_mm} mm apart, parts are 120 mm long"
 
 
 def test_parts_that_pass_while_the_odometer_is_unknown_are_counted_and_the_frame_has_no_position():

@@ -153,6 +153,32 @@ def test_a_part_seen_once_before_the_camera_failed_counts_all_the_same():
     assert [change.what for change in belt.changes] == [ENTERED, LEFT]
 
 
+def test_what_stays_in_its_place_of_the_picture_while_the_belt_runs_is_no_part_and_no_other_comes_of_it():
+    belt = before_entry()
+    static_px = (300, 100, 400, 200)
+    for _ in range(60):
+        belt.at_mm += STEP_MM
+        real = box((100, 250), belt.at_mm, across=(250, 350))
+        boxes = [static_px, *([real] if real else [])]
+        belt.look += 1
+        belt.changes += belt.finder.see(belt.look, belt.at_mm, 1.0, boxes)
+    ended = [change for change in belt.changes if change.doubt is Doubt.STATIC]
+    assert [change.what for change in ended] == [UPDATED, LEFT]
+    assert (belt.count(ENTERED), belt.count(LEFT)) == (2, 2), "the static one, and one that passes it"
+    assert belt.finder.static_px == [static_px]
+    belt.run(belt.at_mm + PICTURE_MM)
+    assert belt.finder.static_px == [], "it was wiped off"
+
+
+def test_a_part_on_a_belt_that_stands_is_not_static():
+    belt = before_entry()
+    belt.run(500, (0, 150))
+    for _ in range(100):
+        belt.shown((0, 150))
+    belt.run(1300, (0, 150))
+    assert {change.doubt for change in belt.changes} == {None}
+
+
 def test_a_stretch_of_belt_that_no_look_has_shown_is_one_part_of_each_lane_and_in_doubt():
     belt = Belt(finder([Lane(0, 0, 200), Lane(1, 200, 400)]))
     belt.run(-100)

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from stream_inspect.config.base import ConfigFinding, Model, Name
 
+ENCODER_HZ = 5.0
+"""A belt is lost sight of when its encoder is heard more seldom: it is silent after 1 s, and a read may fail."""
+
 
 class Named(Model):
     """Base of a value with a name."""
@@ -25,8 +28,13 @@ class InputModel(Model):
         """The named values by their key."""
         return {key: getattr(self, key) for key in ("photo_eyes", "levels", "texts")}
 
+    def encoder_too_seldom(self) -> str:
+        """Why a belt that stands would look like one that is not read; "" where its encoder is heard often enough."""
+        raise NotImplementedError
+
     def crosscheck(self) -> Iterator[ConfigFinding]:
         """Names that are there twice, and an input that reads nothing."""
+        yield from super().crosscheck()
         names = [(key, index, one.name) for key, all_of in self.values().items() for index, one in enumerate(all_of)]
         count = Counter(name for _, _, name in names)
         seen: set[str] = set()

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from stream_inspect.config.base import ConfigFinding, Host, Model, Name
-from stream_inspect.config.inputs.base import InputModel, Named
+from stream_inspect.config.inputs.base import ENCODER_HZ, InputModel, Named
 
 Table = Literal["coil", "discrete", "input", "holding"]
 ONE_REQUEST: dict[Table, int] = {"coil": 2000, "discrete": 2000, "input": 125, "holding": 125}
@@ -132,6 +132,11 @@ inputs:
                 start = min(one.address for one in here)
                 found.append(Span(table, start, max(one.address + one.width for one in here) - start))
         return found
+
+    def encoder_too_seldom(self) -> str:
+        if self.rate_hz >= ENCODER_HZ:
+            return ""
+        return f"{self.name} is read at {self.rate_hz:g} Hz, needed are {ENCODER_HZ:g}"
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
         """As every input; and what no request can read."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from stream_inspect.config.base import ConfigFinding, Host, Model, Name
+from stream_inspect.config.base import Model, Name
 from stream_inspect.config.inputs.base import InputModel, Named
+from stream_inspect.config.login import BrokerLogin
 from stream_inspect.config.outputs.mqtt import Topic
-from stream_inspect.config.secret import Secret
 
 Pointer = Annotated[
     str,
@@ -28,6 +26,14 @@ class MqttEncoder(Model):
     topic: Topic = Field(description="Topic of the count.")
     pointer: Pointer | None = Field(None, description="Place of the value in a payload of JSON; absent: all of it.")
     bits: Literal[16, 32, 64] = Field(32, description="Width after which the counter wraps around.")
+    every_s: float | None = Field(
+        None, gt=0, le=0.5, description="The sender repeats the count at least this often, changed or not."
+    )
+    alive_topic: Topic | None = Field(
+        None,
+        description="A heartbeat of the same sender, at least twice a second: the last count still stands. Its payload "
+        "does not matter.",
+    )
 
 
 class MqttValue(Named):
@@ -37,18 +43,11 @@ class MqttValue(Named):
     pointer: Pointer | None = Field(None, description="Place of the value in a payload of JSON; absent: all of it.")
 
 
-class MqttInputConfig(InputModel):
+class MqttInputConfig(InputModel, BrokerLogin):
     """An MQTT broker. Values are received at QoS 0: one that waited for us somewhere would come with a wrong time."""
 
     kind: Literal["mqtt"]
     name: Name = Field("mqtt", description="Names this input in logs, metrics and readings.")
-    host: Host = Field(description="Host name or address of the broker.")
-    port: int = Field(1883, ge=1, le=65535, description="1883 is usual, 8883 with TLS.")
-    tls: bool = Field(False, description="Encrypt, and check the broker's certificate.")
-    ca_file: Path | None = Field(None, description="Certificate authority of the broker (PEM); the system's if absent.")
-    username: str | None = Field(None, description="User name at the broker.")
-    password: Secret | None = Field(None, description="Password of that user.")
-    protocol: Literal["mqtt5", "mqtt311"] = Field("mqtt5", description="mqtt311 for old brokers.")
     timeout_s: float = Field(1.0, ge=0.2, le=30, description="Connect again after this long without an answer.")
     encoder: MqttEncoder | None = Field(None, description="The encoder's counter.")
     photo_eyes: list[MqttValue] = Field([], max_length=64, description="Photo-eyes: each message is a trigger.")
@@ -59,17 +58,17 @@ class MqttInputConfig(InputModel):
 inputs:
   - kind: mqtt
     host: broker.plant.local
-    encoder: {topic: plant/line-a/encoder, pointer: /count}
+    encoder: {topic: plant/line-a/encoder, pointer: /count, every_s: 0.1}
     photo_eyes: [{name: photo_eye, topic: plant/line-a/infeed, pointer: /covered}]
     texts:
       - {name: serial, topic: plant/line-a/infeed, pointer: /serial}
       - {name: recipe, topic: plant/line-a/recipe}
 """
 
-    def crosscheck(self) -> Iterator[ConfigFinding]:
-        """As every input; and keys that need another one."""
-        yield from super().crosscheck()
-        if self.password and not self.username:
-            yield ConfigFinding(("password",), "needs a username next to it")
-        if self.ca_file and not self.tls:
-            yield ConfigFinding(("ca_file",), "has no effect unless tls: true")
+    def encoder_too_seldom(self) -> str:
+        if self.encoder is None or self.encoder.every_s or self.encoder.alive_topic:
+            return ""
+        return (
+            f"{self.name} hands over changes only, so that a belt that stands looks like one that is not read: give "
+            f"inputs.{self.name}.encoder.every_s if the count is repeated, or alive_topic"
+        )

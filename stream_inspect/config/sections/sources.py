@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from stream_inspect.config.address import plain_url
-from stream_inspect.config.base import ConfigFinding, Model, OptionValue
-from stream_inspect.config.secret import Secret
+from stream_inspect.config.base import Model, OptionValue
+from stream_inspect.config.login import Login
 
 _RTSP_RULE = "a URL: rtsp://host:port/path"
 
@@ -30,20 +29,14 @@ RtspUrl = Annotated[
 ]
 
 
-class RtspSource(Model):
+class RtspSource(Login):
     """An RTSP camera: H.264, H.265 or MJPEG over TCP or UDP, with Basic or Digest authentication."""
 
     kind: Literal["rtsp"]
     url: RtspUrl = Field(description="rtsp://host:port/path, without user and password.")
     transport: Literal["tcp", "udp"] = Field("tcp", description="TCP loses no packets; UDP has less delay.")
-    username: str | None = Field(None, description="User name, for Basic or Digest authentication.")
-    password: Secret | None = Field(None, description="Password of that user.")
     open_timeout_s: float = Field(2.0, ge=0.5, le=30, description="Maximum time for an attempt to connect.")
     read_timeout_s: float = Field(1.5, ge=0.2, le=30, description="Reconnect after this long without a packet.")
-
-    def crosscheck(self) -> Iterator[ConfigFinding]:
-        if self.password and not self.username:
-            yield ConfigFinding(("password",), "needs a username next to it")
 
 
 class UsbSource(Model):

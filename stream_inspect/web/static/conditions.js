@@ -26,6 +26,9 @@ const MEANING = {
   input_silent: { title: "plant input not read", effect: "what it says of belt, parts and recipe is missing" },
   odometer_unknown: { title: "odometer unknown", effect: "parts are undecided", isBad: true },
   odometer_slip: { title: "odometer slip", effect: "verdicts may be of a neighbouring part", isBad: true },
+  belt_not_learned: { title: "belt not learned", effect: "parts pass without being counted", isBad: true },
+  static_part: { title: "static part", effect: "dirt, glare or a stuck part: it is not counted" },
+  photo_eye_faulty: { title: "photo-eye faulty", effect: "the parts concerned are undecided" },
   recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
 };
 
