@@ -198,7 +198,7 @@ class TrackStage:
         for belt in self._lines:
             for seen in belt.take(now_ns, everything=everything):
                 if belt.by_picture:
-                    self._levels.put(_level(seen.frame, ConditionKind.ODOMETER_UNKNOWN, belt.way_unknown(seen)))
+                    self._levels.put(level(seen.frame, ConditionKind.ODOMETER_UNKNOWN, belt.way_unknown(seen)))
                 yield Output("parts", seen)
 
     def _note_conditions(self, sight: BeltSight, belt: LineBelt) -> None:
