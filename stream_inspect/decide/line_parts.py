@@ -16,11 +16,14 @@ from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
 from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
+from stream_inspect.decide.belt_coverage import CoverageRecord
+from stream_inspect.decide.line_watch import LineWatch
 from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.decide.parts import LaneCounts, LineLayout, PartsLedger
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
+    Condition,
     FrameHeader,
     FrameOrder,
     Interval,
@@ -45,6 +48,14 @@ _MOST_WAITING = 4096
 _FrameKey = tuple[str, FrameOrder]
 """A camera, and the place of a frame among its frames."""
 _Value = TypeVar("_Value")
+
+
+class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What the next process continues from."""
+
+    ledger: bytes
+    """A `LedgerRecord`."""
+    belts: dict[str, CoverageRecord]
 
 
 class LineParts:
@@ -73,6 +84,7 @@ class LineParts:
         """Cameras of which no frame has been placed since the ledger of another process was taken over."""
         self._entered = 0
         """Parts that had entered when the record was written."""
+        self._watch = LineWatch(line.name)
         self._log = get_logger(__name__, stage="decide", line=line.name)
         self._seen: dict[_FrameKey, PartsSeen] = {}
         """Due frames whose result has not come."""
@@ -91,6 +103,7 @@ class LineParts:
             self._lose_belt(ledger)
         else:
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
+            self._watch.frame(seen.frame, seen.odometer_mm, self._windows[camera])
         key = camera, seen.frame.id.order
         if seen.frame.due is not None and seen.odometer_mm is not None:
             _put(self._seen, key, seen)
@@ -118,6 +131,7 @@ class LineParts:
         for update in tracked.ended:
             self._ids.pop((frame.id.camera, update.track), None)
         self._ledger.report(frame.id.camera, frame.due, judged=True)
+        self._watch.report(frame, judged=True)
 
     def missed(self, missed: Missed) -> None:
         """A due frame that will not be judged."""
@@ -127,6 +141,7 @@ class LineParts:
             _put(self._early, key, missed)
             return
         self._ledger.report(frame.id.camera, frame.due, judged=False)
+        self._watch.report(frame, judged=False)
 
     def end(self) -> None:
         """The recording is over: what has no verdict gets none by being waited for."""
@@ -141,7 +156,14 @@ class LineParts:
         self._ledger.settle()
         if self._ledger.has_verdicts or self._ledger.entered > self._entered:
             self.save()  # first: a process that is killed here gives them once more, rather than not at all
-        return self._ledger.take()
+        given = self._ledger.take()
+        for verdict in given:
+            self._watch.verdict(verdict)
+        return given
+
+    def conditions(self, now_ns: int) -> list[Condition]:
+        """What the belt and its parts lack, as it stands at this time."""
+        return self._watch.conditions(now_ns)
 
     def save(self) -> None:
         """Keep what the next process has to know."""
@@ -149,7 +171,8 @@ class LineParts:
             return
         self._entered = self._ledger.entered
         written = self._record.with_suffix(".new")
-        written.write_bytes(self._ledger.record())
+        record = LineRecord(ledger=self._ledger.record(), belts=self._watch.records())
+        written.write_bytes(msgspec.msgpack.encode(record))
         written.replace(self._record)
 
     def counts(self) -> dict[int, LaneCounts]:
@@ -158,6 +181,7 @@ class LineParts:
 
     def export(self) -> None:
         """Put the sums into the metrics."""
+        self._watch.export()
         for lane, counts in self.counts().items():
             sums = {
                 "in": counts.entered,
@@ -197,11 +221,12 @@ class LineParts:
         if self._record is None or not self._record.exists():
             return None
         try:
-            ledger = PartsLedger.restore(layout, self._record.read_bytes())
+            record = msgspec.msgpack.decode(self._record.read_bytes(), type=LineRecord)
+            ledger = PartsLedger.restore(layout, record.ledger)
         except msgspec.DecodeError as error:
             self._log.warning("parts of the process before are not known; counting begins again", error=str(error))
             return None
-        self._missed = set(self._cameras)
+        self._missed, self._watch = set(self._cameras), LineWatch(self._line.name, record.belts)
         return ledger
 
     def _continue(self, ledger: PartsLedger, seen: PartsSeen, odometer_mm: float) -> None:
@@ -217,6 +242,7 @@ class LineParts:
     def _lose_belt(self, ledger: PartsLedger) -> None:
         ledger.lose_belt(Reason.RESTARTED if self._missed else Reason.ODOMETER_UNKNOWN)
         self._ids.clear()
+        self._watch.lose_belt()
 
     def _belt(self, camera: str) -> BeltConfig:
         belt = self._cameras[camera].belt

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from stream_inspect.capture.sampler import make_sampler
+from stream_inspect.capture.sampler import FrameSampler, make_sampler
 from stream_inspect.commands.replay.applied import Applied
 from stream_inspect.commands.replay.frames import Judged, LookedFor
 from stream_inspect.commands.replay.recorded import RecordedFrames, common
@@ -33,7 +33,8 @@ class Judge(Protocol):
 
     def open(self) -> None: ...
 
-    def is_due(self, header: FrameHeader) -> bool: ...
+    def is_due(self, header: FrameHeader, way_mm: float | None) -> bool:
+        """Called once for every frame; `way_mm` is how far the belt has run, where that is known."""
 
     def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]: ...
 
@@ -48,7 +49,8 @@ class ModelJudge:
     def __init__(self, config: Config) -> None:
         self._defects = config.defects
         self._camera = config.cameras[0]
-        self._sampler = make_sampler(self._camera)
+        self._line = config.parts_of(config.line_of(self._camera.name))
+        self._sampler: FrameSampler | None = None
         self._most = config.inspect.batch_max_frames
         self._inspector = build_inspector(config.inspect, config.inspect.workers[0])
         self.batch = 1
@@ -63,8 +65,10 @@ class ModelJudge:
         self.prompts_hash = self._inspector.prompts_hash
         self.batch = min(self._most, self._inspector.useful_batch)
 
-    def is_due(self, header: FrameHeader) -> bool:
-        return self._sampler.due(header.id.pts_s)
+    def is_due(self, header: FrameHeader, way_mm: float | None) -> bool:
+        if self._sampler is None:
+            self._sampler = make_sampler(self._camera, self._line, (header.width_px, header.height_px))
+        return self._sampler.due(header.id.pts_s, way_mm)
 
     def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]:
         judged: list[Judged] = []
@@ -116,7 +120,7 @@ class RecordedJudge:
     def open(self) -> None:
         """The file is read and checked already."""
 
-    def is_due(self, header: FrameHeader) -> bool:
+    def is_due(self, header: FrameHeader, way_mm: float | None) -> bool:
         return self._recorded.is_due(header)
 
     def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]:

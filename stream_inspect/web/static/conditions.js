@@ -25,6 +25,8 @@ const MEANING = {
   alerts_rejected: { title: "alerts rejected", effect: "they were not delivered, and are kept" },
   input_silent: { title: "plant input not read", effect: "what it says of belt, parts and recipe is missing" },
   odometer_unknown: { title: "odometer unknown", effect: "parts are undecided", isBad: true },
+  belt_not_judged: { title: "belt not judged", effect: "parts pass without inspection", isBad: true },
+  too_few_views: { title: "too few views", effect: "parts are undecided", isBad: true },
   odometer_slip: { title: "odometer slip", effect: "verdicts may be of a neighbouring part", isBad: true },
   recording_stopped: { title: "recording stopped", effect: "new events have no picture and no clip" },
 };
