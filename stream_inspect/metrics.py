@@ -114,6 +114,25 @@ PARTS_RESIDUAL = Gauge(
     ["line", "lane"],
     multiprocess_mode="mostrecent",
 )
+PART_VIEWS = Histogram(
+    _P + "part_views",
+    "Usable views of each part, of all cameras, as its verdict is final.",
+    ["line"],
+    buckets=(0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100),
+)
+BELT_MM = Gauge(
+    _P + "belt_mm",
+    "Belt that has left the camera's picture since the start, in mm: all that passed, and what of it was judged as "
+    "often as its line wants views.",
+    ["line", "camera", "state"],
+    multiprocess_mode="mostrecent",
+)
+BELT_JUDGED_SHARE = Gauge(
+    _P + "belt_judged_share",
+    "Share of the belt that passed since the start and was judged as often as its line wants views.",
+    ["line", "camera"],
+    multiprocess_mode="mostrecent",
+)
 EVENTS = Counter(_P + "events", "Events by name and state.", ["camera", "name", "state"])
 EVENTS_WAITING = Gauge(
     _P + "events_waiting",

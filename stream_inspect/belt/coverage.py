@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from itertools import pairwise
 
 from stream_inspect.messages import Interval
@@ -24,6 +25,19 @@ class Coverage:
         self._counts: list[int] = []
         """`_counts[i]` holds from `_edges[i]` up to the next edge, without it; the last one is 0."""
         self._forgotten = -math.inf
+
+    @classmethod
+    def of(cls, most: int, steps: Iterable[tuple[float, int]]) -> Coverage:
+        """The coverage that has these `steps`."""
+        coverage = cls(most)
+        for edge, count in steps:
+            coverage._edges.append(edge)
+            coverage._counts.append(count)
+        return coverage
+
+    def steps(self) -> list[tuple[float, int]]:
+        """Each edge with the count that holds from there up to the next one."""
+        return list(zip(self._edges, self._counts, strict=True))
 
     def __len__(self) -> int:
         """Steps that are held in memory."""

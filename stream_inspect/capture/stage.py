@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from stream_inspect.capture.belt_sights import make_sights
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
@@ -14,7 +16,7 @@ from stream_inspect.capture.picture_fit import PictureFit
 from stream_inspect.capture.reports import condition, frame_header
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.capture.rtsp import LONGEST_OPENING_S
-from stream_inspect.capture.sampler import make_sampler
+from stream_inspect.capture.sampler import FrameSampler, make_sampler
 from stream_inspect.capture.session import SessionCounter
 from stream_inspect.capture.stills_ring import StillsRings
 from stream_inspect.capture.worker import CorruptFrame, QueuedFrame, ReadLoop
@@ -73,8 +75,9 @@ class CaptureStage:
         self._sessions = SessionCounter(state_dir, camera.name)
         self._reader: ReadLoop | None = None
         self._watch: ConditionWatch | StillWatch | None = None
-        self._sampler = make_sampler(camera)
-        self._fit = PictureFit(camera, decide)
+        self._line = line
+        self._sampler: FrameSampler | None = None
+        self._fit = PictureFit(camera, decide, line)
         self._belt = make_sights(camera, line)
         self._session = -1
         self._due = DueFrames(ledger)
@@ -198,7 +201,7 @@ class CaptureStage:
             return
         if item.session != self._session:
             self._session = item.session
-            self._sampler = make_sampler(self._config)
+            self._sampler = None
         header = frame_header(
             item.frame,
             camera=self._config.name,
@@ -207,7 +210,10 @@ class CaptureStage:
             ledger_index=index,
             slot=item.slot,
         )
-        due = self._sampler.due(header.id.pts_s)
+        sight = self._belt.see(header, item.frame.picture) if self._belt is not None else None
+        if self._sampler is None:
+            self._sampler = make_sampler(self._config, self._line, (header.width_px, header.height_px))
+        due = self._sampler.due(header.id.pts_s, sight.way_mm if sight is not None else None)
         if due:
             header = self._due.add(header)
         else:
@@ -216,8 +222,8 @@ class CaptureStage:
         if (reason := self._fit.reason((header.width_px, header.height_px), self._stated_fps)) is not None:
             self._levels.set(ConditionKind.CONFIG_MISFIT, bool(reason), reason, camera=self._config.name)
         yield Output("frames", header)
-        if self._belt is not None:
-            yield Output("belt", self._belt.see(header, item.frame.picture))
+        if sight is not None:
+            yield Output("belt", msgspec.structs.replace(sight, frame=header))
         if self._watch is not None:
             luma, captured_s = item.frame.picture.luma, header.capture_mono_ns * _S
             changes = self._watch.frame(luma, captured_s, key=item.frame.is_key, taken_as=item.frame.taken_as)

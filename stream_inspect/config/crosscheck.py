@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from stream_inspect import registry
 from stream_inspect.config.base import ConfigFinding, Model
-from stream_inspect.config.fits import belt_misfits, region_misfits
+from stream_inspect.config.fits import belt_misfits, part_misfits, region_misfits
 from stream_inspect.config.models import Config, PluginSource
 from stream_inspect.config.plant_lines import plant_line_findings
 from stream_inspect.config.plugin import unknown_plugin
@@ -85,7 +85,9 @@ def _confirmation(config: Config) -> Iterator[ConfigFinding]:
     """As `_regions`."""
     for index, camera in enumerate(config.cameras):
         if (size_px := camera.stated_size_px) is not None:
-            for misfit in belt_misfits(camera, config.decide, size_px, camera.stated_fps):
+            line = config.parts_of(config.line_of(camera.name))
+            found = belt_misfits(camera, config.decide, size_px, camera.stated_fps)
+            for misfit in [*found, *part_misfits(camera, line, size_px, camera.stated_fps)]:
                 if misfit.fatal:
                     yield ConfigFinding(("cameras", index, *misfit.key), str(misfit))
 

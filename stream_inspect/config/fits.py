@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from stream_inspect.boxes import polygon_area
 from stream_inspect.config.confirmation import Passing, too_few_views
-from stream_inspect.config.models import CameraConfig, DecideConfig
+from stream_inspect.config.models import CameraConfig, DecideConfig, LineConfig
+from stream_inspect.config.part_views import PartPassing, too_short_or_too_fast
 from stream_inspect.config.region import SMALLEST_PX2, in_px, outside
 from stream_inspect.config.tree import Path
 
@@ -31,10 +32,19 @@ class Misfit:
 
 
 def misfits(
-    camera: CameraConfig, decide: DecideConfig, size_px: tuple[int, int], fps: float | None = None
+    camera: CameraConfig,
+    decide: DecideConfig,
+    size_px: tuple[int, int],
+    fps: float | None = None,
+    line: LineConfig | None = None,
 ) -> list[Misfit]:
-    """All of them. `size_px` is (width, height) of the judged picture, `fps` the frame rate where it is known."""
-    return [*region_misfits(camera, size_px), *belt_misfits(camera, decide, size_px, fps)]
+    """All of them. `size_px` is (width, height) of the judged picture, `fps` the frame rate where it is known, `line`
+    the camera's, where its parts are accounted for."""
+    return [
+        *region_misfits(camera, size_px),
+        *belt_misfits(camera, decide, size_px, fps),
+        *part_misfits(camera, line, size_px, fps),
+    ]
 
 
 def region_misfits(camera: CameraConfig, size_px: tuple[int, int]) -> list[Misfit]:
@@ -63,3 +73,13 @@ def belt_misfits(
     return [
         Misfit(("sampling", "rate_hz"), f"{what}, so {'none is' if never else 'some are not'} confirmed", advice, never)
     ]
+
+
+def part_misfits(
+    camera: CameraConfig, line: LineConfig | None, size_px: tuple[int, int], fps: float | None
+) -> list[Misfit]:
+    """Whether the belt shows each part whole for as many frames as its line wants views."""
+    if line is None or camera.belt is None or camera.stills:
+        return []
+    what, advice, never = too_short_or_too_fast(PartPassing(Passing(camera, size_px, fps), line))
+    return [Misfit(("belt", "speed_mm_s"), what, advice, never)] if what else []

@@ -17,7 +17,9 @@ from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
 from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
+from stream_inspect.decide.belt_coverage import CoverageRecord
 from stream_inspect.decide.belt_times import BeltTimes
+from stream_inspect.decide.line_watch import LineWatch
 from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.decide.parts import LaneCounts, LedgerRecord, LineLayout, PartsLedger
 from stream_inspect.decide.parts_in_picture import is_sight_of
@@ -25,6 +27,7 @@ from stream_inspect.decide.shown_parts import ShownParts
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
+    Condition,
     Corners,
     FrameHeader,
     FrameOrder,
@@ -56,11 +59,13 @@ _Value = TypeVar("_Value")
 
 
 class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What outlives the process. `ledger` is the ledger's own record."""
+    """What the next process continues from."""
 
     run: int
     untaken: list[PartVerdict]
     ledger: bytes
+    """A `LedgerRecord`."""
+    belts: dict[str, CoverageRecord]
 
 
 class LineParts:
@@ -107,6 +112,7 @@ class LineParts:
         """Cameras of which no frame has been placed since the ledger of another process was taken over."""
         self._entered = 0
         """Parts that had entered when the record was written."""
+        self._watch = LineWatch(line.name)
         self._log = get_logger(__name__, stage="decide", line=line.name)
         self._seen: dict[_FrameKey, PartsSeen] = {}
         """Due frames whose result has not come."""
@@ -139,6 +145,7 @@ class LineParts:
         elif not seen.by_result:
             self._times.reads(seen.odometer_mm, seen.frame.capture_mono_ns)
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
+            self._watch.frame(seen.frame, seen.odometer_mm, self._windows[camera])
         self._show(seen)
         key = camera, seen.frame.id.order
         if seen.frame.due is not None and seen.odometer_mm is not None:
@@ -170,6 +177,7 @@ class LineParts:
         for update in tracked.ended:
             self._ids.pop((frame.id.camera, update.track), None)
         self._ledger.report(frame.id.camera, frame.due, judged=True)
+        self._watch.report(frame, judged=True)
 
     def missed(self, missed: Missed) -> None:
         """A due frame that will not be judged."""
@@ -179,6 +187,7 @@ class LineParts:
             _put(self._early, key, missed)
             return
         self._ledger.report(frame.id.camera, frame.due, judged=False)
+        self._watch.report(frame, judged=False)
 
     def end(self) -> None:
         """The recording is over: what has no verdict gets none by being waited for."""
@@ -196,11 +205,16 @@ class LineParts:
         taken, self._untaken = self._untaken, []
         for verdict in taken:
             self.shown.note(verdict)
+            self._watch.verdict(verdict)
         return taken
 
     def status(self) -> PartsStatus:
         """How the parts of all lanes stand."""
         return self.shown.status(list(self.counts().values()))
+
+    def conditions(self, now_ns: int) -> list[Condition]:
+        """What the belt and its parts lack, as it stands at this time."""
+        return self._watch.conditions(now_ns)
 
     def save(self) -> None:
         """Keep what the next process has to know."""
@@ -208,7 +222,9 @@ class LineParts:
             return
         self._entered = self._ledger.entered
         written = self._record.with_suffix(".new")
-        record = LineRecord(run=self._run, untaken=self._untaken, ledger=self._ledger.record())
+        record = LineRecord(
+            run=self._run, untaken=self._untaken, ledger=self._ledger.record(), belts=self._watch.records()
+        )
         written.write_bytes(msgspec.msgpack.encode(record))
         written.replace(self._record)
 
@@ -218,6 +234,7 @@ class LineParts:
 
     def export(self) -> None:
         """Put the sums into the metrics."""
+        self._watch.export()
         for lane, counts in self.counts().items():
             sums = {
                 "in": counts.entered,
@@ -263,9 +280,9 @@ class LineParts:
         """The ledger of the process before this one; None where there was none."""
         if self._before is None:
             return None
-        ledger, self._before = PartsLedger.restore(layout, self._before.ledger), None
-        self._missed = set(self._cameras)
-        return ledger
+        before, self._before = self._before, None
+        self._missed, self._watch = set(self._cameras), LineWatch(self._line.name, before.belts)
+        return PartsLedger.restore(layout, before.ledger)
 
     def _left(self) -> LineRecord | None:
         if self._record is None or not self._record.exists():
@@ -318,6 +335,7 @@ class LineParts:
         self._times.interrupt()
         self._ids.clear()
         self._judged.clear()
+        self._watch.lose_belt()
 
     def _belt(self, camera: str) -> BeltConfig:
         belt = self._cameras[camera].belt

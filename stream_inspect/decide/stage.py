@@ -19,6 +19,7 @@ from stream_inspect.decide.line_parts import LineParts
 from stream_inspect.decide.part_events import PartLog, part_event
 from stream_inspect.decide.rules import Rule, Sighting, make_rule
 from stream_inspect.decide.states import Observation, State, advance
+from stream_inspect.levels import Levels
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     AnyMessage,
@@ -120,6 +121,7 @@ class DecideStage:
         self._stills = {camera.name for camera in config.cameras if camera.stills}
         self._parts_kept_ns = 0
         self._conditions = Conditions(self._ids, config.line_of)
+        self._levels = [Levels(line.name) for line in config.lines]
         self._wake = Wake()
         self.wake_fd = self._wake.fd
         self._log = get_logger(__name__, stage="decide")
@@ -175,10 +177,12 @@ class DecideStage:
         self._events.append(self._conditions.expire_inherited(now_mono_ns))
         since_ns = self._events.waiting_since_mono_ns
         parts = self._account_for_parts(now_mono_ns)
+        self._watch_parts(now_mono_ns)
         self._part_log.tick(now_mono_ns)
         metrics.EVENTS_WAITING.set(self._events.waiting)
         metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0)
-        return [*parts, *self._announce()]
+        levels = [output for levels in self._levels for output in levels.due(now_mono_ns)]
+        return [*parts, *levels, *self._announce()]
 
     def held(self) -> dict[str, tuple[int, int]]:
         """Events that cannot be written."""
@@ -222,6 +226,12 @@ class DecideStage:
             parts.save()
             parts.export()
         return self._parts_status()
+
+    def _watch_parts(self, now_mono_ns: int) -> None:
+        """How the conditions of the lines and their parts stand: this process does not read its own broadcasts."""
+        for parts, levels in zip(self._lines, self._levels, strict=True):
+            for condition in parts.conditions(now_mono_ns):
+                self._events.append(self._conditions.update(levels.put(condition)))
 
     def _verdicts(self) -> list[Output]:
         """What has been decided of parts: it is sent at once, and waits for no disk. Its events go the way of all."""

@@ -29,6 +29,8 @@ class ConditionKind(StrEnum):
     PROCESS_DOWN = "process_down"
     NOT_JUDGED = "not_judged"
     OVERLOAD = "overload"
+    BELT_NOT_JUDGED = "belt_not_judged"
+    TOO_FEW_VIEWS = "too_few_views"
     UNACCOUNTED = "unaccounted"
     OUTPUT_FAILING = "output_failing"
     EVENT_LOG_STUCK = "event_log_stuck"

@@ -94,6 +94,8 @@ class LineBelt:
         """The cameras of which no frame has been placed since another process was continued."""
         self._resumed_ns: int | None = None
         """When that was, where it was."""
+        self._known_from_ns = 0
+        """Nothing is known of the belt before this time: the last reading of the other process."""
         self._log = get_logger(__name__, stage="track", line=line.name)
         self._resume()
 
@@ -127,14 +129,15 @@ class LineBelt:
                 self._eye.read(reading)
 
     def see(self, sight: BeltSight) -> None:
-        """The next frame of a camera."""
+        """The next frame of a camera. One from before a restart has no place; what it shows is seen in the next."""
+        if sight.frame.capture_mono_ns < self._known_from_ns:
+            return
         if self._measured is not None and (way := self._ways.get(sight.frame.id.camera)) is not None:
             way.read(sight, self._measured)
         self._sights.append(sight)
 
     def take(self, now_mono_ns: int, *, everything: bool = False) -> Iterator[PartsSeen]:
         """The frames, in order, at whose time the odometer is settled, or that have waited for long enough."""
-
         if self._resumed and self._resumed_ns is None:
             self._resumed_ns = now_mono_ns  # frames of the outage have not waited for the counts of the outage yet
 
@@ -246,8 +249,8 @@ class LineBelt:
         return all(placed)
 
     def _place(self, eye: PhotoEyeInput, passed: Passed) -> bool:
-        here = self._odometer.at(passed.mono_ns)
-        before = self._odometer.at(passed.after_ns)
+        here = self._odometer.at(max(passed.mono_ns, self._known_from_ns))
+        before = self._odometer.at(max(passed.after_ns, self._known_from_ns))
         if here is None or before is None:
             self._changes += eye.place_nowhere(passed, self._known_mm)
             return False
@@ -298,6 +301,7 @@ class LineBelt:
                 self.encoder.resume(source.of, reading.mono_ns, reading.own)
         if self._measured is not None:
             self._measured.resume(record.believed, {name: one.reading for name, one in record.sources.items()})
+            self._known_from_ns = record.sources[record.believed].reading.mono_ns
         elif record.speed_since_ns is not None:
             self._supposed.resume(record.speed_since_ns)
         if self._eye is not None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_inspect.capture.sampler import Sampler
+from stream_inspect.capture.sampler import BeltSampler, Sampler, make_sampler
+from tests.track.plant_line import config
 
 RATES = st.floats(0.5, 60)
 
@@ -72,3 +74,53 @@ def test_jitter_around_the_periods_beginning_loses_no_frame() -> None:
 def test_a_rate_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="positive"):
         Sampler(0)
+
+
+# --- on a belt whose parts need views ---
+
+
+def picked(speeds_mm_s: list[float | None], fps: float = 25.0, every_mm: float = 100.0) -> list[int]:
+    """The frames that are due, by the belt's speed from each frame to the next; None: its way is not known there."""
+    sampler, way_mm, found = BeltSampler(Sampler(4.0), 300.0, every_mm), 0.0, []
+    for frame, speed in enumerate(speeds_mm_s):
+        way_mm += (speed or 0.0) / fps
+        if sampler.due(frame / fps, None if speed is None else way_mm):
+            found.append(frame)
+    return found
+
+
+def test_a_slow_belt_is_judged_at_the_configured_rate() -> None:
+    assert picked([300.0] * 100) == due_frames(4.0, 100)
+
+
+def due_frames(rate_hz: float, count: int) -> list[int]:
+    return [round(25 * time_s) for time_s in due_times(rate_hz, [frame / 25 for frame in range(count)])]
+
+
+@given(speed=st.floats(400, 2400), every_mm=st.floats(100, 400))
+def test_however_fast_the_belt_is_no_two_due_frames_are_farther_apart_than_parts_need(
+    speed: float, every_mm: float
+) -> None:
+    found = picked([speed] * 100, every_mm=every_mm)
+    assert max(after - before for before, after in pairwise(found)) * speed / 25 <= every_mm + 1e-6
+
+
+def test_a_belt_that_is_faster_than_the_camera_has_every_frame_judged() -> None:
+    assert picked([5000.0] * 50) == list(range(50))
+
+
+def test_a_belt_that_stands_is_judged_twice_a_second_and_at_once_when_it_runs() -> None:
+    assert {after - before for before, after in pairwise(picked([0.0] * 100))} == {12, 13}
+    assert picked([0.0] * 53 + [1000.0] * 8)[-4:] == [54, 56, 58, 60]
+
+
+def test_where_the_way_is_not_known_the_belt_is_supposed_to_run_as_configured() -> None:
+    assert picked([None] * 100, every_mm=61.0) == list(range(0, 100, 5))
+
+
+def test_the_distance_follows_from_the_views_and_the_length_of_a_part() -> None:
+    the_config = config(views=4)
+    camera, line = the_config.cameras[0], the_config.lines[0]
+    sampler = make_sampler(camera, line, (1280, 720))
+    due = [frame for frame in range(200) if sampler.due(frame / 100, 20.0 * frame)]
+    assert {after - before for before, after in pairwise(due)} == {11}, "(1280 - 120) mm / 5 is 232, 11 frames of 20"

@@ -190,6 +190,17 @@ def test_what_does_not_fit_the_camera_is_reported(folder: Path, more: str, level
     assert complaint.text.startswith(reported)
 
 
+def test_a_belt_that_is_too_fast_for_the_views_of_its_parts_is_reported(folder: Path) -> None:
+    write_video(folder / "a.mp4", count=30, fps=25)
+    belt = "belt: {direction: left_to_right, speed_mm_s: 700, mm_per_px: 1}"
+    source = f"{{kind: file, path: a.mp4, pace: fast}}\n    sampling: {{rate_hz: 25}}\n    {belt}"
+    lines = "lines: [{name: line1, parts: {kind: background}, part_length_mm: 90, views: 4}]"
+    report = check(config_of(folder, lines, source=source))
+    complaint = of(report, "camera top")[1]
+    assert complaint.level is Level.FAIL
+    assert complaint.text.startswith("the belt runs 28 mm between two frames, and a part of 90 mm is whole for 70 mm")
+
+
 def test_what_the_scale_makes_of_the_picture_is_reported(folder: Path) -> None:
     write_video(folder / "a.mp4", count=30, fps=25)
     source = "{kind: file, path: a.mp4, pace: fast}\n    mm_per_px: 0.25"

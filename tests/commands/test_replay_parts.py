@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -19,13 +17,13 @@ from stream_inspect.commands.replay.view import ReplayView
 from stream_inspect.config.builtin import builtin_config
 from stream_inspect.config.load import load
 from stream_inspect.config.models import Config
-from tests.belt.pictures import HEIGHT_PX, WIDTH_PX, texture, views
+from tests.belt.conveyor_video import LANE_PX, SIZE_PX, STEP_PX, write_conveyor
+from tests.belt.pictures import HEIGHT_PX, WIDTH_PX
 from tests.commands.replays import line, read_lines, write_lines
 
-STEP_PX, FRAMES, EVERY = 8, 230, 3
+FRAMES, EVERY = 230, 3
 ENTERS = (40, 75, 110)
 """Frames in which the leading edge of each part comes into the picture."""
-SIZE_PX, LANE_PX = 120, (120, 240)
 DEFECTIVE = 1
 """The part with the spot."""
 
@@ -53,18 +51,7 @@ def conveyor(**changes: Any) -> Config:
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A belt that runs to the right, empty at first, with three bright parts on it."""
     path = tmp_path_factory.mktemp("conveyor") / "belt.mp4"
-    lying = texture("rubber", WIDTH_PX + FRAMES * STEP_PX)
-    for enters in ENTERS:
-        right = lying.shape[1] - WIDTH_PX - enters * STEP_PX
-        cv2.rectangle(lying, (right - SIZE_PX, LANE_PX[0]), (right - 1, LANE_PX[1] - 1), 200.0, cv2.FILLED)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
-        for index, picture in enumerate(views(lying, range(0, FRAMES * STEP_PX, STEP_PX))):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.i420), format="yuv420p")
-            frame.pts = index
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    write_conveyor(path, ENTERS, FRAMES)
     return path
 
 

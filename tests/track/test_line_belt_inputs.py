@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -13,8 +15,8 @@ from tests.track.plant_line import EYE_MM, PART_MM, SPEED_MM_S, S, config, count
 MS = S // 1000
 
 
-def belt_of(the_config: Config) -> LineBelt:
-    return LineBelt(the_config.lines[0], the_config.cameras, the_config.inputs)
+def belt_of(the_config: Config, record: Path | None = None) -> LineBelt:
+    return LineBelt(the_config.lines[0], the_config.cameras, the_config.inputs, record)
 
 
 def run(belt: LineBelt, from_ns: int, to_ns: int, *, speed_mm_s: float = SPEED_MM_S) -> None:
@@ -257,3 +259,62 @@ def test_results_from_before_the_position_was_lost_say_nothing_of_the_belt_now()
     lost = seen(belt, 1, 4 * S, now_ns=5 * S)
     assert lost.odometer_mm is None
     assert [*belt.judged(result(0, S, 0.0)), *belt.judged(result(1, 4 * S, 0.0))] == []
+
+
+# --- the next process ---
+
+COUNTER = {"table": "input", "counter_bits": 16}
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_the_next_process_continues_the_encoders_way_though_its_counter_has_turned_over(
+    bits: int, tmp_path: Path
+) -> None:
+    the_config = config(plc={"encoder": {"address": 100, "bits": bits}})
+    before_wrap_mm = ((1 << bits) - 100) * 0.5
+    record = tmp_path / "belt"
+
+    def read(belt: LineBelt, mono_ns: int) -> None:
+        way_mm = before_wrap_mm + SPEED_MM_S * mono_ns / S
+        counted = round(way_mm / 0.5) % (1 << bits)
+        belt.read(count(counted * 0.5, mono_ns))
+
+    killed = belt_of(the_config, record)
+    for mono_ns in range(0, S // 20, 10 * MS):
+        read(killed, mono_ns)
+    first = seen(killed, 0, 40 * MS)
+    after = belt_of(the_config, record)
+    for mono_ns in range(S // 2, S, 10 * MS):
+        read(after, mono_ns)
+    second = seen(after, 20, 900 * MS)
+    assert first.origin_ns == second.origin_ns != 0
+    assert first.odometer_mm is not None
+    assert second.odometer_mm == pytest.approx(first.odometer_mm + 0.86 * SPEED_MM_S, abs=1)
+
+
+def test_the_next_process_does_not_continue_where_the_counter_may_have_turned_over_more_than_once(
+    tmp_path: Path,
+) -> None:
+    the_config = config(plc={"encoder": {"address": 100, "bits": 16}})
+    killed = belt_of(the_config, tmp_path / "belt")
+    run(killed, 0, S)
+    first = seen(killed, 0, S)
+    after = belt_of(the_config, tmp_path / "belt")
+    run(after, 40 * S, 41 * S)
+    assert seen(after, 20, 41 * S).odometer_mm is None
+    run(after, 41 * S + 20 * MS, 42 * S)
+    assert seen(after, 21, 42 * S).origin_ns not in (0, first.origin_ns)
+
+
+def test_the_next_process_counts_the_parts_that_passed_the_eye_meanwhile_and_none_again(tmp_path: Path) -> None:
+    the_config = config(eye=COUNTER)
+    killed = belt_of(the_config, tmp_path / "belt")
+    run(killed, 0, S)
+    killed.read(edge(7, 500 * MS, None))
+    killed.read(edge(8, S - 20 * MS, S - 40 * MS))
+    assert len(seen(killed, 0, S).changes) == 1
+    after = belt_of(the_config, tmp_path / "belt")
+    run(after, S + 20 * MS, 2 * S)
+    after.read(edge(9, 2 * S - 20 * MS, 2 * S - 40 * MS))
+    (part,) = seen(after, 20, 2 * S).changes
+    assert part.along.low == pytest.approx(SPEED_MM_S * 1.97 - EYE_MM, abs=0.1)

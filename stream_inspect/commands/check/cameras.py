@@ -195,7 +195,8 @@ def check_fit(config: Config, seen: Sequence[Seen | None]) -> list[Finding]:
     for camera, size in zip(config.cameras, seen, strict=True):
         item = f"camera {camera.name}"
         if size is not None:
-            unfit = misfits(camera, config.decide, (size.width_px, size.height_px), size.fps)
+            line = config.parts_of(config.line_of(camera.name))
+            unfit = misfits(camera, config.decide, (size.width_px, size.height_px), size.fps, line)
             found += [(fail if misfit.fatal else warn)(item, misfit.text, misfit.advice) for misfit in unfit]
         if camera.stills:
             continue  # a find is confirmed by its picture alone

@@ -34,7 +34,7 @@ class BatchedJudging:
 
     def put(self, frame: ReplayFrame) -> None:
         """The next frame of the recording."""
-        if self._judge.is_due(frame.header):
+        if self._judge.is_due(frame.header, frame.way_mm):
             frame.header = msgspec.structs.replace(frame.header, due=self._due)
             self._due += 1
         self._waiting.append(frame)

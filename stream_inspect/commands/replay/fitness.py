@@ -36,7 +36,8 @@ def before_judging(config: Config, info: CameraInfo, *, recorded_hash: str | Non
 def _misfits(config: Config, info: CameraInfo) -> list[str]:
     """What of the first camera's configuration fits this recording badly. Raises `MisfitError` where nothing does."""
     camera = config.cameras[0]
-    found = misfits(camera, config.decide, (info.width_px, info.height_px), info.fps)
+    line = config.parts_of(config.line_of(camera.name))
+    found = misfits(camera, config.decide, (info.width_px, info.height_px), info.fps, line)
     if unfit := [str(misfit) for misfit in found if misfit.fatal]:
         raise MisfitError(f"camera {camera.name} does not fit this recording: {'; '.join(unfit)}")
     return [str(misfit) for misfit in found]

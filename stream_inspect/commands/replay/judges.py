@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from stream_inspect.capture.sampler import make_sampler
+from stream_inspect.capture.sampler import FrameSampler, make_sampler
 from stream_inspect.commands.replay.applied import Applied
 from stream_inspect.commands.replay.frames import FoundParts, Judged, LookedFor
 from stream_inspect.commands.replay.recorded import RecordedFrames, common
@@ -35,7 +35,8 @@ class Judge(Protocol):
 
     def open(self) -> None: ...
 
-    def is_due(self, header: FrameHeader) -> bool: ...
+    def is_due(self, header: FrameHeader, way_mm: float | None) -> bool:
+        """Called once for every frame; `way_mm` is how far the belt has run, where that is known."""
 
     def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]: ...
 
@@ -52,7 +53,7 @@ class ModelJudge:
         self._camera = config.cameras[0]
         self._line = config.parts_of(config.line_of(self._camera.name))
         self._part_prompts = config.part_prompts
-        self._sampler = make_sampler(self._camera)
+        self._sampler: FrameSampler | None = None
         self._most = config.inspect.batch_max_frames
         self._inspector = build_inspector(config.inspect, config.inspect.workers[0])
         self.batch = 1
@@ -67,8 +68,10 @@ class ModelJudge:
         self.prompts_hash = self._inspector.prompts_hash
         self.batch = min(self._most, self._inspector.useful_batch)
 
-    def is_due(self, header: FrameHeader) -> bool:
-        return self._sampler.due(header.id.pts_s)
+    def is_due(self, header: FrameHeader, way_mm: float | None) -> bool:
+        if self._sampler is None:
+            self._sampler = make_sampler(self._camera, self._line, (header.width_px, header.height_px))
+        return self._sampler.due(header.id.pts_s, way_mm)
 
     def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]:
         judged: list[Judged] = []
@@ -130,7 +133,7 @@ class RecordedJudge:
     def open(self) -> None:
         """The file is read and checked already."""
 
-    def is_due(self, header: FrameHeader) -> bool:
+    def is_due(self, header: FrameHeader, way_mm: float | None) -> bool:
         return self._recorded.is_due(header)
 
     def judge(self, frames: Sequence[tuple[FrameHeader, Picture]]) -> list[Judged]:

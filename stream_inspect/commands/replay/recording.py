@@ -36,6 +36,11 @@ class ReplayFrame:
         return self.judged.inspection if self.judged is not None else None
 
     @property
+    def way_mm(self) -> float | None:
+        """How far the belt has run, where that is needed and known."""
+        return self.sight.way_mm if self.sight is not None else None
+
+    @property
     def due(self) -> bool:
         return self.header.due is not None
 

@@ -17,7 +17,13 @@ from stream_inspect.rotation import Rotation, direction_at, rotated_horizontals,
 class SamplingConfig(Model):
     """Which frames are due for judging; the others are counted as not_due."""
 
-    rate_hz: float = Field(8.0, gt=0, le=240, description="Judged frames per second of the media clock.")
+    rate_hz: float = Field(
+        8.0,
+        gt=0,
+        le=240,
+        description="Judged frames per second of the media clock. Where the parts of the line are accounted for, more "
+        "while the belt is fast, as many as each part needs for its views, and 2 while it stands.",
+    )
 
 
 class ConditionsConfig(Model):

@@ -147,6 +147,13 @@ class LineConfig(Model):
     views: int = Field(
         3, ge=1, le=100, description="K: judged frames that must show a part whole and usable before it passes."
     )
+    part_length_mm: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="Length of the longest part along the belt, where `parts` does not state it: how far apart judged "
+        "frames may be for the K views follows from it. Half of the picture is supposed if absent.",
+    )
     trigger_mm: float | None = Field(
         None,
         ge=0,
@@ -165,12 +172,20 @@ class LineConfig(Model):
         return self.parts.eye if self.parts.kind == "pitch" else None
 
     @property
+    def longest_part_mm(self) -> float | None:
+        """Length of a part along the belt, where it is stated."""
+        stated_mm: float | None = getattr(self.parts, "length_mm", None)
+        return self.part_length_mm if stated_mm is None else stated_mm
+
+    @property
     def needs_way(self) -> bool:
         """Whether the pictures are asked how far the belt moved."""
         odometer = self.odometer
         return odometer.kind == "picture" or (odometer.kind == "encoder" and odometer.check_with == "picture")
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
+        if self.part_length_mm is not None and self.longest_part_mm != self.part_length_mm:
+            yield ConfigFinding(("part_length_mm",), "contradicts parts.length_mm: keep that alone")
         if self.parts.kind in ("trigger", "pitch") and len(self.lanes) > 1:
             what = "a photo-eye" if self.parts.kind == "trigger" else "a pitch"
             yield ConfigFinding(("lanes",), f"{what} knows no lanes: leave them out, or find parts in the picture")

@@ -25,6 +25,8 @@ const MEANING = {
   alerts_rejected: { title: "alerts rejected", effect: "they were not delivered, and are kept" },
   input_silent: { title: "plant input not read", effect: "what it says of belt, parts and recipe is missing" },
   odometer_unknown: { title: "odometer unknown", effect: "parts are undecided", isBad: true },
+  belt_not_judged: { title: "belt not judged", effect: "parts pass without inspection", isBad: true },
+  too_few_views: { title: "too few views", effect: "parts are undecided", isBad: true },
   odometer_slip: { title: "odometer slip", effect: "verdicts may be of a neighbouring part", isBad: true },
   belt_not_learned: { title: "belt not learned", effect: "parts pass without being counted", isBad: true },
   static_part: { title: "static part", effect: "dirt, glare or a stuck part: it is not counted" },
