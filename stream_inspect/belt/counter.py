@@ -61,6 +61,12 @@ class Counter:
         """Two counts that are farther apart in time do not say how far the belt moved."""
         return (self._half - 1) * self._mm_per_count / self._max_speed_mm_s - self._age_s
 
+    def resume(self, mono_ns: int, count: int, position: Position) -> None:
+        """Continue from a count that another counter read before, at this position."""
+        self._last = mono_ns, count
+        self._counts = round(self._direction * position.mm / self._mm_per_count)
+        self._drift_mm = position.drift_mm
+
     def read(self, mono_ns: int, count: int) -> Position | None:
         """The belt's position since the first count; None for a count that is refused. `problem` says why."""
         self.problem = ""

@@ -21,6 +21,8 @@ class BeltLooked:
     confidence: float
     """0 to 1, of `moved_mm`."""
     parts: tuple[PartSight, ...]
+    since_s: float | None
+    """The pts of the picture from which `moved_mm` counts."""
     learning: bool
     """Whether the empty belt is not known, so that parts are not seen."""
 
@@ -32,6 +34,8 @@ class BeltLook:
         self._odometer = VisualOdometer(belt)
         self._background = BackgroundParts(belt, settings)
 
+    measures_way = True
+
     def reset(self) -> None:
         """Begin another session: nothing is known of the way since the last frame; the empty belt still is."""
         self._odometer.reset()
@@ -40,4 +44,11 @@ class BeltLook:
         """What the next frame shows."""
         moved = self._odometer.see(picture, pts_s)
         parts = self._background.see(picture, moved.mm)
-        return BeltLooked(moved.mm, moved.sigma_mm, moved.confidence, tuple(parts), self._background.learning)
+        return BeltLooked(
+            moved.mm,
+            moved.sigma_mm,
+            moved.confidence,
+            tuple(parts),
+            since_s=moved.since_s,
+            learning=self._background.learning,
+        )

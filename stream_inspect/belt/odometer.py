@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,15 @@ class FixedSpeedOdometer:
         self._position_mm = 0.0
         self._began_ns: int | None = None
 
+    @property
+    def began_ns(self) -> int | None:
+        """The capture time at which it was 0; None before it was asked."""
+        return self._began_ns
+
+    def resume(self, began_ns: int) -> None:
+        """Continue another one, which was 0 at this time."""
+        self._began_ns = began_ns
+
     def advance_to(self, pts_s: float) -> float:
         if self._last_pts_s is not None:
             self._position_mm += (pts_s - self._last_pts_s) * self._speed_mm_s
@@ -83,6 +92,15 @@ class StandingLimits:
     runs_above_mm_s: float = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class SourceReading:
+    """A source's last reading in its own millimetres, and where its zero lies on the line (mm, drift)."""
+
+    mono_ns: int
+    own: Position
+    shift: tuple[float, float]
+
+
 class _Source:
     """The readings of one source, in its own millimetres, and where they lie on the line's."""
 
@@ -99,6 +117,18 @@ class _Source:
     def newest_ns(self) -> int | None:
         """Time of its last reading."""
         return self.trace.newest_ns
+
+    def last_reading(self) -> SourceReading | None:
+        """For `resume`; None where it was never read."""
+        knots = self.trace.after(None)
+        if not knots or knots[-1].position is None:
+            return None
+        return SourceReading(knots[-1].mono_ns, knots[-1].position, self._shift)
+
+    def resume(self, reading: SourceReading) -> None:
+        """Continue after this reading."""
+        self._shift = reading.shift
+        self.read(reading.mono_ns, reading.own)
 
     def read(self, mono_ns: int, position: Position) -> None:
         if self.silent(mono_ns):
@@ -151,8 +181,8 @@ class MeasuredOdometer:
     frame is judged, so there is nothing to wait for. With the picture as the only source each captured frame is a
     reading, added before any result of that frame, and every answer is settled in both.
 
-    No clock is read. Positions are kept for a minute; before that they are None. The `Counter` and the `Ways` belong to
-    this process: one that began again at 0 in the middle of a run would move the belt.
+    No clock is read. Positions are kept for a minute; before that they are None. The next process continues from
+    `readings` by `resume`, before it adds any.
     """
 
     def __init__(
@@ -177,6 +207,20 @@ class MeasuredOdometer:
             first, second = (self._sources[name] for name in sources[:2])
             names, traces = (first.name, second.name), (first.trace, second.trace)
             self._slip = SlipCheck(names, traces, slip or SlipLimits())
+
+    # --- restarts ---
+
+    def readings(self) -> dict[str, SourceReading]:
+        """The last reading of each source that has been read."""
+        return {name: last for name, source in self._sources.items() if (last := source.last_reading()) is not None}
+
+    def resume(self, believed: str, readings: Mapping[str, SourceReading]) -> None:
+        """Begin where another odometer was, which believed this source last. Raises KeyError for an unknown source."""
+        for name, reading in readings.items():
+            self._sources[name].resume(reading)
+        self._began_ns = min(reading.mono_ns for reading in readings.values())
+        self._believed = self._sources[believed]
+        self._extend()
 
     # --- what is read ---
 

@@ -68,6 +68,8 @@ class Moved:
     """One standard deviation of `mm`, provided that it is the right one of several shifts that look alike."""
     confidence: float
     """0 (not seen) to 1. Low where there is little texture, or where it repeats and another shift fits as well."""
+    since_s: float | None = None
+    """The pts of the frame from which `mm` counts: the last one that showed the belt, or the first to be compared."""
 
 
 NOT_SEEN = Moved(None, None, 0.0)
@@ -123,7 +125,8 @@ class VisualOdometer:
         return NOT_SEEN
 
     def _follow(self, found: _Shift, spectrum: _Spectrum, pts_s: float, mm_per_px: float) -> Moved:
-        step_px, elapsed_s = found.px - self._shift_px, pts_s - self._seen_s
+        since_s = self._seen_s
+        step_px, elapsed_s = found.px - self._shift_px, pts_s - since_s
         self._shift_px, self._seen_s = found.px, pts_s
         certain = found.confidence >= _CERTAIN
         self._latest = spectrum if certain else None
@@ -131,7 +134,7 @@ class VisualOdometer:
             self._speed_px_s = step_px / elapsed_s
         if certain and abs(found.px) > _REFERENCE_SHARE * spectrum.along_px:
             self._begin(spectrum, pts_s)
-        return Moved(self._sign * step_px * mm_per_px, found.sigma_px * mm_per_px, found.confidence)
+        return Moved(self._sign * step_px * mm_per_px, found.sigma_px * mm_per_px, found.confidence, since_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

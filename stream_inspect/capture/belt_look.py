@@ -16,6 +16,11 @@ class WayLook:
     def __init__(self, odometer: VisualOdometer | None) -> None:
         self._odometer = odometer
 
+    @property
+    def measures_way(self) -> bool:
+        """Whether its pictures are asked how far the belt has run."""
+        return self._odometer is not None
+
     def reset(self) -> None:
         """As `BeltLook.reset`."""
         if self._odometer is not None:
@@ -24,9 +29,9 @@ class WayLook:
     def see(self, picture: Picture, pts_s: float) -> BeltLooked:
         """As `BeltLook.see`, with no parts."""
         if self._odometer is None:
-            return BeltLooked(None, None, 0.0, (), learning=False)
+            return BeltLooked(None, None, 0.0, (), since_s=None, learning=False)
         moved = self._odometer.see(picture, pts_s)
-        return BeltLooked(moved.mm, moved.sigma_mm, moved.confidence, (), learning=False)
+        return BeltLooked(moved.mm, moved.sigma_mm, moved.confidence, (), since_s=moved.since_s, learning=False)
 
 
 def make_look(camera: CameraConfig, line: LineConfig | None) -> BeltLook | WayLook | None:

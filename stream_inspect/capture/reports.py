@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stream_inspect.belt.look import BeltLooked
+from stream_inspect.belt.position import Position
 from stream_inspect.capture.camera import CapturedFrame
 from stream_inspect.capture.conditions import Change
 from stream_inspect.messages import BeltSight, Clock, Condition, FrameHeader, FrameId, RingSlot
@@ -39,13 +40,13 @@ def frame_header(
     )
 
 
-def belt_sight(frame: FrameHeader, look: BeltLooked) -> BeltSight:
-    """What this frame shows of the belt."""
+def belt_sight(frame: FrameHeader, look: BeltLooked, way: Position | None) -> BeltSight:
+    """What this frame shows of the belt; `way` is how far it has run in the session, None where that is not known."""
     return BeltSight(
         frame=frame,
-        moved_mm=None if look.moved_mm is None else float(look.moved_mm),
-        moved_sigma_mm=float(look.sigma_mm or 0.0),
-        moved_confidence=float(look.confidence),
+        way_mm=None if way is None else float(way.mm),
+        way_noise_mm=0.0 if way is None else float(way.noise_mm),
+        way_drift_mm=0.0 if way is None else float(way.drift_mm),
         parts=list(look.parts),
         learning=bool(look.learning),
     )

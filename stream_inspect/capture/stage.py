@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stream_inspect.capture.belt_look import make_look
+from stream_inspect.capture.belt_sights import make_sights
 from stream_inspect.capture.build import make_camera
 from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.due_frames import DueFrames
 from stream_inspect.capture.picture_fit import PictureFit
-from stream_inspect.capture.reports import belt_sight, condition, frame_header
+from stream_inspect.capture.reports import condition, frame_header
 from stream_inspect.capture.ring_sink import RingSink
 from stream_inspect.capture.rtsp import LONGEST_OPENING_S
 from stream_inspect.capture.sampler import make_sampler
@@ -75,7 +75,7 @@ class CaptureStage:
         self._watch: ConditionWatch | StillWatch | None = None
         self._sampler = make_sampler(camera)
         self._fit = PictureFit(camera, decide)
-        self._look = make_look(camera, line)
+        self._belt = make_sights(camera, line)
         self._session = -1
         self._due = DueFrames(ledger)
         self._waiting: FrameHeader | None = None
@@ -199,8 +199,6 @@ class CaptureStage:
         if item.session != self._session:
             self._session = item.session
             self._sampler = make_sampler(self._config)
-            if self._look is not None:
-                self._look.reset()
         header = frame_header(
             item.frame,
             camera=self._config.name,
@@ -218,8 +216,8 @@ class CaptureStage:
         if (reason := self._fit.reason((header.width_px, header.height_px), self._stated_fps)) is not None:
             self._levels.set(ConditionKind.CONFIG_MISFIT, bool(reason), reason, camera=self._config.name)
         yield Output("frames", header)
-        if self._look is not None:
-            yield Output("belt", belt_sight(header, self._look.see(item.frame.picture, header.id.pts_s)))
+        if self._belt is not None:
+            yield Output("belt", self._belt.see(header, item.frame.picture))
         if self._watch is not None:
             luma, captured_s = item.frame.picture.luma, header.capture_mono_ns * _S
             changes = self._watch.frame(luma, captured_s, key=item.frame.is_key, taken_as=item.frame.taken_as)

@@ -50,8 +50,9 @@ _Value = TypeVar("_Value")
 class LineParts:
     """Notes in, verdicts out. See `PartsLedger` for what a verdict waits for.
 
-    `record` is a file in memory that outlives the process: the next one continues the sums, and what was on the belt
-    is undecided, for where it went meanwhile is not known.
+    `record` is a file in memory that outlives the process: the next one continues the sums and the places. Parts that
+    were in a picture meanwhile are undecided, for what was seen on them may be lost; all parts are, where the odometer
+    does not continue.
     """
 
     def __init__(self, line: LineConfig, cameras: Sequence[CameraConfig], record: Path | None = None) -> None:
@@ -68,6 +69,10 @@ class LineParts:
         """None until a picture's size is known."""
         self._ids: dict[tuple[str, int], int] = {}
         """The part that a track lies on, by (camera, track)."""
+        self._missed: set[str] = set()
+        """Cameras of which no frame has been placed since the ledger of another process was taken over."""
+        self._entered = 0
+        """Parts that had entered when the record was written."""
         self._log = get_logger(__name__, stage="decide", line=line.name)
         self._seen: dict[_FrameKey, PartsSeen] = {}
         """Due frames whose result has not come."""
@@ -78,11 +83,12 @@ class LineParts:
         """What a captured frame shows of the belt."""
         ledger = self._ledger_for(seen.frame)
         camera = seen.frame.id.camera
+        if seen.odometer_mm is not None:
+            self._continue(ledger, seen, seen.odometer_mm)
         for change in seen.changes:
             ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
         if seen.odometer_mm is None:
-            ledger.lose_belt()
-            self._ids.clear()
+            self._lose_belt(ledger)
         else:
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
         key = camera, seen.frame.id.order
@@ -133,7 +139,7 @@ class LineParts:
         if self._ledger is None:
             return []
         self._ledger.settle()
-        if self._ledger.has_verdicts:
+        if self._ledger.has_verdicts or self._ledger.entered > self._entered:
             self.save()  # first: a process that is killed here gives them once more, rather than not at all
         return self._ledger.take()
 
@@ -141,6 +147,7 @@ class LineParts:
         """Keep what the next process has to know."""
         if self._ledger is None or self._record is None:
             return
+        self._entered = self._ledger.entered
         written = self._record.with_suffix(".new")
         written.write_bytes(self._ledger.record())
         written.replace(self._record)
@@ -194,8 +201,22 @@ class LineParts:
         except msgspec.DecodeError as error:
             self._log.warning("parts of the process before are not known; counting begins again", error=str(error))
             return None
-        ledger.lose_belt(Reason.RESTARTED)
+        self._missed = set(self._cameras)
         return ledger
+
+    def _continue(self, ledger: PartsLedger, seen: PartsSeen, odometer_mm: float) -> None:
+        """See whether the places of the ledger are of this odometer's zero, and note what a restart has missed."""
+        if ledger.origin_ns not in (None, seen.origin_ns):
+            self._lose_belt(ledger)
+        ledger.origin_ns = seen.origin_ns
+        camera = seen.frame.id.camera
+        if camera in self._missed:
+            self._missed.remove(camera)
+            ledger.miss(odometer_mm - self._belt(camera).offset_mm)
+
+    def _lose_belt(self, ledger: PartsLedger) -> None:
+        ledger.lose_belt(Reason.RESTARTED if self._missed else Reason.ODOMETER_UNKNOWN)
+        self._ids.clear()
 
     def _belt(self, camera: str) -> BeltConfig:
         belt = self._cameras[camera].belt

@@ -112,8 +112,10 @@ class LedgerRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     cameras: dict[str, CameraReports]
     untaken: list[PartVerdict]
     next_id: int
+    origin_ns: int | None
     odometer_mm: float | None
     forgotten_mm: float
+    restarted_mm: float
 
 
 class PartsLedger:
@@ -130,6 +132,10 @@ class PartsLedger:
         self._odometer_mm: float | None = None
         self._forgotten_mm = -math.inf
         """No part farther downstream is known any more: each has had its verdict."""
+        self._restarted_mm = -math.inf
+        """What is seen of parts that begin farther downstream may have been lost with another process."""
+        self.origin_ns: int | None = None
+        """When the odometer's zero was set that all places count from; None while there are none."""
 
     # --- notes ---------------------------------------------------------------------------------------------------
 
@@ -169,6 +175,16 @@ class PartsLedger:
             reports.last_due = due
         reports.odometer_mm = odometer_mm
         self.advance(odometer_mm)
+
+    def miss(self, upstream_mm: float) -> None:
+        """Results of frames that show the line up to this place may have been lost, as with a killed process.
+
+        Whatever begins farther downstream cannot pass, for a defect may have been seen on it; what enters later can.
+        """
+        self._restarted_mm = max(self._restarted_mm, upstream_mm)
+        for part in self._parts.values():
+            if part.verdict is None and self._may_have_been_missed(part.along):
+                part.doubt = part.doubt or Reason.RESTARTED
 
     def advance(self, odometer_mm: float) -> None:
         """The belt is here now."""
@@ -223,7 +239,8 @@ class PartsLedger:
         self._parts.clear()
         self._by_number.clear()
         self._cameras = {name: CameraReports(last_due=was.last_due) for name, was in self._cameras.items()}
-        self._odometer_mm, self._forgotten_mm = None, -math.inf
+        self._odometer_mm, self._forgotten_mm, self._restarted_mm = None, -math.inf, -math.inf
+        self.origin_ns = None
 
     # --- verdicts ------------------------------------------------------------------------------------------------
 
@@ -239,6 +256,11 @@ class PartsLedger:
             if part.is_finished and self._is_out_of_reach(part):
                 self._forget(part)
         self._forget_lost_frames()
+
+    @property
+    def entered(self) -> int:
+        """Parts that have entered, in all lanes."""
+        return sum(counts.entered for counts in self._counts.values())
 
     @property
     def has_verdicts(self) -> bool:
@@ -292,16 +314,19 @@ class PartsLedger:
                 cameras=self._cameras,
                 untaken=self._untaken,
                 next_id=self._next_id,
+                origin_ns=self.origin_ns,
                 odometer_mm=self._odometer_mm,
                 forgotten_mm=self._forgotten_mm,
+                restarted_mm=self._restarted_mm,
             )
         )
 
     @classmethod
-    def restore(cls, line: LineLayout, record: bytes, *, nothing_missed: bool = False) -> PartsLedger:
-        """The ledger of a killed process. Its parts without a verdict are undecided, unless nothing was missed since.
+    def restore(cls, line: LineLayout, record: bytes) -> PartsLedger:
+        """The ledger of a killed process: `miss` and `lose_belt` note what was lost with it.
 
-        Finders number their parts from the start again: what they find is joined with what is known, by place. Raises
+        Finders number their parts from the start again: what they find is joined with what is known, by place. Due
+        frames that were waited for are given up, for their results may be lost. Raises
         `msgspec.DecodeError` for what is not a record, or that of another version.
         """
         known = msgspec.msgpack.decode(record, type=LedgerRecord)
@@ -309,13 +334,10 @@ class PartsLedger:
         ledger._parts = {part.id: part for part in known.parts}
         ledger._counts = known.counts
         ledger._untaken = known.untaken
-        ledger._odometer_mm, ledger._forgotten_mm = known.odometer_mm, known.forgotten_mm
+        ledger.origin_ns, ledger._odometer_mm = known.origin_ns, known.odometer_mm
+        ledger._forgotten_mm, ledger._restarted_mm = known.forgotten_mm, known.restarted_mm
         for part in known.parts:
             part.numbers = {}
-            if part.verdict is None and not nothing_missed:
-                part.doubt = part.doubt or Reason.RESTARTED
-        if nothing_missed:
-            ledger._cameras |= {name: was for name, was in known.cameras.items() if name in ledger._cameras}
         return ledger
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -351,6 +373,8 @@ class PartsLedger:
 
     def _enter(self, change: PartChange) -> Part:
         doubt = None if change.doubt is None else REASON_OF_DOUBT[change.doubt]
+        if self._may_have_been_missed(change.along):
+            doubt = Reason.RESTARTED
         part = Part(id=self._next_id, lane=change.lane, along=change.along, serial=change.serial, doubt=doubt)
         self._next_id += 1
         self._parts[part.id] = part
@@ -380,6 +404,9 @@ class PartsLedger:
         """Whether it is so far below everything that nothing more is waited for."""
         end_mm = part.along.high + self._line.end_mm + self._line.kept_mm
         return self._odometer_mm is not None and self._odometer_mm >= end_mm
+
+    def _may_have_been_missed(self, along: Interval) -> bool:
+        return along.low < self._restarted_mm
 
     def _is_forgotten(self, along: Interval) -> bool:
         return along.high <= self._forgotten_mm + self._line.joined_mm

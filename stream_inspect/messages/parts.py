@@ -32,11 +32,13 @@ class BeltSight(Message, frozen=True, kw_only=True):
     """What a captured frame shows of the belt, judged or not."""
 
     frame: FrameHeader
-    moved_mm: float | None
-    """How far the belt moved since the last frame that showed it, less than 0 backwards. None where it is not seen."""
-    moved_sigma_mm: float
-    moved_confidence: float
-    """0, it is not seen, to 1."""
+    way_mm: float | None
+    """How far the belt has run since the first frame of the camera's session, so that a reader that missed frames
+    continues from here. None where that is not known; ways of two sessions have nothing to do with each other."""
+    way_noise_mm: float = 0.0
+    """Bound of the error of this one way, as of a `belt.position.Position`."""
+    way_drift_mm: float = 0.0
+    """Bound of the errors that have added up in the session."""
     parts: list[PartSight]
     learning: bool
     """Whether the empty belt is not known yet (or no longer), so that parts may be missing in `parts`."""
@@ -78,6 +80,8 @@ class PartsSeen(Message, frozen=True, kw_only=True):
     frame: FrameHeader
     odometer_mm: float | None
     """The line's odometer at the capture of the frame. None: not known, so that places do not continue from here."""
+    origin_ns: int = 0
+    """When the odometer's zero was set, in the time of the frames: places of two origins cannot be compared."""
     changes: list[PartChange]
     sights: list[PartSight]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream_inspect.belt.counter import Counter
 from stream_inspect.belt.odometer import MeasuredOdometer
-from stream_inspect.belt.position import BeltLimits
+from stream_inspect.belt.position import BeltLimits, Position
 from stream_inspect.config.sections.lines import EncoderOdometer
 from stream_inspect.log import get_logger
 from stream_inspect.messages import BeltReading
@@ -27,6 +27,8 @@ class Encoder:
             max_speed_mm_s=limits.max_speed_mm_s,
             reverse=config.reverse,
         )
+        self.count = 0
+        """The last one that was believed."""
         self._since_ns: int | None = None
         """When it was first asked for."""
         self._silent_after_ns = limits.silent_after_ns
@@ -34,17 +36,24 @@ class Encoder:
         """When the position was lost last, and why."""
         self._log = get_logger(__name__, stage="track", input=config.input)
 
+    def resume(self, count: int, mono_ns: int, position: Position) -> None:
+        """Continue what another process read before, last of all this count, at this position."""
+        self.count = count
+        self._counter.resume(mono_ns, count, position)
+
     def read(self, message: BeltReading, odometer: MeasuredOdometer) -> None:
         """A count; one of another input is passed over."""
         if message.input != self._input:
             return
         lost = self._counter.lost
         # Modulo its width, a signed count is an unsigned one.
-        position = self._counter.read(message.mono_ns, message.count % (1 << self._bits))
+        count = message.count % (1 << self._bits)
+        position = self._counter.read(message.mono_ns, count)
         if self._counter.lost != lost:
             self._lost = message.mono_ns, self._counter.problem
             self._log.warning("position of the belt lost", problem=self._counter.problem)
         if position is not None:
+            self.count = count
             odometer.add(self.source, message.mono_ns, position)
 
     def lost_between(self, after_ns: int, until_ns: int) -> bool:

@@ -4,52 +4,66 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
 
 from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.lanes import Lane
 from stream_inspect.belt.odometer import FixedSpeedOdometer, LineOdometer, MeasuredOdometer
 from stream_inspect.belt.position import BeltLimits, Position
-from stream_inspect.belt.ways import Ways
 from stream_inspect.config.inputs import InputConfig
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.config.sections.lines import EncoderOdometer, TriggerParts
+from stream_inspect.log import get_logger
 from stream_inspect.messages import BeltReading, BeltSight, PartChange, PartsSeen, PlantReadings
+from stream_inspect.track.belt_record import BeltRecord, SourceRecord
 from stream_inspect.track.encoder import Encoder
 from stream_inspect.track.part_finder import PartFinder
 from stream_inspect.track.photo_eye_input import Passed, PhotoEyeInput
+from stream_inspect.track.picture_way import PictureWay
 
 _WAIT_NS = 300_000_000
 """A frame waits this long for the encoder's next count: a connection that is lost is made again within that time."""
 _WAIT_FOR_SECOND = 1.2
 """Where the picture is a second source, the wait over the time after which the encoder is silent: by then the picture
 has taken over."""
+_KEPT_EVERY_NS = 250_000_000
+_RESUMED_WITHIN = 0.03
+"""Share of the picture's length by which the way over a restart may be off; beyond it, places do not continue."""
 
 
 class LineBelt:
     """Sights and readings of the belt in, in the order of each camera's frames; what they say of the parts out.
 
-    Times are in the nanoseconds of the frames' `capture_mono_ns`.
+    Times are in the nanoseconds of the frames' `capture_mono_ns`. `record` is a file in memory that outlives the
+    process: encoders count on and capture adds up the belt's way meanwhile, so the next process continues the places.
     """
 
-    def __init__(self, line: LineConfig, cameras: Sequence[CameraConfig], inputs: Sequence[InputConfig] = ()) -> None:
+    def __init__(
+        self,
+        line: LineConfig,
+        cameras: Sequence[CameraConfig],
+        inputs: Sequence[InputConfig] = (),
+        record: Path | None = None,
+    ) -> None:
         self.name = line.name
         self.cameras = [camera.name for camera in cameras]
         self._belts = {camera.name: _belt_of(camera) for camera in cameras}
         self._lanes = [Lane(number, lane.from_mm, lane.to_mm) for number, lane in enumerate(line.lanes)]
         self._finders: dict[str, PartFinder] = {}
-        self._seen_ns: dict[str, int] = {}
-        """Of each camera, the time of its last frame."""
         self._last: dict[str, tuple[int, Position]] = {}
-        """The same with the belt's position, where that is known."""
+        """Of each camera, the time of its last frame and the belt's position then, where that was known."""
         named = {one.name: one for one in inputs}
         fastest = max(self._belts.values(), key=lambda belt: belt.speed_mm_s)
         limits = BeltLimits(max_speed_mm_s=fastest.fastest_mm_s)
         self.encoder = _encoder_of(line, named, limits)
         self._eye = _eye_of(line, named, fastest.fastest_mm_s)
-        self._ways = {name: Ways(limits) for name in self._belts} if line.needs_way else {}
+        self._ways = {name: PictureWay(name, limits) for name in self._belts} if line.needs_way else {}
         sources = [*([self.encoder.source] if self.encoder else []), *self._ways]
         self._measured = MeasuredOdometer(sources, limits) if sources else None
-        self._odometer: LineOdometer = self._measured or FixedSpeedOdometer(fastest.speed_mm_s)
+        self._supposed = FixedSpeedOdometer(fastest.speed_mm_s)
+        self._odometer: LineOdometer = self._measured or self._supposed
         self._wait_ns = round(_WAIT_FOR_SECOND * limits.silent_after_ns) if self._ways else _WAIT_NS
         self._sights: deque[BeltSight] = deque()
         """Frames that wait for the odometer."""
@@ -57,6 +71,21 @@ class LineBelt:
         """What the photo-eye has shown since the last frame."""
         self._known_mm = 0.0
         """Where the belt was when that was last known."""
+        self._origin_ns: int | None = None
+        """See `PartsSeen`; None until the next frame whose position is known."""
+        self._record = record
+        self._kept_ns = 0
+        self._resumed: set[str] = set()
+        """The cameras of which no frame has been placed since another process was continued."""
+        self._resumed_ns: int | None = None
+        """When that was, where it was."""
+        self._log = get_logger(__name__, stage="track", line=line.name)
+        self._resume()
+
+    @property
+    def by_picture(self) -> bool:
+        """Whether pictures alone say how far the belt has run."""
+        return self.encoder is None and bool(self._ways)
 
     @property
     def waiting(self) -> int:
@@ -74,20 +103,27 @@ class LineBelt:
 
     def see(self, sight: BeltSight) -> None:
         """The next frame of a camera."""
-        self._measure(sight)
+        if self._measured is not None and (way := self._ways.get(sight.frame.id.camera)) is not None:
+            way.read(sight, self._measured)
         self._sights.append(sight)
 
     def take(self, now_mono_ns: int, *, everything: bool = False) -> Iterator[PartsSeen]:
         """The frames, in order, at whose time the odometer is settled, or that have waited for long enough."""
 
+        if self._resumed and self._resumed_ns is None:
+            self._resumed_ns = now_mono_ns  # frames of the outage have not waited for the counts of the outage yet
+
         def ready(mono_ns: int) -> bool:
             if everything or self.encoder is None:
                 return True
-            return self._odometer.settled(mono_ns) or now_mono_ns - mono_ns >= self._wait_ns
+            since_ns = max(mono_ns, self._resumed_ns or mono_ns)
+            return self._odometer.settled(mono_ns) or now_mono_ns - since_ns >= self._wait_ns
 
         while self._sights and ready(self._sights[0].frame.capture_mono_ns):
             is_known = self._take_passed(ready)
             yield self._placed(self._sights.popleft(), is_known=is_known)
+        if now_mono_ns - self._kept_ns >= _KEPT_EVERY_NS:
+            self._keep(now_mono_ns)
 
     def slip(self) -> str:
         """By how much the encoder and the picture disagree; "" while they agree."""
@@ -99,6 +135,11 @@ class LineBelt:
             return ""
         return self.encoder.unknown(now_mono_ns, self._measured)
 
+    def way_unknown(self, seen: PartsSeen) -> str:
+        """Why the position by the pictures alone is not known at this frame, or was not just before; "" while it is."""
+        lost = next((why for way in self._ways.values() if (why := way.unknown(seen.frame.capture_mono_ns))), "")
+        return lost or ("" if seen.odometer_mm is not None else "no picture shows how far the belt has run")
+
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _placed(self, sight: BeltSight, *, is_known: bool) -> PartsSeen:
@@ -108,10 +149,11 @@ class LineBelt:
         last_ns, before = self._last.get(camera, (mono_ns, None))
         position = self._odometer.at(mono_ns)
         changes, self._changes = self._changes, []
-        if not is_known or (self.encoder is not None and self.encoder.lost_between(last_ns, mono_ns)):
+        if not is_known or self._is_lost(sight, position, last_ns, before):
             position = None
         if position is None:
             self._last.pop(camera, None)
+            self._origin_ns = None
             if self._eye is not None:
                 self._eye.interrupt()
             if (finder := self._finders.get(camera)) is not None:
@@ -119,12 +161,30 @@ class LineBelt:
         else:
             self._last[camera] = mono_ns, position
             self._known_mm = position.mm
+            is_new, self._origin_ns = self._origin_ns is None, self._origin_ns or mono_ns
+            if is_new or changes:
+                self._keep(mono_ns)  # before any place of it is known elsewhere, and no part is counted again
             if self._eye is None and not sight.learning:
                 sigma_mm = position.way_since(before).sigma_mm if before is not None else 0.0
                 boxes = [part.box_xyxy_px for part in sight.parts]
                 changes += self._finder(sight).see(mono_ns, position.mm, sigma_mm, boxes)
         odometer_mm = None if position is None else position.mm
-        return PartsSeen(frame=frame, odometer_mm=odometer_mm, changes=changes, sights=sight.parts)
+        origin_ns = self._origin_ns or 0
+        return PartsSeen(frame=frame, odometer_mm=odometer_mm, origin_ns=origin_ns, changes=changes, sights=sight.parts)
+
+    def _is_lost(self, sight: BeltSight, position: Position | None, last_ns: int, before: Position | None) -> bool:
+        """Whether the odometer does not continue, from this camera's last frame to this one."""
+        if self._measured is None:
+            return False
+        believed = self._ways.get(self._measured.believed, self.encoder)
+        if believed is not None and believed.lost_between(last_ns, sight.frame.capture_mono_ns):
+            return True
+        camera = sight.frame.id.camera
+        if position is None or before is None or camera not in self._resumed:
+            return False
+        self._resumed.remove(camera)
+        view = BeltView(self._belts[camera], sight.frame.width_px, sight.frame.height_px)
+        return abs(position.drift_mm - before.drift_mm) > _RESUMED_WITHIN * view.length_mm
 
     def _take_passed(self, ready: Callable[[int], bool]) -> bool:
         """Place what has passed the photo-eye; False if the belt's position was not known at one of these times."""
@@ -141,19 +201,57 @@ class LineBelt:
         self._changes += eye.place(passed, before.mm, here.mm)
         return True
 
-    def _measure(self, sight: BeltSight) -> None:
-        """Hand what the picture shows of the belt's way to the odometer."""
-        camera, mono_ns = sight.frame.id.camera, sight.frame.capture_mono_ns
-        since_ns = self._seen_ns.get(camera, mono_ns)
-        self._seen_ns[camera] = mono_ns
-        if self._measured is None or camera not in self._ways:
+    def _keep(self, now_mono_ns: int) -> None:
+        """Write what the next process needs to continue the places."""
+        self._kept_ns = now_mono_ns
+        last = max(self._last.values(), key=lambda last: last[0], default=None)
+        if self._record is None or self._origin_ns is None or last is None:
             return
-        moved_mm, confidence = sight.moved_mm, sight.moved_confidence
-        if moved_mm is None:
-            moved_mm, confidence = 0.0, 0.0
-        position = self._ways[camera].moved(since_ns, mono_ns, moved_mm, sight.moved_sigma_mm, confidence)
-        if position is not None:
-            self._measured.add(camera, mono_ns, position)
+        mono_ns, position = last
+        BeltRecord(
+            origin_ns=self._origin_ns,
+            mono_ns=mono_ns,
+            position=position,
+            speed_since_ns=self._supposed.began_ns,
+            believed=self._measured.believed if self._measured is not None else "",
+            sources=self._source_records(),
+            counted=self._eye.counted if self._eye is not None else None,
+        ).write(self._record)
+
+    def _source_records(self) -> dict[str, SourceRecord]:
+        records: dict[str, SourceRecord] = {}
+        for name, reading in (self._measured.readings() if self._measured is not None else {}).items():
+            way = self._ways.get(name)
+            if way is not None and way.session is not None:
+                records[name] = SourceRecord(reading=reading, of=way.session, begins=way.begins)
+            elif self.encoder is not None:
+                records[name] = SourceRecord(reading=reading, of=self.encoder.count, begins=Position(0.0))
+        return records
+
+    def _resume(self) -> None:
+        """Continue from what another process has written."""
+        try:
+            record = BeltRecord.read(self._record) if self._record is not None else None
+        except msgspec.DecodeError as error:
+            self._log.warning("places on the belt do not continue from the process before", error=str(error))
+            return
+        if record is None:
+            return
+        for name, source in record.sources.items():
+            reading = source.reading
+            if (way := self._ways.get(name)) is not None:
+                way.resume(source.of, source.begins, reading.mono_ns, reading.own)
+            elif self.encoder is not None:
+                self.encoder.resume(source.of, reading.mono_ns, reading.own)
+        if self._measured is not None:
+            self._measured.resume(record.believed, {name: one.reading for name, one in record.sources.items()})
+        elif record.speed_since_ns is not None:
+            self._supposed.resume(record.speed_since_ns)
+        if self._eye is not None:
+            self._eye.counted = record.counted
+        self._origin_ns, self._known_mm = record.origin_ns, record.position.mm
+        self._last = dict.fromkeys(self.cameras, (record.mono_ns, record.position))
+        self._resumed = set(self.cameras)
 
     def _finder(self, sight: BeltSight) -> PartFinder:
         camera = sight.frame.id.camera

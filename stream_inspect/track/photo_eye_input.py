@@ -41,7 +41,7 @@ class PhotoEyeInput:
         self._fastest_mm_s = fastest_mm_s
         self._eye = PhotoEye(parts.at_mm, parts.length_mm, _BOUNCE * parts.length_mm)
         self._serial = ""
-        self._counted: tuple[int, int] | None = None
+        self.counted: tuple[int, int] | None = None
         """The counter as it was last seen, and when."""
         self._waiting: deque[Passed] = deque()
         self._log = get_logger(__name__, stage="track", input=parts.input)
@@ -85,7 +85,7 @@ class PhotoEyeInput:
             if not trigger.value or trigger.after_ns is None:
                 return None
             return Passed(1, trigger.after_ns, trigger.mono_ns, self._serial)
-        known, self._counted = self._counted, (trigger.value, trigger.mono_ns)
+        known, self.counted = self.counted, (trigger.value, trigger.mono_ns)
         if known is None:
             return None
         count, seen_ns = known

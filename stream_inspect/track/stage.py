@@ -196,6 +196,8 @@ class TrackStage:
         """What has become known of parts."""
         for belt in self._lines:
             for seen in belt.take(now_ns, everything=everything):
+                if belt.by_picture:
+                    self._levels.put(_level(seen.frame, ConditionKind.ODOMETER_UNKNOWN, belt.way_unknown(seen)))
                 yield Output("parts", seen)
 
     def _odometers(self, now_ns: int) -> Iterable[Output]:

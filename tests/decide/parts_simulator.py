@@ -150,18 +150,23 @@ def _speeds(rng: random.Random, way_mm: float) -> list[float]:
 class Track:
     """The process that holds finders and ledger. What it has in memory dies with it; `disk` is what it has kept."""
 
-    def __init__(self, layout: LineLayout, disk: bytes | None, *, nothing_missed: bool = False) -> None:
+    def __init__(self, layout: LineLayout, disk: bytes | None) -> None:
         belt = BeltConfig(direction="left_to_right", speed_mm_s=300, mm_per_px=1.0)
         view = BeltView(belt, PICTURE_MM, WIDTH_MM)
         self.finders = {
             name: PartFinder(view, LANES, offset_mm=window.offset_mm) for name, window in layout.cameras.items()
         }
-        self.ledger = PartsLedger.restore(layout, disk, nothing_missed=nothing_missed) if disk else PartsLedger(layout)
+        self.ledger = PartsLedger.restore(layout, disk) if disk else PartsLedger(layout)
+        self.layout = layout
+        self.missed = set(layout.cameras) if disk else set()
         self.sights: Counter[tuple[str, int]] = Counter()
         self.hits: Counter[tuple[str, int]] = Counter()
         """Judged frames that showed a defect: the second one confirms it."""
 
     def see(self, sight: Sight) -> None:
+        if sight.camera in self.missed:
+            self.missed.remove(sight.camera)
+            self.ledger.miss(sight.reading_mm - self.layout.cameras[sight.camera].offset_mm)
         changes = self.finders[sight.camera].see(sight.tick, sight.reading_mm, 1.0, sight.boxes)
         for change in changes:
             self.ledger.place(sight.camera, change)
@@ -200,6 +205,11 @@ class Line:
     at_mm: float = 0.0
     track: Track | None = None
     disk: bytes | None = None
+    kept_entered: int = 0
+    """Parts that had entered when the state was kept."""
+    unkept: list[Sight | Result] = field(default_factory=list)
+    """What was processed since."""
+    unkept_bound: list[tuple[Thing, int, Binding]] = field(default_factory=list)
     down_until: int = 0
     kills: int = 0
     inbox: list[Sight | Result] = field(default_factory=list)
@@ -353,39 +363,43 @@ class Line:
         """Process what has come, keep the state, send the verdicts; a kill comes before or after any of these."""
         track, rng = self.track, self.plan.rng
         assert track is not None
-        bound: list[tuple[Thing, int, Binding]] = []
         messages, self.inbox = self.inbox, []
         for message in messages:
             if isinstance(message, Sight):
                 track.see(message)
             else:
-                track.judge(message, lambda thing, part, binding: bound.append((thing, part, binding)))
+                track.judge(message, lambda thing, part, binding: self.unkept_bound.append((thing, part, binding)))
             track.ledger.settle()
             sums = track.ledger.counts()
             self.check(all(lane.residual == 0 for lane in sums.values()), "the sum does not close", sums)
+        self.unkept += messages
         where = rng.choice(["before record", "before take", "after take"]) if killed else ""
         if where == "before record":
             self.kill()
             return
-        self.disk = track.ledger.record()
-        self.bound += bound
-        self.note_delivered(messages)
-        self.check_record(track)
+        if track.ledger.has_verdicts or track.ledger.entered > self.kept_entered or rng.random() < 0.3:
+            self.keep(track)
         if where == "before take":
             self.kill()
             return
         for verdict in track.ledger.take():
             self.receive(verdict)
         if where == "after take":
-            self.kill(clean=rng.random() < 0.3)
+            self.kill()
 
-    def kill(self, *, clean: bool = False) -> None:
-        """A clean kill is one after which nothing was missed: the process is there again before the next message."""
+    def keep(self, track: Track) -> None:
+        """As the process does it: at each verdict, at each part that enters, and now and then."""
+        self.disk, self.kept_entered = track.ledger.record(), track.ledger.entered
+        self.bound += self.unkept_bound
+        self.note_delivered(self.unkept)
+        self.unkept, self.unkept_bound = [], []
+        self.check_record(track)
+
+    def kill(self) -> None:
+        self.unkept, self.unkept_bound = [], []
         self.kills += 1
         self.track = None
         self.last_upstream.clear()
-        if clean and self.disk is not None:
-            self.track = Track(self.plan.layout, self.disk, nothing_missed=True)
         self.down_until = self.tick + self.plan.rng.randint(1, 10)
 
     def note_delivered(self, messages: list[Sight | Result]) -> None:

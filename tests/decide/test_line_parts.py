@@ -38,13 +38,16 @@ LEFT = 20
 class Line:
     """A line with one camera, each of whose frames is due, and a part on its belt."""
 
-    def __init__(self, record: Path | None = None, *, region: list[tuple[float, float]] | None = None) -> None:
+    def __init__(
+        self, record: Path | None = None, *, region: list[tuple[float, float]] | None = None, origin_ns: int = 0
+    ) -> None:
         belt = {"direction": "left_to_right", "speed_mm_s": 1250.0, "mm_per_px": 1.0}
         source = {"kind": "usb", "width_px": 640, "height_px": 360}
         camera = CameraConfig.model_validate({"name": "top", "source": source, "belt": belt, "region": region})
         line = LineConfig.model_validate({"name": "line1", "parts": {"kind": "background"}})
         self.parts = LineParts(line, [camera], record)
         self.verdicts: list[PartVerdict] = []
+        self.origin_ns = origin_ns
 
     def see(self, number: int, *, clipped: float = 0.0, found: bool = True) -> None:
         """A captured frame."""
@@ -60,7 +63,13 @@ class Line:
         box = (max(0.0, front_mm - LENGTH_MM), 100.0, min(640.0, front_mm), 200.0)
         is_shown = found and box[0] < 640 and front_mm > 0
         sights = [PartSight(box_xyxy_px=box, clipped_share=clipped, sharpness=100.0)] if is_shown else []
-        seen = PartsSeen(frame=frame(number), odometer_mm=float(STEP_MM * number), changes=changes, sights=sights)
+        seen = PartsSeen(
+            frame=frame(number),
+            odometer_mm=float(STEP_MM * number),
+            origin_ns=self.origin_ns,
+            changes=changes,
+            sights=sights,
+        )
         self.parts.see(seen)
         self.verdicts += self.parts.take()
 
@@ -172,13 +181,29 @@ def test_a_part_outside_of_the_region_is_not_seen() -> None:
     assert (verdict.verdict, "outside the region" in verdict.why) == (Verdict.UNDECIDED, True)
 
 
-def test_the_next_process_continues_the_sums_and_what_was_on_the_belt_is_undecided(tmp_path: Path) -> None:
-    record = tmp_path / "parts.line1"
+def killed_with_a_part_in_the_picture(record: Path) -> None:
     killed = Line(record)
     for number in range(6):
         killed.see(number)
     killed.parts.save()
-    line = Line(record)
+
+
+def test_the_next_process_follows_what_was_on_the_belt_until_it_leaves_and_cannot_pass_it(tmp_path: Path) -> None:
+    killed_with_a_part_in_the_picture(tmp_path / "parts.line1")
+    line = Line(tmp_path / "parts.line1")
+    for number in range(8, LEFT + 1):
+        line.see(number)
+        line.judge(number)
+    (verdict,) = line.verdicts
+    assert (verdict.verdict, verdict.reason, verdict.part) == (Verdict.UNDECIDED, Reason.RESTARTED, 1)
+    assert verdict.is_final
+    counts = line.parts.counts()[0]
+    assert (counts.entered, counts.undecided, counts.on_belt, counts.residual) == (1, 1, 0, 0)
+
+
+def test_where_the_odometer_does_not_continue_what_was_on_the_belt_is_undecided_at_once(tmp_path: Path) -> None:
+    killed_with_a_part_in_the_picture(tmp_path / "parts.line1")
+    line = Line(tmp_path / "parts.line1", origin_ns=1)
     line.see(0)
     (verdict,) = line.verdicts
     assert (verdict.verdict, verdict.reason, verdict.part) == (Verdict.UNDECIDED, Reason.RESTARTED, 1)

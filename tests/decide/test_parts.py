@@ -450,8 +450,10 @@ def test_a_part_that_a_reversed_belt_brings_back_is_not_counted_again():
 # --- restarts ---
 
 
-def restarted(line: Line, *, nothing_missed: bool = False) -> Line:
-    ledger = PartsLedger.restore(line.layout, line.ledger.record(), nothing_missed=nothing_missed)
+def restarted(line: Line, *, upstream_mm: float = 0.0) -> Line:
+    """The line after a kill, the picture's upstream edge being here as it is seen again."""
+    ledger = PartsLedger.restore(line.layout, line.ledger.record())
+    ledger.miss(upstream_mm)
     after = Line(line.layout, ledger)
     after.due, after.given = line.due, line.given
     return after
@@ -464,7 +466,7 @@ def test_after_a_kill_what_had_no_verdict_is_undecided_and_what_had_failed_has_f
     line.defect(first)
     for at_mm in (350, 500, 700):
         line.frame(at_mm)
-    after = restarted(line)
+    after = restarted(line, upstream_mm=700)
     assert after.counts.entered == 2
     assert after.enter(1, 101) == first
     assert after.enter(201, 301, doubt=Doubt.AT_START) == second
@@ -473,15 +475,31 @@ def test_after_a_kill_what_had_no_verdict_is_undecided_and_what_had_failed_has_f
     assert after.enter(500, 600) == 3, "numbers go on"
 
 
-def test_after_a_kill_in_which_nothing_was_missed_everything_is_as_it_was():
-    line, part = a_part()
-    line.frame(200)
-    number = line.frame(400, reported=False)
-    after = restarted(line, nothing_missed=True)
-    after.report(number, 400)
-    after.frame(600)
-    after.frame(1100)
+def test_after_a_kill_a_part_that_no_camera_had_seen_yet_may_pass():
+    """A photo-eye far upstream of the picture has announced it."""
+    line = Line()
+    part = line.enter(900, 1000)
+    line.frame(500)
+    after = restarted(line, upstream_mm=600)
+    for at_mm in (1100, 1300, 1500, 2001):
+        after.frame(at_mm)
     assert after.verdicts == [(part, PASS, Reason.ENOUGH_VIEWS)]
+
+
+def test_after_a_kill_a_part_that_was_half_in_the_picture_cannot_pass_though_it_is_found_for_the_first_time():
+    after = restarted(Line(), upstream_mm=950)
+    part = after.enter(900, 1000)
+    for at_mm in (1100, 1300, 1500, 2001):
+        after.frame(at_mm)
+    assert after.verdicts == [(part, UNDECIDED, Reason.RESTARTED)]
+
+
+def test_after_a_kill_a_defect_that_is_found_again_fails_its_part():
+    line, part = a_part()
+    after = restarted(line, upstream_mm=400)
+    after.defect(part or 0)
+    after.settle()
+    assert after.verdicts == [(part, FAIL, Reason.DEFECT)]
 
 
 def test_a_verdict_that_was_not_taken_before_a_kill_is_given_after_it():
@@ -526,7 +544,7 @@ def test_whatever_is_noted_the_sum_closes_and_no_verdict_changes(notes):
         elif kind == "defect":
             line.defect(what, confirmed=how)
         elif kind == "restart":
-            line = restarted(line, nothing_missed=how)
+            line = restarted(line, upstream_mm=1000.0 * how)
         else:
             line.ledger.lose_belt()
         line.settle()

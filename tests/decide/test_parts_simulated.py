@@ -78,11 +78,11 @@ def test_the_same_seed_is_the_same_schedule() -> None:
 # --- what the simulator finds ---
 
 
-def restored_without_its_counts(line: LineLayout, record: bytes, *, nothing_missed: bool = False) -> PartsLedger:
+def restored_without_its_counts(line: LineLayout, record: bytes) -> PartsLedger:
     """A ledger that begins to count again after a kill."""
     known = msgspec.msgpack.decode(record, type=LedgerRecord)
     known.counts.clear()
-    return RESTORE(line, msgspec.msgpack.encode(known), nothing_missed=nothing_missed)
+    return RESTORE(line, msgspec.msgpack.encode(known))
 
 
 def forgets_what_left(finder: PartFinder, look: object) -> None:

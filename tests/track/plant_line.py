@@ -87,13 +87,12 @@ def header(seq: int, mono_ns: int) -> FrameHeader:
     )
 
 
-def sight(seq: int, mono_ns: int, moved_mm: float | None = None) -> BeltSight:
-    """What the frame shows of the belt: its way if that is given, and no parts."""
+def sight(seq: int, mono_ns: int, way_mm: float | None = None) -> BeltSight:
+    """What the frame shows of the belt: how far it has run if that is given, and no parts."""
     return BeltSight(
         frame=header(seq, mono_ns),
-        moved_mm=moved_mm,
-        moved_sigma_mm=0.1,
-        moved_confidence=0.0 if moved_mm is None else 1.0,
+        way_mm=way_mm,
+        way_drift_mm=0.1 * seq,
         parts=[],
         learning=False,
     )

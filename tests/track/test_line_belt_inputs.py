@@ -142,7 +142,7 @@ def test_the_picture_takes_over_from_a_silent_encoder_where_that_is_checked_with
         mono_ns = frame * 100 * MS
         if mono_ns <= 2 * S:
             run(belt, mono_ns - 80 * MS if frame else 0, mono_ns)
-        belt.see(sight(frame, mono_ns, moved_mm=60.0 if frame else None))
+        belt.see(sight(frame, mono_ns, way_mm=60.0 * frame))
         placed += belt.take(mono_ns)
     positions = [one.odometer_mm for one in placed]
     assert None not in positions
@@ -156,7 +156,7 @@ def test_an_encoder_that_slides_is_a_slip_with_both_ways():
     for frame in range(60):
         mono_ns = frame * 100 * MS
         run(belt, mono_ns - 80 * MS if frame else 0, mono_ns, speed_mm_s=0.8 * SPEED_MM_S)
-        belt.see(sight(frame, mono_ns, moved_mm=60.0 if frame else None))
+        belt.see(sight(frame, mono_ns, way_mm=60.0 * frame))
         list(belt.take(mono_ns))
     assert belt.slip().startswith("encoder plc says ")
     assert "top " in belt.slip()

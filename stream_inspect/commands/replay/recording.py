@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stream_inspect.capture.belt_look import make_look
+from stream_inspect.capture.belt_sights import make_sights
 from stream_inspect.capture.camera import Camera, CameraInfo, CapturedFrame, EndOfMediaError
 from stream_inspect.capture.conditions import Change, ConditionWatch, StillWatch, watch_for
 from stream_inspect.capture.memory_sink import FreshArrays
-from stream_inspect.capture.reports import at_media_time, belt_sight, condition, frame_header
+from stream_inspect.capture.reports import at_media_time, condition, frame_header
 from stream_inspect.commands.replay.frames import Judged
 from stream_inspect.config.models import CameraConfig, LineConfig
 from stream_inspect.messages import BeltSight, Condition, FrameHeader, Inspection, Tracked
@@ -47,7 +47,7 @@ class Recording:
         """`line` is how the parts of its line are found, where they are accounted for."""
         self._config = config
         self.line = line
-        self._look = make_look(config, line)
+        self._belt = make_sights(config, line)
         self._camera = camera
         self._watch: ConditionWatch | StillWatch | None = None
         self._latest: FrameHeader | None = None
@@ -108,7 +108,7 @@ class Recording:
         self._latest = header
         changes = self._watch.frame(frame.picture.luma, pts_s, key=frame.is_key, taken_as=frame.taken_as)
         changes += self._watch.tick(pts_s)
-        sight = belt_sight(header, self._look.see(frame.picture, pts_s)) if self._look is not None else None
+        sight = self._belt.see(header, frame.picture) if self._belt is not None else None
         return ReplayFrame(header, frame.picture, self._reported(changes), sight)
 
     def _reported(self, changes: list[Change]) -> list[Condition]:
