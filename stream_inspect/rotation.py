@@ -61,6 +61,17 @@ def rotated_direction(direction: Direction, rotate_deg: Rotation) -> Direction:
     return _CLOCKWISE[(_CLOCKWISE.index(direction) + rotate_deg // 90) % 4]
 
 
+def direction_deg_of(direction: Direction) -> float:
+    """The direction as an angle, clockwise: 0 is to the right."""
+    return 90.0 * _CLOCKWISE.index(direction)
+
+
+def direction_at(angle_deg: float) -> Direction | None:
+    """The direction that is this angle exactly, if any."""
+    quarters, rest = divmod(angle_deg % 360, 90)
+    return None if rest else _CLOCKWISE[int(quarters)]
+
+
 def rotated_horizontals(rotate_deg: Rotation) -> tuple[Direction, Direction]:
     """Which way something moves through the turned picture that moves to the right in the picture, and to the left."""
     return rotated_direction("left_to_right", rotate_deg), rotated_direction("right_to_left", rotate_deg)

@@ -8,7 +8,7 @@ only while the belt moves: a part that stands does not become background.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,14 +16,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stream_inspect.belt.geometry import BeltView
-from stream_inspect.config.models import BeltConfig
+from stream_inspect.belt.rectified import BeltPicture, BeltPlane, Planes
 from stream_inspect.messages import PartSight
-from stream_inspect.picture import Picture, UInt8Array
+from stream_inspect.picture import UInt8Array
 
 F32 = npt.NDArray[np.float32]
-Planes = Sequence[UInt8Array]
-"""Y, U and V, each (h, w) uint8 of half the picture's size."""
 
 _LOOK_SHARE, _FOLLOW_SHARE = 0.0075, 0.03
 """The belt is learned, and once known followed, each time it moved this share of the picture."""
@@ -37,8 +34,12 @@ _AS_UNLIKE_AS = 8.0
 _UNLIKE = 4.8
 """Mean sum of the three deviations, in spreads, from which a place is not the belt; the belt itself has about 2.4."""
 _NEIGHBOURHOOD = (5, 5)
+_ALONG = (321, 3)
+"""How far the belt is taken to be as before and behind a place."""
 _GAIN = (0.7, 1.4)
 """Light by which the picture may differ from the learned one: beyond, it was switched, and the belt is not known."""
+_DARK = 16
+"""Levels over black up to which a place, of a frame around the belt, says nothing of the light."""
 _LEAST_SHARE = 0.002
 """Share of the picture below which a thing is not a part, unless it is configured."""
 _LOST_SHARE = 0.8
@@ -68,33 +69,30 @@ class BackgroundSettings:
 class BackgroundParts:
     """Finds the parts in the pictures of one camera. The same pictures and ways give the same parts."""
 
-    def __init__(self, belt: BeltConfig, settings: BackgroundSettings | None = None) -> None:
-        self._belt = belt
+    def __init__(self, settings: BackgroundSettings | None = None) -> None:
         self._settings = settings or BackgroundSettings()
-        x, y = BeltView(belt, 2, 2).velocity_px_s(1.0)
-        self._vertical = abs(y) > abs(x)
         self._model: _EmptyBelt | None = None
         self._since_look_mm = 0.0
         self._lost_mm = 0.0
         self.learning = True
         """Whether the empty belt is not known (yet, or in this light): then no part is seen."""
 
-    def see(self, picture: Picture, moved_mm: float | None) -> list[PartSight]:
+    def see(self, shown: BeltPicture, moved_mm: float | None) -> list[PartSight]:
         """The parts in this picture; `moved_mm` since the last one, None where it is not known."""
-        planes = _half_planes(picture)
-        length_mm = (picture.height_px if self._vertical else picture.width_px) * self._belt.mm_per_px
+        planes, plane = shown.planes, shown.plane
+        length_mm = plane.view.length_mm
         way_mm = abs(moved_mm or 0.0)
-        if self._model is None or self._model.shape != planes[0].shape or self._lost_mm > _RELEARN_SHARE * length_mm:
-            self._model = _EmptyBelt(planes, self._vertical)
+        if self._model is None or self._model.plane is not plane or self._lost_mm > _RELEARN_SHARE * length_mm:
+            self._model = _EmptyBelt(planes, plane)
             self._lost_mm = self._since_look_mm = 0.0
         self._since_look_mm += way_mm
         look = self._since_look_mm >= (_FOLLOW_SHARE if self._model.known else _LOOK_SHARE) * length_mm
         if look:
             self._since_look_mm = 0.0
-        black = 0 if picture.full_range else 16
+        black = 0 if shown.picture.full_range else 16
         belt = self._model.lit_as(planes, black) if self._model.known else None
         unlike = None if belt is None else self._model.unlike(planes, belt)
-        if belt is None or unlike is None or cv2.countNonZero(unlike) > _LOST_SHARE * unlike.size:
+        if belt is None or unlike is None or cv2.countNonZero(unlike) > _LOST_SHARE * plane.seen_count:
             self.learning = True
             if self._model.known:
                 self._lost_mm += way_mm
@@ -105,33 +103,31 @@ class BackgroundParts:
         # With nothing beyond the picture's edge: the gap between a part and the edge is not one in a part.
         closed = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, _GAP, borderType=cv2.BORDER_CONSTANT, borderValue=0)
         joined = np.asarray(cv2.bitwise_or(unlike, closed), np.uint8)
-        things = _filled(joined, self._least_px(joined))
+        things = _filled(joined, self._least_px(plane))
         self._model.covered = things
         if look:
             self._model.follow(planes)
         return [
-            _sight(picture, piece, left, top)
+            _sight(shown, piece, left, top)
             for left, top, core in _cores(things, planes, belt, black)
-            for piece in self._by_lane(core, left if self._vertical else top)
+            for piece in self._by_lane(core, top, plane.mm_per_px)
         ]
 
-    def _least_px(self, halved: UInt8Array) -> float:
-        """The smallest area of a part, in halved pixels."""
+    def _least_px(self, plane: BeltPlane) -> float:
+        """The smallest area of a part, in places of the rectified picture."""
         if self._settings.min_area_mm2 is None:
-            return _LEAST_SHARE * halved.size
-        return self._settings.min_area_mm2 / self._belt.mm_per_px**2 / 4
+            return _LEAST_SHARE * plane.seen_count
+        return self._settings.min_area_mm2 / plane.mm_per_px**2
 
-    def _by_lane(self, core: UInt8Array, start: int) -> list[UInt8Array]:
-        """The part's mask, or several where it lies in more than one lane; `start` is its place across, halved."""
+    def _by_lane(self, core: UInt8Array, top: int, mm_per_px: float) -> list[UInt8Array]:
+        """The part's mask, or several where it lies in more than one lane; `top` is its place across."""
         lanes = sorted(self._settings.lanes_mm)
-        cuts = [(one[1] + other[0]) / 2 / self._belt.mm_per_px / 2 - start for one, other in pairwise(lanes)]
-        across = core.shape[1] if self._vertical else core.shape[0]
-        bounds = [0, *(round(cut) for cut in cuts if 0 < cut < across), across]
+        cuts = [(one[1] + other[0]) / 2 / mm_per_px - top for one, other in pairwise(lanes)]
+        bounds = [0, *(round(cut) for cut in cuts if 0 < cut < core.shape[0]), core.shape[0]]
         pieces = []
         for low, high in pairwise(bounds):
             piece = np.zeros_like(core)
-            inside = np.s_[:, low:high] if self._vertical else np.s_[low:high]
-            piece[inside] = core[inside]
+            piece[low:high] = core[low:high]
             pieces.append(piece)
         least = _PIECE_SHARE * cv2.countNonZero(core)
         pieces = [piece for piece in pieces if cv2.countNonZero(piece) > least]
@@ -139,14 +135,14 @@ class BackgroundParts:
 
 
 class _EmptyBelt:
-    """Mean and spread of the empty belt, at each place of the halved picture."""
+    """Mean and spread of the empty belt, at each place of the rectified picture."""
 
-    def __init__(self, planes: Planes, vertical: bool) -> None:
+    def __init__(self, planes: Planes, plane: BeltPlane) -> None:
+        self.plane = plane
         self.shape = planes[0].shape
         self.known = False
         self.covered: UInt8Array = np.zeros(self.shape, np.uint8)
         """Where the last picture showed parts."""
-        self._along = (3, 321) if vertical else (321, 3)
         self._mean: list[F32] = [plane.astype(np.float32) for plane in planes]
         self._spread: list[F32] = [np.full(self.shape, spread, np.float32) for spread in _FIRST_SPREAD]
         self._alike: F32 = np.zeros(self.shape, np.float32)
@@ -161,12 +157,15 @@ class _EmptyBelt:
             away = cv2.multiply(cv2.absdiff(plane, mean), weight, scale=1 / _WEIGHT_STEPS)
             total = np.asarray(cv2.add(total, away), np.uint8)
         limit = _UNLIKE * 255 / _AS_UNLIKE_AS
-        return np.asarray(cv2.threshold(cv2.blur(total, _NEIGHBOURHOOD), limit, 255, cv2.THRESH_BINARY)[1], np.uint8)
+        unlike = cv2.threshold(cv2.blur(total, _NEIGHBOURHOOD), limit, 255, cv2.THRESH_BINARY)[1]
+        return np.asarray(unlike if self.plane.seen is None else cv2.bitwise_and(unlike, self.plane.seen), np.uint8)
 
     def lit_as(self, planes: Planes, black: int) -> Planes | None:
         """The empty belt in this picture's light; None where that is not the light in which it was learned."""
         grid = np.s_[4::8, 4::8]
-        free = self.covered[grid] == 0
+        free = (self.covered[grid] == 0) & (self._rounded[0][grid] > black + _DARK)
+        if self.plane.seen is not None:
+            free &= self.plane.seen[grid] > 0
         if not free.any():
             return None
         luma, *colours = (plane[grid][free].astype(np.float32) for plane in planes)
@@ -195,7 +194,9 @@ class _EmptyBelt:
             mean[other] = plane[other]
             spread[other] = first
         known = self._alike >= _LOOKS
-        if known.mean() >= _KNOWN_SHARE:
+        if self.plane.seen is not None:
+            known &= self.plane.seen > 0
+        if np.count_nonzero(known) >= _KNOWN_SHARE * self.plane.seen_count:
             self._fill_from_the_same_lane(known)
             self.known = True
         self._prepare()
@@ -203,9 +204,9 @@ class _EmptyBelt:
     def _fill_from_the_same_lane(self, known: npt.NDArray[np.bool_]) -> None:
         """Where parts hid the belt it is as before and behind them."""
         weight = known.astype(np.float32)
-        total = cv2.blur(weight, self._along) + np.float32(1e-6)
+        total = cv2.blur(weight, _ALONG) + np.float32(1e-6)
         for values in (*self._mean, *self._spread):
-            np.copyto(values, cv2.blur(values * weight, self._along) / total, where=~known)
+            np.copyto(values, cv2.blur(values * weight, _ALONG) / total, where=~known)
 
     def follow(self, planes: Planes) -> None:
         """Learn on where no part is."""
@@ -230,16 +231,9 @@ class _EmptyBelt:
 _SIGMA = 1.25
 """Standard deviation of normal noise over its mean absolute deviation."""
 _SHAKE_PX = 0.15
-"""What stands still, a rail's edge, may move by so much of a halved pixel: cameras shake, and codecs smear."""
+"""What stands still, a rail's edge, may move by so much of a pixel: cameras shake, and codecs smear."""
 _WEIGHT_STEPS = 8
 """Weights of deviations are kept in so many steps a level."""
-
-
-def _half_planes(picture: Picture) -> Planes:
-    width, height = picture.i420.shape[1], picture.i420.shape[0] * 2 // 3
-    luma = cv2.resize(picture.i420[:height], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    u, v = picture.i420[height:].reshape(2, height // 2, width // 2)
-    return np.asarray(luma, np.uint8), u, v
 
 
 def _filled(mask: UInt8Array, least_px: float) -> UInt8Array:
@@ -250,7 +244,7 @@ def _filled(mask: UInt8Array, least_px: float) -> UInt8Array:
 
 
 def _cores(things: UInt8Array, planes: Planes, belt: Planes, black: int) -> Iterator[tuple[int, int, UInt8Array]]:
-    """Left, top and mask of each thing without its shadow, in halved pixels."""
+    """Left, top and mask of each thing without its shadow, in rectified pixels."""
     contours, _ = cv2.findContours(things, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     for contour in contours:
         left, top, width, height = cv2.boundingRect(contour)
@@ -276,8 +270,12 @@ def _shadow(planes: Planes, belt: Planes, black: int) -> UInt8Array:
     return shadow.astype(np.uint8) * np.uint8(255)
 
 
-def _sight(picture: Picture, part: UInt8Array, left: int, top: int) -> PartSight:
-    """Box and quality of a part by its mask, whose corner is at (left, top) of the halved picture."""
+def _sight(shown: BeltPicture, part: UInt8Array, left: int, top: int) -> PartSight:
+    """Box and quality of a part by its mask, whose corner is at (left, top) of the rectified picture."""
+    picture = shown.picture
+    x, y, width, height = cv2.boundingRect(part)
+    on_belt = (float(left + x), float(top + y), float(left + x + width), float(top + y + height))
+    part, left, top = shown.plane.in_picture(part, left, top)
     x, y, width, height = cv2.boundingRect(part)
     part = part[y : y + height, x : x + width]
     left, top = 2 * (left + x), 2 * (top + y)
@@ -294,4 +292,5 @@ def _sight(picture: Picture, part: UInt8Array, left: int, top: int) -> PartSight
         box_xyxy_px=(float(left), float(top), float(right), float(bottom)),
         clipped_share=clipped,
         sharpness=float(deviation[0, 0]) ** 2,
+        corners_px=shown.plane.corners_px(on_belt),
     )

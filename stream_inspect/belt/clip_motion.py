@@ -52,7 +52,7 @@ def measure_motion(pictures: Iterable[Picture]) -> ClipMotion | None:
 
     What stands still in all of them is not seen. Raises ValueError for fewer than three frames.
     """
-    shown = list(islice(((p.height_px, p.width_px, reduced(p.luma, max(p.luma.shape))) for p in pictures), _FRAMES))
+    shown = list(islice(((p.height_px, p.width_px, reduced(p.luma)) for p in pictures), _FRAMES))
     if len(shown) < 3:
         raise ValueError(f"expected at least 3 frames, got {len(shown)}")
     spectra = _spectra(np.stack([luma for _, _, luma in shown]))

@@ -6,20 +6,44 @@ the belt carries the point through the picture:
     s_mm = odometer(t) - d_mm(x)        d_mm: distance of the point from the upstream edge, along the belt
 
 so a point that enters later has a larger s, and a gate `g_mm` below the upstream edge is reached at odometer s + g.
-The other axis, across the belt, does not move. See docs/decisions/0004-belt-coordinates.md.
+The other axis, across the belt, does not move. A belt that runs at an angle to the picture's sides has its upstream
+edge at the picture's most upstream corner; seen at a slant, a homography maps the picture to the belt. See
+docs/decisions/0004-belt-coordinates.md.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
 
 from stream_inspect.config.models import BeltConfig
-from stream_inspect.messages import Box, Interval
+from stream_inspect.config.region import WHOLE, Point, in_px
+from stream_inspect.messages import Box, Corners, Interval
+
+Matrix = npt.NDArray[np.float64]
+
+_FARTHEST = 0.25
+"""A slanted view ends where the belt is four times as far away as in the middle of the rectangle that was configured:
+a pixel there is sixteen of those long, and beyond the horizon there is no belt."""
+_BEHIND = 1e-9
+"""Nearness that what lies behind the camera, or beyond the horizon, is taken to have."""
+_FACING = 0.17
+"""A side of a box is cut by a side of the picture that it faces, within 80 degrees."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeltBox:
-    """A box on the belt: `along` in s_mm, `across` in mm from the picture's left or top edge."""
+    """A box on the belt: `along` in s_mm, `across` in mm from the picture's left or top edge.
+
+    From the top one where the belt runs rather to a side, within 45 degrees, else from the left one.
+    """
 
     along: Interval
     across: Interval
@@ -38,61 +62,136 @@ class BeltBox:
 
 
 class BeltView:
-    """Pixels of one camera's picture <-> belt coordinates, for a belt that runs along one of the picture's sides."""
+    """Pixels of one camera's picture <-> belt coordinates.
+
+    A homography, an affine one unless the camera sees the belt at a slant (`belt.corners_px`).
+    """
 
     def __init__(self, belt: BeltConfig, width_px: int, height_px: int) -> None:
-        self.mm_per_px = belt.mm_per_px
-        self._vertical = belt.direction in ("top_to_bottom", "bottom_to_top")
-        self._reversed = belt.direction in ("right_to_left", "bottom_to_top")
-        self._along_px, self._across_px = (height_px, width_px) if self._vertical else (width_px, height_px)
-        self._edge_px = max(2.0, 0.005 * self._along_px)
+        self.mm_per_px = belt.scale_mm_per_px
+        self.width_px, self.height_px = width_px, height_px
+        self.angle_deg = belt.angle_deg
+        self.is_straight = belt.corners_px is None and self.angle_deg % 90 == 0
+        """Whether the belt runs along one of the picture's sides."""
+        to_mm = _flat(belt) if belt.corners_px is None else _slanted(belt)
+        self.seen_px = _in_sight(to_mm, in_px(WHOLE, width_px, height_px))
+        """Corners of what the picture shows of the belt: all of it, or up to where a slanted view ends."""
+        places = [_through(to_mm, point) for point in self.seen_px]
+        (start, end), (near, far) = ((min(values), max(values)) for values in zip(*places, strict=True))
+        self.length_mm, self.width_mm = end - start, far - near
+        """Size of what the picture shows, along the belt and across it."""
+        self.to_mm: Matrix = np.array([[1, 0, -start], [0, 1, -near], [0, 0, 1]]) @ to_mm
+        """(3, 3), from pixels to mm from the upstream edge and across the belt."""
+        self.to_px: Matrix = np.linalg.inv(self.to_mm)
+        self.to_px /= self.to_px[2] @ (self.length_mm / 2, self.width_mm / 2, 1)
+        self._edge_px = max(2.0, 0.005 * self.length_mm / self.mm_per_px)
         """A side this near to the picture's edge is taken as cut: detectors do not place it better."""
-
-    @property
-    def length_mm(self) -> float:
-        """The picture's size along the belt."""
-        return self._along_px * self.mm_per_px
-
-    @property
-    def width_mm(self) -> float:
-        """The picture's size across the belt."""
-        return self._across_px * self.mm_per_px
 
     def along_mm(self, x_px: float, y_px: float) -> float:
         """Distance of a point of the picture from its upstream edge, along the belt."""
-        start = y_px if self._vertical else x_px
-        return (self._along_px - start if self._reversed else start) * self.mm_per_px
+        return _through(self.to_mm, (x_px, y_px))[0]
 
-    def velocity_px_s(self, speed_mm_s: float) -> tuple[float, float]:
-        """(x, y) velocity in the picture of what lies on the belt."""
-        along = speed_mm_s / self.mm_per_px * (-1.0 if self._reversed else 1.0)
-        return (0.0, along) if self._vertical else (along, 0.0)
+    def velocity_px_s(self, speed_mm_s: float, at_px: Point | None = None) -> tuple[float, float]:
+        """(x, y) velocity in the picture of what lies on the belt at this place; in the middle of what is seen."""
+        middle = self.length_mm / 2, self.width_mm / 2
+        along, across = middle if at_px is None else _through(self.to_mm, at_px)
+        x, y = _through(self.to_px, (along, across))
+        (a, _, _), (d, _, _), (g, h, i) = self.to_px.tolist()
+        w = max(g * along + h * across + i, _BEHIND)
+        return (a - x * g) / w * speed_mm_s, (d - y * g) / w * speed_mm_s
 
-    def belt_from_px(self, box_xyxy_px: Box, odometer_mm: float) -> BeltBox:
-        """Where a box of the picture lies on the belt."""
-        left, top, right, bottom = box_xyxy_px
-        start, end, near, far = (top, bottom, left, right) if self._vertical else (left, right, top, bottom)
-        if self._reversed:
-            start, end = self._along_px - end, self._along_px - start
-        along = Interval(
-            odometer_mm - end * self.mm_per_px,
-            odometer_mm - start * self.mm_per_px,
-            low_cut=end >= self._along_px - self._edge_px,
-            high_cut=start <= self._edge_px,
+    def belt_from_px(self, outline_px: Box | Corners, odometer_mm: float) -> BeltBox:
+        """Where a box of the picture, or a shape with these corners, lies on the belt: what its corners span."""
+        corners = _corners(outline_px)
+        places = [_through(self.to_mm, corner) for corner in corners]
+        (start, end), (near, far) = ((min(values), max(values)) for values in zip(*places, strict=True))
+        middle_d, middle_a = (start + end) / 2, (near + far) / 2
+        sides = ((end, middle_a), (start, middle_a), (middle_d, near), (middle_d, far))
+        cut = self._cut(_through(self.to_px, (middle_d, middle_a)), [_through(self.to_px, side) for side in sides])
+        return BeltBox(
+            Interval(odometer_mm - end, odometer_mm - start, low_cut=cut[0], high_cut=cut[1]),
+            Interval(near, far, low_cut=cut[2], high_cut=cut[3]),
         )
-        across = Interval(
-            near * self.mm_per_px,
-            far * self.mm_per_px,
-            low_cut=near <= self._edge_px,
-            high_cut=far >= self._across_px - self._edge_px,
-        )
-        return BeltBox(along, across)
 
     def px_from_belt(self, placed: BeltBox, odometer_mm: float) -> Box:
         """Where a box on the belt lies in the picture; it may lie outside of it."""
-        start = (odometer_mm - placed.along.high) / self.mm_per_px
-        end = (odometer_mm - placed.along.low) / self.mm_per_px
-        if self._reversed:
-            start, end = self._along_px - end, self._along_px - start
-        near, far = placed.across.low / self.mm_per_px, placed.across.high / self.mm_per_px
-        return (near, start, far, end) if self._vertical else (start, near, end, far)
+        corners = self.corners_px(placed, odometer_mm)
+        (left, right), (top, bottom) = ((min(values), max(values)) for values in zip(*corners, strict=True))
+        return left, top, right, bottom
+
+    def corners_px(self, placed: BeltBox, odometer_mm: float) -> Corners:
+        """Corners in the picture of a box on the belt."""
+        start, end = odometer_mm - placed.along.high, odometer_mm - placed.along.low
+        near, far = placed.across.low, placed.across.high
+        return tuple(_through(self.to_px, place) for place in ((start, near), (end, near), (end, far), (start, far)))
+
+    def _cut(self, middle: Point, sides: Iterable[Point]) -> list[bool]:
+        """Whether the picture's edge hides what lies behind these sides of a box, by their middles in px."""
+        edges = (((-1, 0), 0), ((0, -1), 0), ((1, 0), self.width_px), ((0, 1), self.height_px))
+        found = []
+        for x, y in sides:
+            away_x, away_y = x - middle[0], y - middle[1]
+            facing = _FACING * math.hypot(away_x, away_y)
+            found.append(
+                any(
+                    away_x * nx + away_y * ny > facing and x * nx + y * ny >= place - self._edge_px
+                    for (nx, ny), place in edges
+                )
+            )
+        return found
+
+
+def _corners(outline_px: Box | Corners) -> Corners:
+    match outline_px:
+        case (float() | int() as left, float() | int() as top, float() | int() as right, float() | int() as bottom):
+            return ((left, top), (right, top), (right, bottom), (left, bottom))
+    return cast(Corners, outline_px)
+
+
+def _through(matrix: Matrix, point: Sequence[float]) -> tuple[float, float]:
+    """A point through a homography. What lies beyond its horizon goes as far as can be."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    x, y = point
+    w = max(g * x + h * y + i, _BEHIND)
+    return (a * x + b * y + c) / w, (d * x + e * y + f) / w
+
+
+def _flat(belt: BeltConfig) -> Matrix:
+    """Pixels to mm along and across a belt that the camera sees from straight above."""
+    angle = math.radians(belt.angle_deg)
+    along_x, along_y = round(math.cos(angle), 12), round(math.sin(angle), 12)
+    across_x, across_y = _from_top_or_left(-along_y, along_x)
+    turned = np.array([[along_x, along_y, 0], [across_x, across_y, 0], [0, 0, 1]])
+    return np.diag([belt.scale_mm_per_px, belt.scale_mm_per_px, 1]) @ turned
+
+
+def _slanted(belt: BeltConfig) -> Matrix:
+    """As `_flat`, by the rectangle's corners; in its middle the third coordinate is 1, and less farther away."""
+    assert belt.corners_px is not None
+    assert belt.corners_mm is not None
+    along, across = belt.corners_mm
+    corners = np.array(belt.corners_px, np.float32)
+    flat = np.array([[0, 0], [along, 0], [along, across], [0, across]], np.float32)
+    to_mm = np.asarray(cv2.getPerspectiveTransform(corners, flat), np.float64)
+    across_x, across_y = (corners[2] + corners[3] - corners[0] - corners[1]).tolist()
+    if _from_top_or_left(across_x, across_y) != (across_x, across_y):
+        to_mm[1] *= -1
+    return to_mm / (to_mm[2] @ (*corners.mean(axis=0), 1))
+
+
+def _from_top_or_left(x: float, y: float) -> tuple[float, float]:
+    """This direction or the opposite one, whichever leads from the picture's top, or from its left, to the belt."""
+    return (x, y) if (y if abs(y) >= abs(x) else x) > 0 else (-x, -y)
+
+
+def _in_sight(to_mm: Matrix, corners: Sequence[Point]) -> list[Point]:
+    """The part of a polygon in which the view is not too slanted."""
+    ends = [(x, y, float(to_mm[2] @ (x, y, 1)) - _FARTHEST) for x, y in corners]
+    seen: list[Point] = []
+    for (x, y, near), (next_x, next_y, next_near) in pairwise([*ends, ends[0]]):
+        if near >= 0:
+            seen.append((x, y))
+        if (near >= 0) != (next_near >= 0):
+            share = near / (near - next_near)
+            seen.append((x + share * (next_x - x), y + share * (next_y - y)))
+    return seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stream_inspect.belt.background import BackgroundParts, BackgroundSettings
+from stream_inspect.belt.rectified import Rectifier
 from stream_inspect.belt.visual_odometer import VisualOdometer
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import PartSight
@@ -31,8 +32,9 @@ class BeltLook:
     """Looks at the frames of one camera, in order. It reads no clock: the same frames give the same answers."""
 
     def __init__(self, belt: BeltConfig, settings: BackgroundSettings | None = None) -> None:
+        self._rectifier = Rectifier(belt)
         self._odometer = VisualOdometer(belt)
-        self._background = BackgroundParts(belt, settings)
+        self._background = BackgroundParts(settings)
 
     measures_way = True
 
@@ -42,8 +44,9 @@ class BeltLook:
 
     def see(self, picture: Picture, pts_s: float) -> BeltLooked:
         """What the next frame shows."""
-        moved = self._odometer.see(picture, pts_s)
-        parts = self._background.see(picture, moved.mm)
+        shown = self._rectifier.see(picture)
+        moved = self._odometer.see(shown, pts_s)
+        parts = self._background.see(shown, moved.mm)
         return BeltLooked(
             moved.mm,
             moved.sigma_mm,

@@ -21,15 +21,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from stream_inspect.belt.geometry import BeltView
+from stream_inspect.belt.rectified import BeltPicture, BeltPlane
 from stream_inspect.config.models import BeltConfig
-from stream_inspect.picture import Picture, UInt8Array
+from stream_inspect.picture import UInt8Array
 
 F32 = npt.NDArray[np.float32]
 C64 = npt.NDArray[np.complex64]
 
 _ALONG_PX = 320
 """Size along the belt that a picture is about reduced to; finer costs more and measures no better."""
+_WARPED = 180, 440
+"""Rows and columns of a reduced picture that was warped, at most: its rows show something in a part of them."""
+_SHORTEST_PX = 40
+"""A row that shows less says nothing."""
 _LOWEST, _HIGHEST = 4, 0.45
 """Frequencies that vote: from so many periods in a padded row, to so many in a pixel. Below is light, above noise."""
 _FLAT_LEVELS = 0.3
@@ -79,15 +83,13 @@ class VisualOdometer:
     """Measures the way of one camera's belt, one frame after the other. The same frames give the same answers."""
 
     def __init__(self, belt: BeltConfig) -> None:
-        self._belt = belt
-        x, y = BeltView(belt, 2, 2).velocity_px_s(belt.mm_per_px)
-        self._vertical = abs(y) > abs(x)
-        self._sign = math.copysign(1.0, x + y)
+        self._speed_mm_s = belt.speed_mm_s
+        self._rows: _Rows | None = None
         self._reference: _Spectrum | None = None
         self._latest: _Spectrum | None = None
         """The last frame seen, where its shift is certain: the next reference."""
         self._shift_px = 0.0
-        """Of the last frame seen, against the reference: in reduced pixels, to the right or downwards."""
+        """Of the last frame seen, against the reference: in reduced pixels, in the rows' order."""
         self._speed_px_s = 0.0
         self._seen_s = 0.0
 
@@ -96,35 +98,35 @@ class VisualOdometer:
         self._reference = None
         self._speed_px_s = 0.0
 
-    def see(self, picture: Picture, pts_s: float) -> Moved:
+    def see(self, shown: BeltPicture, pts_s: float) -> Moved:
         """How far the belt moved since the last frame that showed it."""
-        size_px = picture.height_px if self._vertical else picture.width_px
-        luma = reduced(picture.luma, size_px)
-        spectrum = _Spectrum.of(luma.T if self._vertical else luma)
-        mm_per_px = self._belt.mm_per_px * size_px / spectrum.along_px
+        if self._rows is None or self._rows.plane is not shown.plane:
+            self._rows, self._reference = _Rows.of(shown.plane), None
+        rows = self._rows
+        spectrum = _Spectrum.of(_reduced(shown.luma, rows.shape), rows)
+        sign, mm_per_px = shown.plane.sign, rows.mm_per_px
         elapsed_s = max(0.0, pts_s - self._seen_s)
         expected_px = self._shift_px + self._speed_px_s * elapsed_s
-        if not spectrum.comparable(self._reference) or abs(expected_px) > _SIGHT_SHARE * spectrum.along_px:
+        if self._reference is None or abs(expected_px) > _SIGHT_SHARE * rows.along_px:
             return self._begin(spectrum, pts_s)
-        configured_px_s = self._sign * self._belt.speed_mm_s / mm_per_px
+        configured_px_s = sign * self._speed_mm_s / mm_per_px
         reach_px = 2.0 + _FASTEST * abs(configured_px_s) * elapsed_s
         guesses_px = (expected_px, self._shift_px + configured_px_s * elapsed_s, self._shift_px)
-        assert self._reference is not None
-        found = _elect(_votes(self._reference, spectrum), self._shift_px, guesses_px, reach_px)
+        found = _elect(_votes(self._reference, spectrum, rows), self._shift_px, guesses_px, reach_px)
         if (found is None or found.confidence < _CERTAIN) and self._latest is not None:
             since_px = [guess_px - self._shift_px for guess_px in guesses_px]
             self._reference, self._latest, self._shift_px = self._latest, None, 0.0
-            found = _elect(_votes(self._reference, spectrum), 0.0, since_px, reach_px)
+            found = _elect(_votes(self._reference, spectrum, rows), 0.0, since_px, reach_px)
         if found is None:
             return self._begin(spectrum, pts_s) if elapsed_s > _HOLD_S else NOT_SEEN
-        return self._follow(found, spectrum, pts_s, mm_per_px)
+        return self._follow(found, spectrum, pts_s, rows, sign)
 
     def _begin(self, spectrum: _Spectrum, pts_s: float) -> Moved:
         self._reference, self._latest = spectrum, None
         self._shift_px, self._seen_s = 0.0, pts_s
         return NOT_SEEN
 
-    def _follow(self, found: _Shift, spectrum: _Spectrum, pts_s: float, mm_per_px: float) -> Moved:
+    def _follow(self, found: _Shift, spectrum: _Spectrum, pts_s: float, rows: _Rows, sign: float) -> Moved:
         since_s = self._seen_s
         step_px, elapsed_s = found.px - self._shift_px, pts_s - since_s
         self._shift_px, self._seen_s = found.px, pts_s
@@ -132,38 +134,79 @@ class VisualOdometer:
         self._latest = spectrum if certain else None
         if certain and elapsed_s > 0:
             self._speed_px_s = step_px / elapsed_s
-        if certain and abs(found.px) > _REFERENCE_SHARE * spectrum.along_px:
+        if certain and abs(found.px) > _REFERENCE_SHARE * rows.along_px:
             self._begin(spectrum, pts_s)
-        return Moved(self._sign * step_px * mm_per_px, found.sigma_px * mm_per_px, found.confidence, since_s)
+        return Moved(sign * step_px * rows.mm_per_px, found.sigma_px * rows.mm_per_px, found.confidence, since_s)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """What the rows of all pictures of one plane have in common."""
+
+    plane: BeltPlane
+    shape: tuple[int, int]
+    mm_per_px: float
+    """Of the reduced rows."""
+    padded_px: int
+    along_px: float
+    """Length of what a row shows; of a belt at an angle to the picture, in the mean."""
+    weight: F32
+    """(rows, columns), or (1, columns) where all rows are alike: 0 where the picture shows nothing, else 1, and faded
+    out at the ends of what a row shows, where something is cut in two and would vote for standing still."""
+    energy: F32
+    """(rows, 1), of a row that deviates by one level everywhere."""
+    voice: F32
+    """(rows, 1), how much a row counts: as much as it shows."""
+
+    @classmethod
+    def of(cls, plane: BeltPlane) -> _Rows:
+        """For the rows of a plane, reduced to about `_ALONG_PX` columns."""
+        if plane.seen is None:
+            rows, columns = _reduced_shape(plane.shape, plane.shape[1])
+            weight = _taper(columns)[None]
+        else:
+            rows, columns = (min(size, most) for size, most in zip(plane.shape, _WARPED, strict=True))
+            ends = [_ends(row) for row in _reduced(plane.seen, (rows, columns)) == 255]
+            weight = np.zeros((rows, columns), np.float32)
+            for row, (start, end) in zip(weight, ends, strict=True):
+                row[start:end] = _taper(end - start)
+        shown_px = (weight > 0).sum(axis=1, keepdims=True).astype(np.float32)
+        along_px = float((shown_px**2).sum() / shown_px.sum())
+        padded_px = int(fft.next_fast_len(2 * columns, real=True))
+        energy = np.maximum(shown_px, 1) * np.float32(padded_px / 2)
+        mm_per_px = plane.mm_per_px * plane.shape[1] / columns
+        return cls(plane, (rows, columns), mm_per_px, padded_px, along_px, weight, energy, shown_px / shown_px.max())
+
+
+def _ends(row: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Where what a row shows begins and ends."""
+    shown = np.flatnonzero(row)
+    return (int(shown[0]), int(shown[-1]) + 1) if shown.size >= _SHORTEST_PX else (0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Spectrum:
-    """The frequencies of a picture's rows that vote, each row with the same energy."""
+    """The frequencies of a picture's rows that vote, each row with the same energy for what it shows."""
 
     rows: C64
     """(rows, frequencies)"""
     power: F32
     """(frequencies,), the sum over the rows"""
-    along_px: int
 
     @classmethod
-    def of(cls, luma: UInt8Array) -> _Spectrum:
+    def of(cls, luma: UInt8Array, rows: _Rows) -> _Spectrum:
         """Of an (H, W) uint8 picture whose rows lie along the belt."""
-        along_px = luma.shape[1]
-        padded_px = _padded_px(along_px)
-        rows = luma.astype(np.float32)
-        rows -= rows.mean(axis=1, keepdims=True)
-        rows *= _taper(along_px)
-        spectrum = fft.rfft(rows, padded_px, axis=1)[:, _LOWEST : int(_HIGHEST * padded_px)]
+        levels = luma.astype(np.float32)
+        if rows.plane.seen is None:
+            levels -= levels.mean(axis=1, keepdims=True)
+        else:
+            shows = rows.weight > 0
+            levels -= (levels * shows).sum(axis=1, keepdims=True) / np.maximum(shows.sum(axis=1, keepdims=True), 1)
+        levels *= rows.weight
+        spectrum = fft.rfft(levels, rows.padded_px, axis=1)[:, _LOWEST : int(_HIGHEST * rows.padded_px)]
         power = spectrum.real**2 + spectrum.imag**2
-        energy = power.sum(axis=1, keepdims=True)
-        share = 1 / (energy + np.float32(_FLAT_LEVELS**2 * along_px * padded_px / 2))
-        return cls(spectrum * np.sqrt(share), (power * share).sum(axis=0), along_px)
-
-    def comparable(self, other: _Spectrum | None) -> bool:
-        """Whether the other is there, and of a picture of the same size."""
-        return other is not None and other.rows.shape == self.rows.shape
+        share = rows.voice / (power.sum(axis=1, keepdims=True) + np.float32(_FLAT_LEVELS**2) * rows.energy)
+        return cls(spectrum * np.sqrt(share), (power * share).sum(axis=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +217,31 @@ class _Shift:
     confidence: float
 
 
-def reduced(luma: UInt8Array, size_px: int) -> UInt8Array:
-    """Halved until what was `size_px` is about 320. Twice by two takes an eighth of the time of once by four."""
+def reduced(luma: UInt8Array) -> UInt8Array:
+    """A picture, (H, W) uint8, halved until its longer side is about 320."""
+    return _reduced(luma, _reduced_shape(luma.shape, max(luma.shape)))
+
+
+def _reduced_shape(shape: tuple[int, ...], size_px: int) -> tuple[int, int]:
+    """The shape, halved until what was `size_px` is about 320."""
+    rows, columns = shape
     while size_px >= 1.5 * _ALONG_PX:
-        height, width = luma.shape
-        luma = np.asarray(cv2.resize(luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.uint8)
-        size_px //= 2
+        rows, columns, size_px = rows // 2, columns // 2, size_px // 2
+    return rows, columns
+
+
+def _reduced(luma: UInt8Array, shape: tuple[int, int]) -> UInt8Array:
+    """To this shape. Twice by two takes an eighth of the time of once by four."""
+    rows, columns = luma.shape
+    while rows >= 2 * shape[0] and columns >= 2 * shape[1]:
+        rows, columns = rows // 2, columns // 2
+        luma = np.asarray(cv2.resize(luma, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    if (rows, columns) != shape:
+        luma = np.asarray(cv2.resize(luma, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     return luma
 
 
-def _padded_px(along_px: int) -> int:
-    return int(fft.next_fast_len(2 * along_px, real=True))
-
-
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1024)
 def _taper(along_px: int) -> F32:
     """Fades a tenth at either end out: what the picture's edge cuts in two would vote for standing still."""
     ramp = np.sin(np.pi / 2 * np.linspace(0, 1, along_px // 10 + 2)[1:-1]) ** 2
@@ -204,15 +258,15 @@ class _Votes:
     limit_px: float
 
 
-def _votes(reference: _Spectrum, spectrum: _Spectrum) -> _Votes:
+def _votes(reference: _Spectrum, spectrum: _Spectrum, rows: _Rows) -> _Votes:
     """1 where all frequencies agree on one shift; noise spreads over all of them."""
     cross = (spectrum.rows * reference.rows.conj()).sum(axis=0)
     coherence = cross / np.sqrt(spectrum.power * reference.power + np.float32(_EMPTY_POWER**2))
-    count = _FINE * _padded_px(spectrum.along_px)
+    count = _FINE * rows.padded_px
     voters = np.zeros(count // 2 + 1, np.complex64)
     voters[_LOWEST : _LOWEST + coherence.size] = coherence
     votes = fft.irfft(voters, count) * np.float32(count / 2 / coherence.size)
-    return _Votes(votes, _SIGHT_SHARE * spectrum.along_px)
+    return _Votes(votes, _SIGHT_SHARE * rows.along_px)
 
 
 def _elect(votes: _Votes, last_px: float, guesses_px: Sequence[float], reach_px: float) -> _Shift | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from stream_inspect.belt.background import BackgroundSettings
 from stream_inspect.belt.look import BeltLook, BeltLooked
+from stream_inspect.belt.rectified import Rectifier
 from stream_inspect.belt.visual_odometer import VisualOdometer
-from stream_inspect.config.models import CameraConfig, LineConfig
+from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.config.sections.lines import BackgroundParts
 from stream_inspect.picture import Picture
 
 
 class WayLook:
-    """Looks at the belt's way alone, or, without an odometer, at nothing: parts are known without the picture."""
+    """Looks at the belt's way alone, or, without a belt, at nothing: parts are known without the picture."""
 
-    def __init__(self, odometer: VisualOdometer | None) -> None:
-        self._odometer = odometer
+    def __init__(self, belt: BeltConfig | None) -> None:
+        self._rectifier = None if belt is None else Rectifier(belt)
+        self._odometer = None if belt is None else VisualOdometer(belt)
 
     @property
     def measures_way(self) -> bool:
@@ -28,9 +30,9 @@ class WayLook:
 
     def see(self, picture: Picture, pts_s: float) -> BeltLooked:
         """As `BeltLook.see`, with no parts."""
-        if self._odometer is None:
+        if self._odometer is None or self._rectifier is None:
             return BeltLooked(None, None, 0.0, (), since_s=None, learning=False)
-        moved = self._odometer.see(picture, pts_s)
+        moved = self._odometer.see(self._rectifier.see(picture), pts_s)
         return BeltLooked(moved.mm, moved.sigma_mm, moved.confidence, (), since_s=moved.since_s, learning=False)
 
 
@@ -39,6 +41,6 @@ def make_look(camera: CameraConfig, line: LineConfig | None) -> BeltLook | WayLo
     if line is None or camera.belt is None or camera.stills:
         return None
     if not isinstance(line.parts, BackgroundParts):
-        return WayLook(VisualOdometer(camera.belt) if line.needs_way else None)
+        return WayLook(camera.belt if line.needs_way else None)
     lanes_mm = tuple((lane.from_mm, lane.to_mm) for lane in line.lanes)
     return BeltLook(camera.belt, BackgroundSettings(min_area_mm2=line.parts.min_area_mm2, lanes_mm=lanes_mm))

@@ -10,7 +10,7 @@ from stream_inspect.capture.sender_clock import arrived_now
 from stream_inspect.config.models import BeltConfig, CameraConfig, SyntheticSource
 from stream_inspect.messages import Clock
 from stream_inspect.picture import Picture
-from stream_inspect.rotation import Rotation, rotated_horizontals
+from stream_inspect.rotation import Rotation, direction_at, rotated_horizontals
 from stream_inspect.sim.line import SyntheticLine
 
 
@@ -22,15 +22,17 @@ def make_line(source: SyntheticSource, belt: BeltConfig | None, rotate_deg: Rota
     if belt is None:
         return SyntheticLine(source.seed, source.width_px, source.height_px, source.fps)
     to_the_right, to_the_left = rotated_horizontals(rotate_deg)
-    if belt.direction not in (to_the_right, to_the_left):
-        raise ValueError(f"its belt cannot run {belt.direction}, only {to_the_right} or {to_the_left}")
+    direction = direction_at(belt.angle_deg)
+    if direction not in (to_the_right, to_the_left):
+        way = direction or f"at {belt.angle_deg:g} degrees"
+        raise ValueError(f"its belt cannot run {way}, only {to_the_right} or {to_the_left}")
     return SyntheticLine(
         source.seed,
         source.width_px,
         source.height_px,
         source.fps,
-        speed_px_s=belt.speed_mm_s / belt.mm_per_px,
-        moves_right=belt.direction == to_the_right,
+        speed_px_s=belt.speed_mm_s / belt.scale_mm_per_px,
+        moves_right=direction == to_the_right,
     )
 
 

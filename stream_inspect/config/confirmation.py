@@ -7,9 +7,11 @@ n of m frames. Each number may be right, and no defect is ever confirmed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream_inspect.config.models import CameraConfig, DecideConfig, TrackConfig
+from stream_inspect.config.region import WHOLE, Point, in_px
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +34,31 @@ class Passing:
     @property
     def is_narrowed(self) -> bool:
         """Whether the region is shorter along the belt than the picture."""
-        return self.along_px < self.size_px[self._axis]
+        low, high = self._stretch_px(in_px(WHOLE, *self.size_px))
+        return self.along_px < high - low
 
-    @property
-    def _axis(self) -> int:
+    def _stretch_px(self, corners_px: Sequence[Point]) -> tuple[float, float]:
+        """Where a polygon begins and ends along the belt."""
         assert self.camera.belt is not None
-        return int(self.camera.belt.direction in ("top_to_bottom", "bottom_to_top"))
+        angle = math.radians(self.camera.belt.angle_deg)
+        along_x, along_y = round(math.cos(angle), 9), round(math.sin(angle), 9)
+        places = [x * along_x + y * along_y for x, y in corners_px]
+        return min(places), max(places)
 
     @property
     def _seen_px(self) -> tuple[float, float]:
-        size = float(self.size_px[self._axis])
+        low, high = self._stretch_px(in_px(WHOLE, *self.size_px))
         if (region_px := self.camera.region_in(*self.size_px)) is None:
-            return 0.0, size
-        places = [corner[self._axis] for corner in region_px]
-        return max(0.0, min(places)), min(size, max(places))
+            return low, high
+        region_low, region_high = self._stretch_px(region_px)
+        return max(low, region_low), min(high, region_high)
 
     @property
     def step_px(self) -> float:
         """How far the belt runs from one judged frame to the next."""
         assert self.camera.belt is not None
         rate_hz = min(self.camera.sampling.rate_hz, self.fps or math.inf)
-        return self.camera.belt.speed_mm_s / self.camera.belt.mm_per_px / rate_hz
+        return self.camera.belt.speed_mm_s / self.camera.belt.scale_mm_per_px / rate_hz
 
     @property
     def fewest(self) -> int:

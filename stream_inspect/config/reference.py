@@ -93,7 +93,13 @@ source:
   username: inspect
   password: {env: TOP_CAMERA_PASSWORD}
 """,
-    "cameras[].belt": "belt: {direction: left_to_right, speed_mm_s: 250, mm_per_px: 0.25}\n",
+    "cameras[].belt": """\
+belt: {direction: left_to_right, speed_mm_s: 250, mm_per_px: 0.25}
+# At an angle to the picture's sides:
+# belt: {direction_deg: 12.5, speed_mm_s: 250, mm_per_px: 0.25}
+# Seen at a slant, by the corners of a sheet of A4 that lies on the belt:
+# belt: {corners_px: [[402, 610], [902, 598], [838, 302], [455, 308]], corners_mm: [297, 210], speed_mm_s: 250}
+""",
     "defects[]": """\
 defects:
   - name: scratch
@@ -220,7 +226,7 @@ def _value(key: str, schema: Schema) -> str:
         return "a mapping, see below"
     if text.startswith("a name:"):
         return "a name"
-    if schema.get("type") == "array":
+    if schema.get("type") == "array" and "items" in schema:
         items = resolved(schema["items"])
         text += " mappings" if "properties" in items or variants(items) else f", each {in_words(items)}"
     if schema.get("type") == "object" and "additionalProperties" in schema and "properties" not in schema:

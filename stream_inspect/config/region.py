@@ -10,6 +10,8 @@ from stream_inspect.boxes import polygon_area
 Point = tuple[float, float]
 Edge = tuple[Point, Point]
 
+WHOLE: tuple[Point, ...] = ((0, 0), (1, 0), (1, 1), (0, 1))
+"""All of the picture, in parts of one."""
 SMALLEST_PX2 = 16.0
 """A smaller region holds no defect: its corners are in another unit, or one of them is mistyped."""
 
@@ -36,6 +38,14 @@ def region_in_parts(corners: list[Point]) -> list[Point]:
                 f"corner [{x:g}, {y:g}] is not a part of the picture, from 0 to 1: write pixels as `region_px`"
             )
     _simple(corners)
+    return corners
+
+
+def four_corners(corners: list[Point]) -> list[Point]:
+    """The corners of a rectangle seen at a slant, unchanged. Raises ValueError for what no camera shows of one."""
+    turns = [_turn(corners[i - 2], corners[i - 1], corners[i]) for i in range(4)]
+    if not (min(turns) > 0 or max(turns) < 0) or polygon_area(corners) < SMALLEST_PX2:
+        raise ValueError("is not what a camera sees of a rectangle: list its four corners in the order of its outline")
     return corners
 
 

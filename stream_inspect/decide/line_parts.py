@@ -21,6 +21,7 @@ from stream_inspect.decide.parts import LaneCounts, LineLayout, PartsLedger
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
+    Corners,
     FrameHeader,
     FrameOrder,
     Interval,
@@ -108,7 +109,7 @@ class LineParts:
         if seen is None or self._ledger is None or seen.odometer_mm is None or frame.due is None:
             _put(self._early, key, (tracked, frozenset(confirmed)))
             return
-        boxes = [(sight, self._placed(frame, sight.box_xyxy_px, seen.odometer_mm)) for sight in seen.sights]
+        boxes = [(sight, self._placed(frame, sight.outline_px, seen.odometer_mm)) for sight in seen.sights]
         for part in self._ledger.parts_in(frame.id.camera, seen.odometer_mm):
             view = self._view(part, frame, seen.odometer_mm, boxes)
             self._ledger.view(part, frame.id.camera, frame.due, seen.odometer_mm, view)
@@ -223,10 +224,10 @@ class LineParts:
         assert belt is not None
         return belt
 
-    def _placed(self, frame: FrameHeader, box_xyxy_px: Box, odometer_mm: float) -> BeltBox:
-        """Where a box lies on the line."""
+    def _placed(self, frame: FrameHeader, outline_px: Box | Corners, odometer_mm: float) -> BeltBox:
+        """Where a box, or a shape with these corners, lies on the line."""
         camera = frame.id.camera
-        return self._views[camera].belt_from_px(box_xyxy_px, odometer_mm - self._belt(camera).offset_mm)
+        return self._views[camera].belt_from_px(outline_px, odometer_mm - self._belt(camera).offset_mm)
 
     def _view(self, part: int, frame: FrameHeader, odometer_mm: float, boxes: list[tuple[PartSight, BeltBox]]) -> View:
         """What a judged frame shows of a part that is due in it."""

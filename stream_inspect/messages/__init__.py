@@ -23,7 +23,7 @@ from stream_inspect.messages.conditions import (
     LineState,
     LineStatus,
 )
-from stream_inspect.messages.detections import Box, Detection, Extent, Inspection, Outline, Rle, Severity
+from stream_inspect.messages.detections import Box, Corners, Detection, Extent, Inspection, Outline, Rle, Severity
 from stream_inspect.messages.events import (
     EVENT_SCHEMA_VERSION,
     Event,
@@ -86,6 +86,7 @@ __all__ = [
     "Clock",
     "Condition",
     "ConditionKind",
+    "Corners",
     "CounterBits",
     "Credit",
     "Detection",

@@ -10,6 +10,8 @@ from stream_inspect.messages.base import Message
 from stream_inspect.messages.frames import FrameHeader
 
 Box = tuple[float, float, float, float]
+Corners = tuple[tuple[float, float], ...]
+"""Of a shape that lies at an angle to the picture's sides: (x, y), in order around it."""
 Outline = list[list[tuple[float, float]]]
 Severity = Literal["minor", "major", "critical"]
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from stream_inspect.messages.base import Message
-from stream_inspect.messages.detections import Box
+from stream_inspect.messages.detections import Box, Corners
 from stream_inspect.messages.frames import FrameHeader
 from stream_inspect.messages.interval import Interval
 
@@ -26,6 +26,13 @@ class PartSight(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Share of its pixels that are as dark or as bright as the picture can be, 0..1."""
     sharpness: float
     """Variance of the luma's Laplacian on the part, without its outline, in grey levels squared."""
+    corners_px: Corners = ()
+    """Of the box that is tight on the belt, where that lies at an angle to the picture's sides."""
+
+    @property
+    def outline_px(self) -> Box | Corners:
+        """What is tight on the belt, for `BeltView.belt_from_px`."""
+        return self.corners_px or self.box_xyxy_px
 
 
 class BeltSight(Message, frozen=True, kw_only=True):

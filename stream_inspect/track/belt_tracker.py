@@ -36,7 +36,7 @@ class BeltTracker:
         self._belt = camera.belt
         self._region_in = camera.region_in
         self._forget_after_s = track.forget_after_s
-        self._fit = BeltFit(camera.belt.mm_per_px, track.match_distance_px)
+        self._fit = BeltFit(camera.belt.scale_mm_per_px, track.match_distance_px)
         self._motion = BeltMotion(4 * self._fit.slack_mm)
         self._following = Following()
         self._odometer: Odometer = FixedSpeedOdometer(camera.belt.speed_mm_s)
@@ -140,7 +140,7 @@ class BeltTracker:
         assert self._view is not None
         if (region_px := self._region_in(*self._size_px)) is None:
             return self._view.length_mm
-        return max(self._view.along_mm(x, y) for x, y in region_px)
+        return min(self._view.length_mm, max(self._view.along_mm(x, y) for x, y in region_px))
 
     def _end(self) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
         """(live, ended) after this frame."""
@@ -164,18 +164,20 @@ class BeltTracker:
     def _report(self, track: BeltTrack, *, left: bool) -> TrackUpdate:
         assert self._view is not None
         speed_mm_s = self._belt.speed_mm_s * self._motion.speed_ratio
+        seen = track.detection
+        box_xyxy_px = seen.box_xyxy_px if seen else self._view.px_from_belt(track.placed, self._now.mm)
+        left_px, top_px, right_px, bottom_px = box_xyxy_px
+        centre_px = (left_px + right_px) / 2, (top_px + bottom_px) / 2
         return TrackUpdate(
             track=track.number,
             defect=track.ballot.winner,
-            seen=track.detection is not None,
+            seen=seen is not None,
             left=left,
             score=track.score,
-            box_xyxy_px=track.detection.box_xyxy_px
-            if track.detection is not None
-            else self._view.px_from_belt(track.placed, self._now.mm),
-            velocity_px_s=self._view.velocity_px_s(speed_mm_s),
+            box_xyxy_px=box_xyxy_px,
+            velocity_px_s=self._view.velocity_px_s(speed_mm_s, centre_px),
             first_pts_s=track.first_pts_s,
             last_pts_s=track.last_pts_s,
             doubtful=track.doubtful,
-            detection=track.detection,
+            detection=seen,
         )

@@ -166,7 +166,7 @@ class LineBelt:
                 self._keep(mono_ns)  # before any place of it is known elsewhere, and no part is counted again
             if self._eye is None and not sight.learning:
                 sigma_mm = position.way_since(before).sigma_mm if before is not None else 0.0
-                boxes = [part.box_xyxy_px for part in sight.parts]
+                boxes = [part.outline_px for part in sight.parts]
                 changes += self._finder(sight).see(mono_ns, position.mm, sigma_mm, boxes)
         odometer_mm = None if position is None else position.mm
         origin_ns = self._origin_ns or 0

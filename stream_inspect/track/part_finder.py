@@ -18,7 +18,7 @@ import numpy as np
 
 from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
-from stream_inspect.messages import Box, Doubt, Interval, PartChange, What
+from stream_inspect.messages import Box, Corners, Doubt, Interval, PartChange, What
 from stream_inspect.track.assign import FORBIDDEN, assign
 from stream_inspect.track.sought_part import (
     JOINS,
@@ -73,8 +73,10 @@ class PartFinder:
         self._forgotten_mm = -math.inf
         """Whatever lies farther downstream has been counted, or lay there before the start."""
 
-    def see(self, mono_ns: int, odometer_mm: float, sigma_mm: float, boxes_px: Sequence[Box]) -> list[PartChange]:
-        """The next frame: `boxes_px` are the parts in it, in pixels of the judged picture.
+    def see(
+        self, mono_ns: int, odometer_mm: float, sigma_mm: float, boxes_px: Sequence[Box | Corners]
+    ) -> list[PartChange]:
+        """The next frame: `boxes_px` are the parts in it, or their corners, in pixels of the judged picture.
 
         `sigma_mm` is how far, as one sigma, the odometer may be off since the parts in the picture were seen last. A
         frame that is not later than the one before is ignored.
@@ -108,7 +110,7 @@ class PartFinder:
         elif look.upstream - self._last.upstream > _OUTAGE * self._view.length_mm:
             self._unwatched.append((Doubt.UNWATCHED, self._last.upstream, look.upstream))
 
-    def _placed(self, boxes_px: Sequence[Box], here: float) -> list[BeltBox]:
+    def _placed(self, boxes_px: Sequence[Box | Corners], here: float) -> list[BeltBox]:
         """The boxes on the belt, in its order. A sliver at the upstream edge waits until there is more of it."""
         boxes = [self._view.belt_from_px(box, here) for box in boxes_px]
         boxes = [box for box in boxes if not (box.along.high_cut and box.along.length < self._slack_mm)]

@@ -23,6 +23,7 @@ CLIP_PX = 12
 CLIPS = ("virtual_conveyor_cookies", "virtual_conveyor_pcb")
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 
 def belt(px_per_frame: float = 8.0, direction: str = "left_to_right", mm_per_px: float = 1.0) -> BeltConfig:
@@ -67,6 +68,64 @@ def clip(sample_data: Path, name: str, first: int = 0, count: int | None = None)
     with av.open(str(sample_data / name / "clip.mp4")) as container:
         for frame in islice(container.decode(video=0), first, None if count is None else first + count):
             yield Picture(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8), frame.width, frame.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Mounting:
+    """A camera that sees the sample clips' belt another way: `to_px` maps their pixels, which are mm, to its own."""
+
+    name: str
+    to_px: F64
+    belt: BeltConfig
+
+    def picture(self, straight: Picture) -> Picture:
+        """What it shows of a clip's frame; black beyond."""
+        width, height = straight.width_px, straight.height_px
+        halved = np.diag([0.5, 0.5, 1]) @ self.to_px @ np.diag([2, 2, 1])
+        planes = [straight.luma, *straight.i420[height:].reshape(2, height // 2, width // 2)]
+        seen = [
+            cv2.warpPerspective(
+                plane,
+                CENTRED @ matrix @ np.linalg.inv(CENTRED),
+                plane.shape[::-1],
+                flags=cv2.INTER_AREA,
+                borderValue=level,
+            )
+            for plane, matrix, level in zip(planes, (self.to_px, halved, halved), (16, 128, 128), strict=True)
+        ]
+        i420 = np.concatenate([plane.ravel() for plane in seen]).reshape(straight.i420.shape)
+        return Picture(np.asarray(i420, np.uint8), width, height)
+
+    def corners(self, box: tuple[float, float, float, float]) -> tuple[tuple[float, float], ...]:
+        """Where the corners of a clip's box lie."""
+        left, top, right, bottom = box
+        corners = np.array([[[left, top], [right, top], [right, bottom], [left, bottom]]], np.float64)
+        return tuple((float(x), float(y)) for x, y in cv2.perspectiveTransform(corners, self.to_px)[0])
+
+
+CENTRED = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+"""From pixels to indices, which are whole numbers in the middles of pixels."""
+TURNED_DEG = 30.0
+
+
+def turned() -> Mounting:
+    """A camera that is turned against the belt."""
+    to_px = np.vstack([cv2.getRotationMatrix2D((640, 360), -TURNED_DEG, 1), [0, 0, 1]])
+    return Mounting("turned", to_px, BeltConfig(direction_deg=TURNED_DEG, speed_mm_s=CLIP_PX * FPS, mm_per_px=1))
+
+
+def slanted() -> Mounting:
+    """A camera that looks at the belt from one side and along it."""
+    ends = np.array([[120, 60], [1230, 150], [1270, 640], [10, 700]], np.float32)
+    to_px = cv2.getPerspectiveTransform(np.array([[0, 0], [1280, 0], [1280, 720], [0, 720]], np.float32), ends)
+    corners = cv2.perspectiveTransform(
+        np.array([[[200, 100], [1000, 100], [1000, 600], [200, 600]]], np.float64), to_px
+    )
+    rectangle = BeltConfig(corners_px=corners[0].tolist(), corners_mm=(800, 500), speed_mm_s=CLIP_PX * FPS)
+    return Mounting("slanted", np.asarray(to_px, np.float64), rectangle)
+
+
+MOUNTINGS = (turned(), slanted())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 
 from stream_inspect.belt.background import BackgroundParts, BackgroundSettings
 from stream_inspect.belt.look import BeltLook
+from stream_inspect.belt.rectified import Rectifier
 from stream_inspect.boxes import iou
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import Box, PartSight
@@ -40,7 +41,8 @@ class Run:
 
     def __init__(self, kind: str = "rubber", settings: BackgroundSettings | None = None) -> None:
         self.lying = texture(kind)
-        self.background = BackgroundParts(belt(STEP_PX), settings)
+        self.rectifier = Rectifier(belt(STEP_PX))
+        self.background = BackgroundParts(settings)
         self.frames = 0
         self.way_px = 0
         for _ in range(LEARNED):
@@ -53,7 +55,7 @@ class Run:
     def look(self, moved_px: int = STEP_PX, light: float = 1.0) -> list[PartSight]:
         self.way_px += moved_px
         self.frames += 1
-        return self.background.see(self.picture(light), float(moved_px))
+        return self.background.see(self.rectifier.see(self.picture(light)), float(moved_px))
 
     def lay(self, x: int, y: int, radius: int = 40, level: float = 180.0, hole: int = 0) -> Box:
         """Lay a disc on the belt, at (x, y) of the present picture. Returns its box there."""
@@ -87,11 +89,11 @@ def test_a_part_is_found_once_where_it_is(kind: str) -> None:
 
 
 def test_nothing_is_seen_before_the_empty_belt_is_known() -> None:
-    background = BackgroundParts(belt(STEP_PX))
+    background, rectifier = BackgroundParts(), Rectifier(belt(STEP_PX))
     lying = texture("rubber")
     states = []
     for number in range(30):
-        assert background.see(grey(lying[:, 1000 - 8 * number :][:, :WIDTH_PX], seed=number), 8.0) == []
+        assert background.see(rectifier.see(grey(lying[:, 1000 - 8 * number :][:, :WIDTH_PX], seed=number)), 8.0) == []
         states.append(background.learning)
     assert states == sorted(states, reverse=True)
     assert states[8]
@@ -99,10 +101,10 @@ def test_nothing_is_seen_before_the_empty_belt_is_known() -> None:
 
 
 def test_a_belt_that_stands_teaches_nothing() -> None:
-    background = BackgroundParts(belt(STEP_PX))
+    background, rectifier = BackgroundParts(), Rectifier(belt(STEP_PX))
     lying = texture("rubber")
     for number in range(60):
-        background.see(grey(lying[:, :WIDTH_PX], seed=number), 0.0 if number else None)
+        background.see(rectifier.see(grey(lying[:, :WIDTH_PX], seed=number)), 0.0 if number else None)
     assert background.learning
 
 

@@ -10,6 +10,7 @@ from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.odometer import FixedSpeedOdometer
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import Interval
+from tests.belt.pictures import MOUNTINGS, Mounting
 from tests.track.line import HEIGHT_PX, WIDTH_PX, Line, Thing
 
 DIRECTIONS = ("left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top")
@@ -75,6 +76,55 @@ def test_sides_at_the_pictures_edge_are_cut(direction):
     placed = view(direction).belt_from_px(leaving, 0.0)
     assert (placed.along.low_cut, placed.along.high_cut) == (True, False)
     assert placed.across.whole
+
+
+@pytest.mark.parametrize("mounting", MOUNTINGS, ids=lambda mounting: mounting.name)
+def test_another_view_of_the_same_belt_gives_the_same_sizes_and_ways(mounting: Mounting) -> None:
+    """A pixel of the straight view is a millimetre: a box of it keeps its size, and moves on by what the belt does."""
+    belt = BeltView(mounting.belt, 1280, 720)
+    first = belt.belt_from_px(mounting.corners((400, 200, 520, 260)), odometer_mm=0.0)
+    later = belt.belt_from_px(mounting.corners((600, 200, 720, 260)), odometer_mm=200.0)
+    assert (first.along.length, first.across.length) == pytest.approx((120, 60), abs=0.01)
+    assert (later.along.low, later.across.low) == pytest.approx((first.along.low, first.across.low), abs=0.01)
+    assert first.along.whole
+    assert first.across.whole
+    for corner, wanted in zip(belt.corners_px(first, 0.0), mounting.corners((400, 200, 520, 260)), strict=True):
+        assert corner == pytest.approx(wanted, abs=0.01)
+
+
+@pytest.mark.parametrize("mounting", MOUNTINGS, ids=lambda mounting: mounting.name)
+def test_the_velocity_is_that_of_the_place(mounting: Mounting) -> None:
+    belt = BeltView(mounting.belt, 1280, 720)
+    for place in ((300.0, 200.0), (900.0, 550.0)):
+        (x, y), *_ = mounting.corners((*place, *place))
+        (next_x, next_y), *_ = mounting.corners((place[0] + 0.1, place[1], *place))
+        assert belt.velocity_px_s(0.1, (x, y)) == pytest.approx((next_x - x, next_y - y), abs=1e-3)
+
+
+def test_the_picture_ends_at_its_corners_for_a_belt_at_an_angle() -> None:
+    belt = BeltView(BeltConfig(direction_deg=30, speed_mm_s=1, mm_per_px=2), 1280, 720)
+    assert belt.along_mm(0, 0) == pytest.approx(0)
+    assert belt.along_mm(1280, 720) == pytest.approx(belt.length_mm)
+    assert belt.length_mm == pytest.approx(2 * (1280 * 0.75**0.5 + 720 / 2))
+    assert belt.width_mm == pytest.approx(2 * (1280 / 2 + 720 * 0.75**0.5))
+
+
+@pytest.mark.parametrize(("direction_deg", "straight"), [(0, "left_to_right"), (-90, "bottom_to_top")])
+def test_an_angle_along_a_side_of_the_picture_is_that_direction(direction_deg: float, straight: str) -> None:
+    by_angle = BeltView(BeltConfig(direction_deg=direction_deg, speed_mm_s=1, mm_per_px=0.5), WIDTH_PX, HEIGHT_PX)
+    assert by_angle.is_straight
+    assert by_angle.belt_from_px((10, 20, 30, 60), 7.0) == view(straight).belt_from_px((10, 20, 30, 60), 7.0)
+
+
+def test_a_slanted_view_ends_before_the_horizon() -> None:
+    """A camera that looks along the belt: it runs to a point that is in the picture."""
+    corners = [(300.0, 700.0), (560.0, 300.0), (720.0, 300.0), (980.0, 700.0)]
+    config = BeltConfig(corners_px=corners, corners_mm=(2000, 500), speed_mm_s=100)
+    belt = BeltView(config, 1280, 720)
+    assert config.angle_deg == pytest.approx(270)
+    assert min(y for _, y in belt.seen_px) > 150
+    assert 2000 < belt.length_mm < 20_000
+    assert belt.belt_from_px((300, 300, 980, 700), 0.0).along.length == pytest.approx(2000, rel=0.001)
 
 
 def test_offsets_are_taken_from_the_sides_that_both_show():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stream_inspect.belt.clip_motion import measure_motion
+from stream_inspect.belt.rectified import Rectifier
 from stream_inspect.belt.visual_odometer import NOT_SEEN, Moved, VisualOdometer
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.picture import Picture
@@ -31,9 +32,20 @@ from tests.belt.pictures import (
 )
 
 
+class Odometer:
+    """The odometer, with what rectifies its pictures."""
+
+    def __init__(self, config: BeltConfig) -> None:
+        self._rectifier, self._odometer = Rectifier(config), VisualOdometer(config)
+        self.reset = self._odometer.reset
+
+    def see(self, picture: Picture, pts_s: float) -> Moved:
+        return self._odometer.see(self._rectifier.see(picture), pts_s)
+
+
 def look(config: BeltConfig, pictures: Iterable[Picture]) -> list[Moved]:
     """What each frame but the first shows."""
-    odometer = VisualOdometer(config)
+    odometer = Odometer(config)
     moved = [odometer.see(picture, number / FPS) for number, picture in enumerate(pictures)]
     assert moved[0] == NOT_SEEN
     return moved[1:]
@@ -113,7 +125,7 @@ def test_the_next_frame_that_is_seen_brings_the_way_of_those_that_were_not() -> 
 
 def test_a_way_that_was_too_long_to_be_seen_is_unknown_and_the_next_is_known_again() -> None:
     before, after = views(texture("rubber"), range(0, 80, 8)), views(texture("rubber"), range(2000, 2080, 8))
-    odometer = VisualOdometer(belt(8))
+    odometer = Odometer(belt(8))
     for number, picture in enumerate(before):
         odometer.see(picture, number / FPS)
     moved = [odometer.see(picture, 60.0 + number / FPS) for number, picture in enumerate(after)]
@@ -123,7 +135,7 @@ def test_a_way_that_was_too_long_to_be_seen_is_unknown_and_the_next_is_known_aga
 
 def test_a_session_begins_without_a_way() -> None:
     first, second, third = views(texture("rubber"), (0, 8, 16))
-    odometer = VisualOdometer(belt(8))
+    odometer = Odometer(belt(8))
     odometer.see(first, 0.0)
     odometer.reset()
     assert odometer.see(second, 0.04) == NOT_SEEN

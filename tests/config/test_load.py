@@ -180,6 +180,30 @@ CAMERA = "version: 1\ndefects: [{name: hole, prompts: [hole]}]\ncameras:\n  - na
             "belt: {direction: top_to_bottom, speed_mm_s: 1, mm_per_px: 1}\n    source: {kind: synthetic}",
             "5:23: cameras[0].belt.direction: must be left_to_right or right_to_left for a synthetic line",
         ),
+        (
+            "belt: {speed_mm_s: 1, mm_per_px: 1}\n    source: {kind: usb}",
+            "5:11: cameras[0].belt: needs a `direction`, an angle as `direction_deg`, or a rectangle as `corners_px`",
+        ),
+        (
+            "belt: {direction_deg: 30, direction: left_to_right, speed_mm_s: 1, mm_per_px: 1}\n    source: {kind: usb}",
+            "cameras[0].belt: direction and direction_deg both give the direction: keep one of them",
+        ),
+        (
+            "belt: {direction_deg: 30, speed_mm_s: 1}\n    source: {kind: usb}",
+            "cameras[0].belt: needs mm_per_px, the millimetres of a pixel; `stream-inspect belt` measures it",
+        ),
+        (
+            "belt: {corners_px: [[0, 0], [9, 0], [9, 9], [0, 9]], speed_mm_s: 1}\n    source: {kind: usb}",
+            "cameras[0].belt: corners_px and corners_mm, the size of that rectangle, need each other",
+        ),
+        (
+            "belt: {corners_px: [[0, 0], [9, 9], [9, 0], [0, 9]], speed_mm_s: 1}\n    source: {kind: usb}",
+            "corners_px: is not what a camera sees of a rectangle: list its four corners in the order of its outline",
+        ),
+        (
+            "belt: {direction_deg: 12, speed_mm_s: 1, mm_per_px: 1}\n    source: {kind: synthetic}",
+            "must be left_to_right or right_to_left for a synthetic line",
+        ),
         ("rotate_deg: false\n    source: {kind: usb}", "rotate_deg: must be 0, 90, 180 or 270, not true or false"),
         ("rotate_deg: 45\n    source: {kind: usb}", "5:17: cameras[0].rotate_deg: must be 0, 90, 180 or 270, not 45"),
         (

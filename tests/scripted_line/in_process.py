@@ -1,6 +1,6 @@
 """A scripted line in one process and in its own time: pictures in, verdicts out, and everything that can fail between.
 
-The parts of the product are the real ones: what looks at the belt (`BeltLook`), the ledger of frames with its sweeps,
+The parts of the product are the real ones: what looks at the belt (`BeltSights`), the ledger of frames with its sweeps,
 the numbers of due frames, and the chain that tracks and decides. What is simulated is what is between them: the time
 that judging takes, messages, and processes that are killed. Thousands of parts take minutes so, not hours.
 """
@@ -14,11 +14,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from stream_inspect.belt.look import BeltLook
-from stream_inspect.capture.belt_look import make_look
+from stream_inspect.capture.belt_sights import make_sights
 from stream_inspect.capture.camera import CapturedFrame
 from stream_inspect.capture.due_frames import DueFrames
-from stream_inspect.capture.reports import belt_sight, frame_header
+from stream_inspect.capture.reports import frame_header
 from stream_inspect.capture.sampler import Sampler
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import MemoryLog
@@ -247,9 +246,9 @@ class InProcess:
     def _start_capture(self) -> None:
         self._capturer = self._next_owner()
         self._frames = Ledger.attach(self._folder / "ledger").camera(CAMERA)
-        look = make_look(self._config.cameras[0], self._config.lines[0])
-        assert isinstance(look, BeltLook)
-        self._look = look
+        sights = make_sights(self._config.cameras[0], self._config.lines[0])
+        assert sights is not None
+        self._sights = sights
         self._sampler = Sampler(RATE_HZ)
         self._due = DueFrames(self._frames)
         self._session, self._seq = self._session + 1, 0
@@ -273,7 +272,6 @@ class InProcess:
         index = self._frames.captured(self._capturer)
         if self._looked_at != self._session:
             self._looked_at = self._session
-            self._look.reset()
             self._sampler = Sampler(RATE_HZ)
         header = frame_header(frame, camera=CAMERA, session=self._session, seq=self._seq, ledger_index=index)
         self._seq += 1
@@ -282,7 +280,7 @@ class InProcess:
             header = self._due.add(header)
         else:
             self._frames.not_due(index)
-        sight = belt_sight(header, self._look.see(picture, header.id.pts_s))
+        sight = self._sights.see(header, picture)
         if sight.learning:
             self._unlearned.add(header.id.order)
         self._inbox.append(sight)

@@ -11,7 +11,7 @@ from stream_inspect.config.base import ConfigFinding, Model, Name
 from stream_inspect.config.region import Point, in_px, region_in_parts, region_in_px
 from stream_inspect.config.sections.belt import BeltConfig
 from stream_inspect.config.sections.sources import ImagesSource, Source, SyntheticSource
-from stream_inspect.rotation import Rotation, rotated_horizontals, rotated_size
+from stream_inspect.rotation import Rotation, direction_at, rotated_horizontals, rotated_size
 
 
 class SamplingConfig(Model):
@@ -72,7 +72,7 @@ class CameraConfig(Model):
     @property
     def scale_mm_per_px(self) -> float | None:
         """Millimetres a pixel where known: the belt's scale, else the camera's."""
-        return self.belt.mm_per_px if self.belt else self.mm_per_px
+        return self.belt.scale_mm_per_px if self.belt else self.mm_per_px
 
     def region_in(self, width_px: int, height_px: int) -> list[Point] | None:
         """The region's corners in px of a picture of this size; None where all of it counts."""
@@ -107,7 +107,7 @@ class CameraConfig(Model):
         if isinstance(self.source, SyntheticSource):
             turned = f" turned by {self.rotate_deg} degrees" if self.rotate_deg else ""
             directions = rotated_horizontals(self.rotate_deg)
-            if self.belt and self.belt.direction not in directions:
+            if self.belt and direction_at(self.belt.angle_deg) not in directions:
                 yield ConfigFinding(
                     ("belt", "direction"), f"must be {' or '.join(directions)} for a synthetic line{turned}"
                 )
