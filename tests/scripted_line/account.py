@@ -24,8 +24,11 @@ EXPLAINS: Mapping[str, frozenset[Reason]] = {
     "service": FEW_VIEWS | CUT_OFF,
 }
 """What may leave a part undecided, and for which reasons. Where nothing happened, each part is decided."""
-CUTS = frozenset({"track", "outage", "capture", "service"})
-"""What may break the way off: a part that is in the picture then may be counted twice, once as undecided."""
+CUTS = {"picture": frozenset({"outage", "capture", "service"}), "encoder": frozenset({"service"})}
+"""What breaks the belt's way off, by what it is measured with. A part that is in the picture then is counted once more,
+and never as passed: where it went is not known. Over a kill of `track` the way continues."""
+BLIND = frozenset({"outage", "capture", "service"})
+"""While these last, parts may pass without being seen by anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Truth:
     """Frames in a row, of one process, in which a part could be found."""
     disturbances: Sequence[Disturbance]
     views_needed: int
+    odometer: str = "picture"
     times: dict[int, tuple[float, float]] = field(default_factory=dict)
     """When each part enters the picture and when it has left it."""
 
@@ -103,12 +107,12 @@ def complaints(truth: Truth, counted: Sequence[Counted]) -> Iterator[str]:
     for part in truth.script.parts:
         touched = truth.touching(part)
         own = owners[part.number]
-        sure = [one for one in own if not (one.verdict is Verdict.UNDECIDED and one.reason in CUT_OFF)]
-        if len(own) > 1 and (not touched & CUTS or len(sure) > 1):
+        again = [one for one in own if one.verdict is Verdict.FAIL or one.reason in CUT_OFF]
+        if len(own) > 1 and not (touched & CUTS[truth.odometer] and len(own) - len(again) <= 1):
             yield f"{_named(part)} was counted {len(own)} times: {own}; {sorted(touched)}"
         if not own and truth.watched[part.number] >= CERTAINLY_SEEN:
             yield f"{_named(part)} was lost: seen in {truth.watched[part.number]} frames; {sorted(touched)}"
-        if not own and not touched & CUTS:
+        if not own and not touched & BLIND:
             yield f"{_named(part)} was never seen, and nothing failed"
 
 

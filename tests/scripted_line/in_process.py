@@ -21,7 +21,6 @@ from stream_inspect.capture.reports import frame_header
 from stream_inspect.capture.sampler import Sampler
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import MemoryLog
-from stream_inspect.decide.part_verdict import Part
 from stream_inspect.messages import (
     AnyMessage,
     BeltReading,
@@ -30,6 +29,7 @@ from stream_inspect.messages import (
     FrameHeader,
     FrameOrder,
     Inspection,
+    Interval,
     Output,
     PartsSeen,
     PartVerdict,
@@ -112,6 +112,7 @@ NO_FAILURES = Failures(bad_frames=0.0, outage_every_s=1e9, overload_every_s=1e9)
 class History:
     """What the line has shown and what was said of it, for `account.py`."""
 
+    odometer: str
     given: dict[int, PartVerdict] = field(default_factory=dict)
     """The first verdict of each of our parts."""
     changed: list[tuple[PartVerdict, PartVerdict]] = field(default_factory=list)
@@ -127,7 +128,7 @@ class History:
 
     def truth(self, script: Script) -> Truth:
         """What the run shows of the script."""
-        return Truth(script, self.views, self.watched, self.disturbances, VIEWS)
+        return Truth(script, self.views, self.watched, self.disturbances, VIEWS, self.odometer)
 
     def counted(self) -> list[Counted]:
         """Our parts with their verdicts and places."""
@@ -142,7 +143,7 @@ class InProcess:
     def __init__(
         self, script: Script, failures: Failures, folder: Path, *, odometer: str = "picture", seed: int = 0
     ) -> None:
-        self.script, self.history = script, History()
+        self.script, self.history = script, History(odometer)
         self._dice = random.Random(f"failures {seed}")
         self._failures = failures
         self._drawing = Drawing(script)
@@ -364,6 +365,7 @@ class InProcess:
             if isinstance(message, PartsSeen):
                 self._note_seen(message)
             elif isinstance(message, PartVerdict):
+                self._place(message.part, message.lane, message.along)
                 before = self.history.given.setdefault(message.part, message)
                 if (before.verdict, before.reason, before.why) != (message.verdict, message.reason, message.why):
                     self.history.changed.append((before, message))
@@ -372,8 +374,9 @@ class InProcess:
     def _note_seen(self, seen: PartsSeen) -> None:
         at_s = (seen.frame.capture_mono_ns - S) / S
         mm = self.script.mm(at_s)
-        self._offset_mm = None if seen.odometer_mm is None else mm - seen.odometer_mm
-        if self._offset_mm is None or seen.frame.id.order in self._unlearned:
+        if seen.odometer_mm is not None:
+            self._offset_mm = mm - seen.odometer_mm
+        if seen.odometer_mm is None or seen.frame.id.order in self._unlearned:
             self._in_a_row.clear()
             return
         for part in self.script.shown(mm):
@@ -387,19 +390,17 @@ class InProcess:
         for lane, sums in ledger.counts().items():
             if sums.residual:
                 self.history.sums.append(f"{self._now_s:.2f} s, lane {lane}: {sums}")
-        if self._offset_mm is not None:
-            for part in ledger._parts.values():
-                self._place(part)
+        for part in ledger._parts.values():
+            self._place(part.id, part.lane, part.along)
 
-    def _place(self, part: Part) -> None:
+    def _place(self, part: int, lane: int, along: Interval) -> None:
         """Where a part lies, as its process knew it first: an id that a killed process did not keep is used again."""
-        along, given = part.along, part.id in self.history.given
-        if given or self._placed_by.get(part.id) == self._tracker:
+        is_known = part in self.history.given or self._placed_by.get(part) == self._tracker
+        if is_known or self._offset_mm is None:
             return
-        self._placed_by[part.id] = self._tracker
-        assert self._offset_mm is not None
+        self._placed_by[part] = self._tracker
         centre_mm = along.high - PART_MM / 2 if along.low_cut and not along.high_cut else along.low + PART_MM / 2
-        self.history.places[part.id] = part.lane, centre_mm + self._offset_mm
+        self.history.places[part] = lane, centre_mm + self._offset_mm
 
     def _parts_ledger(self) -> Any:
         return self._chain._then._lines[0]._ledger
