@@ -82,7 +82,7 @@ class MqttAlert:
         """Publish one event and wait for the broker's PUBACK; `mqtt_connection` has what its answers mean."""
         if self._connection is None:
             raise AlertError("not connected")
-        topic = _filled(self._config.topic, line=event.line, camera=event.camera)
+        topic = self._topic_of(event)
         expiry_s = _expiry_s(event, self._config.max_age_s)
         self._was_rejected = False
         try:
@@ -97,6 +97,12 @@ class MqttAlert:
         if not has_subscriber and self._has_subscriber:
             self._log.warning("no subscriber for this topic (events are delivered to the broker)", topic=topic)
         self._has_subscriber = has_subscriber
+
+    def _topic_of(self, event: Event) -> str:
+        if event.part is not None:
+            names = {"line": event.line, "lane": str(event.part.lane), "verdict": str(event.part.verdict)}
+            return _filled(self._config.parts_topic, **names)
+        return _filled(self._config.topic, line=event.line, camera=event.camera)
 
     def show_status(self, report: StatusReport) -> None:
         """Publish it, now if the broker is connected, otherwise with the next connection. Does not wait."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from stream_inspect import metrics
@@ -17,7 +17,7 @@ from stream_inspect.alerts.alert import Alert, AlertError, AlertRejectedError, O
 from stream_inspect.alerts.lanes import Fault, Lanes, Turn
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.log import get_logger
-from stream_inspect.messages import EventState, as_sent
+from stream_inspect.messages import Event, EventState, Verdict, as_sent
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.deliveries import Outcome
 from stream_inspect.store.deliveries_schema import Settled
@@ -68,21 +68,24 @@ class Outbox:
         clock_s: Callable[[], float] = time.monotonic,
         *,
         max_age_s: float | None = None,
+        unwanted: Collection[Verdict] = (),
     ) -> None:
-        """`max_age_s`: events that are older are not sent."""
+        """`max_age_s`: events that are older are not sent. `unwanted`: nor are parts with one of these verdicts."""
         self.output = output
         self._alert = alert
         self._store = store
         self._clock_s = clock_s
         self._max_age_s = max_age_s
+        self._unwanted = frozenset(unwanted)
         self._log = get_logger(__name__, output=output)
         self._is_open = False
         self._lanes = Lanes()
         self._read: int | None = None  # the last position read from the log; None: not even the cursor
+        self._recorded = 0  # the cursor, as the store holds it
         self._settled_before: set[int] = set()  # behind the cursor, by an earlier run
         self._page: dict[int, Stored] = {}  # the events that were read last
         self._unrecorded: list[Outcome] = []  # settled, and not in the store yet
-        self._poll_at_s = 0.0
+        self._poll_at_s = self._record_at_s = 0.0
         self._backoff = Backoff(doubling_s(RETRY_FIRST_S, RETRY_LONGEST_S), jitter=1.0)
         self._not_before_s = 0.0
         self._down_since_s = 0.0
@@ -109,7 +112,7 @@ class Outbox:
             return pause_s
         try:
             self._record()
-            self._fill()
+            is_more = self._fill()
             self.queued = len(self._lanes)
             if self._max_age_s is not None and self._expire():
                 return 0.0
@@ -121,6 +124,9 @@ class Outbox:
                 return self._send(turn)
             if len(self._lanes):
                 return min(POLL_S, self._lanes.due_in_s(self._clock_s()))
+            if is_more:
+                return 0.0
+            self._record_cursor()
             if self._works_again():
                 self._recovered()
             self._log_expired()
@@ -147,26 +153,36 @@ class Outbox:
 
     # --- the queue ---------------------------------------------------------------------------------------------
 
-    def _fill(self) -> None:
-        """Read on in the log, as long as there is nothing to send that may be delivered at once."""
+    def _fill(self) -> bool:
+        """Read on in the log, as long as there is nothing to send that may be delivered at once.
+
+        True where there is more of it, and nothing of what was read is to be sent.
+        """
         if self._read is None:
-            cursor = self._store.outputs.cursor(self.output)
+            cursor = self._recorded = self._store.outputs.cursor(self.output)
             self._settled_before = self._store.outputs.settled_above(self.output, cursor)
             self._read = cursor
         if self._clock_s() >= self._poll_at_s:
             self._poll_at_s = self._clock_s() + POLL_S
             self._lanes.add_again(self._store.outputs.queued_again(self.output))
         if self._lanes.has_untried or len(self._lanes) >= QUEUE_EVENTS:
-            return
+            return False
         self._page.clear()
-        for position, camera, stored in self._store.stored_after(self._read, BATCH_EVENTS):
+        found = self._store.stored_after(self._read, BATCH_EVENTS)
+        for position, whose, stored in found:
             self._read = position
             if position in self._settled_before:
                 self._settled_before.remove(position)
                 continue
-            self._lanes.add(camera, position)
+            if stored is not None and self._is_unwanted(stored.event):
+                continue
+            self._lanes.add(whose, position)
             if stored is not None:
                 self._page[position] = stored
+        return len(found) == BATCH_EVENTS and not self._lanes.has_untried
+
+    def _is_unwanted(self, event: Event) -> bool:
+        return event.part is not None and event.part.verdict in self._unwanted
 
     def _at(self, position: int) -> Stored | None:
         return self._page.get(position) or self._store.at(position)
@@ -258,12 +274,22 @@ class Outbox:
 
     def _record(self) -> None:
         """Write to the store what it does not hold yet. Retried, so that a full disk causes no flood of duplicates."""
-        if self._unrecorded:
-            assert self._read is not None
-            lowest = self._lanes.lowest
-            cursor = self._read if lowest is None else lowest - 1
-            self._store.outputs.settle(self.output, self._unrecorded, cursor)
-            self._unrecorded = []
+        if self._read is None:
+            return
+        lowest = self._lanes.lowest
+        cursor = self._read if lowest is None else lowest - 1
+        if self._unrecorded or cursor - self._recorded >= BATCH_EVENTS:
+            self._settle(cursor)
+
+    def _record_cursor(self) -> None:
+        """Write how far the log was read, where nothing of it is to be sent: once in a while, not for each part."""
+        if self._read is not None and self._read != self._recorded and self._clock_s() >= self._record_at_s:
+            self._record_at_s = self._clock_s() + POLL_S
+            self._settle(self._read)
+
+    def _settle(self, cursor: int) -> None:
+        self._store.outputs.settle(self.output, self._unrecorded, cursor)
+        self._unrecorded, self._recorded = [], cursor
 
     # --- failures ----------------------------------------------------------------------------------------------
 
@@ -327,7 +353,7 @@ class Outbox:
         self._backoff.reset()
         if self._down is None:
             return
-        waiting = self._store.backlog(self.output).depth + delivered
+        waiting = self._store.backlog(self.output, self._unwanted).depth + delivered
         self._down, self._failed_sending = None, False
         self._reasons.clear()
         after_s = round(self._clock_s() - self._down_since_s, 1)

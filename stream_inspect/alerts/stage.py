@@ -48,6 +48,7 @@ class AlertsStage:
         self._broken: dict[str, Outage] = {}
         """Outputs that could not be created."""
         self._watches = {alert.name: OutputWatch(alert.name, secrets_of(alert)) for alert in config.alerts}
+        self._unwanted = {alert.name: alert.unwanted for alert in config.alerts}
         self._waiting = dict.fromkeys(self._watches, 0)
         self._backlog_at_ns = 0
         self._board = StatusBoard(config.line, socket.gethostname())
@@ -66,7 +67,7 @@ class AlertsStage:
                 self._broken[alert.name] = Outage(f"cannot create output: {error}", time.time_ns(), refused=True)
             else:
                 self._alerts.append(made)
-                outbox = Outbox(alert.name, made, self._store, max_age_s=alert.max_age_s)
+                outbox = Outbox(alert.name, made, self._store, max_age_s=alert.max_age_s, unwanted=alert.unwanted)
                 self._threads.append(OutboxThread(outbox))
         for thread in self._threads:
             thread.start()
@@ -143,7 +144,7 @@ class AlertsStage:
             return
         try:
             for output in self._waiting:
-                backlog = self._store.backlog(output)
+                backlog = self._store.backlog(output, self._unwanted[output])
                 age_s = 0.0 if backlog.oldest_utc_ns is None else (time.time_ns() - backlog.oldest_utc_ns) / 1e9
                 self._waiting[output] = backlog.depth
                 since_utc_ns = time.time_ns() - round(REJECTED_FOR_S * 1e9)

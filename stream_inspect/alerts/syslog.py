@@ -33,7 +33,7 @@ from stream_inspect.alerts.reach import connect_advice, connection_error, reach,
 from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.config.outputs.syslog import SyslogAlertConfig
 from stream_inspect.findings import Finding, fail, ok
-from stream_inspect.messages import Event, EventState
+from stream_inspect.messages import Event, EventState, Verdict
 from stream_inspect.network_errors import error_text
 
 _FACILITIES = {"user": 1, "daemon": 3, **{f"local{n}": 16 + n for n in range(8)}}
@@ -207,12 +207,13 @@ def syslog_message(event: Event, config: SyslogAlertConfig, hostname: str) -> by
 
 
 def _severity(event: Event) -> int:
-    """RFC 5424's number; what has cleared is worth a notice, whatever it was."""
-    return _NOTICE if event.state is EventState.CLEARED else _SEVERITIES.get(event.severity, _ERROR)
+    """RFC 5424's number; what has cleared is worth a notice, whatever it was, and so is a part that passed."""
+    is_good = event.part is not None and event.part.verdict is Verdict.PASS
+    return _NOTICE if event.state is EventState.CLEARED or is_good else _SEVERITIES.get(event.severity, _ERROR)
 
 
 def _timestamp(event: Event) -> str:
-    """When it happened (UTC, microseconds): the confirming sighting, or the last one before it cleared."""
+    """When it happened (UTC, microseconds): the confirming sighting, the last one before it cleared, the verdict."""
     seconds, ns = divmod(event.last_seen_utc_ns, 10**9)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns // 1000:06d}Z"
 
@@ -236,8 +237,11 @@ def _param(name: str, value: Any) -> str:
 
 def _text(event: Event) -> bytes:
     """A line for people: `defect scratch confirmed: camera top, line line1, major; seen in 2 of 4 judged frames`."""
-    camera = f"camera {event.camera}, " if event.camera else ""
-    text = f"{event.kind} {event.name} {event.state}: {camera}line {event.line}, {event.severity}"
+    where = f"camera {event.camera}, " if event.camera else ""
+    if event.part is not None:
+        serial = f" {event.part.serial}" if event.part.serial else ""
+        where = f"part {event.part.number}{serial}, lane {event.part.lane}, "
+    text = f"{event.kind} {event.name} {event.state}: {where}line {event.line}, {event.severity}"
     text = re.sub(r"[\x00-\x1f\x7f]", " ", f"{text}; {event.reason}" if event.reason else text)
     return _cut(text.encode() if text.isascii() else f"{_BOM}{text}".encode(), _TEXT_BYTES)
 

@@ -1,4 +1,7 @@
-"""The counter of a camera's connections, kept across restarts: (camera, session, seq) must never name two frames."""
+"""The counter of a camera's connections, kept across restarts: (camera, session, seq) must never name two frames.
+
+And of the runs of a line whose parts are accounted for: (line, run, part) must never name two parts.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,11 @@ class SessionCounter:
         self._writing: threading.Thread | None = None
         self._failed = False
         self._log = get_logger(__name__, camera=camera)
+
+    @classmethod
+    def of_parts(cls, state_dir: Path, line: str) -> SessionCounter:
+        """The counter of the runs of a line's parts; no camera's name has a dot."""
+        return cls(state_dir, f"parts.{line}")
 
     def next(self) -> int:
         """The next number, from 1; on disk before it is returned, unless the disk fails or takes longer than 1 s."""

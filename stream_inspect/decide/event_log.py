@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from stream_inspect.messages import Event, EventState
+from stream_inspect.messages import Event, EventState, counted_as
 
 
 class EventLog(Protocol):
@@ -27,7 +27,7 @@ class EventLog(Protocol):
         """Confirmed events that have not been cleared. Call it before `open`."""
 
     def last_numbers(self) -> dict[tuple[str, int, str], int]:
-        """The highest n ever used for each (camera, session, name). Call it before `open`."""
+        """The highest n ever used for each (camera or line, session or run, name). Call it before `open`."""
 
     def open(self, on_written: Callable[[], None]) -> None:
         """Start writing. `on_written` is called, by any thread, when `written` has something."""
@@ -74,9 +74,10 @@ class MemoryLog:
                 self._keys.add(event.key)
                 self.events.append(event)
                 self._written.append(event)
+                whose, name = counted_as(event)
                 prefix, _, n = event.id.rpartition("-")
-                session = int(prefix.removesuffix(f"-{event.name}").rpartition("-")[2])
-                triple = (event.camera, session, event.name)
+                session = int(prefix.removesuffix(f"-{name}").rpartition("-")[2])
+                triple = (whose, session, name)
                 self._last[triple] = max(self._last.get(triple, 0), int(n))
 
     def written(self) -> list[Event]:

@@ -5,7 +5,7 @@ Belt sights come at once, results later and sometimes first: a result whose fram
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,8 +16,9 @@ from stream_inspect.belt.geometry import BeltBox, BeltView
 from stream_inspect.belt.lanes import Lane, lane_at
 from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
+from stream_inspect.decide.belt_times import BeltTimes
 from stream_inspect.decide.part_views import CameraWindow, View
-from stream_inspect.decide.parts import LaneCounts, LineLayout, PartsLedger
+from stream_inspect.decide.parts import LaneCounts, LedgerRecord, LineLayout, PartsLedger
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
@@ -48,18 +49,39 @@ _FrameKey = tuple[str, FrameOrder]
 _Value = TypeVar("_Value")
 
 
+class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What outlives the process. `ledger` is the ledger's own record."""
+
+    run: int
+    untaken: list[PartVerdict]
+    ledger: bytes
+
+
 class LineParts:
     """Notes in, verdicts out. See `PartsLedger` for what a verdict waits for.
 
     `record` is a file in memory that outlives the process: the next one continues the sums and the places. Parts that
     were in a picture meanwhile are undecided, for what was seen on them may be lost; all parts are, where the odometer
-    does not continue.
+    does not continue. Parts are numbered from 1 in each run of the line, that is from one record to the next;
+    `next_run` gives a number that no run had before.
     """
 
-    def __init__(self, line: LineConfig, cameras: Sequence[CameraConfig], record: Path | None = None) -> None:
+    def __init__(
+        self,
+        line: LineConfig,
+        cameras: Sequence[CameraConfig],
+        record: Path | None = None,
+        next_run: Callable[[], int] = lambda: 1,
+    ) -> None:
         self._line = line
         self.cameras = cameras
         self._record = record
+        self._next_run = next_run
+        self._run = 1
+        self._before: LineRecord | None = None
+        """Of the process before this one, until the ledger is made."""
+        self._untaken: list[PartVerdict] = []
+        self._times = BeltTimes()
         self._cameras = {camera.name: camera for camera in cameras}
         self._in_pictures = line.parts.kind == "background"
         """Whether each camera finds the parts itself; otherwise they are the line's, and every picture has them."""
@@ -80,8 +102,17 @@ class LineParts:
         self._early: dict[_FrameKey, tuple[Tracked, frozenset[int]] | Missed] = {}
         """Results whose sight has not come."""
 
+    def open(self) -> None:
+        """Read what the process before this one left, or begin a run."""
+        self._before = self._left()
+        if self._before is None:
+            self._run = self._next_run()
+        else:
+            self._run, self._untaken = self._before.run, self._before.untaken
+
     def see(self, seen: PartsSeen) -> None:
         """What a captured frame shows of the belt."""
+        self._times.captured(seen.frame)
         ledger = self._ledger_for(seen.frame)
         camera = seen.frame.id.camera
         if seen.odometer_mm is not None:
@@ -91,6 +122,7 @@ class LineParts:
         if seen.odometer_mm is None:
             self._lose_belt(ledger)
         else:
+            self._times.reads(seen.odometer_mm, seen.frame.capture_mono_ns)
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
         key = camera, seen.frame.id.order
         if seen.frame.due is not None and seen.odometer_mm is not None:
@@ -137,12 +169,13 @@ class LineParts:
 
     def take(self) -> list[PartVerdict]:
         """The verdicts that were given since the last call."""
-        if self._ledger is None:
-            return []
-        self._ledger.settle()
-        if self._ledger.has_verdicts or self._ledger.entered > self._entered:
+        if self._ledger is not None:
+            self._ledger.settle()
+            self._note_verdicts(self._ledger)
+        if self._untaken or (self._ledger is not None and self._ledger.entered > self._entered):
             self.save()  # first: a process that is killed here gives them once more, rather than not at all
-        return self._ledger.take()
+        taken, self._untaken = self._untaken, []
+        return taken
 
     def save(self) -> None:
         """Keep what the next process has to know."""
@@ -150,7 +183,8 @@ class LineParts:
             return
         self._entered = self._ledger.entered
         written = self._record.with_suffix(".new")
-        written.write_bytes(self._ledger.record())
+        record = LineRecord(run=self._run, untaken=self._untaken, ledger=self._ledger.record())
+        written.write_bytes(msgspec.msgpack.encode(record))
         written.replace(self._record)
 
     def counts(self) -> dict[int, LaneCounts]:
@@ -195,15 +229,41 @@ class LineParts:
 
     def _restored(self, layout: LineLayout) -> PartsLedger | None:
         """The ledger of the process before this one; None where there was none."""
+        if self._before is None:
+            return None
+        ledger, self._before = PartsLedger.restore(layout, self._before.ledger), None
+        self._missed = set(self._cameras)
+        return ledger
+
+    def _left(self) -> LineRecord | None:
         if self._record is None or not self._record.exists():
             return None
         try:
-            ledger = PartsLedger.restore(layout, self._record.read_bytes())
+            record = msgspec.msgpack.decode(self._record.read_bytes(), type=LineRecord)
+            msgspec.msgpack.decode(record.ledger, type=LedgerRecord)
         except msgspec.DecodeError as error:
             self._log.warning("parts of the process before are not known; counting begins again", error=str(error))
             return None
-        self._missed = set(self._cameras)
-        return ledger
+        return record
+
+    def _note_verdicts(self, ledger: PartsLedger) -> None:
+        """Take the ledger's verdicts while it is known where the belt is, and so when it brings each part where."""
+        self._untaken += [self._timed(verdict) for verdict in ledger.take()]
+
+    def _timed(self, verdict: PartVerdict) -> PartVerdict:
+        trigger_mm, gate_mm = self._line.trigger_mm, self._line.gate_mm
+        if trigger_mm is None:
+            first = self._windows[self.cameras[0].name]
+            trigger_mm = first.offset_mm + first.length_mm / 2
+        centre_mm, times = verdict.along.centre, self._times
+        return msgspec.structs.replace(
+            verdict,
+            run=self._run,
+            decided_mono_ns=times.mono_ns,
+            decided_utc_ns=times.utc_ns,
+            trigger_utc_ns=times.passes_utc_ns(centre_mm + trigger_mm),
+            gate_utc_ns=None if gate_mm is None else times.passes_utc_ns(centre_mm + gate_mm),
+        )
 
     def _continue(self, ledger: PartsLedger, seen: PartsSeen, odometer_mm: float) -> None:
         """See whether the places of the ledger are of this odometer's zero, and note what a restart has missed."""
@@ -217,6 +277,8 @@ class LineParts:
 
     def _lose_belt(self, ledger: PartsLedger) -> None:
         ledger.lose_belt(Reason.RESTARTED if self._missed else Reason.ODOMETER_UNKNOWN)
+        self._note_verdicts(ledger)
+        self._times.interrupt()
         self._ids.clear()
 
     def _belt(self, camera: str) -> BeltConfig:

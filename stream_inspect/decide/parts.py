@@ -235,7 +235,7 @@ class PartsLedger:
                 part.decide(self._line.cameras)
                 self._give(part, is_final=True)
             elif not part.is_finished:
-                self._untaken.append(self._verdict_of(part, is_final=True))
+                self._untaken.append(self._verdict_of(part, is_first=False, is_final=True))
         self._parts.clear()
         self._by_number.clear()
         self._cameras = {name: CameraReports(last_due=was.last_due) for name, was in self._cameras.items()}
@@ -252,7 +252,7 @@ class PartsLedger:
                 self._decide(part, is_over=is_over)
             elif is_over and not part.is_finished:
                 part.is_finished = True
-                self._untaken.append(self._verdict_of(part, is_final=True))
+                self._untaken.append(self._verdict_of(part, is_first=False, is_final=True))
             if part.is_finished and self._is_out_of_reach(part):
                 self._forget(part)
         self._forget_lost_frames()
@@ -261,11 +261,6 @@ class PartsLedger:
     def entered(self) -> int:
         """Parts that have entered, in all lanes."""
         return sum(counts.entered for counts in self._counts.values())
-
-    @property
-    def has_verdicts(self) -> bool:
-        """Whether `take` has something to give."""
-        return bool(self._untaken)
 
     def take(self) -> list[PartVerdict]:
         """The verdicts that were given since the last call, in order."""
@@ -433,9 +428,9 @@ class PartsLedger:
         elif part.reason is not None:
             counts.undecided += 1
             counts.undecided_by[part.reason] = counts.undecided_by.get(part.reason, 0) + 1
-        self._untaken.append(self._verdict_of(part, is_final=is_final))
+        self._untaken.append(self._verdict_of(part, is_first=True, is_final=is_final))
 
-    def _verdict_of(self, part: Part, *, is_final: bool) -> PartVerdict:
+    def _verdict_of(self, part: Part, *, is_first: bool, is_final: bool) -> PartVerdict:
         if part.verdict is None or part.reason is None:
             raise ValueError(f"part {part.id} has no verdict")
         return PartVerdict(
@@ -449,6 +444,7 @@ class PartsLedger:
             why=part.why,
             views=sum(counts[View.USABLE] for counts in part.counts(self._line.cameras).values()),
             defects=list(part.defects),
+            is_first=is_first,
             is_final=is_final,
         )
 

@@ -6,7 +6,8 @@ Every event is in the event log before it is sent anywhere: what the log holds w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stream_inspect import metrics
@@ -15,6 +16,7 @@ from stream_inspect.decide.conditions import Conditions
 from stream_inspect.decide.event_log import EventLog
 from stream_inspect.decide.events import INTERRUPTED, EventIds, cleared, event_key, reference
 from stream_inspect.decide.line_parts import LineParts
+from stream_inspect.decide.part_events import PartLog, part_event
 from stream_inspect.decide.rules import Rule, Sighting, make_rule
 from stream_inspect.decide.states import Observation, State, advance
 from stream_inspect.log import get_logger
@@ -30,6 +32,7 @@ from stream_inspect.messages import (
     PartsSeen,
     Tracked,
     TrackUpdate,
+    Verdict,
 )
 from stream_inspect.stopping import TRACK_CLOSE_S
 from stream_inspect.store.files import clip_name, picture_name
@@ -76,7 +79,8 @@ class _TrackedDefect:
 
 
 class DecideStage:
-    """Turns `Tracked` and `Condition` into `Event`. Hands events to the log and sends them once they are in it.
+    """Turns `Tracked`, `Condition` and verdicts of parts into `Event`. Hands events to the log and sends them once they
+    are in it.
 
     The recorder gets a defect at once, on `confirmed`: its frames are overwritten within seconds, and the log may be
     locked for longer. A clip needs no event that is on disk; an alert does.
@@ -84,17 +88,34 @@ class DecideStage:
 
     wake_fd: int | None = None
 
-    def __init__(self, config: Config, log: EventLog, records: Path | None = None) -> None:
-        """`records` is the folder in memory in which the sums of the parts outlive this process, if they do."""
+    def __init__(
+        self,
+        config: Config,
+        log: EventLog,
+        records: Path | None = None,
+        next_run: Callable[[str], int] = lambda _: 1,
+    ) -> None:
+        """`records` is the folder in memory in which the sums of the parts outlive this process, if they do, and
+        `next_run` numbers the runs of a line, see `LineParts`.
+        """
         self._config = config
         self._events = log
         self._ids = EventIds()
         self._defects: dict[tuple[str, int], _TrackedDefect] = {}
         """By (camera, track): a tracker never uses a number twice."""
         self._lines = [
-            LineParts(line, config.cameras_of(line.name), records / f"parts.{line.name}" if records else None)
+            LineParts(
+                line,
+                config.cameras_of(line.name),
+                records / f"parts.{line.name}" if records else None,
+                partial(next_run, line.name),
+            )
             for line in config.lines
         ]
+        wanted = {verdict for alert in config.alerts for verdict in alert.verdicts}
+        self._kept = {Verdict.FAIL, Verdict.UNDECIDED} | wanted
+        """Whose parts are events. A good line makes hundreds of thousands a day that pass."""
+        self._part_log = PartLog()
         self._parts_of = {camera.name: parts for parts in self._lines for camera in parts.cameras}
         self._stills = {camera.name for camera in config.cameras if camera.stills}
         self._parts_kept_ns = 0
@@ -119,6 +140,8 @@ class DecideStage:
                 interrupted.append(cleared(event, reason=INTERRUPTED))
         if interrupted:
             self._log.info("closed events left open by the previous run", events=len(interrupted))
+        for parts in self._lines:
+            parts.open()
         self._events.open(self._wake.set)
         self._events.append(interrupted)
 
@@ -152,6 +175,7 @@ class DecideStage:
         self._events.append(self._conditions.expire_inherited(now_mono_ns))
         since_ns = self._events.waiting_since_mono_ns
         self._account_for_parts(now_mono_ns)
+        self._part_log.tick(now_mono_ns)
         metrics.EVENTS_WAITING.set(self._events.waiting)
         metrics.EVENT_LOG_STUCK.set((time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0)
         return self._announce()
@@ -174,6 +198,7 @@ class DecideStage:
         return [*self._verdicts(), *self._announce()]
 
     def close(self) -> None:
+        self._part_log.sum_up()
         self._events.close(_LOG_CLOSE_S)
         self._wake.close()
         self._defects.clear()
@@ -198,14 +223,20 @@ class DecideStage:
             parts.export()
 
     def _verdicts(self) -> list[Output]:
-        """What has been decided of parts: it is sent at once, and waits for no disk."""
-        return [Output("verdicts", verdict) for parts in self._lines for verdict in parts.take()]
+        """What has been decided of parts: it is sent at once, and waits for no disk. Its events go the way of all."""
+        verdicts = [verdict for parts in self._lines for verdict in parts.take()]
+        given = [verdict for verdict in verdicts if verdict.is_first and verdict.verdict in self._kept]
+        self._events.append([part_event(verdict) for verdict in given])
+        return [Output("verdicts", verdict) for verdict in verdicts]
 
     def _announce(self) -> list[Output]:
         """Send the events that are in the log by now."""
         events = self._events.written()
         for event in events:
             metrics.EVENTS.labels(event.camera, event.name, event.state).inc()
+            if event.kind == "part":
+                self._part_log.note(event)
+                continue
             if event.kind == "condition":
                 still_open = self._conditions.is_open(event.camera, event.name)
                 metrics.CONDITION.labels(event.camera, event.name).set(still_open)

@@ -26,12 +26,16 @@ from stream_inspect.messages.conditions import (
 from stream_inspect.messages.detections import Box, Corners, Detection, Extent, Inspection, Outline, Rle, Severity
 from stream_inspect.messages.events import (
     EVENT_SCHEMA_VERSION,
+    PART_NAME,
+    DecidedPart,
     Event,
     EventState,
     FrameRef,
     as_sent,
+    counted_as,
     event_id,
     event_json,
+    part_id,
 )
 from stream_inspect.messages.frames import (
     CREDIT_REPEAT_S,
@@ -77,6 +81,7 @@ __all__ = [
     "CREDIT_VALID_S",
     "EVENT_SCHEMA_VERSION",
     "MAX_MESSAGE_BYTES",
+    "PART_NAME",
     "WIRE_VERSION",
     "ActiveCondition",
     "AnyMessage",
@@ -89,6 +94,7 @@ __all__ = [
     "Corners",
     "CounterBits",
     "Credit",
+    "DecidedPart",
     "Detection",
     "Doubt",
     "DueFrame",
@@ -126,8 +132,10 @@ __all__ = [
     "Verdict",
     "What",
     "as_sent",
+    "counted_as",
     "decode",
     "encode",
     "event_id",
     "event_json",
+    "part_id",
 ]

@@ -132,10 +132,11 @@ class PartVerdict(Message, frozen=True, kw_only=True):
     """A part's verdict: as it is given, and once more when nothing more can become known of the part (`is_final`).
 
     The verdict and its reason are the same both times; by the end there may be more views and defects. `part` counts
-    the line's parts from 1.
+    the parts of the line's run `run` from 1: together they are never used twice.
     """
 
     line: str
+    run: int = 0
     part: int
     lane: int
     serial: str
@@ -146,4 +147,13 @@ class PartVerdict(Message, frozen=True, kw_only=True):
     views: int
     """Usable ones, of all cameras."""
     defects: list[PartDefect]
+    is_first: bool = True
     is_final: bool
+    decided_mono_ns: int = 0
+    """Capture of the line's newest frame by then."""
+    decided_utc_ns: int = 0
+    trigger_utc_ns: int | None = None
+    """When its centre passes `lines[].trigger_mm`: as it was captured, else as expected at the belt's last speed. None
+    where that is not known."""
+    gate_utc_ns: int | None = None
+    """Likewise of `lines[].gate_mm`."""

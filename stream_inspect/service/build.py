@@ -73,6 +73,7 @@ def inspect(context: ProcessContext, row: Row) -> Stage:
 
 
 def track(context: ProcessContext, row: Row) -> Stage:
+    from stream_inspect.capture.session import SessionCounter
     from stream_inspect.service.chain import judging_chain
     from stream_inspect.store.event_writer import open_writer
 
@@ -89,6 +90,7 @@ def track(context: ProcessContext, row: Row) -> Stage:
         process_run=context.owner,
         ledger=ledger,
         records=context.run_dir,
+        next_run=lambda line: SessionCounter.of_parts(context.state_dir, line).next(),
         kept=("parts", "verdicts"),
     )
 

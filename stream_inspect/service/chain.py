@@ -24,6 +24,7 @@ def judging_chain(
     process_run: int = 0,
     ledger: Ledger | None = None,
     records: Path | None = None,
+    next_run: Callable[[str], int] = lambda _: 1,
     kept: Collection[str] = (),
 ) -> Chain:
     """Track, then decide: `Inspection`, `Missed`, `BeltSight`, `Condition` and what the plant's inputs say in,
@@ -32,16 +33,16 @@ def judging_chain(
     Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
     replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a
     recording's own. `process_run` keeps the numbers of tracks apart over restarts, and `ledger` knows which frames may
-    still come, see `TrackStage`. `records` is where the sums of parts and their
-    places outlive the process, see `DecideStage` and `LineBelt`. `kept`
-    are topics that no other process reads: their messages stay in the chain.
+    still come, see `TrackStage`. `records` is where the sums of parts and their places outlive the process, and
+    `next_run` numbers a line's runs, see `DecideStage` and `LineBelt`. `kept` are topics that no other process reads:
+    their messages stay in the chain.
     """
     belts = [
         LineBelt(line, config.cameras_of(line.name), config.inputs, records / f"belt.{line.name}" if records else None)
         for line in config.lines
     ]
     track = TrackStage(config.cameras, config.track, belts=belts, clock=clock, process_run=process_run, ledger=ledger)
-    return Chain(track, DecideStage(config, log, records), "tracked", "parts", "conditions", kept=kept)
+    return Chain(track, DecideStage(config, log, records, next_run), "tracked", "parts", "conditions", kept=kept)
 
 
 class Chain:

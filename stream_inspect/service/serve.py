@@ -60,6 +60,9 @@ def _prepare_state(config: Config) -> None:
         last_sessions = store.last_sessions()
         for camera in config.cameras:
             SessionCounter(config.state_dir, camera.name).begin_after(last_sessions.get(camera.name, 0))
+        last_runs = store.last_runs()
+        for line in config.lines:
+            SessionCounter.of_parts(config.state_dir, line.name).begin_after(last_runs.get(line.name, 0))
     except OSError as error:
         raise StoreError(f"cannot write the session counters in {config.state_dir}: {error.strerror}") from error
     finally:

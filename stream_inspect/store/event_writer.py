@@ -21,7 +21,7 @@ from stream_inspect.backoff import Backoff, doubling_s
 from stream_inspect.errors import StreamInspectError
 from stream_inspect.log import get_logger
 from stream_inspect.messages import Event, EventState
-from stream_inspect.store.events import EventStore, id_parts
+from stream_inspect.store.events import PRUNE_ROWS, EventStore, counter_of
 from stream_inspect.store.files import events_database, events_held, events_journal, retention_clock
 from stream_inspect.store.journal import Journal
 from stream_inspect.store.retention_clock import RetentionClock
@@ -34,6 +34,8 @@ RESERVE_BYTES = 4 << 20
 RETRY_FIRST_S = 0.05
 RETRY_LONGEST_S = 1.0
 PRUNE_EVERY_S = 60.0
+PRUNE_NEXT_S = 1.0
+"""While there is more to prune than is pruned at once."""
 
 
 @dataclass(slots=True)
@@ -141,10 +143,10 @@ class EventWriter:
         found = {event.id: event for event in self._store.open_events()}
         in_log = self._store.last_numbers()
         for event in self._inherited:
-            session, n = id_parts(event)
+            counted, n = counter_of(event)
             if event.state is EventState.CLEARED:
                 found.pop(event.id, None)
-            elif n > in_log.get((event.camera, session, event.name), 0):  # else the log knows better
+            elif event.state is EventState.CONFIRMED and n > in_log.get(counted, 0):  # else the log knows better
                 found[event.id] = event
         return list(found.values())
 
@@ -152,9 +154,8 @@ class EventWriter:
         """The highest n ever used for each (camera, session, name). Call it before `open`."""
         numbers = self._store.last_numbers()
         for event in self._inherited:
-            session, n = id_parts(event)
-            triple = (event.camera, session, event.name)
-            numbers[triple] = max(n, numbers.get(triple, 0))
+            counted, n = counter_of(event)
+            numbers[counted] = max(n, numbers.get(counted, 0))
         return numbers
 
     @property
@@ -180,7 +181,7 @@ class EventWriter:
         if not events:
             return
         for event in events:
-            id_parts(event)
+            counter_of(event)
         with self._changed:
             if not self._waiting():
                 self._progress_mono_ns = time.monotonic_ns()
@@ -390,5 +391,7 @@ class EventWriter:
             self._prune_fails = True
         else:
             self._prune_fails = False
+            if pruned == PRUNE_ROWS:  # there are more: parts of a day may be hundreds of thousands
+                self._prune_at_s = time.monotonic() + min(PRUNE_NEXT_S, self._prune_every_s)
             if pruned:
                 self._log.info("pruned old events", events=pruned)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,16 +16,29 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Select, delete, func, inspect, select, text, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    func,
+    inspect,
+    not_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from stream_inspect import metrics
 from stream_inspect.log import get_logger
-from stream_inspect.messages import Event, EventState, event_json
+from stream_inspect.messages import PART_NAME, Event, EventState, Verdict, counted_as, event_json
 from stream_inspect.store.database import Database, StoreError
 from stream_inspect.store.deliveries import DeadLetter, Deliveries
 from stream_inspect.store.files import OUTPUTS_DATABASE
-from stream_inspect.store.schema import COUNTERS, EVENTS, LOG, MIGRATIONS
+from stream_inspect.store.schema import COUNTERS, EVENTS, IS_NO_PART, IS_PART, LOG, MIGRATIONS
 
 PRUNE_ROWS = 500
 """Events pruned at once: few, so that an append never waits long for its turn."""
@@ -45,7 +58,15 @@ DELETE FROM counters WHERE (camera, session, name) IN (
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_STORED = select(EVENTS.c.position, EVENTS.c.camera, EVENTS.c.body, EVENTS.c.appended_utc_ns, EVENTS.c.boot)
+_STORED = select(
+    EVENTS.c.position,
+    EVENTS.c.kind,
+    EVENTS.c.line,
+    EVENTS.c.camera,
+    EVENTS.c.body,
+    EVENTS.c.appended_utc_ns,
+    EVENTS.c.boot,
+)
 
 _IF_DAMAGED = (
     "Move that file away, keep it for repair (sqlite3 FILE .recover), and start the service again: a new log begins. "
@@ -85,10 +106,13 @@ class Stored:
         The end of an event is as old as its record: when the defect was seen last was some time before that.
         """
         event = self.event
+        seen_mono_ns = (
+            event.frame.capture_mono_ns if event.frame else event.part.decided_mono_ns if event.part else None
+        )
         if event.state is EventState.CLEARED:
             age_ns = time.time_ns() - self.appended_utc_ns
-        elif event.frame is not None and self.is_of_this_boot:
-            age_ns = time.monotonic_ns() - event.frame.capture_mono_ns
+        elif seen_mono_ns is not None and self.is_of_this_boot:
+            age_ns = time.monotonic_ns() - seen_mono_ns
         else:
             age_ns = time.time_ns() - event.last_seen_utc_ns
         return max(0.0, age_ns / 1e9)
@@ -121,7 +145,7 @@ class EventStore(Database):
         """
         if not events:
             return
-        numbers = [id_parts(one) for one in events]
+        numbers = [counter_of(one) for one in events]
         now_utc_ns = time.time_ns()
         with self._writing("append to") as connection:
             kept = [self._append_one(connection, one, *of, now_utc_ns) for one, of in zip(events, numbers, strict=True)]
@@ -129,7 +153,9 @@ class EventStore(Database):
             metrics.EVENTS_LOST.inc()
             self._log.error("event lost: the log holds another one under its key", key=one.key)
 
-    def _append_one(self, connection: Connection, one: Event, session: int, n: int, now_utc_ns: int) -> bool:
+    def _append_one(
+        self, connection: Connection, one: Event, counted: tuple[str, int, str], n: int, now_utc_ns: int
+    ) -> bool:
         """Whether the log holds it afterwards."""
         # Looked up first: an insert that a conflict prevents would use up a position, and a backlog would count it.
         known = connection.execute(select(EVENTS.c.position, EVENTS.c.body).where(EVENTS.c.key == one.key)).first()
@@ -157,7 +183,8 @@ class EventStore(Database):
                 body=event_json(one),
             )
         )
-        counter = insert(COUNTERS).values(camera=one.camera, session=session, name=one.name, last_n=n)
+        whose, session, name = counted
+        counter = insert(COUNTERS).values(camera=whose, session=session, name=name, last_n=n)
         connection.execute(
             counter.on_conflict_do_update(
                 index_elements=["camera", "session", "name"],
@@ -167,16 +194,26 @@ class EventStore(Database):
         return True
 
     def last_numbers(self) -> dict[tuple[str, int, str], int]:
-        """The highest n given to an event of each (camera, session, name of defect or condition)."""
+        """The highest n given to an event of each (camera, session, name of defect or condition); of parts, see
+        `counted_as`.
+        """
         query = select(COUNTERS.c.camera, COUNTERS.c.session, COUNTERS.c.name, COUNTERS.c.last_n)
         with self._reading() as connection:
             return {(row.camera, row.session, row.name): row.last_n for row in connection.execute(query)}
 
     def last_sessions(self) -> dict[str, int]:
         """The highest session of each camera that has an event."""
+        return self._last_sessions(of_parts=False)
+
+    def last_runs(self) -> dict[str, int]:
+        """The highest run of each line that has an event of a part."""
+        return self._last_sessions(of_parts=True)
+
+    def _last_sessions(self, *, of_parts: bool) -> dict[str, int]:
         found: dict[str, int] = {}
-        for camera, session, _ in self.last_numbers():
-            found[camera] = max(session, found.get(camera, 0))
+        for whose, session, name in self.last_numbers():
+            if (name == PART_NAME) is of_parts:
+                found[whose] = max(session, found.get(whose, 0))
         return found
 
     def open_events(self) -> list[Event]:
@@ -189,12 +226,14 @@ class EventStore(Database):
 
     # --- readers -----------------------------------------------------------------------------------------------
 
-    def recent(self, limit: int, before: int | None = None) -> list[tuple[int, Event]]:
+    def recent(self, limit: int, before: int | None = None, *, parts: bool = True) -> list[tuple[int, Event]]:
         """The newest events with their positions, newest first; for the next page give the last position as `before`.
 
-        Events of a version that this one does not understand are left out.
+        Events of a version that this one does not understand are left out, and without `parts` the verdicts of parts.
         """
         query = select(EVENTS.c.position, EVENTS.c.body).order_by(EVENTS.c.position.desc()).limit(limit)
+        if not parts:
+            query = query.where(IS_NO_PART)
         if before is not None:
             query = query.where(EVENTS.c.position < before)
         return self._readable(query)
@@ -222,15 +261,19 @@ class EventStore(Database):
         return found
 
     def stored_after(self, cursor: int, limit: int) -> list[tuple[int, str, Stored | None]]:
-        """Up to `limit` positions behind `cursor`, in order, with camera and event; None for one that is unreadable."""
+        """Up to `limit` positions behind `cursor`, in order, with the event; None for one that is unreadable.
+
+        Between them: whose order it belongs to, which is its camera, or the parts of its line.
+        """
         query = _STORED.where(EVENTS.c.position > cursor).order_by(EVENTS.c.position).limit(limit)
         found: list[tuple[int, str, Stored | None]] = []
         with self._reading() as connection:
             for row in connection.execute(query):
+                whose = f"parts of {row.line}" if row.kind == "part" else row.camera
                 try:
-                    found.append((row.position, row.camera, self._stored(row)))
+                    found.append((row.position, whose, self._stored(row)))
                 except UnreadableEventError:
-                    found.append((row.position, row.camera, None))
+                    found.append((row.position, whose, None))
         return found
 
     def position_of(self, key: str) -> int | None:
@@ -290,18 +333,26 @@ class EventStore(Database):
             keys = {row.position: row.key for row in connection.execute(query)}
         return [(letter, keys[letter.position]) for letter in letters if letter.position in keys]
 
-    def backlog(self, output: str) -> Backlog:
-        """What waits for this output. The cost does not grow with it."""
+    def backlog(self, output: str, unwanted: Collection[Verdict] = ()) -> Backlog:
+        """What waits for this output, without the parts whose verdict it does not want.
+
+        The cost does not grow with it, but for a look into an index for each part that is not wanted.
+        """
         standing = self.outputs.standing(output)
+        names = [str(verdict) for verdict in unwanted]
+        not_wanted = and_(IS_PART, EVENTS.c.name.in_(names))
         oldest = (
             select(EVENTS.c.appended_utc_ns)
-            .where(EVENTS.c.position > standing.cursor)
+            .where(EVENTS.c.position > standing.cursor, *([not_(not_wanted)] if names else []))
             .order_by(EVENTS.c.position)
             .limit(1)
         )
+        passed_over = select(func.count()).where(not_wanted, EVENTS.c.position > standing.cursor)
         with self._reading() as connection:
             # Positions have no gaps behind a cursor: only what is settled is pruned. Counting rows would read them.
             waiting = _end(connection) - standing.cursor - standing.settled_above
+            if names:
+                waiting -= connection.execute(passed_over).scalar_one()
             return Backlog(max(0, waiting) + standing.queued_again, connection.execute(oldest).scalar_one_or_none())
 
     # --- housekeeping ------------------------------------------------------------------------------------------
@@ -375,15 +426,17 @@ def _in(column: Column[int], positions: Sequence[int]) -> ColumnElement[bool]:
     return column.in_(text("SELECT value FROM json_each(:positions)").bindparams(positions=json.dumps(positions)))
 
 
-def id_parts(of: Event) -> tuple[int, int]:
-    """(session, n) of an event's id `camera-session-name-n`, where camera and name may hold dashes themselves.
+def counter_of(of: Event) -> tuple[tuple[str, int, str], int]:
+    """What counts an event, (camera, session, name) or (line, run, "PART"), and its n there.
 
-    Raises ValueError where its id or key is not made of its fields.
+    They are read from the id `camera-session-name-n`, where camera and name may hold dashes themselves. Raises
+    ValueError where its id or key is not made of its fields.
     """
-    head, tail = f"{of.camera}-", f"-{of.name}-"
+    whose, name = counted_as(of)
+    head, tail = f"{whose}-", f"-{name}-"
     session, found, n = of.id.removeprefix(head).partition(tail)
     if not (of.id.startswith(head) and found and session.isdecimal() and n.isdecimal()):
-        raise ValueError(f"event id {of.id!r} is not camera-session-name-n of {of.camera!r} and {of.name!r}")
+        raise ValueError(f"event id {of.id!r} is not camera-session-name-n of {whose!r} and {name!r}")
     if of.key != f"{of.id}:{of.state}":
         raise ValueError(f"event key {of.key!r} is not the id {of.id!r} and the state {of.state.value!r}")
-    return int(session), int(n)
+    return (whose, int(session), name), int(n)

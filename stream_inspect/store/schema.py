@@ -17,6 +17,9 @@ from sqlalchemy import (
 
 METADATA = MetaData()
 
+IS_PART, IS_NO_PART = text("kind = 'part'"), text("kind != 'part'")
+"""Spelled out as in the partial indexes: SQLite uses them for exactly these words."""
+
 EVENTS = Table(
     "events",
     METADATA,
@@ -39,6 +42,8 @@ EVENTS = Table(
     Index("events_by_time", "utc_ns"),
     Index("events_by_id", "event_id"),
     Index("events_open", "position", sqlite_where=text("is_open")),
+    Index("events_without_parts", "position", sqlite_where=IS_NO_PART),
+    Index("parts_by_verdict", "name", "position", sqlite_where=IS_PART),
     sqlite_autoincrement=True,
 )
 
@@ -124,4 +129,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # The outputs have a file of their own now, which takes these over first (`events.py`).
     ("DROP TABLE deliveries", "DROP TABLE dead_letters", "DROP TABLE outputs"),
+    (
+        "CREATE INDEX events_without_parts ON events (position) WHERE kind != 'part'",
+        "CREATE INDEX parts_by_verdict ON events (name, position) WHERE kind = 'part'",
+    ),
 )

@@ -139,7 +139,7 @@ class EventFeed:
             self._asked_mono_s = None
 
     async def _begin(self, store: EventStore) -> None:
-        recent = await self._ask(partial(store.recent, 2 * CARDS_MAX))
+        recent = await self._ask(partial(store.recent, 2 * CARDS_MAX, parts=False))
         for event in await self._ask(store.open_events):
             if is_recording_stop(event):
                 self._stops[event.id] = event
@@ -170,6 +170,8 @@ class EventFeed:
             self._log.info("event log readable again")
 
     def _take(self, event: Event) -> None:
+        if event.kind == "part":  # ten a second would leave no room for defects
+            return
         self._changes += 1
         if event.kind == "defect":
             if event.id not in self._media:

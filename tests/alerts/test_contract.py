@@ -16,7 +16,7 @@ from stream_inspect.config.load import load_text
 from stream_inspect.config.outputs import alert_models
 from stream_inspect.findings import Level
 from stream_inspect.messages import Event
-from tests.alerts.events import an_event
+from tests.alerts.events import a_part, an_event
 from tests.alerts.rigs import BUILT_IN, SECRET, TIMEOUT_S, Rig, rigs
 
 LONGEST_SEND_S = 2 * TIMEOUT_S + 0.5
@@ -36,8 +36,8 @@ def open_and_send(alert: Alert, event: Event) -> None:
 
 @pytest.mark.slow
 class TestContract:
-    def test_an_event_arrives_whole(self, rig):
-        event = an_event(1)
+    @pytest.mark.parametrize("event", [an_event(1), a_part(1)], ids=["defect", "part"])
+    def test_an_event_arrives_whole(self, rig, event):
         rig.alert.open()
         rig.alert.send(event)
         assert rig.arrived(1) == [rig.payload(event)]

@@ -22,8 +22,8 @@ from stream_inspect.commands.check.outputs import check_alert
 from stream_inspect.config.load import ConfigError, load_text
 from stream_inspect.config.outputs.syslog import SyslogAlertConfig
 from stream_inspect.findings import Finding, Level
-from stream_inspect.messages import Event, EventState, FrameRef
-from tests.alerts.events import a_config, an_event
+from stream_inspect.messages import Event, EventState, FrameRef, Verdict
+from tests.alerts.events import a_config, a_part, an_event
 from tests.alerts.receivers import BlackHole, Trickle, free_port, make_certificates, wait_until
 from tests.alerts.rigs.syslog import (
     ALWAYS,
@@ -115,6 +115,21 @@ def test_a_condition_of_the_whole_line_names_no_camera() -> None:
     found = parse(syslog_message(event, config_of(), "h"))
     assert found.text == "condition model_failed confirmed: line line1, major; no memory"
     assert found.fields["camera"] == ""
+
+
+@pytest.mark.parametrize(
+    ("verdict", "severity", "text"),
+    [
+        (Verdict.FAIL, 3, "part FAIL decided: part 2 P-0002, lane 0, line line1, major; hole 0.80"),
+        (Verdict.PASS, 5, "part PASS decided: part 2 P-0002, lane 0, line line1, minor; 3 usable views, 3 needed"),
+    ],
+)
+def test_a_verdict_says_which_part_it_is_of_and_one_that_passed_is_a_notice(
+    verdict: Verdict, severity: int, text: str
+) -> None:
+    found = parse(syslog_message(a_part(2, verdict), config_of(), "h"))
+    assert (found.severity, found.text, found.msgid) == (severity, text, "part-decided")
+    assert (found.fields["name"], found.fields["part.serial"], found.fields["part.run"]) == (verdict, "P-0002", "1")
 
 
 ANY_TEXT = st.text(st.characters(codec="utf-8"), max_size=60)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog.testing
 from prometheus_client import REGISTRY
@@ -39,50 +40,69 @@ class Line:
     """A line with one camera, each of whose frames is due, and a part on its belt."""
 
     def __init__(
-        self, record: Path | None = None, *, region: list[tuple[float, float]] | None = None, origin_ns: int = 0
+        self,
+        record: Path | None = None,
+        *,
+        region: list[tuple[float, float]] | None = None,
+        gate_mm: float | None = None,
+        next_run: Callable[[], int] = lambda: 1,
+        origin_ns: int = 0,
     ) -> None:
         belt = {"direction": "left_to_right", "speed_mm_s": 1250.0, "mm_per_px": 1.0}
         source = {"kind": "usb", "width_px": 640, "height_px": 360}
         camera = CameraConfig.model_validate({"name": "top", "source": source, "belt": belt, "region": region})
-        line = LineConfig.model_validate({"name": "line1", "parts": {"kind": "background"}})
-        self.parts = LineParts(line, [camera], record)
+        line = LineConfig.model_validate({"name": "line1", "parts": {"kind": "background"}, "gate_mm": gate_mm})
+        self.parts = LineParts(line, [camera], record, next_run)
+        self.parts.open()
         self.verdicts: list[PartVerdict] = []
         self.origin_ns = origin_ns
 
     def see(self, number: int, *, clipped: float = 0.0, found: bool = True) -> None:
         """A captured frame."""
-        front_mm = STEP_MM * (number - ENTERS)
-        along = Interval(float(-(-ENTERS * STEP_MM)), 200.0, high_cut=front_mm < LENGTH_MM)
-        changes = []
-        if number == ENTERS:
-            changes.append(PartChange(What.ENTERED, 1, 0, Interval(100.0, 150.0, high_cut=True), 0))
-        elif number == ENTERS + 2:
-            changes.append(PartChange(What.UPDATED, 1, 0, along, 0))
-        elif number == LEFT:
-            changes.append(PartChange(What.LEFT, 1, 0, along, 0))
-        box = (max(0.0, front_mm - LENGTH_MM), 100.0, min(640.0, front_mm), 200.0)
-        is_shown = found and box[0] < 640 and front_mm > 0
-        sights = [PartSight(box_xyxy_px=box, clipped_share=clipped, sharpness=100.0)] if is_shown else []
-        seen = PartsSeen(
-            frame=frame(number),
-            odometer_mm=float(STEP_MM * number),
-            origin_ns=self.origin_ns,
-            changes=changes,
-            sights=sights,
-        )
-        self.parts.see(seen)
+        self.parts.see(seen(number, clipped=clipped, found=found, origin_ns=self.origin_ns))
+        self.verdicts += self.parts.take()
+
+    def stand(self, number: int, *, for_frames: int) -> None:
+        """The belt stands where it was at this frame, for so many frames after it."""
+        for later in range(number + 1, number + 1 + for_frames):
+            self.parts.see(
+                msgspec.structs.replace(seen(number, origin_ns=self.origin_ns), frame=frame(later), changes=[])
+            )
         self.verdicts += self.parts.take()
 
     def judge(self, number: int, *, confirmed: Collection[int] = (), defect: bool = False) -> None:
         """The result of a frame."""
-        middle = STEP_MM * (number - ENTERS) - 50.0
-        tracks = [track((middle - 5, 145.0, middle + 5, 155.0))] if defect else []
-        self.parts.judged(Tracked(frame=frame(number), tracks=tracks), confirmed)
+        self.parts.judged(judged(number, defect=defect), confirmed)
         self.verdicts += self.parts.take()
 
     @property
     def final(self) -> list[PartVerdict]:
         return [verdict for verdict in self.verdicts if verdict.is_final]
+
+
+def seen(number: int, *, clipped: float = 0.0, found: bool = True, origin_ns: int = 0) -> PartsSeen:
+    """What a captured frame shows of the belt."""
+    front_mm = STEP_MM * (number - ENTERS)
+    along = Interval(float(-(-ENTERS * STEP_MM)), 200.0, high_cut=front_mm < LENGTH_MM)
+    changes = []
+    if number == ENTERS:
+        changes.append(PartChange(What.ENTERED, 1, 0, Interval(100.0, 150.0, high_cut=True), 0))
+    elif number == ENTERS + 2:
+        changes.append(PartChange(What.UPDATED, 1, 0, along, 0))
+    elif number == LEFT:
+        changes.append(PartChange(What.LEFT, 1, 0, along, 0))
+    box = (max(0.0, front_mm - LENGTH_MM), 100.0, min(640.0, front_mm), 200.0)
+    is_shown = found and box[0] < 640 and front_mm > 0
+    sights = [PartSight(box_xyxy_px=box, clipped_share=clipped, sharpness=100.0)] if is_shown else []
+    odometer_mm = float(STEP_MM * number)
+    return PartsSeen(frame=frame(number), odometer_mm=odometer_mm, origin_ns=origin_ns, changes=changes, sights=sights)
+
+
+def judged(number: int, *, defect: bool = False) -> Tracked:
+    """The result of a frame, with a defect in the middle of the part or without."""
+    middle = STEP_MM * (number - ENTERS) - 50.0
+    tracks = [track((middle - 5, 145.0, middle + 5, 155.0))] if defect else []
+    return Tracked(frame=frame(number), tracks=tracks)
 
 
 def frame(number: int) -> FrameHeader:

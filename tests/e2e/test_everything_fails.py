@@ -20,7 +20,7 @@ import pytest
 
 from stream_inspect.alerts.watch import STEADY_AFTER_S
 from stream_inspect.messages import Event, as_sent
-from stream_inspect.store.events import EventStore, id_parts
+from stream_inspect.store.events import EventStore, counter_of
 from stream_inspect.store.files import events_database
 from tests.capture.processes import need_rtsp_server
 from tests.conftest import MakeDisk
@@ -145,8 +145,8 @@ def gaps(log: Sequence[Event]) -> list[str]:
     """Events that were made and are not in the log: their numbers are missing."""
     numbers: dict[tuple[str, int, str], set[int]] = defaultdict(set)
     for event in log:
-        session, n = id_parts(event)
-        numbers[event.camera, session, event.name].add(n)
+        counted, n = counter_of(event)
+        numbers[counted].add(n)
     return [
         f"events missing in the log: {triple} has {sorted(found)}"
         for triple, found in numbers.items()

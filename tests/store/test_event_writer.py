@@ -436,6 +436,23 @@ def test_events_are_kept_as_long_as_their_clips(tmp_path):
     store.close()
 
 
+def test_more_than_is_pruned_at_once_is_pruned_without_waiting_for_the_next_minute(tmp_path, monkeypatch):
+    """Ten parts a second that all are kept are more than one batch a minute removes."""
+    for module in ("events", "event_writer"):
+        monkeypatch.setattr(f"stream_inspect.store.{module}.PRUNE_ROWS", 2)
+    monkeypatch.setattr("stream_inspect.store.event_writer.PRUNE_NEXT_S", 0.01)
+    store = EventStore(tmp_path / "events.sqlite")
+    store.append([an_event(n, state=EventState.CLEARED) for n in range(1, 8)])
+    with sqlite3.connect(tmp_path / "events.sqlite") as file:
+        file.execute("UPDATE events SET appended_utc_ns = 0")
+    file.close()
+    writer = a_writer(tmp_path, max_age_ns=30 * 86_400 * S)
+    writer.open(lambda: None)
+    assert until(lambda: store.recent(10) == [], 5)
+    writer.close(5)
+    store.close()
+
+
 def test_a_clock_that_jumps_ahead_removes_no_event(tmp_path, monkeypatch):
     writer = open_writer(tmp_path, memory_dir=tmp_path, max_age_ns=30 * 86_400 * S)
     writer._prune_every_s = 0.1

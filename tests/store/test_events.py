@@ -22,13 +22,13 @@ from sqlalchemy import Engine, create_engine, inspect
 from structlog.testing import capture_logs
 
 from stream_inspect import metrics
-from stream_inspect.messages import EventState
+from stream_inspect.messages import EventState, Verdict
 from stream_inspect.store import migrations, schema
 from stream_inspect.store.database import StoreError
 from stream_inspect.store.deliveries import Outcome
 from stream_inspect.store.deliveries_schema import Settled
 from stream_inspect.store.events import SESSIONS_KEPT, EventStore, UnreadableEventError
-from tests.alerts.events import an_event
+from tests.alerts.events import a_part, an_event
 
 
 @contextmanager
@@ -129,7 +129,7 @@ class TestAppend:
     def test_what_was_appended_survives_a_kill_at_once(self, path):
         script = (
             "import os, signal, sys; from pathlib import Path\n"
-            "from stream_inspect.store.events import EventStore; from tests.alerts.events import an_event\n"
+            "from stream_inspect.store.events import EventStore; from tests.alerts.events import a_part, an_event\n"
             "EventStore(Path(sys.argv[1])).append([an_event(n) for n in range(1, 51)])\n"
             "os.kill(os.getpid(), signal.SIGKILL)\n"
         )
@@ -224,7 +224,7 @@ class TestSharing:
     def test_processes_that_make_the_file_at_once_and_write_at_once(self, path):
         script = (
             "import sys; from pathlib import Path\n"
-            "from stream_inspect.store.events import EventStore; from tests.alerts.events import an_event\n"
+            "from stream_inspect.store.events import EventStore; from tests.alerts.events import a_part, an_event\n"
             "sys.stdin.readline(); store = EventStore(Path(sys.argv[1]))\n"
             "for n in range(1, 41): store.append([an_event(n, camera=sys.argv[2])])\n"
         )
@@ -292,6 +292,17 @@ class TestSharing:
         assert time.monotonic() - start < 1
         again.close()
         other.close()
+
+
+def test_a_part_takes_as_much_room_as_the_documents_say(store, path):
+    """About 1.2 kB: a line of ten parts a second, all of which are asked for, fills 1 GB a day."""
+    store.append([a_part(n, Verdict.PASS) for n in range(100)])
+    empty_bytes = path.stat().st_size
+    store.append([a_part(n, Verdict.PASS) for n in range(100, 1100)])
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file.close()
+    assert 1000 < (path.stat().st_size - empty_bytes) / 1000 < 1400
 
 
 class TestIdentity:

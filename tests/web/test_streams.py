@@ -293,11 +293,11 @@ class LateStore(EventStore):
         self.is_late = True
         self.cursors: list[int] = []
 
-    def recent(self, limit: int, before: int | None = None) -> list[tuple[int, Event]]:
+    def recent(self, limit: int, before: int | None = None, *, parts: bool = True) -> list[tuple[int, Event]]:
         if self.is_late:
             self.is_late = False
             raise StoreError("not now")
-        return super().recent(limit, before)
+        return super().recent(limit, before, parts=parts)
 
     def after(self, cursor: int, limit: int) -> list[tuple[int, Event]]:
         self.cursors.append(cursor)

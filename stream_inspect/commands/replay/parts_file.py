@@ -9,6 +9,7 @@ from typing import BinaryIO
 import msgspec
 
 from stream_inspect.belt.geometry import BeltView
+from stream_inspect.belt.passing import time_of
 from stream_inspect.config.models import CameraConfig, LineConfig
 from stream_inspect.messages import FrameHeader, PartsSeen, PartVerdict, Reason, Verdict
 
@@ -113,11 +114,5 @@ class PartsFile:
 
     def _time_s(self, reading_mm: float) -> float | None:
         """When the odometer first read this much; None where it never did, or had done so before the first frame."""
-        after = bisect_left(self._readings_mm, reading_mm)
-        if after == len(self._readings_mm) or (after == 0 and self._readings_mm[0] > reading_mm):
-            return None
-        if after == 0:
-            return self._pts_s[0]
-        low, high = self._readings_mm[after - 1], self._readings_mm[after]
-        share = (reading_mm - low) / (high - low)
-        return round(self._pts_s[after - 1] + share * (self._pts_s[after] - self._pts_s[after - 1]), 6)
+        at_s = time_of(reading_mm, self._readings_mm, self._pts_s)
+        return None if at_s is None else round(at_s, 6)

@@ -38,6 +38,10 @@ class MqttAlertConfig(OutputModel):
         "mqtt5", description="mqtt311 for old brokers, which cannot say that they rejected an event."
     )
     topic: Topic = Field("stream_inspect/{line}/{camera}/events", description="{line} and {camera} are filled in.")
+    parts_topic: Topic = Field(
+        "stream_inspect/{line}/parts",
+        description="Of the verdicts of parts (`verdicts`); {line}, {lane} and {verdict} are filled in.",
+    )
     status_topic: Topic = Field(
         "stream_inspect/{line}/status/{host}",
         description="Retained: how the line stands, as JSON (docs/status.schema.json); the last will says offline. "
@@ -62,6 +66,7 @@ alerts:
         if self.ca_file and not self.tls:
             yield ConfigFinding(("ca_file",), "has no effect unless tls: true")
         yield from _placeholders("topic", self.topic, ("line", "camera"))
+        yield from _placeholders("parts_topic", self.parts_topic, ("line", "lane", "verdict"))
         yield from _placeholders("status_topic", self.status_topic, ("line", "host"))
 
 

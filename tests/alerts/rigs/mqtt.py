@@ -17,6 +17,7 @@ class MqttRig(Rig):
         self._subscriber = Subscriber(self._broker.port, "stream_inspect/+/+/events", ca_file=ca_file, password=SECRET)
         config = {"host": "127.0.0.1", "port": self._broker.port, "tls": True, "ca_file": ca_file}
         config |= {"username": "inspector", "password": SECRET, "timeout_s": TIMEOUT_S}
+        config |= {"parts_topic": "stream_inspect/{line}/{lane}/events"}
         super().__init__(MqttAlertConfig(kind="mqtt", **config), folder)
 
     def payloads(self) -> list[bytes]:
