@@ -44,7 +44,8 @@ class Disturbance:
 class Counted:
     """One of our parts: what was said of it, and where it lay by the script."""
 
-    id: int
+    id: tuple[int, int]
+    """The line's run, and the number in it."""
     verdict: Verdict
     reason: Reason
     why: str
@@ -138,7 +139,8 @@ def _wrong_verdict(truth: Truth, part: ScriptedPart, one: Counted) -> Iterator[s
         yield f"{_named(part)} is good and failed: {one}"
     if one.verdict is Verdict.UNDECIDED:
         touched = truth.touching(part)
-        if not one.why or not any(one.reason in EXPLAINS[what] for what in touched):
+        was_short = one.reason in FEW_VIEWS and views < truth.views_needed
+        if not one.why or not (was_short or any(one.reason in EXPLAINS[what] for what in touched)):
             yield f"{_named(part)} is undecided, which nothing explains: {one}; {sorted(touched)}"
 
 

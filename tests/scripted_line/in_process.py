@@ -38,6 +38,7 @@ from stream_inspect.messages import (
 from stream_inspect.picture import Picture
 from stream_inspect.service.chain import Chain, judging_chain
 from stream_inspect.transport.ledger import DropCause, Ledger, LedgerKeeper
+from tests.plant.rigs.modbus import ENCODER
 from tests.scripted_line.account import Counted, Disturbance, Truth
 from tests.scripted_line.picture import Drawing, marks, read
 from tests.scripted_line.script import (
@@ -61,10 +62,18 @@ _JUDGED_IN_S, _OVERLOADED_IN_S = 0.06, 0.5
 _RESTARTED_IN_S = {"capture": (0.6, 1.5), "inspect": (1.0, 2.5), "track": (0.6, 1.5)}
 
 
-def line_config(odometer: str, source: dict[str, Any] | None = None, **more: Any) -> Config:
-    """The configuration of a scripted line; `odometer` is `picture` or `encoder`."""
+def line_config(
+    odometer: str,
+    source: dict[str, Any] | None = None,
+    port: int | None = None,
+    trigger_mm: float | None = None,
+    **more: Any,
+) -> Config:
+    """The configuration of a scripted line; `odometer` is `picture` or `encoder`, `port` that of its PLC."""
     encoder = {"kind": "encoder", "input": "plc", "mm_per_count": MM_PER_COUNT}
-    plc = {"kind": "modbus", "name": "plc", "host": "127.0.0.1", "rate_hz": COUNTS_HZ, "encoder": {"address": 100}}
+    plc = {"kind": "modbus", "name": "plc", "host": "127.0.0.1", "rate_hz": COUNTS_HZ, "encoder": {"address": ENCODER}}
+    if port is not None:
+        plc["port"] = port
     return Config.model_validate(
         {
             "version": 1,
@@ -85,6 +94,7 @@ def line_config(odometer: str, source: dict[str, Any] | None = None, **more: Any
                     "parts": {"kind": "background"},
                     "lanes": [{"from_mm": low, "to_mm": high} for low, high in LANES_MM],
                     "views": VIEWS,
+                    "trigger_mm": trigger_mm,
                 }
             ],
             **({} if odometer == "picture" else {"inputs": [plc]}),
@@ -133,7 +143,8 @@ class History:
     def counted(self) -> list[Counted]:
         """Our parts with their verdicts and places."""
         return [
-            Counted(one.part, one.verdict, one.reason, one.why, *self.places[one.part]) for one in self.given.values()
+            Counted((one.run, one.part), one.verdict, one.reason, one.why, *self.places[one.part])
+            for one in self.given.values()
         ]
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from stream_inspect.picture import UInt8Array, i420_shape
 from tests.scripted_line.script import HEIGHT_PX, MM_PER_PX, WIDTH_PX, Script, ScriptedPart
 
-_BELT_PX = 8192
+_BELT_PX = 2048
 """The belt is as long, and comes round again: far longer than a picture."""
+BELT_MM = _BELT_PX * MM_PER_PX
 _LIGHT, _DARK, _TINT = 200, 90, (108, 128)
 """Luma of a plate and of the cells on it, and the plate's U and V."""
 _ROWS, _COLUMNS, _CELL_PX, _RIM_PX = 6, 3, 8, (3, 4)
