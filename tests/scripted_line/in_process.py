@@ -59,7 +59,7 @@ MM_PER_COUNT = 0.5
 COUNTS_HZ = 40
 START_UTC_NS = 1_700_000_000 * S
 _JUDGED_IN_S, _OVERLOADED_IN_S = 0.06, 0.5
-_RESTARTED_IN_S = {"capture": (0.6, 1.5), "inspect": (1.0, 2.5), "track": (0.6, 1.5)}
+_RESTARTED_IN_S = {"capture": (0.6, 1.5), "inspect": (1.0, 2.5), "track": (0.6, 1.5), "service": (3.0, 5.0)}
 
 
 def line_config(
@@ -160,9 +160,7 @@ class InProcess:
         self._drawing = Drawing(script)
         self._config = line_config(odometer)
         self._folder = folder
-        self._ledger = Ledger.create(folder / "ledger", [CAMERA], cells=4096)
-        self._keeper = LedgerKeeper(self._ledger)
-        self._frames = self._ledger.camera(CAMERA)
+        self._start_ledger()
         self._log = MemoryLog()
         self._now_s = 0.0
         self._owners = 0
@@ -233,14 +231,20 @@ class InProcess:
         self.history.disturbances.append(Disturbance(what, self._now_s, until_s))
 
     def _kill(self, name: str) -> None:
-        self._down_until_s[name] = self._now_s + self._dice.uniform(*_RESTARTED_IN_S[name])
-        self._note(name, self._down_until_s[name])
+        until_s = self._now_s + self._dice.uniform(*_RESTARTED_IN_S[name])
+        self._note(name, until_s)
+        for one in self._down_until_s if name == "service" else [name]:
+            self._down_until_s[one] = max(until_s, self._down_until_s[one])
         if name == "capture":
             self._keeper.sweep_owner(self._capturer)
             self._waiting = None
         elif name == "inspect":
             self._keeper.sweep_owner(self._inspect)
             self._in_hand = None
+        elif name == "service":
+            self._chain = self._in_hand = self._waiting = None
+            self._inbox.clear()
+            self._start_ledger()
         else:
             self._chain = None
             if self._dice.random() < 0.5:  # what was in its own memory, and not in that of a sender
@@ -253,12 +257,16 @@ class InProcess:
         self._owners += 1
         return self._owners
 
+    def _start_ledger(self) -> None:
+        """A run of the service has a ledger of its own, and what is in `records` of all runs."""
+        self._keeper = LedgerKeeper(Ledger.create(self._folder / "ledger", [CAMERA], cells=4096))
+
     # --- capture ---
 
     def _start_capture(self) -> None:
         self._capturer = self._next_owner()
         self._frames = Ledger.attach(self._folder / "ledger").camera(CAMERA)
-        sights = make_sights(self._config.cameras[0], self._config.lines[0])
+        sights = make_sights(self._config.cameras[0], self._config.lines[0], self._folder / "empty_belt")
         assert sights is not None
         self._sights = sights
         self._sampler = Sampler(RATE_HZ)
