@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -68,6 +69,14 @@ class BackgroundSettings:
     """The lanes across the belt, from the picture's top or left edge: parts of two lanes that touch are two."""
 
 
+class LearnedBelt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the empty belt looks like."""
+
+    shape: tuple[int, int]
+    values: bytes
+    """Mean and spread of Y, U and V, (6, h, w) float16: an eighth of a level is exact enough."""
+
+
 class BackgroundParts:
     """Finds the parts in the pictures of one camera. The same pictures and ways give the same parts."""
 
@@ -76,8 +85,21 @@ class BackgroundParts:
         self._model: _EmptyBelt | None = None
         self._since_look_mm = 0.0
         self._lost_mm = 0.0
+        self._recalled: LearnedBelt | None = None
         self.learning = True
         """Whether the empty belt is not known (yet, or in this light): then no part is seen."""
+
+    @property
+    def learned(self) -> LearnedBelt | None:
+        """What another one can recall; None while the empty belt is not known."""
+        return None if self.learning or self._model is None else self._model.learned()
+
+    def recall(self, learned: LearnedBelt) -> None:
+        """Begin with what another one of the same camera has learned: a belt that is full of parts shows no empty belt.
+
+        It has no effect on pictures of another size. A belt that does not look like that any more is learned again.
+        """
+        self._recalled = learned
 
     def see(self, shown: BeltPicture, moved_mm: float | None) -> list[PartSight]:
         """The parts in this picture; `moved_mm` since the last one, None where it is not known."""
@@ -87,6 +109,9 @@ class BackgroundParts:
         if self._model is None or self._model.plane is not plane or self._lost_mm > _RELEARN_SHARE * length_mm:
             self._model = _EmptyBelt(planes, plane)
             self._lost_mm = self._since_look_mm = 0.0
+            if self._recalled is not None:
+                self._model.recall(self._recalled)
+                self._recalled = None
         self._since_look_mm += way_mm
         look = self._since_look_mm >= (_FOLLOW_SHARE if self._model.known else _LOOK_SHARE) * length_mm
         if look:
@@ -150,6 +175,20 @@ class _EmptyBelt:
         self._alike: F32 = np.zeros(self.shape, np.float32)
         """Looks in which the place was what it is taken for, minus those in which it was not."""
         self._looks = 0
+        self._prepare()
+
+    def learned(self) -> LearnedBelt:
+        """For `recall`."""
+        values = np.stack([*self._mean, *self._spread]).astype(np.float16)
+        return LearnedBelt(shape=self.shape, values=values.tobytes())
+
+    def recall(self, learned: LearnedBelt) -> None:
+        """Know what was learned of pictures of this size."""
+        if tuple(learned.shape) != self.shape or len(learned.values) != 12 * self.covered.size:
+            return
+        values = np.frombuffer(learned.values, np.float16).reshape(6, *self.shape).astype(np.float32)
+        self._mean, self._spread = list(values[:3]), list(values[3:])
+        self.known = True
         self._prepare()
 
     def unlike(self, planes: Planes, belt: Planes) -> UInt8Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stream_inspect.belt.background import BackgroundParts, BackgroundSettings
+from stream_inspect.belt.background import BackgroundParts, BackgroundSettings, LearnedBelt
 from stream_inspect.belt.rectified import Rectifier
 from stream_inspect.belt.visual_odometer import VisualOdometer
 from stream_inspect.config.models import BeltConfig
@@ -37,6 +37,15 @@ class BeltLook:
         self._rectifier = Rectifier(belt)
         self._odometer = VisualOdometer(belt)
         self._background = BackgroundParts(settings)
+
+    @property
+    def learned(self) -> LearnedBelt | None:
+        """See `BackgroundParts.learned`."""
+        return self._background.learned
+
+    def recall(self, learned: LearnedBelt) -> None:
+        """See `BackgroundParts.recall`."""
+        self._background.recall(learned)
 
     def reset(self) -> None:
         """Begin another session: nothing is known of the way since the last frame; the empty belt still is."""

@@ -290,10 +290,11 @@ def _elect(votes: _Votes, last_px: float, guesses_px: Sequence[float], reach_px:
     likely = np.maximum.reduce([_nearness(steps / _FINE, guess_px, last_px) for guess_px in guesses_px])
     score = near * (1 + 2 * likely) / 3
     moving = np.where(still, 0.0, score)
+    best = _top_near(score, near)
     if moving.max() > max(_MOVING_VOTE, _MOVING_SHARE * float(score.max(where=still, initial=0.0))):
-        score = moving
-    best = int(score.argmax())
-    best += int(near[max(best - 2, 0) : best + 3].argmax()) - min(best, 2)
+        running = _top_near(moving, near)
+        if not still[running]:  # else it is the flank of a vote for less: a belt that comes to a stop
+            score, best = moving, running
     vote = float(near[best])
     if vote < _NOISE_VOTE or score[best] <= 0:
         return None
@@ -304,6 +305,12 @@ def _elect(votes: _Votes, last_px: float, guesses_px: Sequence[float], reach_px:
     confidence *= min(1.0, max(0.0, 1 - next_best / float(score[best])) / _CLEAR_LEAD)
     between = top(near[best - 1 : best + 2]) if 0 < best < near.size - 1 else 0.0
     return _Shift(float(steps[best] + between) / _FINE, _SIGMA_PX / vote, vote, confidence)
+
+
+def _top_near(score: npt.NDArray[np.float64], near: npt.NDArray[np.float64]) -> int:
+    """The step with the highest vote next to the one with the highest score."""
+    best = int(score.argmax())
+    return best + int(near[max(best - 2, 0) : best + 3].argmax()) - min(best, 2)
 
 
 def _nearness(shifts_px: npt.NDArray[np.float64], guess_px: float, last_px: float) -> npt.NDArray[np.float64]:

@@ -58,8 +58,11 @@ class CaptureStage:
         transport: TransportConfig,
         decide: DecideConfig,
         line: LineConfig | None = None,
+        records: Path | None = None,
     ) -> None:
-        """`line` is how the parts of the camera's line are found, where they are accounted for."""
+        """`line` is how the parts of the camera's line are found, where they are accounted for. `records` is a folder
+        in memory that outlives the process, see `BeltSights`.
+        """
         self._config = camera
         self._ledger = ledger
         self._owner = owner
@@ -78,7 +81,7 @@ class CaptureStage:
         self._line = line
         self._sampler: FrameSampler | None = None
         self._fit = PictureFit(camera, decide, line)
-        self._belt = make_sights(camera, line)
+        self._belt = make_sights(camera, line, memory=records / f"empty_belt.{camera.name}" if records else None)
         self._session = -1
         self._due = DueFrames(ledger)
         self._waiting: FrameHeader | None = None

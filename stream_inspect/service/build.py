@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stream_inspect.config.models import Config
 from stream_inspect.service.plan import Row
-from stream_inspect.service.run_dir import adopted_path, ledger_path
+from stream_inspect.service.run_dir import adopted_path, ledger_path, records_path
 from stream_inspect.service.stage import Stage
 from stream_inspect.store.files import events_database
 from stream_inspect.transport.ledger import Ledger
@@ -49,6 +49,7 @@ def capture(context: ProcessContext, row: Row) -> Stage:
         ledger=Ledger.attach(ledger_path(context.run_dir)).camera(camera.name),
         owner=context.owner,
         state_dir=context.state_dir,
+        records=records_path(context.run_dir),
     )
 
 
@@ -89,7 +90,7 @@ def track(context: ProcessContext, row: Row) -> Stage:
         writer,
         process_run=context.owner,
         ledger=ledger,
-        records=context.run_dir,
+        records=records_path(context.run_dir),
         next_run=lambda line: SessionCounter.of_parts(context.state_dir, line).next(),
         kept=("parts", "verdicts"),
     )

@@ -2,6 +2,9 @@
 
 A run holds a lock on its folder until it ends. An unlocked folder is left over from a killed run, and the
 next start removes it. A second lock, in the state folder, keeps two services from writing the same events.
+
+Its `records` outlive a kill of the whole service: the next run with the same state folder takes them over, and so
+continues the sums of parts, and their places as far as they are known. A restart of the computer ends them.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import shutil
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +23,8 @@ from stream_inspect.errors import StreamInspectError
 from stream_inspect.store.files import LOCK
 
 _PREFIX = "stream_inspect-"
+_STATE = "state"
+"""The file with the path of the state folder."""
 _BEING_MADE_S = 60.0  # a folder without a lock file may belong to a run that is just starting
 
 
@@ -29,6 +35,11 @@ class RunDirError(StreamInspectError):
 def ledger_path(run_dir: Path) -> Path:
     """The ledger of a run."""
     return run_dir / "ledger"
+
+
+def records_path(run_dir: Path) -> Path:
+    """The folder of what the next process run of a stage continues from, and the next run after a kill."""
+    return run_dir / "records"
 
 
 def adopted_path(run_dir: Path) -> Path:
@@ -76,10 +87,12 @@ class RunDir:
     def __init__(self, parent: Path, state_dir: Path) -> None:
         self._state_lock = lock_state_dir(state_dir)
         try:
-            remove_abandoned(parent)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             self._lock = lock_file(self.path / LOCK)
+            (self.path / _STATE).write_bytes(os.fsencode(state_dir.resolve()))
+            remove_abandoned(parent, heir=self.path)
             metrics_path(self.path).mkdir()
+            records_path(self.path).mkdir(exist_ok=True)
         except OSError as error:
             self._state_lock.close()
             raise RunDirError(f"cannot use transport.ring_dir {parent}: {error.strerror}") from error
@@ -98,8 +111,11 @@ class RunDir:
         self.close()
 
 
-def remove_abandoned(parent: Path) -> list[Path]:
-    """Remove the folders of runs that were killed; returns what was removed."""
+def remove_abandoned(parent: Path, heir: Path | None = None) -> list[Path]:
+    """Remove the folders of runs that were killed; returns what was removed.
+
+    `heir` is the folder of a run, which takes over the records of a killed one with the same state folder.
+    """
     removed = []
     for folder in parent.glob(_PREFIX + "*"):
         try:
@@ -114,9 +130,18 @@ def remove_abandoned(parent: Path) -> list[Path]:
         if lock is None:
             continue
         with lock:
+            if heir is not None:
+                _take_over(folder, heir)
             shutil.rmtree(folder, ignore_errors=True)
         removed.append(folder)
     return removed
+
+
+def _take_over(folder: Path, heir: Path) -> None:
+    """Move the records of a killed run to the next one."""
+    with suppress(OSError):  # without records, counting begins again
+        if (folder / _STATE).read_bytes() == (heir / _STATE).read_bytes():
+            records_path(folder).rename(records_path(heir))
 
 
 def lock_file(path: Path) -> IO[bytes] | None:

@@ -91,6 +91,12 @@ def test_stops_ramps_and_reversals_are_followed(kind: str) -> None:
     assert sum(steps(moved)) == pytest.approx(sum(ways), abs=1.0)
 
 
+def test_a_belt_that_comes_to_a_stop_just_beyond_a_reference_is_followed() -> None:
+    """The reference is replaced after 168 px here; what follows is too little to be told from standing by itself."""
+    ways = [24] * 7 + [4, 0, 0, 0]
+    assert steps(look(belt(24), views(texture("rubber"), np.cumsum([300, *ways])))) == pytest.approx(ways, abs=1.0)
+
+
 def test_dirt_that_stands_still_does_not_hold_the_belt() -> None:
     rng = np.random.default_rng(3)
     dirt = np.ones((HEIGHT_PX, WIDTH_PX), np.float32)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_inspect.service.run_dir import RunDir, RunDirError, remove_abandoned
+from stream_inspect.service.run_dir import RunDir, RunDirError, records_path, remove_abandoned
 from stream_inspect.store.files import LOCK
 
 
@@ -47,6 +47,19 @@ def test_a_killed_runs_folder_is_removed_at_the_next_start(tmp_path: Path):
     with RunDir(tmp_path, tmp_path / "state") as run:
         assert not left_behind.exists()
         assert run.path.is_dir()
+
+
+def test_the_next_run_takes_over_the_records_of_a_killed_one_with_the_same_state_folder(tmp_path: Path):
+    code = (
+        "import os, sys; from pathlib import Path; from stream_inspect.service.run_dir import RunDir, records_path\n"
+        "run = RunDir(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "(records_path(run.path) / 'parts.line1').write_text(sys.argv[2]); os.kill(os.getpid(), 9)"
+    )
+    for state in ("ours", "theirs"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path), str(tmp_path / state)], check=False)
+        with RunDir(tmp_path, tmp_path / "ours") as run:
+            taken_over = [path.read_text() for path in records_path(run.path).iterdir()]
+        assert taken_over == ([str(tmp_path / state)] if state == "ours" else [])
 
 
 def test_several_starts_at_once_remove_what_was_left_behind(tmp_path: Path):
