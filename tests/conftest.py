@@ -89,3 +89,15 @@ def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
 def small_disk(make_disk: MakeDisk) -> Path:
     """A real file system of 2 MB."""
     return make_disk(2048)
+
+
+@pytest.fixture(name="left_in_cycles")
+def left_in_cycles_fixture() -> Iterator[list[object]]:
+    """What only a collection would free; filled by `gc.collect()`."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield gc.garbage
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()

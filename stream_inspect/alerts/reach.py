@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def connection_error(where: str, doing: str, error: BaseException) -> AlertError
     is_forbidden = any(isinstance(one, PermissionError) for one in causes)
     kind = OutputRefusedError if is_rejected or is_forbidden else AlertError
     return kind(f"{where}: {doing}: {error_text([error, *causes, *of_tls][-1])}")
+
+
+def forget_frames(error: BaseException) -> None:
+    """Forget the variables of the frames through which this error and its causes have come.
+
+    Client libraries keep an error in a variable of such a frame. That is a reference cycle, and the client with its TLS
+    context, a megabyte at each failed attempt, would stay until Python collects the oldest generation.
+    """
+    for one in _chain(error):
+        traceback.clear_frames(one.__traceback__)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

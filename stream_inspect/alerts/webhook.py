@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from stream_inspect import __version__
 from stream_inspect.alerts.alert import AlertError, AlertRejectedError, OutputRefusedError
-from stream_inspect.alerts.reach import connect_advice, connection_error, reach, tls_context
+from stream_inspect.alerts.reach import connect_advice, connection_error, forget_frames, reach, tls_context
 from stream_inspect.config.outputs.webhook import WebhookAlertConfig
 from stream_inspect.findings import Finding, fail, ok, warn
 from stream_inspect.messages import Event, event_json
@@ -55,6 +56,10 @@ class WebhookAlert:
         parts = urlsplit(config.url)
         # Paths and queries of webhooks often hold a token: errors name the host alone.
         self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._uses_tls = parts.scheme == "https"
+        self._tls: ssl.SSLContext | None = None
+        """Kept from attempt to attempt: loading the authorities takes 30 ms and a megabyte, and each answer of httpx is
+        a reference cycle that holds its client. Loaded again after a handshake that was rejected."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: httpx.AsyncClient | None = None
         self._signer: Webhook | None = None
@@ -68,10 +73,12 @@ class WebhookAlert:
                 self._signer = Webhook(self._config.secret.get_secret_value())
             except (binascii.Error, ValueError, EmptyWebhookSecretError) as error:
                 raise OutputRefusedError(f"webhook {self._where}: the secret is not whsec_ and base64") from error
+        if self._uses_tls and self._tls is None:
+            self._tls = tls_context(f"webhook {self._where}", self._config.ca_file)
         self._client = httpx.AsyncClient(
             # The whole exchange has one time-out; a handshake that is cancelled by it would leave its socket open.
             timeout=httpx.Timeout(None, connect=0.9 * self._config.timeout_s),
-            verify=tls_context(f"webhook {self._where}", self._config.ca_file),
+            verify=self._tls or False,  # without TLS nothing is to be verified
             follow_redirects=False,  # a signed event goes where the configuration says, and nowhere else
             headers={"content-type": "application/json", "user-agent": f"stream_inspect/{__version__}"},
             limits=httpx.Limits(max_connections=1),
@@ -107,6 +114,8 @@ class WebhookAlert:
         """Close the connection."""
         if self._loop is not None and self._client is not None:
             self._loop.run_until_complete(self._client.aclose())
+            # And what that leaves to the loop's next turn: without it, sockets stay open in a reference cycle.
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
         self._client, self._loop = None, None
 
@@ -116,11 +125,15 @@ class WebhookAlert:
             raise AlertError(f"webhook {self._where}: not open")
         try:
             return self._loop.run_until_complete(self._answer(self._client, method, body, headers))
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpx.TimeoutException) as error:
+            forget_frames(error)
             text = f"webhook {self._where}: no complete answer within {self._config.timeout_s:g} s"
             raise AlertError(text) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             found = connection_error(f"webhook {self._where}", "cannot send", error)
+            forget_frames(error)
+            if isinstance(found, OutputRefusedError):
+                self._tls = None  # its certificates may be replaced meanwhile
             raise type(found)(str(found).replace(self._config.url, self._where)) from None
 
     async def _answer(

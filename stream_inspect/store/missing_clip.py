@@ -38,7 +38,7 @@ def write_missing(file: BinaryIO, event: Event, cause: str) -> None:
 def why_missing(state_dir: Path, event_id: str) -> str:
     """The cause on record for this event; "" where its clip exists, or where nothing is known of it."""
     try:
-        with (state_dir / clip_list_name(event_id)).open("rb") as file:
+        with open(f"{state_dir}/{clip_list_name(event_id)}", "rb") as file:
             record = file.read(_RECORD_MAX_BYTES + 1)
         return msgspec.json.decode(record, type=MissingClip).not_recorded if len(record) <= _RECORD_MAX_BYTES else ""
     except (OSError, msgspec.DecodeError):

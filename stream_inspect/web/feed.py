@@ -8,6 +8,7 @@ does not wait for it.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -224,7 +225,7 @@ class EventFeed:
 
     def _present(self, names: list[str]) -> set[str]:
         """Which of these files exist. In a thread: the disk may hang."""
-        return {name for name in names if (self._state_dir / name).is_file()}
+        return {name for name in names if os.path.isfile(f"{self._state_dir}/{name}")}
 
     def _missing(self, event_ids: list[str]) -> dict[str, str]:
         """Why these events have no clip, as the recorder has it on record. In a thread: the disk may hang."""

@@ -42,8 +42,8 @@ class MediaFiles:
         self._state_dir = state_dir
         self._limiter = anyio.CapacityLimiter(_ASKED_AT_ONCE)
 
-    def path(self, name: str) -> Path:
-        return self._state_dir / name
+    def path(self, name: str) -> str:
+        return f"{self._state_dir}/{name}"
 
     async def status(self, name: str) -> os.stat_result | None:
         """The file's; None where it does not exist. Raises `DiskHangsError`, or waits with the disk as one of a few."""
@@ -54,9 +54,9 @@ class MediaFiles:
             raise DiskHangsError(f"{self._state_dir} has not answered for {_ANSWERS_WITHIN_S:g} s") from None
 
 
-def _status_of_file(path: Path) -> os.stat_result | None:
+def _status_of_file(path: str) -> os.stat_result | None:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
     return status if stat.S_ISREG(status.st_mode) else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import ssl
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -223,3 +226,20 @@ class TestNetwork:
         alert = make_alert("https://127.0.0.1:1/", ca_file=tmp_path / "none.pem")
         with pytest.raises(AlertError, match=r"cannot load ca_file .*none\.pem"):
             alert.open()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("fails", ["refused", "time-out", "status"])
+def test_a_failed_attempt_leaves_no_certificates_in_a_reference_cycle(fails, scheme, receiver, left_in_cycles) -> None:
+    """Those of all authorities are a megabyte, and a receiver may be down for a day."""
+    receiver.answer = lambda _: (401, {})
+    with closing(BlackHole()) as silent:
+        port = {"refused": free_port(), "time-out": silent.port, "status": receiver.port}[fails]
+        alert = make_alert(f"{scheme}://127.0.0.1:{port}/", timeout_s=0.1)
+        for _ in range(2):
+            alert.open()
+            with pytest.raises(AlertError):
+                alert.send(an_event(1))
+            alert.close()
+    gc.collect()
+    assert [each for each in left_in_cycles if isinstance(each, ssl.SSLContext) and each.get_ca_certs()] == []

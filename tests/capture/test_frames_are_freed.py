@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-import pytest
 
 from stream_inspect.capture.camera import EndOfMediaError
 from stream_inspect.capture.files import FileCamera
 from stream_inspect.capture.memory_sink import FreshArrays
 from stream_inspect.config.models import CameraConfig, FileSource
 from tests.capture.videos import write_video
-
-
-@pytest.fixture(name="left_in_cycles")
-def left_in_cycles_fixture() -> Iterator[list[object]]:
-    """What only a collection would free; filled by `gc.collect()`."""
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    yield gc.garbage
-    gc.set_debug(0)
-    gc.garbage.clear()
-    gc.enable()
 
 
 def test_no_frame_of_a_session_is_left_in_a_reference_cycle(tmp_path: Path, left_in_cycles: list[object]) -> None:

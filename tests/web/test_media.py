@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -106,6 +107,18 @@ def test_files_of_old_events_are_found_after_a_restart(served: Served) -> None:
     served.happen(aged(3600))
     eventually(lambda: card(served).get("picture"), "the picture is not looked for")
     assert missing(served) == ("", "not recorded, or removed")
+
+
+def test_the_names_of_files_are_not_interned(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's table of interned strings only grows, see `KeptFiles`."""
+    (served.state_dir / "pictures" / "cam-1-crack-1.jpg").write_bytes(b"jpeg")
+    interned: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "intern", lambda text, intern=sys.intern: interned.append(text) or intern(text))
+        served.happen(aged(3600))
+        eventually(lambda: card(served).get("picture"), "the picture is not looked for")
+        assert httpx.get(f"{served.url}/pictures/cam-1-crack-1.jpg").content == b"jpeg"
+    assert [name for name in interned if "cam-1-crack-1" in name] == []
 
 
 def test_a_recorder_that_is_off_or_has_stopped_is_named(tmp_path: Path) -> None:
