@@ -24,7 +24,8 @@ def plant_line_findings(config: Config) -> Iterator[ConfigFinding]:
             message = f"no camera watches the line {name}; the cameras watch {', '.join(sorted(lines))}."
             yield ConfigFinding(("inputs", index, "line"), message + did_you_mean(name, sorted(lines)))
     for index, line in enumerate(config.lines):
-        for part, findings in (("odometer", _odometer(config, line)), ("parts", _parts(config, line))):
+        wholes = {"odometer": _odometer(config, line), "parts": _parts(config, line), "lot": _lot(config, line)}
+        for part, findings in wholes.items():
             for finding in findings:
                 yield ConfigFinding(("lines", index, part, *finding.path), finding.message)
 
@@ -70,6 +71,14 @@ def _parts(config: Config, line: LineConfig) -> Iterator[ConfigFinding]:
         yield from _known("photo_eye", parts.photo_eye, source, source.photo_eyes)
     if parts.serial is not None:
         yield from _known("serial", parts.serial, source, source.texts)
+
+
+def _lot(config: Config, line: LineConfig) -> Iterator[ConfigFinding]:
+    if line.lot is None:
+        return
+    source = yield from _source(config, line, line.lot.input)
+    if source is not None:
+        yield from _known("text", line.lot.text, source, source.texts)
 
 
 def _source(config: Config, line: LineConfig, name: str) -> Generator[ConfigFinding, None, InputConfig | None]:

@@ -18,7 +18,8 @@ from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.decide.belt_times import BeltTimes
 from stream_inspect.decide.part_views import CameraWindow, View
-from stream_inspect.decide.parts import LaneCounts, LedgerRecord, LineLayout, PartsLedger
+from stream_inspect.decide.parts import Binding, LaneCounts, LedgerRecord, LineLayout, PartsLedger
+from stream_inspect.decide.tallies import Tallies, TallyRecord
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
@@ -34,6 +35,7 @@ from stream_inspect.messages import (
     Tracked,
     TrackUpdate,
 )
+from stream_inspect.store.part_counts import PartCount
 
 _SAME_PLACE = 0.5
 """Share of the shorter of two stretches from which on a box in the picture is the part that is due there."""
@@ -53,6 +55,7 @@ class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     run: int
     untaken: list[PartVerdict]
+    tallies: TallyRecord
     ledger: bytes
 
 
@@ -80,6 +83,7 @@ class LineParts:
         """Of the process before this one, until the ledger is made."""
         self._untaken: list[PartVerdict] = []
         self._times = BeltTimes()
+        self._tallies = Tallies(line)
         self._cameras = {camera.name: camera for camera in cameras}
         self._in_pictures = line.parts.kind == "background"
         """Whether each camera finds the parts itself; otherwise they are the line's, and every picture has them."""
@@ -103,6 +107,7 @@ class LineParts:
             self._run = self._next_run()
         else:
             self._run, self._untaken = self._before.run, self._before.untaken
+            self._tallies.restore(self._before.tallies)
 
     def see(self, seen: PartsSeen) -> None:
         """What a captured frame shows of the belt."""
@@ -110,7 +115,9 @@ class LineParts:
         ledger = self._ledger_for(seen.frame)
         camera = seen.frame.id.camera
         for change in seen.changes:
-            ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
+            part = ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
+            if part is not None:
+                self._tallies.enter(self._run, part, change.lane, seen.lot, seen.frame)
         if seen.odometer_mm is None:
             ledger.lose_belt()
             self._note_verdicts(ledger)
@@ -161,6 +168,7 @@ class LineParts:
         if self._ledger is not None:
             self._ledger.settle()
             self._ledger.lose_belt(Reason.ENDED)
+            self._note_verdicts(self._ledger)
 
     def take(self) -> list[PartVerdict]:
         """The verdicts that were given since the last call."""
@@ -177,13 +185,19 @@ class LineParts:
         if self._ledger is None or self._record is None:
             return
         written = self._record.with_suffix(".new")
-        record = LineRecord(run=self._run, untaken=self._untaken, ledger=self._ledger.record())
+        record = LineRecord(
+            run=self._run, untaken=self._untaken, tallies=self._tallies.record, ledger=self._ledger.record()
+        )
         written.write_bytes(msgspec.msgpack.encode(record))
         written.replace(self._record)
 
     def counts(self) -> dict[int, LaneCounts]:
         """The sums of each lane as they stand."""
         return {} if self._ledger is None else self._ledger.counts()
+
+    def take_tallies(self) -> list[PartCount]:
+        """The counts by lot and shift that have changed since the last call."""
+        return [] if self._ledger is None else self._tallies.take_changed(self._ledger.known)
 
     def export(self) -> None:
         """Put the sums into the metrics."""
@@ -195,9 +209,12 @@ class LineParts:
                 "undecided": counts.undecided,
                 "on_belt": counts.on_belt,
                 "late_defect": counts.late_defects,
+                "escape": counts.escapes,
             }
             for state, count in sums.items():
                 metrics.PARTS.labels(self._line.name, str(lane), state).set(count)
+            for reason, parts in counts.undecided_by.items():
+                metrics.PARTS_UNDECIDED.labels(self._line.name, str(lane), reason).set(parts)
             metrics.PARTS_RESIDUAL.labels(self._line.name, str(lane)).set(counts.residual)
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -242,7 +259,10 @@ class LineParts:
 
     def _note_verdicts(self, ledger: PartsLedger) -> None:
         """Take the ledger's verdicts while it is known where the belt is, and so when it brings each part where."""
-        self._untaken += [self._timed(verdict) for verdict in ledger.take()]
+        for verdict in ledger.take():
+            self._untaken.append(self._timed(verdict))
+            if verdict.is_first:
+                self._tallies.decide(verdict)
 
     def _timed(self, verdict: PartVerdict) -> PartVerdict:
         trigger_mm, gate_mm = self._line.trigger_mm, self._line.gate_mm
@@ -253,6 +273,7 @@ class LineParts:
         return msgspec.structs.replace(
             verdict,
             run=self._run,
+            lot=self._tallies.lot_of(verdict.part),
             decided_mono_ns=times.mono_ns,
             decided_utc_ns=times.utc_ns,
             trigger_utc_ns=times.passes_utc_ns(centre_mm + trigger_mm),
@@ -308,7 +329,7 @@ class LineParts:
             if part is None:
                 return
             self._ids[key] = part
-        self._ledger.defect(
+        bound = self._ledger.defect(
             self._ids[key],
             PartDefect(
                 camera=frame.id.camera,
@@ -318,6 +339,8 @@ class LineParts:
                 confirmed=is_confirmed,
             ),
         )
+        if bound is Binding.LATE:
+            self._tallies.find_late(self._ids[key])
 
 
 def _put(waiting: dict[_FrameKey, _Value], key: _FrameKey, value: _Value) -> None:

@@ -80,6 +80,8 @@ class PartsSeen(Message, frozen=True, kw_only=True):
     """The line's odometer at the capture of the frame. None: not known, so that places do not continue from here."""
     changes: list[PartChange]
     sights: list[PartSight]
+    lot: str = ""
+    """On the line at the capture of the frame, as the plant says; empty while it has said nothing."""
 
 
 class Verdict(StrEnum):
@@ -129,6 +131,7 @@ class PartVerdict(Message, frozen=True, kw_only=True):
     part: int
     lane: int
     serial: str
+    lot: str = ""
     along: Interval
     verdict: Verdict
     reason: Reason

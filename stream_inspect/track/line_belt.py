@@ -15,6 +15,7 @@ from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.config.sections.lines import EncoderOdometer, TriggerParts
 from stream_inspect.messages import BeltReading, BeltSight, PartChange, PartsSeen, PlantReadings
 from stream_inspect.track.encoder import Encoder
+from stream_inspect.track.lot_input import LotInput
 from stream_inspect.track.part_finder import PartFinder
 from stream_inspect.track.photo_eye_input import Passed, PhotoEyeInput
 
@@ -46,6 +47,7 @@ class LineBelt:
         limits = BeltLimits(max_speed_mm_s=fastest.fastest_mm_s)
         self.encoder = _encoder_of(line, named, limits)
         self._eye = _eye_of(line, named, fastest.fastest_mm_s)
+        self._lot = LotInput(line.lot) if line.lot is not None else None
         self._ways = {name: Ways(limits) for name in self._belts} if line.needs_way else {}
         sources = [*([self.encoder.source] if self.encoder else []), *self._ways]
         self._measured = MeasuredOdometer(sources, limits) if sources else None
@@ -66,6 +68,8 @@ class LineBelt:
     def read(self, message: PlantReadings) -> None:
         """What an input says; what is not of this line is passed over."""
         for reading in message.readings:
+            if self._lot is not None:
+                self._lot.read(reading)
             if isinstance(reading, BeltReading):
                 if self.encoder is not None and self._measured is not None:
                     self.encoder.read(reading, self._measured)
@@ -124,7 +128,8 @@ class LineBelt:
                 boxes = [part.box_xyxy_px for part in sight.parts]
                 changes += self._finder(sight).see(mono_ns, position.mm, sigma_mm, boxes)
         odometer_mm = None if position is None else position.mm
-        return PartsSeen(frame=frame, odometer_mm=odometer_mm, changes=changes, sights=sight.parts)
+        lot = "" if self._lot is None else self._lot.at(mono_ns)
+        return PartsSeen(frame=frame, odometer_mm=odometer_mm, changes=changes, sights=sight.parts, lot=lot)
 
     def _take_passed(self, ready: Callable[[int], bool]) -> bool:
         """Place what has passed the photo-eye; False if the belt's position was not known at one of these times."""
