@@ -104,8 +104,14 @@ MODEL_RELOADS = Counter(_P + "model_reloads", "Reloads of a failed model.", ["wo
 PARTS = Gauge(
     _P + "parts",
     "Parts since the start, by state: in = pass + fail + undecided + on_belt; late_defect: of those, found defective "
-    "after another verdict.",
+    "after another verdict; escape: after they had passed.",
     ["line", "lane", "state"],
+    multiprocess_mode="mostrecent",
+)
+PARTS_UNDECIDED = Gauge(
+    _P + "parts_undecided",
+    "Undecided parts since the start, by reason.",
+    ["line", "lane", "reason"],
     multiprocess_mode="mostrecent",
 )
 PARTS_RESIDUAL = Gauge(

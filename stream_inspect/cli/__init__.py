@@ -14,6 +14,7 @@ from stream_inspect import __version__
 from stream_inspect.cli.belt import belt
 from stream_inspect.cli.bench import bench_app
 from stream_inspect.cli.models import models_app
+from stream_inspect.cli.parts import parts_app
 from stream_inspect.cli.prompts import prompts_app
 from stream_inspect.cli.schema import schema_app
 from stream_inspect.cli.shared import (
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.command()(belt)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(models_app, name="models")
+app.add_typer(parts_app, name="parts")
 app.add_typer(bench_app, name="bench")
 app.add_typer(schema_app, name="schema")
 

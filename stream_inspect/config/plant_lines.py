@@ -20,8 +20,13 @@ def plant_line_findings(config: Config) -> Iterator[ConfigFinding]:
             message = f"no camera watches the line {name}; the cameras watch {', '.join(sorted(lines))}."
             yield ConfigFinding(("inputs", index, "line"), message + did_you_mean(name, sorted(lines)))
     for index, line in enumerate(config.lines):
-        parts = ("parts", "eye") if line.parts.kind == "pitch" else ("parts",)
-        for path, findings in ((("odometer",), _odometer(config, line)), (parts, _eye(config, line, line.eye))):
+        eye = ("parts", "eye") if line.parts.kind == "pitch" else ("parts",)
+        wholes = {
+            ("odometer",): _odometer(config, line),
+            eye: _eye(config, line, line.eye),
+            ("lot",): _lot(config, line),
+        }
+        for path, findings in wholes.items():
             for finding in findings:
                 yield ConfigFinding(("lines", index, *path, *finding.path), finding.message)
 
@@ -62,6 +67,14 @@ def _eye(config: Config, line: LineConfig, eye: EyeConfig | None) -> Iterator[Co
         yield from _known("photo_eye", eye.photo_eye, source, source.photo_eyes)
     if eye.serial is not None:
         yield from _known("serial", eye.serial, source, source.texts)
+
+
+def _lot(config: Config, line: LineConfig) -> Iterator[ConfigFinding]:
+    if line.lot is None:
+        return
+    source = yield from _source(config, line, line.lot.input)
+    if source is not None:
+        yield from _known("text", line.lot.text, source, source.texts)
 
 
 def _source(config: Config, line: LineConfig, name: str) -> Generator[ConfigFinding, None, InputConfig | None]:

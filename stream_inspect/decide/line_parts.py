@@ -21,9 +21,10 @@ from stream_inspect.decide.belt_coverage import CoverageRecord
 from stream_inspect.decide.belt_times import BeltTimes
 from stream_inspect.decide.line_watch import LineWatch
 from stream_inspect.decide.part_views import CameraWindow, View
-from stream_inspect.decide.parts import LaneCounts, LedgerRecord, LineLayout, PartsLedger
+from stream_inspect.decide.parts import Binding, LaneCounts, LedgerRecord, LineLayout, PartsLedger
 from stream_inspect.decide.parts_in_picture import is_sight_of
 from stream_inspect.decide.shown_parts import ShownParts
+from stream_inspect.decide.tallies import Tallies, TallyRecord
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
     Box,
@@ -43,6 +44,7 @@ from stream_inspect.messages import (
     TrackUpdate,
     What,
 )
+from stream_inspect.store.part_counts import PartCount
 
 _MOST_CLIPPED = 0.3
 """Share of a part's pixels as dark or as bright as can be, above which the view is over-exposed."""
@@ -63,6 +65,7 @@ class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     run: int
     untaken: list[PartVerdict]
+    tallies: TallyRecord
     ledger: bytes
     """A `LedgerRecord`."""
     belts: dict[str, CoverageRecord]
@@ -93,6 +96,7 @@ class LineParts:
         """Of the process before this one, until the ledger is made."""
         self._untaken: list[PartVerdict] = []
         self._times = BeltTimes()
+        self._tallies = Tallies(line)
         self._cameras = {camera.name: camera for camera in cameras}
         self._in_pictures = line.parts.kind in ("background", "prompt")
         """Whether each camera finds the parts itself; otherwise they are the line's, and every picture has them."""
@@ -126,6 +130,7 @@ class LineParts:
             self._run = self._next_run()
         else:
             self._run, self._untaken = self._before.run, self._before.untaken
+            self._tallies.restore(self._before.tallies)
 
     def see(self, seen: PartsSeen) -> None:
         """What a captured frame shows of the belt."""
@@ -138,7 +143,10 @@ class LineParts:
             self._continue(ledger, seen, seen.odometer_mm)
         for change in seen.changes:
             part = ledger.place(camera if self._in_pictures else self._line.parts.kind, change)
-            if part is not None and change.what is What.ENTERED:
+            if part is None:
+                continue
+            self._tallies.enter(self._run, part, change.lane, seen.lot, seen.frame)
+            if change.what is What.ENTERED:
                 self._note_earlier_views(part, camera)
         if seen.odometer_mm is None:
             self._lose_belt(ledger)
@@ -194,6 +202,7 @@ class LineParts:
         if self._ledger is not None:
             self._ledger.settle()
             self._ledger.lose_belt(Reason.ENDED)
+            self._note_verdicts(self._ledger)
 
     def take(self) -> list[PartVerdict]:
         """The verdicts that were given since the last call."""
@@ -223,7 +232,11 @@ class LineParts:
         self._entered = self._ledger.entered
         written = self._record.with_suffix(".new")
         record = LineRecord(
-            run=self._run, untaken=self._untaken, ledger=self._ledger.record(), belts=self._watch.records()
+            run=self._run,
+            untaken=self._untaken,
+            tallies=self._tallies.record,
+            ledger=self._ledger.record(),
+            belts=self._watch.records(),
         )
         written.write_bytes(msgspec.msgpack.encode(record))
         written.replace(self._record)
@@ -231,6 +244,10 @@ class LineParts:
     def counts(self) -> dict[int, LaneCounts]:
         """The sums of each lane as they stand."""
         return {} if self._ledger is None else self._ledger.counts()
+
+    def take_tallies(self) -> list[PartCount]:
+        """The counts by lot and shift that have changed since the last call."""
+        return [] if self._ledger is None else self._tallies.take_changed(self._ledger.known)
 
     def export(self) -> None:
         """Put the sums into the metrics."""
@@ -243,9 +260,12 @@ class LineParts:
                 "undecided": counts.undecided,
                 "on_belt": counts.on_belt,
                 "late_defect": counts.late_defects,
+                "escape": counts.escapes,
             }
             for state, count in sums.items():
                 metrics.PARTS.labels(self._line.name, str(lane), state).set(count)
+            for reason, parts in counts.undecided_by.items():
+                metrics.PARTS_UNDECIDED.labels(self._line.name, str(lane), reason).set(parts)
             metrics.PARTS_RESIDUAL.labels(self._line.name, str(lane)).set(counts.residual)
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -297,7 +317,10 @@ class LineParts:
 
     def _note_verdicts(self, ledger: PartsLedger) -> None:
         """Take the ledger's verdicts while it is known where the belt is, and so when it brings each part where."""
-        self._untaken += [self._timed(verdict) for verdict in ledger.take()]
+        for verdict in ledger.take():
+            self._untaken.append(self._timed(verdict))
+            if verdict.is_first:
+                self._tallies.decide(verdict)
 
     def _timed(self, verdict: PartVerdict) -> PartVerdict:
         trigger_mm, gate_mm = self._line.trigger_mm, self._line.gate_mm
@@ -308,6 +331,7 @@ class LineParts:
         return msgspec.structs.replace(
             verdict,
             run=self._run,
+            lot=self._tallies.lot_of(verdict.part),
             decided_mono_ns=times.mono_ns,
             decided_utc_ns=times.utc_ns,
             trigger_utc_ns=times.passes_utc_ns(centre_mm + trigger_mm),
@@ -402,7 +426,7 @@ class LineParts:
             if part is None:
                 return
             self._ids[key] = part
-        self._ledger.defect(
+        bound = self._ledger.defect(
             self._ids[key],
             PartDefect(
                 camera=frame.id.camera,
@@ -412,6 +436,8 @@ class LineParts:
                 confirmed=is_confirmed,
             ),
         )
+        if bound is Binding.LATE:
+            self._tallies.find_late(self._ids[key])
 
 
 def _put(waiting: dict[_FrameKey, _Value], key: _FrameKey, value: _Value) -> None:

@@ -36,6 +36,7 @@ def part_event(verdict: PartVerdict) -> Event:
             number=verdict.part,
             lane=verdict.lane,
             serial=verdict.serial,
+            lot=verdict.lot,
             verdict=verdict.verdict,
             reason=verdict.reason,
             defects=verdict.defects,

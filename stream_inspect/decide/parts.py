@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -270,6 +270,11 @@ class PartsLedger:
         return taken
 
     # --- questions -----------------------------------------------------------------------------------------------
+
+    @property
+    def known(self) -> Collection[int]:
+        """The parts that are not forgotten."""
+        return self._parts.keys()
 
     def parts_in(self, camera: str, odometer_mm: float) -> list[int]:
         """The parts in a camera's picture at this reading."""

@@ -19,6 +19,7 @@ from stream_inspect.decide.line_parts import LineParts
 from stream_inspect.decide.part_events import PartLog, part_event
 from stream_inspect.decide.rules import Rule, Sighting, make_rule
 from stream_inspect.decide.states import Observation, State, advance
+from stream_inspect.decide.tallies import CountLog
 from stream_inspect.levels import Levels
 from stream_inspect.log import get_logger
 from stream_inspect.messages import (
@@ -40,7 +41,7 @@ from stream_inspect.store.files import clip_name, picture_name
 from stream_inspect.transport.wake import Wake
 
 _REASONS = {Observation.LEFT: "left", Observation.LOST: "lost"}
-_FLUSH_S, _LOG_CLOSE_S = 0.5 * TRACK_CLOSE_S, 0.25 * TRACK_CLOSE_S
+_FLUSH_S, _LOG_CLOSE_S, _COUNTS_CLOSE_S = 0.5 * TRACK_CLOSE_S, 0.25 * TRACK_CLOSE_S, 0.25 * TRACK_CLOSE_S
 _PARTS_KEPT_EVERY_NS = 500_000_000
 _LOGGED = {
     ("defect", EventState.CONFIRMED): "defect confirmed",
@@ -95,10 +96,12 @@ class DecideStage:
         log: EventLog,
         records: Path | None = None,
         next_run: Callable[[str], int] = lambda _: 1,
+        counts: CountLog | None = None,
     ) -> None:
-        """`records` is the folder in memory in which the sums of the parts outlive this process, if they do, and
-        `next_run` numbers the runs of a line, see `LineParts`.
+        """`records` is the folder in memory in which the sums of the parts outlive this process, if they do,
+        `next_run` numbers the runs of a line, see `LineParts`, and `counts` keeps how many parts had which verdict.
         """
+        self._counts = counts
         self._config = config
         self._events = log
         self._ids = EventIds()
@@ -113,7 +116,7 @@ class DecideStage:
             )
             for line in config.lines
         ]
-        wanted = {verdict for alert in config.alerts for verdict in alert.verdicts}
+        wanted = {verdict for verdict in Verdict if any(verdict in alert.verdicts for alert in config.alerts)}
         self._kept = {Verdict.FAIL, Verdict.UNDECIDED} | wanted
         """Whose parts are events. A good line makes hundreds of thousands a day that pass."""
         self._part_log = PartLog()
@@ -198,11 +201,16 @@ class DecideStage:
         self._defects.clear()
         for parts in self._lines:
             parts.end()
+        self._count()
+        if self._counts is not None:
+            self._counts.finish()
         self._events.flush(_FLUSH_S)  # nothing is judged any more: what a healthy disk takes is announced too
         return [*self._verdicts(), *self._parts_status(), *self._announce()]
 
     def close(self) -> None:
         self._part_log.sum_up()
+        if self._counts is not None:
+            self._counts.close(_COUNTS_CLOSE_S)
         self._events.close(_LOG_CLOSE_S)
         self._wake.close()
         self._defects.clear()
@@ -225,6 +233,7 @@ class DecideStage:
         for parts in self._lines:
             parts.save()
             parts.export()
+        self._count()
         return self._parts_status()
 
     def _watch_parts(self, now_mono_ns: int) -> None:
@@ -232,6 +241,11 @@ class DecideStage:
         for parts, levels in zip(self._lines, self._levels, strict=True):
             for condition in parts.conditions(now_mono_ns):
                 self._events.append(self._conditions.update(levels.put(condition)))
+
+    def _count(self) -> None:
+        if self._counts is not None:
+            for parts in self._lines:
+                self._counts.put(parts.take_tallies())
 
     def _verdicts(self) -> list[Output]:
         """What has been decided of parts: it is sent at once, and waits for no disk. Its events go the way of all."""

@@ -57,6 +57,8 @@ class DecidedPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     lane: int
     serial: str
     """As the plant's input reported it; empty where it reports none."""
+    lot: str
+    """As the plant's input reported it when the part entered, or else the local day on which the shift began."""
     verdict: Verdict
     reason: Reason
     """The sentence to it is the event's `reason`."""

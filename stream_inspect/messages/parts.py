@@ -78,6 +78,8 @@ class PartsSeen(Message, frozen=True, kw_only=True):
     """When the odometer's zero was set, in the time of the frames: places of two origins cannot be compared."""
     changes: list[PartChange]
     sights: list[PartSight]
+    lot: str = ""
+    """On the line at the capture of the frame, as the plant says; empty while it has said nothing."""
     by_result: bool = False
 
 
@@ -130,6 +132,7 @@ class PartVerdict(Message, frozen=True, kw_only=True):
     part: int
     lane: int
     serial: str
+    lot: str = ""
     along: Interval
     verdict: Verdict
     reason: Reason

@@ -10,7 +10,7 @@ from stream_inspect.config.models import Config
 from stream_inspect.service.plan import Row
 from stream_inspect.service.run_dir import adopted_path, ledger_path, records_path
 from stream_inspect.service.stage import Stage
-from stream_inspect.store.files import events_database
+from stream_inspect.store.files import events_database, part_counts
 from stream_inspect.transport.ledger import Ledger
 
 
@@ -77,6 +77,7 @@ def track(context: ProcessContext, row: Row) -> Stage:
     from stream_inspect.capture.session import SessionCounter
     from stream_inspect.service.chain import judging_chain
     from stream_inspect.store.event_writer import open_writer
+    from stream_inspect.store.part_counts import PartCountWriter
 
     config = context.config
     writer = open_writer(
@@ -92,6 +93,7 @@ def track(context: ProcessContext, row: Row) -> Stage:
         ledger=ledger,
         records=records_path(context.run_dir),
         next_run=lambda line: SessionCounter.of_parts(context.state_dir, line).next(),
+        counts=PartCountWriter(part_counts(context.state_dir)) if config.lines else None,
         kept=("parts", "verdicts"),
     )
 

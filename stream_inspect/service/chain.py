@@ -9,6 +9,7 @@ from pathlib import Path
 from stream_inspect.config.models import Config
 from stream_inspect.decide.event_log import EventLog
 from stream_inspect.decide.stage import DecideStage
+from stream_inspect.decide.tallies import CountLog
 from stream_inspect.messages import AnyMessage, Output
 from stream_inspect.service.stage import HasFinish, HasHeld, Stage
 from stream_inspect.track.line_belt import LineBelt
@@ -25,6 +26,7 @@ def judging_chain(
     ledger: Ledger | None = None,
     records: Path | None = None,
     next_run: Callable[[str], int] = lambda _: 1,
+    counts: CountLog | None = None,
     kept: Collection[str] = (),
 ) -> Chain:
     """Track, then decide: `Inspection`, `Missed`, `BeltSight`, `Condition` and what the plant's inputs say in,
@@ -33,16 +35,18 @@ def judging_chain(
     Each event is in `log` before it is sent. What joins the line between the two joins it here, and is then in every
     replay. `clock` gives the nanoseconds that the frames' `capture_mono_ns` and the ticks are in: the host's, or a
     recording's own. `process_run` keeps the numbers of tracks apart over restarts, and `ledger` knows which frames may
-    still come, see `TrackStage`. `records` is where the sums of parts and their places outlive the process, and
-    `next_run` numbers a line's runs, see `DecideStage` and `LineBelt`. `kept` are topics that no other process reads:
-    their messages stay in the chain.
+    still come, see `TrackStage`. `records` is where the sums of parts and their places outlive the process, `next_run`
+    numbers a line's runs, and `counts` keeps the counts by lot and shift, see `DecideStage` and `LineBelt`. `kept` are
+    topics that no other process reads: their messages stay in the chain.
     """
     belts = [
         LineBelt(line, config.cameras_of(line.name), config.inputs, records / f"belt.{line.name}" if records else None)
         for line in config.lines
     ]
     track = TrackStage(config.cameras, config.track, belts=belts, clock=clock, process_run=process_run, ledger=ledger)
-    return Chain(track, DecideStage(config, log, records, next_run), "tracked", "parts", "conditions", kept=kept)
+    return Chain(
+        track, DecideStage(config, log, records, next_run, counts), "tracked", "parts", "conditions", kept=kept
+    )
 
 
 class Chain:

@@ -30,6 +30,11 @@ def events_journal(state_dir: Path) -> Path:
     return state_dir / "events.journal"
 
 
+def part_counts(state_dir: Path) -> Path:
+    """How many parts had which verdict, by lot and shift."""
+    return state_dir / "parts.sqlite"
+
+
 def start_file(state_dir: Path) -> Path:
     """How long the last start took, see `service/start_time.py`."""
     return state_dir / "start.json"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from stream_inspect.belt.position import Position
 from stream_inspect.messages import FrameHeader, FrameOrder, Inspection, Missed, PartsSeen
 from stream_inspect.track.part_finder import PartFinder
@@ -18,22 +20,23 @@ class JudgedParts:
 
     def __init__(self, finder_of: Callable[[FrameHeader], PartFinder]) -> None:
         self._finder_of = finder_of
-        self._placed: dict[FrameOrder, tuple[Position, int]] = {}
-        """Due frames whose result is waited for, with the odometer's origin."""
+        self._placed: dict[FrameOrder, tuple[PartsSeen, Position]] = {}
+        """Due frames whose result is waited for."""
         self._results: dict[FrameOrder, Inspection] = {}
         """Results whose frame waits for the odometer."""
         self._last: Position | None = None
         """At the last frame that was looked through."""
 
-    def placed(self, frame: FrameHeader, position: Position, origin_ns: int) -> Iterator[PartsSeen]:
-        """Where the belt was at a captured frame; one that is not due has no result. `origin_ns`: see `PartsSeen`."""
+    def placed(self, captured: PartsSeen, position: Position) -> Iterator[PartsSeen]:
+        """Where the belt was at a captured frame; one that is not due has no result."""
+        frame = captured.frame
         if frame.due is None:
             return
         _drop_before(frame.id.order, self._results)
         if (result := self._results.pop(frame.id.order, None)) is not None:
-            yield self._seen(result, position, origin_ns)
+            yield self._seen(result, captured, position)
         else:
-            self._placed[frame.id.order] = position, origin_ns
+            self._placed[frame.id.order] = captured, position
 
     def judged(self, result: Inspection | Missed) -> Iterator[PartsSeen]:
         """What became of a due frame."""
@@ -53,20 +56,13 @@ class JudgedParts:
         self._results.clear()
         self._last = None
 
-    def _seen(self, result: Inspection, position: Position, origin_ns: int) -> PartsSeen:
+    def _seen(self, result: Inspection, captured: PartsSeen, position: Position) -> PartsSeen:
         frame, sights = result.frame, result.parts or []
         sigma_mm = position.way_since(self._last).sigma_mm if self._last is not None else 0.0
         self._last = position
         boxes = [part.outline_px for part in sights]
         changes = self._finder_of(frame).see(frame.capture_mono_ns, position.mm, sigma_mm, boxes)
-        return PartsSeen(
-            frame=frame,
-            odometer_mm=position.mm,
-            origin_ns=origin_ns,
-            changes=changes,
-            sights=sights,
-            by_result=True,
-        )
+        return msgspec.structs.replace(captured, changes=changes, sights=sights, by_result=True)
 
 
 def _drop_before(order: FrameOrder, waiting: dict[FrameOrder, Any]) -> None:

@@ -31,6 +31,7 @@ from stream_inspect.track.announced import announced_by
 from stream_inspect.track.belt_record import BeltRecord, SourceRecord
 from stream_inspect.track.encoder import Encoder
 from stream_inspect.track.judged_parts import JudgedParts
+from stream_inspect.track.lot_input import LotInput
 from stream_inspect.track.part_finder import PartFinder
 from stream_inspect.track.photo_eye_input import Passed, PhotoEyeInput
 from stream_inspect.track.picture_way import PictureWay
@@ -75,6 +76,7 @@ class LineBelt:
         self._in_pictures = line.parts.kind == "background"
         self._judged = {name: JudgedParts(self._finder) for name in self._belts if line.parts.kind == "prompt"}
         self._ways = {name: PictureWay(name, limits) for name in self._belts} if line.needs_way else {}
+        self._lot = LotInput(line.lot) if line.lot is not None else None
         sources = [*([self.encoder.source] if self.encoder else []), *self._ways]
         self._measured = MeasuredOdometer(sources, limits) if sources else None
         self._supposed = FixedSpeedOdometer(fastest.speed_mm_s)
@@ -122,6 +124,8 @@ class LineBelt:
     def read(self, message: PlantReadings) -> None:
         """What an input says; what is not of this line is passed over."""
         for reading in message.readings:
+            if self._lot is not None:
+                self._lot.read(reading)
             if isinstance(reading, BeltReading):
                 if self.encoder is not None and self._measured is not None:
                     self.encoder.read(reading, self._measured)
@@ -218,8 +222,14 @@ class LineBelt:
                 boxes = [part.outline_px for part in sight.parts]
                 changes += self._finder(frame).see(mono_ns, position.mm, sigma_mm, boxes)
         odometer_mm = None if position is None else position.mm
-        origin_ns = self._origin_ns or 0
-        return PartsSeen(frame=frame, odometer_mm=odometer_mm, origin_ns=origin_ns, changes=changes, sights=sight.parts)
+        return PartsSeen(
+            frame=frame,
+            odometer_mm=odometer_mm,
+            origin_ns=self._origin_ns or 0,
+            lot="" if self._lot is None else self._lot.at(mono_ns),
+            changes=changes,
+            sights=sight.parts,
+        )
 
     def _is_lost(self, sight: BeltSight, position: Position | None, last_ns: int, before: Position | None) -> bool:
         """Whether the odometer does not continue, from this camera's last frame to this one."""
@@ -240,7 +250,7 @@ class LineBelt:
         camera = seen.frame.id.camera
         parts, (_, position) = self._judged.get(camera), self._last.get(camera, (0, None))
         if parts is not None and position is not None:
-            yield from parts.placed(seen.frame, position, seen.origin_ns)
+            yield from parts.placed(seen, position)
 
     def _take_passed(self, ready: Callable[[int], bool]) -> bool:
         """Place what has passed the photo-eye; False if the belt's position was not known at one of these times."""

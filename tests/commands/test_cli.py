@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = [
     ["demo"], ["run"], ["replay"], ["check"],
     ["prompts", "show"], ["prompts", "set"], ["prompts", "add"], ["prompts", "remove"], ["prompts", "undo"],
+    ["parts", "counts"], ["parts", "list"],
     ["models", "list"], ["models", "pull"], ["models", "verify"],
     ["bench", "transport"], ["bench", "inspect"], ["bench", "track"],
     ["schema", "show"], ["schema", "write"],

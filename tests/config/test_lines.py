@@ -110,6 +110,20 @@ def test_an_encoder_and_a_photo_eye_are_those_of_an_input() -> None:
             "lines[0].odometer.mm_per_count: a counter of 16 bits may turn over within 0.36 s at 900 mm/s",
         ),
         (
+            PLC % EYE + LINE % "line1" + "    lot: {input: plc, text: lot}\n",
+            "lines[0].lot.text: plc reads no lot",
+        ),
+        (
+            LINE % "line1" + "    lot: {input: plc, text: lot}\n",
+            "lines[0].lot.input: no inputs are configured",
+        ),
+        (
+            LINE % "line1" + "    shifts_start: ['14:00', '06:00']\n",
+            "lines[0].shifts_start: must be in their order, each once",
+        ),
+        (LINE % "line1" + "    shifts_start: ['24:00']\n", "lines[0].shifts_start[0]: must be a time of the day"),
+        (LINE % "line1" + "    time_zone: Europe/Belrin\n", "'Europe/Belrin' is not a time zone of this computer"),
+        (
             OPCUA % ", publishing_interval_s: 0.5" + LINE % "line1" + ENCODER,
             "lines[0].odometer.input: plc is sent every 0.5 s, needed are 0.2",
         ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,8 +19,10 @@ from stream_inspect.decide.stage import DecideStage
 from stream_inspect.messages import DecidedPart, Event, Output, Verdict
 from stream_inspect.store.event_writer import open_writer
 from stream_inspect.store.events import EventStore
-from stream_inspect.store.files import events_database
+from stream_inspect.store.files import events_database, part_counts
+from stream_inspect.store.part_counts import PartCountStore, PartCountWriter
 from tests.alerts.events import a_part
+from tests.alerts.receivers import wait_until
 from tests.decide.test_line_parts import LEFT, STEP_MM, Line, judged, seen
 
 FRAME_NS = 40_000_000
@@ -129,6 +134,49 @@ def test_a_part_is_sent_once_though_its_verdict_is_given_twice_and_is_in_the_log
 def test_a_part_that_passed_is_an_event_only_where_an_output_asks_for_it(verdicts: list[str], kept: list[str]) -> None:
     stage = DecideStage(config(alerts=[{"kind": "file", "verdicts": verdicts}]), MemoryLog())
     assert [event.name for event in sent_by(stage, defect=False)] == kept
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.decide.test_part_events import whole_stage
+from tests.decide.test_line_parts import judged, seen
+stage = whole_stage(Path(sys.argv[1]))
+for number in range(8):
+    list(stage.process([seen(number), judged(number, defect=number >= 6)]))
+list(stage.tick(10**12))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def whole_stage(folder: Path) -> DecideStage:
+    """As the service makes it."""
+    stage = DecideStage(
+        config(),
+        open_writer(folder, memory_dir=folder, max_age_ns=10**18),
+        folder,
+        lambda line: SessionCounter.of_parts(folder, line).next(),
+        PartCountWriter(part_counts(folder), every_s=60),
+    )
+    stage.open()
+    return stage
+
+
+def test_after_a_kill_there_is_one_event_and_one_count_of_each_part(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    stage = whole_stage(tmp_path)
+    with capture_logs() as logs:
+        outputs = [*stage.process([seen(0)]), *stage.finish()]
+        stage.close()
+    store, counts = EventStore(events_database(tmp_path)), PartCountStore(part_counts(tmp_path))
+    assert [event.id for _, event in store.after(0, 10) if event.kind == "part"] == ["line1-1-PART-1"]
+    assert wait_until(lambda: bool(counts.read()), 5), "at a stop the writer is given little time"
+    assert [(row.run, row.entered, row.failed, row.on_belt) for row in counts.read()] == [(1, 1, 1, 0)]
+    assert [line for line in logs if line["log_level"] == "error"] == []
+    assert {event.id for event in events_in(outputs) if event.kind == "part"} <= {"line1-1-PART-1"}
+    store.close()
+    counts.close()
 
 
 def test_the_event_log_takes_a_verdict_twice_as_one_and_knows_of_no_part_that_is_open(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from stream_inspect.config.base import Model
@@ -17,8 +19,8 @@ class OutputModel(Model):
         description="Do not send events older than this, as after an outage: an old alert must not move a gate. "
         "The end of an event that was sent is always sent.",
     )
-    verdicts: list[Verdict] = Field(
-        [Verdict.FAIL, Verdict.UNDECIDED],
+    verdicts: list[Literal["PASS", "FAIL", "UNDECIDED"]] = Field(
+        ["FAIL", "UNDECIDED"],
         max_length=3,
         description="Send the verdict of each part of a line under `lines` that is one of these. UNDECIDED is what was "
         "not inspected: a receiver of FAIL alone would take it for good. PASS is sent, and kept in the event log, only "
@@ -28,4 +30,4 @@ class OutputModel(Model):
     @property
     def unwanted(self) -> frozenset[Verdict]:
         """The verdicts of parts that it is not sent."""
-        return frozenset(Verdict) - set(self.verdicts)
+        return frozenset(verdict for verdict in Verdict if verdict not in self.verdicts)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from stream_inspect.config.base import ConfigFinding, Model, Name
 from stream_inspect.config.sections.defects import Prompt
@@ -131,6 +132,29 @@ class PitchParts(Model):
 PartsConfig = Annotated[BackgroundParts | PromptParts | TriggerParts | PitchParts, Field(discriminator="kind")]
 
 
+class LotConfig(Model):
+    """The lot that is on the line, as the plant says."""
+
+    input: Name = Field(description="The entry of `inputs` with the lot.")
+    text: Name = Field(description="Its text there.")
+
+
+TimeOfDay = Annotated[
+    str,
+    Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", json_schema_extra={"x-rule": "a time of the day, such as 06:00"}),
+]
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"{name!r} is not a time zone of this computer, such as Europe/Berlin (is its package tzdata installed?)"
+        ) from None
+    return name
+
+
 class LineConfig(Model):
     """A line that accounts for every part: each gets a verdict."""
 
@@ -163,6 +187,15 @@ class LineConfig(Model):
     gate_mm: float | None = Field(
         None, ge=0, le=1_000_000, description="Where parts are rejected, in mm from the picture's upstream edge."
     )
+    lot: LotConfig | None = Field(
+        None, description="What names the lot that parts are counted by; the day on which a shift began if absent."
+    )
+    shifts_start: list[TimeOfDay] = Field(
+        ["00:00"], min_length=1, max_length=24, description="When each shift begins, by the clock of `time_zone`."
+    )
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        "UTC", description="Time zone of the line's shifts and days, such as Europe/Berlin."
+    )
 
     @property
     def eye(self) -> EyeConfig | None:
@@ -189,6 +222,8 @@ class LineConfig(Model):
         if self.parts.kind in ("trigger", "pitch") and len(self.lanes) > 1:
             what = "a photo-eye" if self.parts.kind == "trigger" else "a pitch"
             yield ConfigFinding(("lanes",), f"{what} knows no lanes: leave them out, or find parts in the picture")
+        if self.shifts_start != sorted(set(self.shifts_start)):
+            yield ConfigFinding(("shifts_start",), "must be in their order, each once")
         by_place = sorted(range(len(self.lanes)), key=lambda number: self.lanes[number].from_mm)
         for number, next_number in pairwise(by_place):
             if self.lanes[next_number].from_mm < (ends_mm := self.lanes[number].to_mm):
