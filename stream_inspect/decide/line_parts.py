@@ -87,7 +87,6 @@ class LineParts:
             self._ids.clear()
         else:
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
-        self._show(seen)
         key = camera, seen.frame.id.order
         if seen.frame.due is not None and seen.odometer_mm is not None:
             _put(self._seen, key, seen)
@@ -96,6 +95,7 @@ class LineParts:
             self.missed(early)
         elif early is not None:
             self.judged(*early)
+        self._show(seen)
 
     def judged(self, tracked: Tracked, confirmed: Collection[int]) -> None:
         """A judged frame; `confirmed` are the tracks in it whose defect is confirmed."""
