@@ -154,7 +154,6 @@ class LineParts:
             self._times.reads(seen.odometer_mm, seen.frame.capture_mono_ns)
             ledger.frame(camera, seen.odometer_mm, seen.frame.due)
             self._watch.frame(seen.frame, seen.odometer_mm, self._windows[camera])
-        self._show(seen)
         key = camera, seen.frame.id.order
         if seen.frame.due is not None and seen.odometer_mm is not None:
             _put(self._seen, key, seen)
@@ -163,6 +162,7 @@ class LineParts:
             self.missed(early)
         elif early is not None:
             self.judged(*early)
+        self._show(seen)
 
     def judged(self, tracked: Tracked, confirmed: Collection[int]) -> None:
         """A judged frame; `confirmed` are the tracks in it whose defect is confirmed."""
