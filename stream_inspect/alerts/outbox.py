@@ -122,10 +122,10 @@ class Outbox:
                 self._is_open = True
             if turn is not None:
                 return self._send(turn)
-            if len(self._lanes):
-                return min(POLL_S, self._lanes.due_in_s(self._clock_s()))
             if is_more:
                 return 0.0
+            if len(self._lanes):
+                return min(POLL_S, self._lanes.due_in_s(self._clock_s()))
             self._record_cursor()
             if self._works_again():
                 self._recovered()
@@ -321,7 +321,7 @@ class Outbox:
         """Report this outage of one camera, for as long as it lasts: no number of tries makes it a dead letter."""
         known = self._held.get(turn.position)
         self._held[turn.position] = Outage(
-            f"{_text(error)}; events of {stored.event.camera or 'the line'} wait",
+            f"{_text(error)}; {_whose(stored.event)} wait",
             known.since_utc_ns if known else time.time_ns(),
             isinstance(error, OutputRefusedError),
         )
@@ -365,6 +365,11 @@ class Outbox:
         if self._expired:
             self._log.warning("events expired; older than max_age_s, not sent", events=self._expired)
             self._expired = 0
+
+
+def _whose(event: Event) -> str:
+    """Which events keep their order with this one."""
+    return f"parts of {event.line}" if event.kind == "part" else f"events of {event.camera or 'the line'}"
 
 
 def _retry_after_s(error: Exception) -> float:

@@ -67,6 +67,10 @@ def _lines(config: Config) -> Iterator[ConfigFinding]:
             yield ConfigFinding(("lines", index, "name"), message + did_you_mean(line.name, names))
         if line.name in {other.name for other in config.lines[:index]}:
             yield ConfigFinding(("lines", index, "name"), "is listed twice")
+    for index, alert in enumerate(config.alerts):
+        if alert.verdicts and "verdicts" in alert.model_fields_set and not config.lines:
+            message = "has no effect: no line's parts are accounted for, see `lines`"
+            yield ConfigFinding(("alerts", index, "verdicts"), message)
     for index, camera in enumerate(config.cameras):
         if camera.belt is None and config.parts_of(line_name := config.line_of(camera.name)):
             message = f"is needed: the parts of {line_name} are accounted for, and this camera watches it"

@@ -125,11 +125,11 @@ class TestAFailingStore:
         """The line that logs a recovery has the number of events that wait, which is read from the store."""
         real, reads = bench.store.backlog, []
 
-        def backlog(output: str) -> object:
+        def backlog(output: str, *unwanted: object) -> object:
             reads.append(output)
             if len(reads) == 1:
                 raise StoreError("disk I/O error")
-            return real(output)
+            return real(output, *unwanted)
 
         bench.alert.open = lambda: bench.alert.wait("open")
         bench.alert.wait = fail

@@ -116,6 +116,22 @@ def test_a_flood_of_verdicts_that_are_not_wanted_delays_no_event_and_is_not_a_ba
     assert store.backlog("out", {PASS, UNDECIDED}).depth == 0
 
 
+def test_a_flood_of_them_behind_an_event_that_fails_alone_delays_no_other_camera(store: EventStore):
+    class FailsOnOne(ScriptedAlert):
+        def send(self, event: Event) -> None:
+            self.mood = "fails" if event.camera == "cam1" else "works"
+            super().send(event)
+
+    clock, receiver = Clock(), Receiver()
+    store.register_outputs(["out"])
+    box = Outbox("out", FailsOnOne(receiver), store, clock, unwanted=set(Verdict))
+    others = [an_event(n, camera="cam2") for n in (1, 2)]
+    store.append([an_event(1), others[0], *(a_part(n) for n in range(1, 1001)), others[1]])
+    while receiver.got != keys(others):
+        clock.now_s += box.step() + 0.001
+        assert clock.now_s < 105
+
+
 def test_what_is_passed_over_is_recorded_once_a_second_and_not_kept_for_the_output(store: EventStore):
     clock, receiver = Clock(), Receiver()
     box = outbox(store, receiver, clock=clock)

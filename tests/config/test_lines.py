@@ -122,6 +122,7 @@ def test_an_encoder_and_a_photo_eye_are_those_of_an_input() -> None:
             "lines[0].shifts_start: must be in their order, each once",
         ),
         (LINE % "line1" + "    shifts_start: ['24:00']\n", "lines[0].shifts_start[0]: must be a time of the day"),
+        ("alerts: [{kind: file, verdicts: [PASS]}]\n", "alerts[0].verdicts: has no effect: no line's parts"),
         (LINE % "line1" + "    time_zone: Europe/Belrin\n", "'Europe/Belrin' is not a time zone of this computer"),
         (
             OPCUA % ", publishing_interval_s: 0.5" + LINE % "line1" + ENCODER,
