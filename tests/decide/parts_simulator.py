@@ -229,6 +229,8 @@ class Line:
     usable: dict[tuple[str, int], set[int]] = field(default_factory=lambda: defaultdict(set))
     """Due frames that showed a part of the script whole and usable, and were delivered."""
     bound: list[tuple[Thing, int, Binding]] = field(default_factory=list)
+    failed_unkept: set[int] = field(default_factory=set)
+    """Parts of the script that failed in a process which was killed before it had kept that: the event is known."""
     not_judged: int = 0
 
     def check(self, holds: bool, what: str, *facts: object) -> None:
@@ -396,6 +398,7 @@ class Line:
         self.check_record(track)
 
     def kill(self) -> None:
+        self.failed_unkept |= {thing.number for thing, _, binding in self.unkept_bound if binding is Binding.FAILED}
         self.unkept, self.unkept_bound = [], []
         self.kills += 1
         self.track = None
@@ -449,6 +452,8 @@ class Line:
             for camera, window in self.plan.layout.cameras.items():
                 views = len(self.usable[camera, thing.number])
                 self.check(views >= window.views_needed, "passed with too few views", part.id, views, camera)
+            is_known = thing.number in self.failed_unkept and thing.number not in self.merged_at_entry
+            self.check(not is_known, "passed with a known defect", part.id)
         if part.verdict is Verdict.FAIL:
             is_good = thing.defect_at is None and thing.number not in self.merged_at_entry
             self.check(not is_good, "failed without a defect", part.id)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_inspect.config.models import Config
-from stream_inspect.messages import Event, Tracked
+from stream_inspect.messages import AnyMessage, Event, Inspection, Tracked
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import plan
 from stream_inspect.service.process import LOG_FD, LaunchSpec
@@ -33,7 +33,8 @@ class TrackProcess:
     Defect k is confirmed by frame 2k + 1: once that frame has been answered with its `Tracked`, the event is due.
     """
 
-    def __init__(self, run_dir: Path, state_dir: Path, log: Path) -> None:
+    def __init__(self, run_dir: Path, state_dir: Path, log: Path, **more: Any) -> None:
+        """`more` are sections of the configuration."""
         self.state_dir, self._run_dir, self._log_path = state_dir, run_dir, log
         self.config = Config.model_validate(
             {
@@ -46,6 +47,7 @@ class TrackProcess:
                 "log": {"format": "json"},
                 "web": {"enabled": False},
                 "recorder": {"enabled": False},
+                **more,
             }
         )
         the_plan = plan(self.config)
@@ -97,6 +99,16 @@ class TrackProcess:
             assert self.process is not None
             assert self.process.poll() is None, self.log
         return answers_s
+
+    def send(self, topic: str, message: AnyMessage) -> None:
+        """Send it a message, which waits for its next process where there is none."""
+        if isinstance(message, Inspection):
+            self._sent_s[message.frame.id.seq] = time.monotonic()
+        assert self._channels.send(topic, message)
+
+    def wait_for(self, condition: Callable[[], bool], within_s: float = 30.0) -> None:
+        """Until this holds."""
+        self._until(condition, within_s)
 
     def settle(self, within_s: float = 30.0) -> None:
         """Until the event log holds what is due and everything in it of this process has been announced."""

@@ -29,33 +29,22 @@ STEP_MM, FRAME_NS = 24, S // 25
 PARTS_MM = [100 + 800 * number for number in range(7)]
 """Where the belt is when the leading edge of each part comes into the picture, of 1280 mm."""
 LENGTH_MM = 200
+KILLED, BACK, END = 110, 140, 300
+"""Frames: at the first one a process is killed, at the second the next one begins, and by the last all has passed."""
 ENCODER = {"kind": "encoder", "input": "plc", "mm_per_count": MM_PER_COUNT}
 
 
-class Line:
-    """A line in messages; each `due_every`th frame is due, and judged at once."""
+class Belt:
+    """What a line's processes send before `track`; each `due_every`th frame is due, and judged at once."""
 
-    def __init__(self, records: Path, odometer: dict[str, Any], *, due_every: int = 2) -> None:
-        self.config: Config = config(odometer=odometer, parts={"kind": "background"})
-        self.records = records
+    def __init__(self, *, due_every: int = 2, began_ns: int = 0) -> None:
         self.due_every = due_every
-        self.session, self.began, self.due, self.now_ns = 1, 0, 0, 0
-        self.verdicts: list[PartVerdict] = []
-        self.conditions: list[Condition] = []
-        self.unread: list[AnyMessage] = []
-        self.start()
-
-    def start(self) -> None:
-        """Start `track`, as after a kill: all that it has is what the one before left in memory."""
-        self.chain: Chain | None = judging_chain(
-            self.config, MemoryLog(), clock=lambda: self.now_ns, records=self.records
-        )
-        self.chain.open()
+        self.session, self.began, self.due = 1, 0, 0
+        self.began_ns = self.now_ns = began_ns
 
     def captured(self, number: int, *, judged: bool) -> list[AnyMessage]:
-        """What all others send at this frame. The encoder counts on whatever is killed."""
-        self.now_ns = number * FRAME_NS
-        of_belt = count(STEP_MM * number, self.now_ns)
+        """What all others send at this frame."""
+        of_belt = self.counted(number)
         frame = header(number, self.now_ns)
         frame_id = {"session": self.session, "seq": number - self.began}
         due = self.due if number % self.due_every == 0 else None
@@ -72,6 +61,7 @@ class Line:
             parts=[PartSight(box_xyxy_px=box, clipped_share=0.0, sharpness=9.0) for box in boxes],
             learning=False,
         )
+        self.due += due is not None
         result: AnyMessage = Missed(frame=frame, stage="capture", cause="superseded")
         if judged:
             result = Inspection(
@@ -79,11 +69,35 @@ class Line:
             )
         return [of_belt, sight, *([result] if frame.due is not None else [])]
 
+    def counted(self, number: int) -> AnyMessage:
+        """The encoder counts on, whatever is killed."""
+        self.now_ns = self.began_ns + number * FRAME_NS
+        return count(STEP_MM * number, self.now_ns)
+
+
+class Line(Belt):
+    """The line, in one process with all that is sent to it."""
+
+    def __init__(self, records: Path, odometer: dict[str, Any], *, due_every: int = 2) -> None:
+        super().__init__(due_every=due_every)
+        self.config: Config = config(odometer=odometer, parts={"kind": "background"})
+        self.records = records
+        self.verdicts: list[PartVerdict] = []
+        self.conditions: list[Condition] = []
+        self.unread: list[AnyMessage] = []
+        self.start()
+
+    def start(self) -> None:
+        """Start `track`, as after a kill: all that it has is what the one before left in memory."""
+        self.chain: Chain | None = judging_chain(
+            self.config, MemoryLog(), clock=lambda: self.now_ns, records=self.records
+        )
+        self.chain.open()
+
     def run(self, first: int, end: int, *, capture: bool = True, judged: bool = True) -> None:
         for number in range(first, end):
-            messages = self.captured(number, judged=judged)
-            self.due += capture and number % self.due_every == 0
-            self.unread += messages if capture else messages[:1]
+            messages = self.captured(number, judged=judged) if capture else [self.counted(number)]
+            self.unread += messages
             if self.chain is None:
                 continue
             messages, self.unread = self.unread, []

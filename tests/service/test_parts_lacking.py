@@ -7,10 +7,9 @@ from pathlib import Path
 from prometheus_client import REGISTRY
 
 from stream_inspect.messages import Reason, Verdict
-from tests.service.parts_line import PARTS_MM, Line, S
+from tests.service.parts_line import END, PARTS_MM, Line, S
 
 PICTURE = {"kind": "picture"}
-END = 300
 
 
 def told(line: Line, kind: str) -> list[str]:

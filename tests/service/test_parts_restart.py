@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from stream_inspect.messages import Reason, Verdict
-from tests.service.parts_line import ENCODER, LENGTH_MM, PARTS_MM, STEP_MM, Line
+from tests.service.parts_line import BACK, ENCODER, END, KILLED, LENGTH_MM, PARTS_MM, STEP_MM, Line
 
-KILLED, BACK, END = 110, 140, 300
-"""Frames: at the first one a process is killed, at the second the next one begins, and by the last all has passed."""
 PASSED = (Verdict.PASS, Reason.ENOUGH_VIEWS)
 RESTARTED = (Verdict.UNDECIDED, Reason.RESTARTED)
 IN_PICTURE = sum(0 < STEP_MM * KILLED - part < 1280 + LENGTH_MM for part in PARTS_MM)
