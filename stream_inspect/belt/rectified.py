@@ -80,7 +80,8 @@ class BeltPlane:
         nearness = np.maximum(nearness, 1e-9)
         self._map = cv2.convertMaps((x / nearness).astype(np.float32), (y / nearness).astype(np.float32), cv2.CV_16SC2)
         corners = cv2.perspectiveTransform(np.array([view.seen_px], np.float64), np.linalg.inv(self._to_px))
-        self.seen = cv2.fillConvexPoly(np.zeros(self.shape, np.uint8), np.rint(corners).astype(np.int32), 255)
+        drawn = cv2.fillConvexPoly(np.zeros(self.shape, np.uint8), np.rint(corners).astype(np.int32), 255)
+        self.seen = np.asarray(drawn, np.uint8)
         """255 where the camera sees the belt, (h, w) uint8; None: everywhere."""
 
     @property
@@ -94,7 +95,9 @@ class BeltPlane:
             return halved
         if self._straight:
             return np.asarray(cv2.transpose(halved), np.uint8)
-        return np.asarray(cv2.remap(halved, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+        return np.asarray(
+            cv2.remap(halved, self._map[0], self._map[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        )
 
     def in_picture(self, mask: UInt8Array, left: int, top: int) -> tuple[UInt8Array, int, int]:
         """A thing's mask, and its left and top, in the halved picture, from those in the rectified one."""
