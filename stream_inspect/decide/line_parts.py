@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ from stream_inspect.messages import (
     Condition,
     Corners,
     FrameHeader,
+    FrameId,
     FrameOrder,
     Interval,
     Missed,
@@ -49,14 +51,18 @@ from stream_inspect.store.part_counts import PartCount
 _MOST_CLIPPED = 0.3
 """Share of a part's pixels as dark or as bright as can be, above which the view is over-exposed."""
 _IN_REGION = 0.9
+_SPOT_MM = 5.0
+"""How far the odometer may be off between two frames that show one part."""
 _MOST_WAITING = 4096
-"""Frames whose sight or whose result is waited for, for each line."""
+"""Frames whose sight or whose result is waited for, for each line; and parts of which it is known where they looked
+defective."""
 
 _JUDGED_KEPT = 32
 """Judged frames of each camera: a part that came in counts in the second that shows it, and others in the third."""
 
 _FrameKey = tuple[str, FrameOrder]
 """A camera, and the place of a frame among its frames."""
+_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
@@ -69,6 +75,20 @@ class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ledger: bytes
     """A `LedgerRecord`."""
     belts: dict[str, CoverageRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A place on a part at which a camera has seen a defect, and the frames in which it has."""
+
+    camera: str
+    placed: BeltBox
+    frames: set[FrameOrder]
+
+    def covers(self, seen: BeltBox) -> bool:
+        """Whether this is the same place."""
+        along = Interval(self.placed.along.low - _SPOT_MM, self.placed.along.high + _SPOT_MM)
+        return along.shared(seen.along) > 0 and self.placed.across.shared(seen.across) > 0
 
 
 class LineParts:
@@ -86,7 +106,9 @@ class LineParts:
         cameras: Sequence[CameraConfig],
         record: Path | None = None,
         next_run: Callable[[], int] = lambda: 1,
+        confirm_hits: int = 2,
     ) -> None:
+        """`confirm_hits` judged frames that show a defect at one place of a part confirm it, as in one track."""
         self._line = line
         self.cameras = cameras
         self._record = record
@@ -110,6 +132,9 @@ class LineParts:
         self._views: dict[str, BeltView] = {}
         self._ledger: PartsLedger | None = None
         """None until a picture's size is known."""
+        self._confirm_hits = confirm_hits
+        self._spots: dict[int, list[_Spot]] = {}
+        """By part, where it looked defective."""
         self._ids: dict[tuple[str, int], int] = {}
         """The part that a track lies on, by (camera, track)."""
         self._missed: set[str] = set()
@@ -176,6 +201,8 @@ class LineParts:
         assert self._ledger is not None
         assert seen.odometer_mm is not None
         assert frame.due is not None
+        if seen.origin_ns != self._ledger.origin_ns:
+            return  # where it showed a part is not known any more
         self._note_views(self._ledger.parts_in(frame.id.camera, seen.odometer_mm), seen)
         if self._by_result:
             self._judged.setdefault(frame.id.camera, deque(maxlen=_JUDGED_KEPT)).append(seen)
@@ -360,6 +387,7 @@ class LineParts:
         self._ids.clear()
         self._judged.clear()
         self._watch.lose_belt()
+        self._spots.clear()
 
     def _belt(self, camera: str) -> BeltConfig:
         belt = self._cameras[camera].belt
@@ -417,30 +445,47 @@ class LineParts:
         return View.USABLE
 
     def _found(self, frame: FrameHeader, update: TrackUpdate, odometer_mm: float, *, is_confirmed: bool) -> None:
-        """A defect was seen: note it at the part that it lies on."""
+        """A defect was seen: note it at the part that it lies on.
+
+        A track may be broken, or continued by a defect of another part, where judged frames are far apart. Places are
+        not: what was seen often enough at one place of a part is confirmed, and a track is so for one part alone.
+        """
         assert self._ledger is not None
+        placed = self._placed(frame, update.box_xyxy_px, odometer_mm)
         key = frame.id.camera, update.track
-        if key not in self._ids:
-            placed = self._placed(frame, update.box_xyxy_px, odometer_mm)
-            part = self._ledger.part_at(lane_at(self._lanes, placed.across.centre), placed.along.centre)
-            if part is None:
-                return
-            self._ids[key] = part
+        part = self._ledger.part_at(lane_at(self._lanes, placed.across.centre), placed.along.centre)
+        part = self._ids.get(key) if part is None else part
+        if part is None:
+            return
+        of_track = self._ids.setdefault(key, part) == part
+        hits = self._hits(part, frame.id, placed)
         bound = self._ledger.defect(
-            self._ids[key],
+            part,
             PartDefect(
                 camera=frame.id.camera,
                 track=update.track,
                 defect=update.defect,
                 score=update.score,
-                confirmed=is_confirmed,
+                confirmed=(is_confirmed and of_track) or hits >= self._confirm_hits,
             ),
         )
         if bound is Binding.LATE:
-            self._tallies.find_late(self._ids[key])
+            self._tallies.find_late(part)
+
+    def _hits(self, part: int, frame: FrameId, placed: BeltBox) -> int:
+        """How many judged frames have shown a defect at this place of the part, by now."""
+        if part not in self._spots:
+            _put(self._spots, part, [])
+        spots = self._spots[part]
+        for spot in spots:
+            if spot.camera == frame.camera and spot.covers(placed):
+                spot.frames.add(frame.order)
+                return len(spot.frames)
+        spots.append(_Spot(frame.camera, placed, {frame.order}))
+        return 1
 
 
-def _put(waiting: dict[_FrameKey, _Value], key: _FrameKey, value: _Value) -> None:
+def _put(waiting: dict[_Key, _Value], key: _Key, value: _Value) -> None:
     """Keep it; the oldest is forgotten where there are too many."""
     waiting[key] = value
     if len(waiting) > _MOST_WAITING:

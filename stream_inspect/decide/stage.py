@@ -113,6 +113,7 @@ class DecideStage:
                 config.cameras_of(line.name),
                 records / f"parts.{line.name}" if records else None,
                 partial(next_run, line.name),
+                config.decide.confirm_hits,
             )
             for line in config.lines
         ]

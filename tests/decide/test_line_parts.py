@@ -201,6 +201,33 @@ def test_the_status_has_the_sums_and_the_last_verdicts_each_once() -> None:
     assert (final.part, final.is_final, final.verdict) == (1, True, Verdict.FAIL)
 
 
+def test_a_defect_seen_twice_at_one_place_of_a_part_fails_it_however_its_track_was_broken() -> None:
+    """Where judged frames are far apart, a track ends and another begins, and neither is confirmed."""
+    line = Line()
+    for number in range(8):
+        line.see(number)
+        shown = judged(number, defect=number in (4, 7))
+        tracks = [msgspec.structs.replace(update, track=number) for update in shown.tracks]
+        line.parts.judged(msgspec.structs.replace(shown, tracks=tracks), ())
+    line.verdicts += line.parts.take()
+    assert [verdict.verdict for verdict in line.verdicts] == [Verdict.FAIL]
+
+
+def test_a_result_of_a_frame_from_before_the_belt_was_lost_is_of_no_part() -> None:
+    """Its places are of another zero: they may be those of a part that came in since."""
+    line = Line()
+    for number in range(8):
+        line.see(number)
+    line.origin_ns = 1
+    line.parts.see(msgspec.structs.replace(seen(7), frame=frame(100), odometer_mm=None, changes=[]))
+    for number in range(200, 208):
+        again = seen(number - 200, origin_ns=1)
+        line.parts.see(msgspec.structs.replace(again, frame=frame(number)))
+    line.verdicts += line.parts.take()
+    line.judge(7, defect=True, confirmed={7})
+    assert [verdict.reason for verdict in line.verdicts] == [Reason.ODOMETER_UNKNOWN]
+
+
 def test_a_result_that_comes_before_the_sight_of_its_frame_waits_for_it() -> None:
     line = Line()
     for number in range(LEFT + 1):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream_inspect.config.load import dump
-from stream_inspect.messages import DecidedPart, Event
+from stream_inspect.messages import DecidedPart, Event, Reason
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
 from tests.e2e.service import Service, crowding
@@ -178,7 +178,8 @@ class ServiceRun:
         assert isinstance(part, DecidedPart)
         utc_less_mono_ns = event.last_seen_utc_ns - part.decided_mono_ns
         centre_mm = float("nan")
-        if part.trigger_utc_ns is not None:
+        # Where it passed unseen, its time is one between two frames: the belt may have stood there.
+        if part.trigger_utc_ns is not None and part.reason is not Reason.UNWATCHED:
             at_s = (part.trigger_utc_ns - utc_less_mono_ns) / 1e9 - self._schedule.began_s
             centre_mm = self.script.mm(at_s)
         return Counted((part.run, part.number), part.verdict, part.reason, event.reason, part.lane, centre_mm)
