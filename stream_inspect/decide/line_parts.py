@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from stream_inspect.boxes import share_in_polygon
 from stream_inspect.config.models import BeltConfig, CameraConfig, LineConfig
 from stream_inspect.decide.belt_coverage import CoverageRecord
 from stream_inspect.decide.belt_times import BeltTimes
+from stream_inspect.decide.defect_spots import DefectSpots
 from stream_inspect.decide.line_watch import LineWatch
 from stream_inspect.decide.part_views import CameraWindow, View
 from stream_inspect.decide.parts import Binding, LaneCounts, LedgerRecord, LineLayout, PartsLedger
@@ -32,7 +32,6 @@ from stream_inspect.messages import (
     Condition,
     Corners,
     FrameHeader,
-    FrameId,
     FrameOrder,
     Interval,
     Missed,
@@ -51,18 +50,13 @@ from stream_inspect.store.part_counts import PartCount
 _MOST_CLIPPED = 0.3
 """Share of a part's pixels as dark or as bright as can be, above which the view is over-exposed."""
 _IN_REGION = 0.9
-_SPOT_MM = 5.0
-"""How far the odometer may be off between two frames that show one part."""
 _MOST_WAITING = 4096
-"""Frames whose sight or whose result is waited for, for each line; and parts of which it is known where they looked
-defective."""
-
+"""Frames whose sight or whose result is waited for, for each line."""
 _JUDGED_KEPT = 32
 """Judged frames of each camera: a part that came in counts in the second that shows it, and others in the third."""
 
 _FrameKey = tuple[str, FrameOrder]
 """A camera, and the place of a frame among its frames."""
-_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
@@ -75,20 +69,6 @@ class LineRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ledger: bytes
     """A `LedgerRecord`."""
     belts: dict[str, CoverageRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class _Spot:
-    """A place on a part at which a camera has seen a defect, and the frames in which it has."""
-
-    camera: str
-    placed: BeltBox
-    frames: set[FrameOrder]
-
-    def covers(self, seen: BeltBox) -> bool:
-        """Whether this is the same place."""
-        along = Interval(self.placed.along.low - _SPOT_MM, self.placed.along.high + _SPOT_MM)
-        return along.shared(seen.along) > 0 and self.placed.across.shared(seen.across) > 0
 
 
 class LineParts:
@@ -133,7 +113,7 @@ class LineParts:
         self._ledger: PartsLedger | None = None
         """None until a picture's size is known."""
         self._confirm_hits = confirm_hits
-        self._spots: dict[int, list[_Spot]] = {}
+        self._spots = DefectSpots()
         """By part, where it looked defective."""
         self._ids: dict[tuple[str, int], int] = {}
         """The part that a track lies on, by (camera, track)."""
@@ -445,11 +425,7 @@ class LineParts:
         return View.USABLE
 
     def _found(self, frame: FrameHeader, update: TrackUpdate, odometer_mm: float, *, is_confirmed: bool) -> None:
-        """A defect was seen: note it at the part that it lies on.
-
-        A track may be broken, or continued by a defect of another part, where judged frames are far apart. Places are
-        not: what was seen often enough at one place of a part is confirmed, and a track is so for one part alone.
-        """
+        """A defect was seen: note it at the part that it lies on. A track is confirmed for one part alone."""
         assert self._ledger is not None
         placed = self._placed(frame, update.box_xyxy_px, odometer_mm)
         key = frame.id.camera, update.track
@@ -458,7 +434,7 @@ class LineParts:
         if part is None:
             return
         of_track = self._ids.setdefault(key, part) == part
-        hits = self._hits(part, frame.id, placed)
+        hits = self._spots.see(part, frame.id, placed)
         bound = self._ledger.defect(
             part,
             PartDefect(
@@ -472,20 +448,8 @@ class LineParts:
         if bound is Binding.LATE:
             self._tallies.find_late(part)
 
-    def _hits(self, part: int, frame: FrameId, placed: BeltBox) -> int:
-        """How many judged frames have shown a defect at this place of the part, by now."""
-        if part not in self._spots:
-            _put(self._spots, part, [])
-        spots = self._spots[part]
-        for spot in spots:
-            if spot.camera == frame.camera and spot.covers(placed):
-                spot.frames.add(frame.order)
-                return len(spot.frames)
-        spots.append(_Spot(frame.camera, placed, {frame.order}))
-        return 1
 
-
-def _put(waiting: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+def _put(waiting: dict[_FrameKey, _Value], key: _FrameKey, value: _Value) -> None:
     """Keep it; the oldest is forgotten where there are too many."""
     waiting[key] = value
     if len(waiting) > _MOST_WAITING:
