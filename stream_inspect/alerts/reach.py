@@ -45,7 +45,7 @@ def connection_error(where: str, doing: str, error: BaseException) -> AlertError
 
 
 def forget_frames(error: BaseException) -> None:
-    """Forget the variables of the frames through which this error and its causes have come.
+    """Forget the variables of the stack frames that this error and its causes passed.
 
     Client libraries keep an error in a variable of such a frame. That is a reference cycle, and the client with its TLS
     context, a megabyte at each failed attempt, would stay until Python collects the oldest generation.

@@ -2,7 +2,7 @@
 
 The library keeps whatever lies below the last block in use, in each thread's heap. A peak now and then (a locked event
 log, a full queue) so leaves a heap that is larger by what was free at that moment: `track` grew by a megabyte in an
-hour though nothing more was in use, and a real leak could not be told from it.
+hour though nothing more was in use, which looks like a leak and hides one.
 """
 
 from __future__ import annotations

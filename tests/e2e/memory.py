@@ -17,8 +17,9 @@ from tests.e2e.service import Service
 SAMPLE_EVERY_S = 5.0
 ENOUGH_S = 1800.0
 """A shorter run knows no slope: one block of 1 MB that an allocator takes once is 12 MB/h in five minutes."""
-_BLOCK_SAMPLES = 12
-"""Neighbouring samples know little of their own: the slope is that of the medians of so many."""
+_BLOCK_S = 120.0
+"""The slope is that of the lowest sample of so long: a process gives back once a minute what it has freed
+(`service/heap.py`), and what it takes meanwhile for a clip or a batch is no growth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class MemoryWatch:
             late = [sample for sample in samples if sample[0] >= after_s]
             if len(late) > len(longest.get(row, [])):
                 longest[row] = late
-        return [_growth(row, samples, _BLOCK_SAMPLES * self._every_s) for row, samples in sorted(longest.items())]
+        return [_growth(row, samples) for row, samples in sorted(longest.items())]
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every_s):
@@ -93,11 +94,11 @@ def own_and_pss_mb(pid: int) -> tuple[float, float]:
     return own, pss
 
 
-def _growth(row: str, samples: list[tuple[float, float, float]], block_s: float) -> Growth:
+def _growth(row: str, samples: list[tuple[float, float, float]]) -> Growth:
     blocks: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for at_s, own_mb, _ in samples:
-        blocks[int((at_s - samples[0][0]) / block_s)].append((at_s / 3600, own_mb))
+        blocks[int((at_s - samples[0][0]) / _BLOCK_S)].append((at_s / 3600, own_mb))
     hours = [median(at for at, _ in block) for block in blocks.values()]
-    sizes = [median(size for _, size in block) for block in blocks.values()]
+    sizes = [min(size for _, size in block) for block in blocks.values()]
     slope, _, low, high = theilslopes(sizes, hours) if len(sizes) > 2 else (0.0, 0.0, float("-inf"), float("inf"))
     return Growth(row, (samples[-1][0] - samples[0][0]) / 60, sizes[0], sizes[-1], slope, low, high, samples[-1][2])
