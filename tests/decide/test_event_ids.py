@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from stream_inspect.config.base import Name
 from stream_inspect.config.models import DefectName
 from stream_inspect.decide.events import EventIds
-from stream_inspect.messages import ConditionKind, event_id
+from stream_inspect.messages import ConditionKind, event_id, part_id
 
 # Short ones of few letters, so that they come near to each other.
 TEXT = st.text("a12-_", min_size=1, max_size=7)
@@ -50,6 +50,11 @@ def test_an_id_tells_what_it_was_made_of(camera, session, name, n):
     assert "-".join(rest) == name
     assert int(words.pop()) == session
     assert "-".join(words) == camera
+
+
+@given(allowed(Name), numbers, names | st.just("part"), numbers)
+def test_no_event_of_a_camera_has_the_id_of_a_part_of_a_line_with_its_name(name, session, defect, n):
+    assert part_id(name, session, n) != event_id(name, session, defect, n)
 
 
 @pytest.mark.parametrize("name", ["hole", "hole2", "2mm-hole", "hole-2mm", "hole_2", "2_hole", "a-", "a--b", "a" * 40])
