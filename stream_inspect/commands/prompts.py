@@ -147,7 +147,7 @@ def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing 
         raise PromptEditError(unchanged)
     config = _config(after, path)
     with suppress(ModelError):  # a model that is not on this computer is the service's concern
-        refuse_long_prompts(config.inspect.detector, config.defects)
+        refuse_long_prompts(config.inspect.detector, config.defects, config.part_prompts)
     try:
         _replace(_backup(path), before, like=path)
         if _read(path) != before:
