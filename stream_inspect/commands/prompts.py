@@ -132,7 +132,7 @@ def _edited(path: Path, change: Callable[[str], str], unchanged: str = "nothing 
 
     def accept(config: Config) -> None:
         with suppress(ModelError):  # a model that is not on this computer is the service's concern
-            refuse_long_prompts(config.inspect.detector, config.defects)
+            refuse_long_prompts(config.inspect.detector, config.defects, config.part_prompts)
 
     return replace_text(path, change, unchanged, accept)
 

@@ -17,6 +17,7 @@ from stream_inspect.messages import Doubt, Interval, PartDefect, Reason, Verdict
 REASON_OF_DOUBT = {
     Doubt.AT_START: Reason.AT_START,
     Doubt.UNWATCHED: Reason.UNWATCHED,
+    Doubt.NOT_SEEN: Reason.NOT_SEEN,
     Doubt.TWO_TRIGGERS: Reason.TWO_TRIGGERS,
     Doubt.UNREAD: Reason.UNREAD,
     Doubt.OUT_OF_STEP: Reason.OUT_OF_STEP,

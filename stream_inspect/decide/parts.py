@@ -353,6 +353,8 @@ class PartsLedger:
 
         What a finder has not followed from its entry may also be a part that it knew before an outage.
         """
+        if change.doubt is Doubt.NOT_SEEN:
+            return None  # it is a stretch of belt: what is known to lie on it does not become as long
         seen, is_followed = change.along, change.doubt is None
         near: list[tuple[float, Part]] = []
         for part in self._parts.values():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stream_inspect.config.models import DefectConfig, DetectorConfig
+from stream_inspect.config.models import DefectConfig, DetectorConfig, PromptParts
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.models import BUILT_IN, find_folder, read_json
 from stream_inspect.inspect.prompts import PromptsError
@@ -24,7 +24,9 @@ _BEGIN_AND_END = 2
 _CLIP_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
-def refuse_long_prompts(detector: DetectorConfig, defects: Sequence[DefectConfig]) -> None:
+def refuse_long_prompts(
+    detector: DetectorConfig, defects: Sequence[DefectConfig], parts: Sequence[PromptParts] = ()
+) -> None:
     """Raises `PromptsError` that names every prompt the detector cannot read whole, `ModelError` without a model.
 
     Of a plug-in's prompts nothing is known here.
@@ -33,7 +35,8 @@ def refuse_long_prompts(detector: DetectorConfig, defects: Sequence[DefectConfig
         return
     folder = find_folder("detector", detector.model, detector.revision)
     limit = _limit(folder)
-    texts = {text: defect.name for defect in defects for text in (*defect.prompts, *defect.counter_prompts)}
+    texts = {text: "" for sought in parts for text in sought.prompts}
+    texts |= {text: defect.name for defect in defects for text in (*defect.prompts, *defect.counter_prompts)}
     # A token is a byte at least: most short prompts need no tokenizer.
     doubtful = [text for text in texts if len(text.encode()) + _BEGIN_AND_END > limit]
     if not doubtful:

@@ -46,6 +46,7 @@ class Doubt(StrEnum):
 
     AT_START = "already on the belt at the start"
     UNWATCHED = "came onto the belt while the camera did not watch"
+    NOT_SEEN = "a stretch of belt that no look of the camera has shown"
     TWO_TRIGGERS = "two triggers for one part"
     UNREAD = "passed the photo-eye while that was not read"
     OUT_OF_STEP = "passed the photo-eye between two places of the pitch"
@@ -100,6 +101,7 @@ class Reason(StrEnum):
     NOT_JUDGED = "not_judged"
     AT_START = "at_start"
     UNWATCHED = "unwatched"
+    NOT_SEEN = "not_seen"
     TWO_TRIGGERS = "two_triggers"
     UNREAD = "unread"
     OUT_OF_STEP = "out_of_step"

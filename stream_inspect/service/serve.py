@@ -97,7 +97,7 @@ def serve(
     """
     _log = log.get_logger("service")
     with suppress(ModelError):  # the worker reports a missing model, and retries
-        refuse_long_prompts(config.inspect.detector, config.defects)
+        refuse_long_prompts(config.inspect.detector, config.defects, config.part_prompts)
     with RunDir(config.transport.ring_dir, config.state_dir) as run_dir, Interrupts().installed() as interrupts:
         _prepare_state(config)
         try:

@@ -330,7 +330,9 @@ class LineBelt:
         if camera not in self._finders:
             belt = self._belts[camera]
             view = BeltView(belt, frame.width_px, frame.height_px)
-            self._finders[camera] = PartFinder(view, self._lanes, offset_mm=belt.offset_mm)
+            self._finders[camera] = PartFinder(
+                view, self._lanes, offset_mm=belt.offset_mm, counts_unseen=camera in self._judged
+            )
         return self._finders[camera]
 
 

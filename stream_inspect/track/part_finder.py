@@ -40,6 +40,8 @@ _INSIDE = 0.7
 """Share of a box from which on it is a piece of the part that covers it."""
 _MOVED_MM_OF_PICTURE = 0.0025
 """A change of place below this is not reported."""
+_UNSEEN = 0.05
+"""Share of the picture from which on a part may lie on a stretch that no look has shown."""
 _OUTAGE = 0.5
 """Share of the picture that the belt may run from one look to the next; beyond it, parts were not watched entering."""
 
@@ -48,7 +50,8 @@ class PartFinder:
     """Boxes of one camera's frames in, changes of its parts out.
 
     `offset_mm` is where the picture's upstream edge lies on the line. Numbers count from `first` and go to parts in the
-    order in which they are found. `kept_mm` is how far a belt may run backwards past parts that have left.
+    order in which they are found. `kept_mm` is how far a belt may run backwards past parts that have left. With
+    `counts_unseen` a stretch of belt that no look has shown is one part of each lane, in doubt.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class PartFinder:
         offset_mm: float = 0.0,
         first: int = 1,
         kept_mm: float | None = None,
+        counts_unseen: bool = False,
     ) -> None:
         self._view = view
         self._lanes = lanes
         self._offset_mm = offset_mm
         self._next_number = first
+        self._counts_unseen = counts_unseen
         self._kept_mm = view.length_mm if kept_mm is None else kept_mm
         self._slack_mm = _SLACK_MM_OF_PICTURE * view.length_mm
         self._moved_mm = _MOVED_MM_OF_PICTURE * view.length_mm
@@ -118,14 +123,16 @@ class PartFinder:
 
         What lay on it is not known, and so it is neither nothing nor good.
         """
-        if self._last is None or look.downstream - self._last.upstream <= look.reach_mm:
+        if not self._counts_unseen or self._last is None:
+            return []
+        if look.downstream - self._last.upstream <= _UNSEEN * self._view.length_mm:
             return []
         along = Interval(self._last.upstream, look.downstream)
         changes = []
         for lane in [lane.number for lane in self._lanes] or [0]:
             number, self._next_number = self._next_number, self._next_number + 1
             changes += [
-                PartChange(what, number, lane, along, look.mono_ns, Doubt.UNWATCHED)
+                PartChange(what, number, lane, along, look.mono_ns, Doubt.NOT_SEEN)
                 for what in (What.ENTERED, What.LEFT)
             ]
         return changes

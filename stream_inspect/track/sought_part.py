@@ -59,8 +59,10 @@ class SoughtPart:
     first_watched_to: float = math.inf
     watched_to: float = -math.inf
     """Upstream edge of the picture, in s_mm, when it was measured first and last: what came in later is not of it."""
-    first_seen: tuple[float, float] | None = None
-    """Where the picture's upstream edge and the part's leading edge were when it was seen first."""
+    last_place: tuple[float, float] | None = None
+    """Where the picture's upstream edge and the part's leading edge were at the last look."""
+    static_since: tuple[float, float] = (0.0, 0.0)
+    """The same when it began to stay in its place of the picture."""
     told: Interval | None = None
     left: bool = False
     pieces: list[BeltBox] = field(default_factory=list)
@@ -86,10 +88,12 @@ class SoughtPart:
 
     def is_static(self, look: Look) -> bool:
         """Whether it has stayed where it is in the picture while the belt ran, and so its place on the belt has not."""
-        low = self.box.along.low
-        if self.first_seen is None:
-            self.first_seen = look.upstream, low
-        way_mm, shift_mm = look.upstream - self.first_seen[0], low - self.first_seen[1]
+        here, last = (look.upstream, self.box.along.low), self.last_place
+        self.last_place = here
+        # One that is measured anew may be elsewhere, once: what is static stays behind by the belt's way in each look.
+        if last is None or abs((here[1] - last[1]) - (here[0] - last[0])) > look.reach_mm:
+            self.static_since = here
+        way_mm, shift_mm = here[0] - self.static_since[0], here[1] - self.static_since[1]
         return way_mm > STATIC_WAY * (look.upstream - look.downstream) and shift_mm > STATIC_SHIFT * way_mm
 
     def _tolerance_mm(self, look: Look) -> float:

@@ -71,5 +71,5 @@ def test_a_frame_that_was_dropped_is_no_view() -> None:
 
 
 def test_a_stretch_that_no_judged_frame_has_shown_is_undecided() -> None:
-    verdict = Line(views=1).run(doubt=Doubt.UNWATCHED)
-    assert (verdict.verdict, verdict.reason) == (Verdict.UNDECIDED, Reason.UNWATCHED)
+    verdict = Line(views=1).run(doubt=Doubt.NOT_SEEN)
+    assert (verdict.verdict, verdict.reason) == (Verdict.UNDECIDED, Reason.NOT_SEEN)

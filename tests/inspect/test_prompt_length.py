@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_inspect.config.models import DefectConfig, DetectorConfig
+from stream_inspect.config.models import DefectConfig, DetectorConfig, PromptParts
 from stream_inspect.inspect.detect.detector import ModelError
 from stream_inspect.inspect.prompt_length import _counter, refuse_long_prompts
 from stream_inspect.inspect.prompts import PromptsError
@@ -60,7 +60,10 @@ def test_every_prompt_that_is_too_long_is_named_with_its_defect() -> None:
     long, letters = str(caught.value).split("; ")
     assert long == f"the prompt '{LONG}' of defect hole has 25 tokens, this detector reads 16: shorten it"
     assert letters.startswith(f"the prompt '{'x' * 90}' of defect crack has ")
-    refuse_long_prompts(DetectorConfig(model="tiny"), [DefectConfig(name="hole", prompts=["a hole in the metal"])])
+    short = [DefectConfig(name="hole", prompts=["a hole in the metal"])]
+    refuse_long_prompts(DetectorConfig(model="tiny"), short)
+    with pytest.raises(PromptsError, match="has 25 tokens"):
+        refuse_long_prompts(DetectorConfig(model="tiny"), short, [PromptParts(kind="prompt", prompts=[LONG])])
 
 
 def test_of_another_packages_detector_nothing_is_assumed() -> None:

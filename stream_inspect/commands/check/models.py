@@ -44,7 +44,7 @@ def check_scope(config: Config) -> list[Finding]:
 def check_prompts(config: Config) -> list[Finding]:
     """Whether the detector reads each prompt whole."""
     try:
-        refuse_long_prompts(config.inspect.detector, config.defects)
+        refuse_long_prompts(config.inspect.detector, config.defects, config.part_prompts)
     except PromptsError as error:
         return [fail("prompts", str(error))]
     except ModelError:

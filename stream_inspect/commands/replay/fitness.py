@@ -29,7 +29,7 @@ def before_judging(config: Config, info: CameraInfo, *, recorded_hash: str | Non
                 "without verdicts on parts"
             )
     if recorded_hash is None:
-        refuse_long_prompts(config.inspect.detector, config.defects)
+        refuse_long_prompts(config.inspect.detector, config.defects, config.part_prompts)
     return [*info.notes.ignored, *_misfits(config, info), *_scope(config, recorded_hash)]
 
 
