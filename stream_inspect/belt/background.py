@@ -105,7 +105,7 @@ class BackgroundParts:
         # With nothing beyond the picture's edge: the gap between a part and the edge is not one in a part.
         closed = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, _GAP, borderType=cv2.BORDER_CONSTANT, borderValue=0)
         joined = np.asarray(cv2.bitwise_or(unlike, closed), np.uint8)
-        things = _outlines(joined, self._least_px(plane))
+        things = _outlines(_closed_at_ends(joined), self._least_px(plane))
         self._model.covered = _filled(joined.shape, things)
         if look:
             self._model.follow(planes)
@@ -242,6 +242,26 @@ def _outlines(mask: UInt8Array, least_px: float) -> list[Outline]:
     """The outer borders of the mask's things, without those that are too small."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return [np.asarray(contour, np.int32) for contour in contours if cv2.contourArea(contour) >= least_px]
+
+
+def _closed_at_ends(mask: UInt8Array) -> UInt8Array:
+    """The mask, in which a thing that the picture cuts in two reaches along its edge, from one place there to another.
+
+    Of a part that looks like the belt the rim alone may be unlike it: a ring, which is open while the part comes in,
+    and what lies in it would be other parts.
+    """
+    last = mask.shape[1] - 1
+    ends = [np.flatnonzero(mask[:, column]) for column in (0, last)]
+    if not any(rows.size and rows[-1] - rows[0] >= rows.size for rows in ends):
+        return mask  # at neither end are two things, or two places of one
+    closed = mask.copy()
+    for contour in _outlines(mask, 0.0):
+        points = contour[:, 0]
+        for column in (0, last):
+            rows = points[points[:, 0] == column, 1]
+            if rows.size:
+                closed[rows.min() : rows.max() + 1, column] = 255
+    return closed
 
 
 def _filled(shape: tuple[int, ...], outlines: Sequence[Outline]) -> UInt8Array:

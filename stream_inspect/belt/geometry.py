@@ -17,7 +17,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import cv2
 import numpy as np
@@ -78,12 +77,13 @@ class BeltView:
         """Corners of what the picture shows of the belt: all of it, or up to where a slanted view ends."""
         places = [_through(to_mm, point) for point in self.seen_px]
         (start, end), (near, far) = ((min(values), max(values)) for values in zip(*places, strict=True))
-        self.length_mm, self.width_mm = end - start, far - near
+        self.length_mm: float = end - start
+        self.width_mm: float = far - near
         """Size of what the picture shows, along the belt and across it."""
         self.to_mm: Matrix = np.array([[1, 0, -start], [0, 1, -near], [0, 0, 1]]) @ to_mm
         """(3, 3), from pixels to mm from the upstream edge and across the belt."""
-        self.to_px: Matrix = np.linalg.inv(self.to_mm)
-        self.to_px /= self.to_px[2] @ (self.length_mm / 2, self.width_mm / 2, 1)
+        to_px = np.linalg.inv(self.to_mm)
+        self.to_px: Matrix = np.asarray(to_px / (to_px[2] @ (self.length_mm / 2, self.width_mm / 2, 1)), np.float64)
         self._edge_px = max(2.0, 0.005 * self.length_mm / self.mm_per_px)
         """A side this near to the picture's edge is taken as cut: detectors do not place it better."""
 
@@ -156,7 +156,7 @@ def _corners(outline_px: Box | Corners) -> Corners:
     match outline_px:
         case (float() | int() as left, float() | int() as top, float() | int() as right, float() | int() as bottom):
             return ((left, top), (right, top), (right, bottom), (left, bottom))
-    return cast(Corners, outline_px)
+    return outline_px
 
 
 def _through(matrix: Matrix, point: Sequence[float]) -> tuple[float, float]:
@@ -173,7 +173,7 @@ def _flat(belt: BeltConfig) -> Matrix:
     along_x, along_y = round(math.cos(angle), 12), round(math.sin(angle), 12)
     across_x, across_y = _from_top_or_left(-along_y, along_x)
     turned = np.array([[along_x, along_y, 0], [across_x, across_y, 0], [0, 0, 1]])
-    return np.diag([belt.scale_mm_per_px, belt.scale_mm_per_px, 1]) @ turned
+    return np.asarray(np.diag([belt.scale_mm_per_px, belt.scale_mm_per_px, 1]) @ turned, np.float64)
 
 
 def _slanted(belt: BeltConfig) -> Matrix:
@@ -187,7 +187,7 @@ def _slanted(belt: BeltConfig) -> Matrix:
     across_x, across_y = (corners[2] + corners[3] - corners[0] - corners[1]).tolist()
     if _from_top_or_left(across_x, across_y) != (across_x, across_y):
         to_mm[1] *= -1
-    return to_mm / (to_mm[2] @ (*corners.mean(axis=0), 1))
+    return np.asarray(to_mm / (to_mm[2] @ (*corners.mean(axis=0), 1)), np.float64)
 
 
 def _from_top_or_left(x: float, y: float) -> tuple[float, float]:

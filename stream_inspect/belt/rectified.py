@@ -1,8 +1,8 @@
 """One camera's pictures in the plane of its belt: halved, with rows along the belt. Everything that measures a belt by
 its pictures works on these, which are made once a frame.
 
-A belt along one of the picture's sides needs no warp. Another one is warped, halved before: what was planned once for
-all frames, the map, is then most of the cost of a frame.
+A belt along one of the picture's sides needs no warp. For another one the halved picture is warped, by a map that is
+planned once.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class BeltPlane:
     def __init__(self, view: BeltView) -> None:
         self.view = view
         self._upright = view.is_straight and view.angle_deg in (0, 180)
-        self._flat = view.is_straight
+        self._straight = view.is_straight
         self.sign = -1.0 if view.is_straight and view.angle_deg >= 180 else 1.0
         """Of the belt's way in the rows' order."""
         halved = math.ceil(view.width_px / 2), math.ceil(view.height_px / 2)
-        if self._flat:
+        if self._straight:
             self.mm_per_px = 2 * view.mm_per_px
             self.shape = halved[::-1] if self._upright else halved
             self.seen: UInt8Array | None = None
@@ -80,7 +80,8 @@ class BeltPlane:
         nearness = np.maximum(nearness, 1e-9)
         self._map = cv2.convertMaps((x / nearness).astype(np.float32), (y / nearness).astype(np.float32), cv2.CV_16SC2)
         corners = cv2.perspectiveTransform(np.array([view.seen_px], np.float64), np.linalg.inv(self._to_px))
-        self.seen = cv2.fillConvexPoly(np.zeros(self.shape, np.uint8), np.rint(corners).astype(np.int32), 255)
+        drawn = cv2.fillConvexPoly(np.zeros(self.shape, np.uint8), np.rint(corners).astype(np.int32), 255)
+        self.seen = np.asarray(drawn, np.uint8)
         """255 where the camera sees the belt, (h, w) uint8; None: everywhere."""
 
     @property
@@ -92,15 +93,17 @@ class BeltPlane:
         """A plane of the halved picture, with rows along the belt; repeated beyond what the camera sees."""
         if self._upright:
             return halved
-        if self._flat:
+        if self._straight:
             return np.asarray(cv2.transpose(halved), np.uint8)
-        return np.asarray(cv2.remap(halved, *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+        return np.asarray(
+            cv2.remap(halved, self._map[0], self._map[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        )
 
     def in_picture(self, mask: UInt8Array, left: int, top: int) -> tuple[UInt8Array, int, int]:
         """A thing's mask, and its left and top, in the halved picture, from those in the rectified one."""
         if self._upright:
             return mask, left, top
-        if self._flat:
+        if self._straight:
             return np.asarray(cv2.transpose(mask), np.uint8), top, left
         to_halved = _TO_HALVED @ self._to_px @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -115,7 +118,7 @@ class BeltPlane:
 
     def corners_px(self, box: Box) -> Corners:
         """Corners in the picture of a box of the rectified one; none where the two lie the same way."""
-        if self._flat:
+        if self._straight:
             return ()
         left, top, right, bottom = (side - 0.5 for side in box)
         corners = np.array([[[left, top], [right, top], [right, bottom], [left, bottom]]])

@@ -168,11 +168,20 @@ class _Rows:
             for row, (start, end) in zip(weight, ends, strict=True):
                 row[start:end] = _taper(end - start)
         shown_px = (weight > 0).sum(axis=1, keepdims=True).astype(np.float32)
-        along_px = float((shown_px**2).sum() / shown_px.sum())
+        along_px = float((shown_px**2).sum() / max(1.0, float(shown_px.sum())))
         padded_px = int(fft.next_fast_len(2 * columns, real=True))
         energy = np.maximum(shown_px, 1) * np.float32(padded_px / 2)
         mm_per_px = plane.mm_per_px * plane.shape[1] / columns
-        return cls(plane, (rows, columns), mm_per_px, padded_px, along_px, weight, energy, shown_px / shown_px.max())
+        return cls(
+            plane,
+            (rows, columns),
+            mm_per_px,
+            padded_px,
+            along_px,
+            weight,
+            energy,
+            shown_px / max(1.0, float(shown_px.max())),
+        )
 
 
 def _ends(row: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from stream_inspect.config.problems import key_text
 from stream_inspect.config.tree import Path, Place, Scalar, parse, reader
 from stream_inspect.errors import StreamInspectError
 
-Value = Scalar | Sequence[str] | Sequence[Sequence[float]] | Mapping[str, Any]
+Value = Scalar | Sequence[str] | Sequence[float] | Sequence[Sequence[float]] | Mapping[str, Any]
 
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 _./%()-]*[A-Za-z0-9_./%()-])?")
 _NOT_TEXT = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))

@@ -148,7 +148,7 @@ def _number(value: float) -> str:
 def _count(schema: Schema) -> str:
     low, high = schema.get("minItems"), schema.get("maxItems")
     if low and high:
-        return f" of {low} to {high}"
+        return f" of {low}" if low == high else f" of {low} to {high}"
     return f" of at least {low}" if low else f" of at most {high}" if high else ""
 
 

@@ -34,7 +34,7 @@ def off_mm(seen: BeltBox, truth: BeltBox) -> float:
     return max(max(abs(one.low - other.low), abs(one.high - other.high)) for one, other in pairs)
 
 
-@pytest.mark.parametrize(("mounting", "name"), zip(MOUNTINGS, CLIPS, strict=True), ids=["turned", "slanted"])
+@pytest.mark.parametrize(("mounting", "name"), list(zip(MOUNTINGS, CLIPS, strict=True)), ids=["turned", "slanted"])
 def test_the_way_and_the_parts_are_those_of_the_clip(sample_data: Path, mounting: Mounting, name: str) -> None:
     """One pixel of the clip is a millimetre: each step is 12 mm, and each whole part is found once, within 6 mm."""
     view = BeltView(mounting.belt, 1280, 720)

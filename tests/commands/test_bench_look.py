@@ -11,7 +11,7 @@ def test_each_lane_is_measured_and_its_way_compared(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(bench, "FRAMES", 6)
     monkeypatch.setattr(bench, "LEARNED", 3)
     report = bench.run(rounds=1)
-    both, way, parts, *_ = report.lanes
+    _, way, parts, *_ = report.lanes
     assert float(way.way.removesuffix(" %")) < 0.2
     assert parts.way == "-"
     assert way.times_ms[0] > 0

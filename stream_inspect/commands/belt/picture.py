@@ -42,7 +42,8 @@ def draw_found(
             labels.append(
                 _label(f"lane {number}", view, (view.length_mm / 3, (lane.from_mm + lane.to_mm) / 2), _LANE_BGR)
             )
-        for name, at_mm in (("trigger", line and line.trigger_mm), ("gate", line and line.gate_mm)):
+        for name in ("trigger", "gate"):
+            at_mm: float | None = getattr(line, f"{name}_mm", None)
             along_mm = None if at_mm is None else at_mm - belt.offset_mm
             if along_mm is not None and 0 <= along_mm <= view.length_mm:
                 _stroke(bgr, view, (along_mm, 0), (along_mm, view.width_mm), _PLACE_BGR)
@@ -84,7 +85,7 @@ def _px(view: BeltView, place: tuple[float, float]) -> tuple[float, float]:
 
 
 def _thickness(bgr: UInt8Array) -> int:
-    return max(1, round(bgr.shape[0] / 360))
+    return max(1, round(int(bgr.shape[0]) / 360))
 
 
 def _round_length(most_mm: float) -> float:

@@ -90,8 +90,9 @@ def _target(corners: npt.NDArray[np.float64], shape: tuple[int, int], size_px: P
     seen = cv2.perspectiveTransform(flat[None], to_px)[0]
     off_px = float(np.sqrt(((seen - corners) ** 2).sum(axis=1).mean()))
     width, height = size_px
+    to_mm = np.asarray(np.linalg.inv(to_px), np.float64)
     places = [(width / 2, height / 2), (0, 0), (width, 0), (width, height), (0, height)]
-    middle, *others = (_local_scale(np.linalg.inv(to_px), place) for place in places)
+    middle, *others = (_local_scale(to_mm, place) for place in places)
     diagonal_px = math.dist(placed[0], placed[2])
     mm_per_px = math.hypot(along, across) / diagonal_px
     squares = f"checkerboard of {columns + 1} by {rows + 1} squares of {square_mm:g} mm"

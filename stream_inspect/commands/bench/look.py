@@ -39,7 +39,7 @@ See = Callable[[Picture, float], float | None]
 
 @dataclass(slots=True)
 class Lane:
-    """One way to look at the frames, with its CPU time for a frame in each round, in milliseconds."""
+    """One thing done with the frames, with its CPU time for a frame in each round, in milliseconds."""
 
     name: str
     make: Callable[[], See]
@@ -156,7 +156,7 @@ def _phase_correlation() -> See:
         if not last:
             window.append(np.asarray(cv2.createHanningWindow(luma.shape[::-1], cv2.CV_32F), np.float32))
             last.append(luma)
-        (x, _), _ = cv2.phaseCorrelate(last[0], luma, window[0])
+        (x, _down), _response = cv2.phaseCorrelate(last[0], luma, window[0])
         last[0] = luma
         return -2 * float(x)
 
@@ -171,9 +171,7 @@ def _optical_flow() -> See:
         before = last[0] if last else luma
         last[:] = [luma]
         corners = cv2.goodFeaturesToTrack(before, _CORNERS, 0.01, 10)
-        if corners is None:
-            return 0.0
-        moved, found, _ = cv2.calcOpticalFlowPyrLK(before, luma, corners, np.empty_like(corners))
+        moved, found, _errors = cv2.calcOpticalFlowPyrLK(before, luma, corners, np.empty_like(corners))
         steps = (moved - corners)[found.ravel() == 1, 0, 0]
         return -float(np.median(steps)) if steps.size else 0.0
 

@@ -100,7 +100,7 @@ class CameraConfig(Model):
         return getattr(self.source, "fps", None)
 
     def crosscheck(self) -> Iterator[ConfigFinding]:
-        if self.belt and self.mm_per_px is not None and self.mm_per_px != self.belt.mm_per_px:
+        if self.belt and self.mm_per_px is not None and self.mm_per_px != self.belt.scale_mm_per_px:
             yield ConfigFinding(("mm_per_px",), "contradicts belt.mm_per_px: keep the belt's alone")
         if self.region is not None and self.region_px is not None:
             yield ConfigFinding(("region",), "is given a second time by region_px: keep one of them")
