@@ -67,9 +67,13 @@ def line_config(
     source: dict[str, Any] | None = None,
     port: int | None = None,
     trigger_mm: float | None = None,
+    stretch: float = 1.0,
     **more: Any,
 ) -> Config:
-    """The configuration of a scripted line; `odometer` is `picture` or `encoder`, `port` that of its PLC."""
+    """The configuration of a scripted line; `odometer` is `picture` or `encoder`, `port` that of its PLC.
+
+    `stretch` is how many seconds a second of the script takes.
+    """
     encoder = {"kind": "encoder", "input": "plc", "mm_per_count": MM_PER_COUNT}
     plc = {"kind": "modbus", "name": "plc", "host": "127.0.0.1", "rate_hz": COUNTS_HZ, "encoder": {"address": ENCODER}}
     if port is not None:
@@ -82,8 +86,8 @@ def line_config(
                 {
                     "name": CAMERA,
                     "source": source or {"kind": "synthetic"},
-                    "sampling": {"rate_hz": RATE_HZ},
-                    "belt": {"direction": "left_to_right", "speed_mm_s": SPEED_MM_S, "mm_per_px": MM_PER_PX},
+                    "sampling": {"rate_hz": RATE_HZ / stretch},
+                    "belt": {"direction": "left_to_right", "speed_mm_s": SPEED_MM_S / stretch, "mm_per_px": MM_PER_PX},
                 }
             ],
             "defects": [{"name": "mark", "prompts": ["mark"]}],

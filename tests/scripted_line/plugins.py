@@ -38,6 +38,8 @@ class Schedule(msgspec.Struct, kw_only=True):
     seed: int
     parts: int
     began_s: float
+    stretch: float = 1.0
+    """Seconds of the clock that a second of the script takes: more than 1 where the machine has other things to do."""
     bad_frames: float = 0.0
     outages: list[tuple[float, float]] = []
     overloads: list[tuple[float, float]] = []
@@ -54,7 +56,11 @@ class Schedule(msgspec.Struct, kw_only=True):
 
     def now_s(self) -> float:
         """Seconds of the script."""
-        return time.monotonic() - self.began_s
+        return (time.monotonic() - self.began_s) / self.stretch
+
+    def mono_s(self, at_s: float) -> float:
+        """CLOCK_MONOTONIC at a second of the script."""
+        return self.began_s + at_s * self.stretch
 
 
 def within(at_s: float, stretches: Sequence[tuple[float, float]]) -> bool:
@@ -90,7 +96,7 @@ class LineCamera:
         if self._drawing is None:
             self._script = Script(self._schedule.seed, self._schedule.parts)
             self._drawing = Drawing(self._script)
-        return CameraInfo(WIDTH_PX, HEIGHT_PX, FPS, "scripted", TIME_BASE, Clock.ARRIVAL)
+        return CameraInfo(WIDTH_PX, HEIGHT_PX, FPS / self._schedule.stretch, "scripted", TIME_BASE, Clock.ARRIVAL)
 
     def read(self, sink: FrameSink) -> CapturedFrame | None:
         assert self._drawing is not None
@@ -105,7 +111,7 @@ class LineCamera:
             return None
         planes = sink.slot(WIDTH_PX, HEIGHT_PX)
         self._drawing.draw(self._script.mm(at_s), planes, number)
-        mono_ns = round((self._schedule.began_s + at_s) * 1e9)
+        mono_ns = round(self._schedule.mono_s(at_s) * 1e9)
         utc_ns = time.time_ns() - time.monotonic_ns() + mono_ns
         picture = Picture(planes, WIDTH_PX, HEIGHT_PX)
         return CapturedFrame(picture, mono_ns // 1_000_000, TIME_BASE, mono_ns, utc_ns, Clock.ARRIVAL)
@@ -114,7 +120,7 @@ class LineCamera:
         """Wait for the next frame's time, and return its number; those that are past already are left out."""
         now_s = self._schedule.now_s()
         number = int(np.ceil(now_s * FPS))
-        time.sleep(max(0.0, number / FPS - now_s))
+        time.sleep(max(0.0, (number / FPS - now_s) * self._schedule.stretch))
         return number
 
     def close(self) -> None:
@@ -141,7 +147,7 @@ class LineDetector:
     def detect(self, pictures: Sequence[UInt8Array], prompts: PromptSet) -> list[RawDetections]:
         schedule = Schedule.of(self.folder.parent)
         if within(schedule.now_s(), schedule.overloads):
-            time.sleep(0.5)
+            time.sleep(0.5 * schedule.stretch)
         return [self._look(picture, len(prompts.queries)) for picture in pictures]
 
     def _look(self, picture: UInt8Array, queries: int) -> RawDetections:

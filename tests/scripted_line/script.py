@@ -6,7 +6,7 @@ It is a function of time, as a real line is: while a camera or a process is down
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -56,6 +56,7 @@ class Script:
         dice = random.Random(f"line {seed}")
         self.seed = seed
         self.parts = _parts(dice, parts)
+        self._lows = [part.low for part in self.parts]
         self.end_mm = max(part.high for part in self.parts) + 2 * PICTURE_MM
         self._knots = list(_motion(dice, self.end_mm))
         self._times_s = [knot.at_s for knot in self._knots]
@@ -70,7 +71,8 @@ class Script:
 
     def shown(self, mm: float, picture_mm: float = PICTURE_MM) -> Iterator[ScriptedPart]:
         """The parts of which anything is in the picture when the belt is there."""
-        return (part for part in self.parts if part.low < mm and part.high > mm - picture_mm)
+        first = bisect_right(self._lows, mm - picture_mm - PART_MM)
+        return iter(self.parts[first : bisect_left(self._lows, mm)])
 
 
 def _parts(dice: random.Random, count: int) -> list[ScriptedPart]:

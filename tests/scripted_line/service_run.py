@@ -112,6 +112,7 @@ class ServiceRun:
         self.disturbances: list[Disturbance] = []
         self._folder, self._odometer = folder, odometer
         self._schedule, self._kills = failures.schedule(seed, self.script)
+        self._schedule.stretch = crowding()
         self.disturbances += [Disturbance("outage", *one) for one in self._schedule.outages]
         self.disturbances += [Disturbance("overload", *one) for one in self._schedule.overloads]
         install(folder / "site")
@@ -129,9 +130,9 @@ class ServiceRun:
         if self._encoder is not None:
             self._encoder.start()
         self._service.wait_judging(5, within_s=60 * crowding())
-        time.sleep(_LEARNS_S)
-        rounds = (self._schedule.began_s - time.monotonic() - 0.5) // ROUND_S
-        self._schedule.began_s -= rounds * ROUND_S
+        time.sleep(_LEARNS_S * self._schedule.stretch)
+        rounds = -self._schedule.now_s() // ROUND_S
+        self._schedule.began_s -= rounds * ROUND_S * self._schedule.stretch
         self._schedule.write(self._folder)
         while (now_s := self._schedule.now_s()) < self.script.end_s + 3.0:
             if self._kills and self._kills[0][0] <= now_s:
@@ -180,13 +181,13 @@ class ServiceRun:
         centre_mm = float("nan")
         # Where it passed unseen, its time is one between two frames: the belt may have stood there.
         if part.trigger_utc_ns is not None and part.reason is not Reason.UNWATCHED:
-            at_s = (part.trigger_utc_ns - utc_less_mono_ns) / 1e9 - self._schedule.began_s
-            centre_mm = self.script.mm(at_s)
+            mono_s = (part.trigger_utc_ns - utc_less_mono_ns) / 1e9
+            centre_mm = self.script.mm((mono_s - self._schedule.began_s) / self._schedule.stretch)
         return Counted((part.run, part.number), part.verdict, part.reason, event.reason, part.lane, centre_mm)
 
     def _put_off(self) -> None:
         """The script begins long after now: the belt runs empty."""
-        self._schedule.began_s = time.monotonic() + 1000 * ROUND_S
+        self._schedule.began_s = time.monotonic() + 1000 * ROUND_S * self._schedule.stretch
         self._schedule.write(self._folder)
 
     def _document(self) -> str:
@@ -197,6 +198,7 @@ class ServiceRun:
             source,
             port=None if self._encoder is None else self._encoder.server.port,
             trigger_mm=0.0,
+            stretch=self._schedule.stretch,
             state_dir=str(self._folder / "state"),
             inspect={"detector": {"kind": NAME, "model": str(self._folder / "model")}, "segmenter": None},
             alerts=[every_verdict],
