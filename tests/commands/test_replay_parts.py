@@ -191,7 +191,7 @@ def test_parts_that_a_detector_found_get_their_verdicts_from_its_file_again_and_
         ("PASS", "enough_views"),
     ]
     events = read_lines(tmp_path / "first" / "events.jsonl")
-    assert {event["name"] for event in events} == {"spot"}, "a part is no defect"
+    assert {event["name"] for event in events if event["kind"] == "defect"} == {"spot"}, "a part is no defect"
     replay(video, prompted(), tmp_path / "second", inspections=tmp_path / "first" / "frames.jsonl")
     first, second = ((tmp_path / name / "parts.jsonl").read_bytes() for name in ("first", "second"))
     assert first == second

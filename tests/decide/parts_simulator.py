@@ -205,8 +205,8 @@ class Line:
     at_mm: float = 0.0
     track: Track | None = None
     disk: bytes | None = None
-    kept_entered: int = 0
-    """Parts that had entered when the state was kept."""
+    kept_news: int = 0
+    """`news_of` when the state was kept."""
     unkept: list[Sight | Result] = field(default_factory=list)
     """What was processed since."""
     unkept_bound: list[tuple[Thing, int, Binding]] = field(default_factory=list)
@@ -379,7 +379,7 @@ class Line:
         if where == "before record":
             self.kill()
             return
-        if track.ledger.has_verdicts or track.ledger.entered > self.kept_entered or rng.random() < 0.3:
+        if news_of(track) > self.kept_news or rng.random() < 0.3:
             self.keep(track)
         if where == "before take":
             self.kill()
@@ -391,7 +391,7 @@ class Line:
 
     def keep(self, track: Track) -> None:
         """As the process does it: at each verdict, at each part that enters, and now and then."""
-        self.disk, self.kept_entered = track.ledger.record(), track.ledger.entered
+        self.disk, self.kept_news = track.ledger.record(), news_of(track)
         self.bound += self.unkept_bound
         self.note_delivered(self.unkept)
         self.unkept, self.unkept_bound = [], []
@@ -514,6 +514,11 @@ def has_lost_its_lead(part: Part) -> bool:
     No one can say then whether it is the rest of a part that had been seen entering, or the next one.
     """
     return part.along.low_cut and part.doubt is not None
+
+
+def news_of(track: Track) -> int:
+    """Parts that have entered and verdicts that were given, in all."""
+    return sum(lane.entered + lane.passed + lane.failed + lane.undecided for lane in track.ledger.counts().values())
 
 
 def simulate(seed: int) -> Line:

@@ -63,6 +63,9 @@ def test_the_schedules_hold_every_kind_of_end() -> None:
     assert {what for what in simulated if not seen[what]} == {
         Reason.TWO_TRIGGERS,
         Reason.UNREAD,
+        Reason.OUT_OF_STEP,
+        Reason.STATIC,
+        Reason.NOT_SEEN,
         Reason.ODOMETER_UNKNOWN,
         Reason.ENDED,
     }
