@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import Box, Interval
 
@@ -96,3 +99,24 @@ class BeltView:
             start, end = self._along_px - end, self._along_px - start
         near, far = placed.across.low / self.mm_per_px, placed.across.high / self.mm_per_px
         return (near, start, far, end) if self._vertical else (start, near, end, far)
+
+    # --- many at once: boxes on the belt are (n, 4) low, high, near, far in mm ---------------------------------------
+
+    def sides_from_px(self, boxes_px: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """As `belt_from_px` with the odometer at 0, of (n, 4) boxes; and which of the sides are cut, (n, 4)."""
+        start, end, near, far = boxes_px.T[[1, 3, 0, 2] if self._vertical else [0, 2, 1, 3]]
+        if self._reversed:
+            start, end = self._along_px - end, self._along_px - start
+        sides = np.stack((-end, -start, near, far), axis=1)
+        limits = (self._edge_px - self._along_px, self._edge_px, self._edge_px, self._edge_px - self._across_px)
+        cut = sides * (1.0, -1.0, 1.0, -1.0) <= limits
+        return sides * self.mm_per_px, cut
+
+    def px_from_sides(self, sides: NDArray[np.float64], odometer_mm: float) -> NDArray[np.float64]:
+        """As `px_from_belt`, of (n, 4) boxes."""
+        low, high, near, far = sides.T / self.mm_per_px
+        odometer_px = odometer_mm / self.mm_per_px
+        start, end = odometer_px - high, odometer_px - low
+        if self._reversed:
+            start, end = self._along_px - end, self._along_px - start
+        return np.stack((near, start, far, end) if self._vertical else (start, near, end, far), axis=1)

@@ -229,9 +229,11 @@ class TrackStage:
                 yield Output("tracked", camera.follow(message))
                 if isinstance(camera, _CameraTracks) and camera.has_belt:
                     self._levels.put(_static_level(message.frame, camera.tracker.static_finds))
-                    self._levels.put(
-                        _level(message.frame, ConditionKind.NOT_FOLLOWED, detail=camera.tracker.not_followed)
-                    )
+                    for kind, detail in (
+                        (ConditionKind.NOT_FOLLOWED, camera.tracker.not_followed),
+                        (ConditionKind.SPEED_NOT_OBSERVABLE, camera.tracker.speed_not_observable),
+                    ):
+                        self._levels.put(_level(message.frame, kind, detail))
 
     @staticmethod
     def _end(camera: _CameraTracks | StillTracks) -> Iterable[Output]:

@@ -34,6 +34,11 @@ class Tracker(Protocol):
         """Why the last finds were not found again where the belt should have carried them, in words: nothing of what
         passes is confirmed then. "" while they are, and without a belt."""
 
+    @property
+    def speed_not_observable(self) -> str:
+        """Why the judged frames do not show how fast the belt runs, in words: a burst of frames would. "" while they
+        do, and without a belt."""
+
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]
     ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
