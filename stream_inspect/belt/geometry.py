@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import Box, Interval
 
+_INWARDS = np.array((1.0, -1.0, 1.0, -1.0))
+
 
 @dataclass(frozen=True, slots=True)
 class BeltBox:
@@ -104,12 +106,14 @@ class BeltView:
 
     def sides_from_px(self, boxes_px: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """As `belt_from_px` with the odometer at 0, of (n, 4) boxes; and which of the sides are cut, (n, 4)."""
-        start, end, near, far = boxes_px.T[[1, 3, 0, 2] if self._vertical else [0, 2, 1, 3]]
+        left, top, right, bottom = boxes_px.T
+        start, end, near, far = (top, bottom, left, right) if self._vertical else (left, right, top, bottom)
         if self._reversed:
             start, end = self._along_px - end, self._along_px - start
-        sides = np.stack((-end, -start, near, far), axis=1)
+        sides = np.empty(boxes_px.shape)
+        sides[:, 0], sides[:, 1], sides[:, 2], sides[:, 3] = -end, -start, near, far
         limits = (self._edge_px - self._along_px, self._edge_px, self._edge_px, self._edge_px - self._across_px)
-        cut = sides * (1.0, -1.0, 1.0, -1.0) <= limits
+        cut = sides * _INWARDS <= limits
         return sides * self.mm_per_px, cut
 
     def px_from_sides(self, sides: NDArray[np.float64], odometer_mm: float) -> NDArray[np.float64]:
@@ -119,4 +123,8 @@ class BeltView:
         start, end = odometer_px - high, odometer_px - low
         if self._reversed:
             start, end = self._along_px - end, self._along_px - start
-        return np.stack((near, start, far, end) if self._vertical else (start, near, end, far), axis=1)
+        boxes_px = np.empty(sides.shape)
+        order = (1, 3, 0, 2) if self._vertical else (0, 2, 1, 3)
+        for column, values in zip(order, (start, end, near, far), strict=True):
+            boxes_px[:, column] = values
+        return boxes_px

@@ -44,7 +44,8 @@ def bench_inspect(
 
 @bench_app.command("track")
 def bench_track(
-    quick: Annotated[bool, typer.Option(help="A few cells of the tables, and no disturbed belts.")] = False,
+    quick: Annotated[bool, typer.Option(help="One run of a few cells of the tables, and no disturbed belts.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, max=5, metavar="N", help="Runs of each cell of the tables.")] = 5,
 ) -> None:
     """Measure linking defects on a belt: against ByteTrack, SORT and OC-SORT, and where the belt is disturbed.
 
@@ -62,7 +63,7 @@ def bench_track(
         def show(what: str, done: int, of: int) -> None:
             bars.update(bar, description=what, completed=done, total=of)
 
-        report = track.run(quick=quick, progress=show)
+        report = track.run(quick=quick, seeds=seeds, progress=show)
         disturbed = None if quick else belt.run_all(lambda done, of: show("disturbed belts", done, of))
     print_text(report.to_text())
     if disturbed is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stream_inspect.track.assign import FORBIDDEN, assign_rows
-from stream_inspect.track.belt_boxes import Bools, Floats, meeting
+from stream_inspect.track.belt_boxes import Bools, Floats, median, meeting
 from stream_inspect.track.belt_fit import BeltFit, Pairs
 from stream_inspect.track.belt_motion import FASTEST, BeltMotion, Witnesses
 from stream_inspect.track.belt_tracks import BeltNow, BeltTracks, Finds, Rows
@@ -55,12 +55,12 @@ class BeltLinking:
         moves = self._tracks["moves"]
         # What is left over goes to what never moved. A defect that has got stuck begins again, as a doubtful one.
         if not self._motion.looks_still:
-            self._stay(self._tracks, np.flatnonzero(self._may_stay()))
+            self._stay(self._tracks, self._may_stay().nonzero()[0])
         if (moves & self._tracks["seen"]).any():
             self._motion.forget_guesses()
         else:
             self._find_unforeseen()
-        return np.flatnonzero(self._free)
+        return self._free.nonzero()[0]
 
     # --- what moves with the belt --------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ class BeltLinking:
         rows, columns = self._best_pairs(pairs, places_mm)
         seen_mm = pairs.along.known[rows, columns][witnesses[rows]]
         seen_mm = seen_mm[~np.isnan(seen_mm)]
-        measured = float(np.median(seen_mm)) - before_mm if len(seen_mm) else None
+        measured = median(seen_mm) - before_mm if len(seen_mm) else None
         self._motion.observe(self._due_mm, measured, now.pts_s, way_mm)
         if measured is not None:
             now.mm = before_mm + measured
@@ -120,7 +120,7 @@ class BeltLinking:
         left = np.ones(len(moves), np.bool_)
         for costs in passes:
             for which in (moves, ~moves):
-                rows = np.flatnonzero(left & which)
+                rows = (left & which).nonzero()[0]
                 if len(rows):
                     linked.append(self._assigned(rows, costs[rows]))
                     left[linked[-1][0]] = False
@@ -133,7 +133,7 @@ class BeltLinking:
         """The pairs that lie where the others of this frame say: a false box in the reach of a part that was missed
         does not."""
         away_mm = pairs.along.distance(self._now.mm)[rows, columns]
-        near = away_mm <= max(1.5 * self._fit.slack_mm, _OUTLIER * float(np.median(away_mm)))
+        near = away_mm <= max(1.5 * self._fit.slack_mm, _OUTLIER * median(away_mm))
         self._free[columns[~near]] = True
         return rows[near], columns[near]
 
@@ -214,7 +214,7 @@ class BeltLinking:
 
     def _assigned(self, rows: Rows, costs: Floats) -> tuple[Rows, Rows]:
         """The best one-to-one matching of these tracks and the free finds, which are not free any more."""
-        free = np.flatnonzero(self._free)
+        free = self._free.nonzero()[0]
         picked, columns = assign_rows(costs[:, free])
         columns = free[columns]
         self._free[columns] = False

@@ -135,8 +135,8 @@ class BeltTracker:
         due_mm = self._now.reading_mm - before.reading_mm
         tracks = self._tracks
         seen, once = tracks["seen"], tracks["hits"] == 1
-        due = np.count_nonzero(tracks["moves"] & seen)
-        lost = np.flatnonzero(once & ~seen & (tracks["last"]["pts_s"] == before.pts_s))
+        due = int(np.count_nonzero(tracks["moves"] & seen))
+        lost = (once & ~seen & (tracks["last"]["pts_s"] == before.pts_s)).nonzero()[0]
         lost = lost[due_mm < self._seen_until_mm + tracks["last"]["sides"][lost, 0]]
         gone, elsewhere = 0, list[float | None]()
         if len(lost) and due_mm > self._fit.slack_mm / 4:
@@ -185,7 +185,7 @@ class BeltTracker:
         assert self._view is not None
         tracks, view, mm = self._tracks, self._view, self._now.mm
         velocity_px_s = view.velocity_px_s(self._belt.speed_mm_s * self._motion.speed_ratio)
-        rows = np.flatnonzero(which)
+        rows = which.nonzero()[0]
         boxes_px = view.px_from_sides(tracks["placed"][rows], mm).tolist()
         first, last = tracks["first"]["pts_s"][rows].tolist(), tracks["last"]["pts_s"][rows].tolist()
         numbers, scores = tracks["number"][rows].tolist(), tracks["last"]["score"][rows].tolist()
