@@ -56,7 +56,7 @@ class BeltLinking:
         # What is left over goes to what never moved. A defect that has got stuck begins again, as a doubtful one.
         if not self._motion.looks_still:
             self._stay(self._tracks, self._may_stay().nonzero()[0])
-        if (moves & self._tracks["seen"]).any():
+        if self._motion.measured is not None or (moves & self._tracks["seen"]).any():
             self._motion.forget_guesses()
         else:
             self._find_unforeseen()

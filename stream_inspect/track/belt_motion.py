@@ -100,6 +100,9 @@ class BeltMotion:
         self._unseen = 0.0, 0.0
         """(due, assumed) mm since the last frame with a witness: what was assumed there may have to be taken back."""
         self._guesses: deque[tuple[float, int]] = deque(maxlen=16)
+        self.measured: float | None = None
+        """Speed over the odometer's since the last frame as the line measured it: then nothing has to be supposed, and
+        the way due is the measured one."""
         self.speed = BeltSpeed()
         self.sure = False
         """Whether the tracks agree on how far a running belt went in the last frame: nothing on it went elsewhere."""
@@ -111,11 +114,14 @@ class BeltMotion:
     @property
     def speed_error(self) -> float:
         """Relative error of the supposed speed that must be coped with."""
-        return _TRIED_SPEED if len(self._ratios) >= _TRIED_AFTER else _UNTRIED_SPEED
+        is_tried = self.measured is not None or len(self._ratios) >= _TRIED_AFTER
+        return _TRIED_SPEED if is_tried else _UNTRIED_SPEED
 
     @property
     def speed_ratio(self) -> float:
         """Present speed over the odometer's."""
+        if self.measured is not None:
+            return self.measured
         if self.standing:
             return 0.0
         # The pace of the last few frames carries their jitter; many tracks that agree with it know better.
@@ -127,6 +133,8 @@ class BeltMotion:
 
     def supposed(self, due_mm: float) -> list[float]:
         """The ways that the belt may have gone, the likeliest first; `due_mm` is the odometer's."""
+        if self.measured is not None:
+            return [due_mm]
         unseen_due_mm, unseen_way_mm = self._unseen
         speed = self.correction if self._agreed else self.pace
         runs = [speed * (due_mm + unseen_due_mm) - unseen_way_mm]
@@ -139,6 +147,10 @@ class BeltMotion:
         """The way that explains best what the witnesses show; the likeliest one where several do."""
         supposed = self.supposed(due_mm)
         self._other_mm, self.looks_still, self.sure = None, False, False
+        if self.measured is not None:
+            self.standing = abs(self.measured) < _STANDS_BELOW
+            self.sure = not self.standing
+            return due_mm
         if not len(witnesses.room_mm):
             return supposed[0]
         reach_mm = float(witnesses.reach_mm.mean()) if witnesses.reach_mm.size else 0.0
@@ -163,7 +175,7 @@ class BeltMotion:
     def first_way(self, due_mm: float, witnesses: Witnesses) -> float | None:
         """As `way`, by tracks of which none is known to move: what several of them show, and a standing belt does not
         unless this is about the way due; None if there is no such way."""
-        if self.standing or not witnesses.reach_mm.size:
+        if self.standing or self.measured is not None or not witnesses.reach_mm.size:
             return None
         likeliest = self._likeliest(due_mm, witnesses, float(witnesses.reach_mm.mean()))
         if likeliest is None:
@@ -221,6 +233,11 @@ class BeltMotion:
 
     def observe(self, due_mm: float, way_mm: float | None, now_s: float, assumed_mm: float) -> None:
         """Note how far the witnesses went; None: there was none in this frame, and `assumed_mm` was taken for it."""
+        if self.measured is not None:
+            self._unseen = 0.0, 0.0
+            self._seen.clear()
+            self.speed.known(now_s)
+            return
         if way_mm is None:
             unseen_due_mm, unseen_way_mm = self._unseen
             self._unseen = unseen_due_mm + due_mm, unseen_way_mm + assumed_mm
@@ -270,7 +287,11 @@ class BeltMotion:
     def vote(self, ratio: float) -> None:
         """One track's true over configured speed. Outside the limit it is not an observation of that speed, nor where
         several speeds explain the pictures."""
-        if abs(ratio - 1) <= _CORRECTION_LIMIT and (self.speed.seen or self._other_mm is None):
+        if (
+            self.measured is None
+            and abs(ratio - 1) <= _CORRECTION_LIMIT
+            and (self.speed.seen or self._other_mm is None)
+        ):
             self._ratios.append(ratio)
             if len(self._ratios) >= 3:
                 self.correction = statistics.median(self._ratios)

@@ -96,6 +96,11 @@ class BeltSpeed:
         if len(self._ratios) == _SEEN_FROM:
             self.ratio, self._sigma = max(statistics.median(self._ratios), 0.1), _SIGMA_SEEN
 
+    def known(self, now_s: float) -> None:
+        """It is measured, so that no frame has to show it."""
+        self._witnessed_s = now_s
+        self._hidden, self._reported = 0, False
+
     def hide(self, other: float, now_s: float) -> None:
         """A frame shows another speed as well, `other` times the one that is believed; 0: a belt that stands."""
         self._witnessed_s = now_s

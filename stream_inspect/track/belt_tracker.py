@@ -51,6 +51,9 @@ class BeltTracker:
         """What does not move: it takes no part in tracking."""
         self._next_number = 1
         self._now = BeltNow()
+        self._belt_mm: float | None = None
+        self._supposed_mm = 0.0
+        """The last frame's place of the belt: as its line measured it, and at the configured speed."""
 
     @property
     def static_finds(self) -> list[Box]:
@@ -75,7 +78,7 @@ class BeltTracker:
         self._tracks.next_frame()
         self._static.next_frame()
         before = self._now
-        self._now = BeltNow(before.frame + 1, frame.pts_s, before.mm, self._odometer.advance_to(frame.pts_s))
+        self._now = BeltNow(before.frame + 1, frame.pts_s, before.mm, before.reading_mm + self._due_mm(frame))
         finds = self._finds(without_fragments(detections))
         linking = BeltLinking(
             self._tracks,
@@ -100,6 +103,7 @@ class BeltTracker:
         self._view = None
         self._tracks = BeltTracks()
         self._now = BeltNow()
+        self._belt_mm, self._supposed_mm = None, 0.0
         return ended
 
     def _begin_session(self, frame: TrackerFrame) -> BeltView:
@@ -110,6 +114,17 @@ class BeltTracker:
         self._size_px = size_px
         self._static["last"]["pts_s"] = frame.pts_s  # it counts from its last sight, by a clock that begins again
         return BeltView(self._belt, *size_px)
+
+    def _due_mm(self, frame: TrackerFrame) -> float:
+        """How far the belt has gone since the last frame: as its line measured it, else at the configured speed."""
+        before_mm, supposed_before_mm = self._belt_mm, self._supposed_mm
+        self._belt_mm, self._supposed_mm = frame.belt_mm, self._odometer.advance_to(frame.pts_s)
+        supposed_mm = self._supposed_mm - supposed_before_mm
+        if before_mm is None or frame.belt_mm is None or supposed_mm <= 0:
+            self._motion.measured = None
+            return supposed_mm
+        self._motion.measured = (frame.belt_mm - before_mm) / supposed_mm
+        return frame.belt_mm - before_mm
 
     def _finds(self, detections: Sequence[Detection]) -> Finds:
         assert self._view is not None

@@ -11,11 +11,15 @@ from stream_inspect.messages import Box, Detection, TrackUpdate
 
 @dataclass(frozen=True, slots=True)
 class TrackerFrame:
-    """What a tracker may know of a judged frame: its time in seconds of the media clock and its size."""
+    """What a tracker may know of a judged frame: its time in seconds of the media clock and its size.
+
+    `belt_mm` is how far the belt had run by its line's odometer, None where that is not measured or not known.
+    """
 
     pts_s: float
     width_px: int
     height_px: int
+    belt_mm: float | None = None
 
 
 class Tracker(Protocol):
