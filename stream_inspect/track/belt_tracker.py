@@ -201,10 +201,11 @@ class BeltTracker:
         tracks, view, mm = self._tracks, self._view, self._now.mm
         velocity_px_s = view.velocity_px_s(self._belt.speed_mm_s * self._motion.speed_ratio)
         rows = which.nonzero()[0]
-        boxes_px = view.px_from_sides(tracks["placed"][rows], mm).tolist()
+        unseen = which & ~tracks["seen"]
+        expected_px = iter(view.px_from_sides(tracks["placed"][unseen], mm).tolist() if unseen.any() else ())
         first, last = tracks["first"]["pts_s"][rows].tolist(), tracks["last"]["pts_s"][rows].tolist()
         numbers, scores = tracks["number"][rows].tolist(), tracks["last"]["score"][rows].tolist()
-        columns = (numbers, scores, boxes_px, first, last, tracks.doubtful[rows].tolist())
+        columns = (numbers, scores, first, last, tracks.doubtful[rows].tolist())
         return [
             TrackUpdate(
                 track=number,
@@ -212,15 +213,13 @@ class BeltTracker:
                 seen=detection is not None,
                 left=left,
                 score=score,
-                box_xyxy_px=tuple(box_px) if detection is None else detection.box_xyxy_px,
+                box_xyxy_px=tuple(next(expected_px)) if detection is None else detection.box_xyxy_px,
                 velocity_px_s=velocity_px_s,
                 first_pts_s=first_pts_s,
                 last_pts_s=last_pts_s,
                 doubtful=doubtful,
                 detection=detection,
             )
-            for row, number, score, box_px, first_pts_s, last_pts_s, doubtful in zip(
-                rows.tolist(), *columns, strict=True
-            )
+            for row, number, score, first_pts_s, last_pts_s, doubtful in zip(rows.tolist(), *columns, strict=True)
             for detection in [tracks.detections[row]]
         ]
