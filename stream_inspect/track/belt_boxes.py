@@ -49,8 +49,7 @@ class Boxes:
     def any_cut(self) -> tuple[bool, bool]:
         """Whether any has a cut end along, and across, the belt."""
         if self._any_cut is None:
-            cut: list[bool] = self.cut.any(axis=0).tolist()
-            low, high, near, far = cut
+            low, high, near, far = np.logical_or.reduce(self.cut, axis=0).tolist()
             self._any_cut = low or high, near or far
         return self._any_cut
 
