@@ -86,8 +86,12 @@ class KeptFiles:
 
 
 def files_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Each file of this folder with its status, hidden ones aside. Raises OSError."""
-    with os.scandir(folder) as entries:
+    """Each file of this folder with its status, hidden ones aside; none where there is no folder. Raises OSError."""
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
         for entry in entries:
             if not entry.name.startswith("."):
                 with suppress(FileNotFoundError):  # removed meanwhile

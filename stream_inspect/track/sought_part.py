@@ -90,7 +90,7 @@ class SoughtPart:
         """Whether it has stayed where it is in the picture while the belt ran, and so its place on the belt has not."""
         here, last = (look.upstream, self.box.along.low), self.last_place
         self.last_place = here
-        # One that is measured anew may be elsewhere, once: what is static stays behind by the belt's way in each look.
+        # One that is measured again may be elsewhere, once: what is static stays behind by the belt's way in each look.
         if last is None or abs((here[1] - last[1]) - (here[0] - last[0])) > look.reach_mm:
             self.static_since = here
         way_mm, shift_mm = here[0] - self.static_since[0], here[1] - self.static_since[1]

@@ -87,7 +87,13 @@ def test_a_killed_process_leaves_no_part_uncounted_and_none_counted_twice(tmp_pa
         killed.see(number)
     killed.parts.save()  # and is killed before the counts are written
     line = Line(tmp_path / "parts")
-    line.see(0)
+    line.see(6)
+    line.judge(6)
+    counted.put(line.parts.take_tallies())
+    assert sums(counted.one) == (1, 0, 0, 0, 1), "it is still there, and found again"
+    for number in range(7, LEFT + 2):
+        line.see(number)
+        line.judge(number)
     counted.put(line.parts.take_tallies())
     assert sums(counted.one) == (1, 0, 0, 1, 0)
     assert counted.one.undecided_by == {Reason.RESTARTED: 1}

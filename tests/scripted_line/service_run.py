@@ -31,6 +31,7 @@ LOOK_EVERY_S = 0.2
 RESTARTED_WITHIN_S = 30.0
 _LEARNS_S = 3.0
 """Empty belt before the script begins."""
+_MOST_STRETCHED = 8.0
 _COUNT_AT_0 = 1_000_000
 _COUNTS_EVERY_S = 0.01
 _SUM = re.compile(
@@ -112,7 +113,7 @@ class ServiceRun:
         self.disturbances: list[Disturbance] = []
         self._folder, self._odometer = folder, odometer
         self._schedule, self._kills = failures.schedule(seed, self.script)
-        self._schedule.stretch = crowding()
+        self._schedule.stretch = min(_MOST_STRETCHED, crowding())
         self.disturbances += [Disturbance("outage", *one) for one in self._schedule.outages]
         self.disturbances += [Disturbance("overload", *one) for one in self._schedule.overloads]
         install(folder / "site")
