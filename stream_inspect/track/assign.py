@@ -12,6 +12,8 @@ FORBIDDEN = 1e6
 
 def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
     """(row, column) pairs of the cheapest matching of a (rows, columns) matrix: most pairs first, then lowest cost."""
+    if not cost.size:  # the array of no rows at all is not a matrix
+        return []
     rows, columns = assign_rows(cost)
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
