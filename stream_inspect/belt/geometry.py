@@ -14,7 +14,7 @@ docs/decisions/0004-belt-coordinates.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,7 +26,8 @@ from stream_inspect.config.models import BeltConfig, CameraConfig
 from stream_inspect.config.region import WHOLE, Point, in_px
 from stream_inspect.messages import Box, Corners, Interval
 
-Matrix = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 _FARTHEST = 0.25
 """A slanted view ends where the belt is four times as far away as in the middle of the rectangle that was configured:
@@ -35,6 +36,8 @@ _BEHIND = 1e-9
 """Nearness that what lies behind the camera, or beyond the horizon, is taken to have."""
 _FACING = 0.17
 """A side of a box is cut by a side of the picture that it faces, within 80 degrees."""
+_OUTWARDS = np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]])
+"""From the picture over its left, top, right and bottom side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,70 +78,93 @@ class BeltView:
         to_mm = _flat(belt) if belt.corners_px is None else _slanted(belt)
         self.seen_px = _in_sight(to_mm, in_px(WHOLE, width_px, height_px))
         """Corners of what the picture shows of the belt: all of it, or up to where a slanted view ends."""
-        places = [_through(to_mm, point) for point in self.seen_px]
-        (start, end), (near, far) = ((min(values), max(values)) for values in zip(*places, strict=True))
+        places = _through(to_mm, np.array(self.seen_px))
+        (start, near), (end, far) = places.min(axis=0).tolist(), places.max(axis=0).tolist()
         self.length_mm: float = end - start
         self.width_mm: float = far - near
         """Size of what the picture shows, along the belt and across it."""
-        self.to_mm: Matrix = np.array([[1, 0, -start], [0, 1, -near], [0, 0, 1]]) @ to_mm
+        self.to_mm: Floats = np.array([[1, 0, -start], [0, 1, -near], [0, 0, 1]]) @ to_mm
         """(3, 3), from pixels to mm from the upstream edge and across the belt."""
         to_px = np.linalg.inv(self.to_mm)
-        self.to_px: Matrix = np.asarray(to_px / (to_px[2] @ (self.length_mm / 2, self.width_mm / 2, 1)), np.float64)
-        self._edge_px = max(2.0, 0.005 * self.length_mm / self.mm_per_px)
-        """A side this near to the picture's edge is taken as cut: detectors do not place it better."""
+        self.to_px: Floats = np.asarray(to_px / (to_px[2] @ (self.length_mm / 2, self.width_mm / 2, 1)), np.float64)
+        edge_px = max(2.0, 0.005 * self.length_mm / self.mm_per_px)
+        self._edges_px = np.array([0, 0, width_px, height_px]) - edge_px
+        """How far outwards a side of a box lies that is taken as cut: detectors do not place it better."""
 
     def along_mm(self, x_px: float, y_px: float) -> float:
         """Distance of a point of the picture from its upstream edge, along the belt."""
-        return _through(self.to_mm, (x_px, y_px))[0]
+        return float(_through(self.to_mm, np.array((x_px, y_px)))[0])
 
     def velocity_px_s(self, speed_mm_s: float, at_px: Point | None = None) -> tuple[float, float]:
         """(x, y) velocity in the picture of what lies on the belt at this place; in the middle of what is seen."""
-        middle = self.length_mm / 2, self.width_mm / 2
-        along, across = middle if at_px is None else _through(self.to_mm, at_px)
-        x, y = _through(self.to_px, (along, across))
-        (a, _, _), (d, _, _), (g, h, i) = self.to_px.tolist()
-        w = max(g * along + h * across + i, _BEHIND)
-        return (a - x * g) / w * speed_mm_s, (d - y * g) / w * speed_mm_s
+        if at_px is None:
+            at_px = _point(_through(self.to_px, np.array((self.length_mm / 2, self.width_mm / 2))))
+        return _point(self.velocities_px_s(speed_mm_s, np.array((at_px,)))[0])
 
     def belt_from_px(self, outline_px: Box | Corners, odometer_mm: float) -> BeltBox:
         """Where a box of the picture, or a shape with these corners, lies on the belt: what its corners span."""
-        corners = _corners(outline_px)
-        places = [_through(self.to_mm, corner) for corner in corners]
-        (start, end), (near, far) = ((min(values), max(values)) for values in zip(*places, strict=True))
-        middle_d, middle_a = (start + end) / 2, (near + far) / 2
-        sides = ((end, middle_a), (start, middle_a), (middle_d, near), (middle_d, far))
-        cut = self._cut(_through(self.to_px, (middle_d, middle_a)), [_through(self.to_px, side) for side in sides])
+        corners_px = np.array([_corners(outline_px)], np.float64)
+        sides, cut = self._spanned(corners_px)
+        low, high, near, far = sides[0].tolist()
+        low_cut, high_cut, near_cut, far_cut = cut[0].tolist()
         return BeltBox(
-            Interval(odometer_mm - end, odometer_mm - start, low_cut=cut[0], high_cut=cut[1]),
-            Interval(near, far, low_cut=cut[2], high_cut=cut[3]),
+            Interval(odometer_mm + low, odometer_mm + high, low_cut, high_cut), Interval(near, far, near_cut, far_cut)
         )
 
     def px_from_belt(self, placed: BeltBox, odometer_mm: float) -> Box:
         """Where a box on the belt lies in the picture; it may lie outside of it."""
-        corners = self.corners_px(placed, odometer_mm)
-        (left, right), (top, bottom) = ((min(values), max(values)) for values in zip(*corners, strict=True))
+        left, top, right, bottom = self.px_from_sides(_sides(placed), odometer_mm)[0].tolist()
         return left, top, right, bottom
 
     def corners_px(self, placed: BeltBox, odometer_mm: float) -> Corners:
         """Corners in the picture of a box on the belt."""
-        start, end = odometer_mm - placed.along.high, odometer_mm - placed.along.low
-        near, far = placed.across.low, placed.across.high
-        return tuple(_through(self.to_px, place) for place in ((start, near), (end, near), (end, far), (start, far)))
+        return tuple(_point(corner) for corner in self._corners_px(_sides(placed), odometer_mm)[0])
 
-    def _cut(self, middle: Point, sides: Iterable[Point]) -> list[bool]:
-        """Whether the picture's edge hides what lies behind these sides of a box, by their middles in px."""
-        edges = (((-1, 0), 0), ((0, -1), 0), ((1, 0), self.width_px), ((0, 1), self.height_px))
-        found = []
-        for x, y in sides:
-            away_x, away_y = x - middle[0], y - middle[1]
-            facing = _FACING * math.hypot(away_x, away_y)
-            found.append(
-                any(
-                    away_x * nx + away_y * ny > facing and x * nx + y * ny >= place - self._edge_px
-                    for (nx, ny), place in edges
-                )
-            )
-        return found
+    # --- many at once: boxes on the belt are (n, 4) low, high, near, far in mm ---------------------------------------
+
+    def velocities_px_s(self, speed_mm_s: float, at_px: Floats) -> Floats:
+        """(n, 2) (x, y) velocities in the picture of what lies on the belt at these (n, 2) places of it."""
+        places = _through(self.to_mm, at_px)
+        nearness = places @ self.to_px[2, :2] + self.to_px[2, 2]
+        along = self.to_px[:2, 0] - _through(self.to_px, places) * self.to_px[2, 0]
+        velocities: Floats = along / np.maximum(nearness, _BEHIND)[:, None] * speed_mm_s
+        return velocities
+
+    def sides_from_px(self, boxes_px: Floats) -> tuple[Floats, Bools]:
+        """As `belt_from_px` with the odometer at 0, of (n, 4) boxes; and which of the sides are cut, (n, 4)."""
+        return self._spanned(boxes_px[:, ((0, 1), (2, 1), (2, 3), (0, 3))])
+
+    def px_from_sides(self, sides: Floats, odometer_mm: float) -> Floats:
+        """As `px_from_belt`, of (n, 4) boxes."""
+        corners = self._corners_px(sides, odometer_mm)
+        return np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+
+    def _spanned(self, corners_px: Floats) -> tuple[Floats, Bools]:
+        """What the (n, k, 2) corners of n shapes span on the belt, with the odometer at 0; and which sides are cut."""
+        places = _through(self.to_mm, corners_px)
+        (start, near), (end, far) = places.min(axis=1).T, places.max(axis=1).T
+        along, across = (start + end) / 2, (near + far) / 2
+        middles = np.stack((end, across, start, across, along, near, along, far, along, across), axis=1)
+        cut = self._cut(_through(self.to_px, middles.reshape(-1, 5, 2)))
+        return np.stack((-end, -start, near, far), axis=1), cut
+
+    def _corners_px(self, sides: Floats, odometer_mm: float) -> Floats:
+        """(n, 4, 2) corners in the picture."""
+        low, high, near, far = sides.T
+        start, end = odometer_mm - high, odometer_mm - low
+        corners = np.stack((start, near, end, near, end, far, start, far), axis=1)
+        return _through(self.to_px, corners.reshape(-1, 4, 2))
+
+    def _cut(self, middles_px: Floats) -> Bools:
+        """(n, 4) whether the picture's edge hides what lies behind the four sides of n boxes.
+
+        `middles_px` (n, 5, 2) are the middles of these sides, and that of the box.
+        """
+        sides = middles_px[:, :4]
+        away = sides - middles_px[:, 4:]
+        facing = away @ _OUTWARDS.T > _FACING * np.hypot(away[..., 0], away[..., 1])[..., None]
+        cut: Bools = (facing & (sides @ _OUTWARDS.T >= self._edges_px)).any(axis=-1)
+        return cut
 
 
 Scale = float | BeltView | None
@@ -159,15 +185,24 @@ def _corners(outline_px: Box | Corners) -> Corners:
     return outline_px
 
 
-def _through(matrix: Matrix, point: Sequence[float]) -> tuple[float, float]:
-    """A point through a homography. What lies beyond its horizon goes as far as can be."""
-    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
-    x, y = point
-    w = max(g * x + h * y + i, _BEHIND)
-    return (a * x + b * y + c) / w, (d * x + e * y + f) / w
+def _sides(placed: BeltBox) -> Floats:
+    return np.array([(placed.along.low, placed.along.high, placed.across.low, placed.across.high)])
 
 
-def _flat(belt: BeltConfig) -> Matrix:
+def _point(of: Floats) -> Point:
+    x, y = of.tolist()
+    return x, y
+
+
+def _through(matrix: Floats, points: Floats) -> Floats:
+    """(..., 2) points through a homography. What lies beyond its horizon goes as far as can be."""
+    x, y = points[..., :1], points[..., 1:]
+    places = matrix[:, 0] * x + matrix[:, 1] * y + matrix[:, 2]
+    through: Floats = places[..., :2] / np.maximum(places[..., 2:], _BEHIND)
+    return through
+
+
+def _flat(belt: BeltConfig) -> Floats:
     """Pixels to mm along and across a belt that the camera sees from straight above."""
     angle = math.radians(belt.angle_deg)
     along_x, along_y = round(math.cos(angle), 12), round(math.sin(angle), 12)
@@ -176,7 +211,7 @@ def _flat(belt: BeltConfig) -> Matrix:
     return np.asarray(np.diag([belt.scale_mm_per_px, belt.scale_mm_per_px, 1]) @ turned, np.float64)
 
 
-def _slanted(belt: BeltConfig) -> Matrix:
+def _slanted(belt: BeltConfig) -> Floats:
     """As `_flat`, by the rectangle's corners; in its middle the third coordinate is 1, and less farther away."""
     assert belt.corners_px is not None
     assert belt.corners_mm is not None
@@ -195,7 +230,7 @@ def _from_top_or_left(x: float, y: float) -> tuple[float, float]:
     return (x, y) if (y if abs(y) >= abs(x) else x) > 0 else (-x, -y)
 
 
-def _in_sight(to_mm: Matrix, corners: Sequence[Point]) -> list[Point]:
+def _in_sight(to_mm: Floats, corners: Sequence[Point]) -> list[Point]:
     """The part of a polygon in which the view is not too slanted."""
     ends = [(x, y, float(to_mm[2] @ (x, y, 1)) - _FARTHEST) for x, y in corners]
     seen: list[Point] = []

@@ -14,7 +14,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from stream_inspect.belt.geometry import BeltView, Matrix
+from stream_inspect.belt.geometry import BeltView, Floats
 from stream_inspect.config.models import BeltConfig
 from stream_inspect.messages import Box, Corners
 from stream_inspect.picture import Picture, UInt8Array
@@ -24,7 +24,7 @@ Planes = Sequence[UInt8Array]
 
 _MOST_PLACES = 1.25
 """A warped picture has at most so many times the places of the halved one: a slant stretches what is far away."""
-_TO_HALVED: Matrix = np.array([[0.5, 0, -0.5], [0, 0.5, -0.5], [0, 0, 1]])
+_TO_HALVED: Floats = np.array([[0.5, 0, -0.5], [0, 0.5, -0.5], [0, 0, 1]])
 """From pixels to indices of the halved picture, whose pixels' middles are whole numbers."""
 
 
@@ -73,7 +73,7 @@ class BeltPlane:
         self.shape = math.ceil(view.width_mm / self.mm_per_px), math.ceil(view.length_mm / self.mm_per_px)
         """(rows, columns) of the rectified picture."""
         to_mm = np.diag([self.mm_per_px, self.mm_per_px, 1]) @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-        self._to_px: Matrix = view.to_px @ to_mm
+        self._to_px: Floats = view.to_px @ to_mm
         """From indices of the rectified picture to pixels."""
         rows, columns = np.indices(self.shape, np.float64)
         x, y, nearness = np.tensordot(_TO_HALVED @ self._to_px, np.stack([columns, rows, np.ones_like(rows)]), 1)

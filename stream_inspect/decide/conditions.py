@@ -9,6 +9,7 @@ from stream_inspect.messages import CONDITION_REPEAT_S, Condition, ConditionKind
 
 _MAJOR = {
     ConditionKind.PROMPTS_REFUSED,
+    ConditionKind.SPEED_NOT_OBSERVABLE,
     ConditionKind.STATIC_FIND,
     ConditionKind.STATIC_PART,
     ConditionKind.PHOTO_EYE_FAULTY,
@@ -20,7 +21,8 @@ _MAJOR = {
     ConditionKind.INPUT_SILENT,
 }
 SEVERITY: dict[ConditionKind, Severity] = {kind: "major" if kind in _MAJOR else "critical" for kind in ConditionKind}
-"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few; a picture that does not change is
+"""A camera that sees nothing lets every defect pass; dirt on its lens hides a few; a
+speed that is not observable is most often as configured; a picture that does not change is
 mostly that of a belt that stands; an alert that waits is not lost; the values before a mistake in the configuration
 stay in use; an input may be of a recipe alone, and an encoder that is missing is `odometer_unknown` as well; parts of
 which a photo-eye or something static leaves a doubt are UNDECIDED, while on a belt that is not learned none is seen."""

@@ -21,6 +21,7 @@ class ConditionKind(StrEnum):
     BAD_FRAMES = "bad_frames"
     STATIC_FIND = "static_find"
     NOT_FOLLOWED = "not_followed"
+    SPEED_NOT_OBSERVABLE = "speed_not_observable"
     MODEL_FAILED = "model_failed"
     PROMPTS_REFUSED = "prompts_refused"
     CONFIG_MISFIT = "config_misfit"

@@ -12,7 +12,14 @@ FORBIDDEN = 1e6
 
 def assign(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
     """(row, column) pairs of the cheapest matching of a (rows, columns) matrix: most pairs first, then lowest cost."""
-    if not cost.size:
+    if not cost.size:  # the array of no rows at all is not a matrix
         return []
+    rows, columns = assign_rows(cost)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def assign_rows(cost: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """As `assign`: the rows, and the column of each."""
     rows, columns = linear_sum_assignment(cost)
-    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if cost[row, column] < FORBIDDEN]
+    allowed = cost[rows, columns] < FORBIDDEN
+    return rows[allowed], columns[allowed]

@@ -13,11 +13,10 @@ class NameVote:
 
     def __init__(self, first: Detection) -> None:
         self._votes = {first.defect: first.score}
+        self.winner = first.defect
+        """The name with the most votes, the one that had as many first where they are equal."""
 
     def add(self, detection: Detection) -> None:
-        self._votes[detection.defect] = self._votes.get(detection.defect, 0.0) + detection.score
-
-    @property
-    def winner(self) -> str:
-        """The name with the most votes, the first named where they are equal."""
-        return max(self._votes, key=self._votes.__getitem__)
+        votes = self._votes[detection.defect] = self._votes.get(detection.defect, 0.0) + detection.score
+        if detection.defect != self.winner and votes > self._votes[self.winner]:
+            self.winner = detection.defect

@@ -6,22 +6,26 @@ all: matching is by distance along and across, within a reach made of the box's 
 add. A track that was seen twice is kept, unseen, for as long as it must be in the picture, so that a defect found again
 after a gap is not a second defect.
 
-What fits what is in `belt_fit.py`, which find goes to which track in `belt_linking.py`, what is known of one track in
-`belt_track.py`, and how far the belt went in `belt_motion.py`.
+What fits what is in `belt_fit.py`, which find goes to which track in `belt_linking.py`, what is known of the tracks in
+`belt_tracks.py`, how far the belt went in `belt_motion.py`, and whether the pictures show its speed in `belt_speed.py`.
+Boxes are arrays (`belt_boxes.py`), a row for each track and a column for each find.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from stream_inspect.belt.geometry import BeltView
 from stream_inspect.belt.odometer import FixedSpeedOdometer, Odometer
 from stream_inspect.config.models import CameraConfig, TrackConfig
 from stream_inspect.messages import Box, Detection, TrackUpdate
+from stream_inspect.track.belt_boxes import Bools, Boxes, meeting
 from stream_inspect.track.belt_fit import BeltFit
 from stream_inspect.track.belt_linking import BeltLinking
 from stream_inspect.track.belt_motion import BeltMotion
-from stream_inspect.track.belt_track import BeltNow, BeltTrack, Find
+from stream_inspect.track.belt_tracks import BeltNow, BeltTracks, Finds, Rows
 from stream_inspect.track.following import Following
 from stream_inspect.track.fragments import OF_TRACK, without_fragments
 from stream_inspect.track.tracker import TrackerFrame
@@ -42,96 +46,123 @@ class BeltTracker:
         self._odometer: Odometer = FixedSpeedOdometer(camera.belt.speed_mm_s)
         self._view: BeltView | None = None
         self._size_px = 0, 0
-        self._tracks: list[BeltTrack] = []
+        self._tracks = BeltTracks()
+        self._static = BeltTracks()
+        """What does not move: it takes no part in tracking."""
         self._next_number = 1
         self._now = BeltNow()
+        self._belt_mm: float | None = None
+        self._supposed_mm = 0.0
+        """The last frame's place of the belt: as its line measured it, and at the configured speed."""
 
     @property
     def static_finds(self) -> list[Box]:
         if self._view is None:
             return []
-        return [self._view.px_from_belt(track.spot, 0.0) for track in self._tracks if track.static]
+        spots = self._static.spots
+        return [self._view.px_from_belt(spots.box(row), 0.0) for row in range(len(spots))]
 
     @property
     def not_followed(self) -> str:
         return self._following.detail
+
+    @property
+    def speed_not_observable(self) -> str:
+        return self._motion.speed.detail
 
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]
     ) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
         if self._view is None:
             self._view = self._begin_session(frame)
-        for track in self._tracks:
-            track.detection = None
+        self._tracks.next_frame()
+        self._static.next_frame()
         before = self._now
-        self._now = BeltNow(before.frame + 1, frame.pts_s, before.mm, self._odometer.advance_to(frame.pts_s))
+        self._now = BeltNow(before.frame + 1, frame.pts_s, before.mm, before.reading_mm + self._due_mm(frame))
+        finds = self._finds(without_fragments(detections))
         linking = BeltLinking(
             self._tracks,
-            [Find(one, self._view.belt_from_px(one.box_xyxy_px, 0.0)) for one in without_fragments(detections)],
+            self._static,
+            finds,
             before,
             self._now,
             fit=self._fit,
             motion=self._motion,
             length_mm=self._view.length_mm,
         )
-        self._begin(linking.link())
+        self._begin(finds, linking.link())
         self._note_following(before)
         return self._end()
 
     def reset(self) -> list[TrackUpdate]:
-        for track in self._tracks:
-            track.detection = None
-        ended = [self._report(track, left=False) for track in self._tracks if not track.static]
+        self._tracks.next_frame()
+        ended = self._reports(np.ones(len(self._tracks), np.bool_))
         # What was learned of the speed holds for the belt, not for the session: it is kept. So is dirt on the lens.
         self._motion.begin_session()
         self._odometer = FixedSpeedOdometer(self._belt.speed_mm_s)
         self._view = None
-        self._tracks = [track for track in self._tracks if track.static]
+        self._tracks = BeltTracks()
         self._now = BeltNow()
+        self._belt_mm, self._supposed_mm = None, 0.0
         return ended
 
     def _begin_session(self, frame: TrackerFrame) -> BeltView:
         """Keep what does not move, unless the picture has another size."""
         size_px = frame.width_px, frame.height_px
         if size_px != self._size_px:
-            self._tracks = []
+            self._static = BeltTracks()
         self._size_px = size_px
-        for track in self._tracks:
-            track.last_pts_s = frame.pts_s  # what is static counts from its last sight, by a clock that begins again
+        self._static["last"]["pts_s"] = frame.pts_s  # it counts from its last sight, by a clock that begins again
         return BeltView(self._belt, *size_px)
 
-    def _begin(self, finds: Sequence[Find]) -> None:
-        """Begin tracks with the finds that belong to none."""
-        for find in [find for find in finds if not self._is_fragment_of_a_track(find)]:
-            self._tracks.append(BeltTrack(self._next_number, find, self._now))
-            self._next_number += 1
+    def _due_mm(self, frame: TrackerFrame) -> float:
+        """How far the belt has gone since the last frame: as its line measured it, else at the configured speed."""
+        before_mm, supposed_before_mm = self._belt_mm, self._supposed_mm
+        self._belt_mm, self._supposed_mm = frame.belt_mm, self._odometer.advance_to(frame.pts_s)
+        supposed_mm = self._supposed_mm - supposed_before_mm
+        if before_mm is None or frame.belt_mm is None or supposed_mm <= 0:
+            self._motion.measured = None
+            return supposed_mm
+        self._motion.measured = (frame.belt_mm - before_mm) / supposed_mm
+        return frame.belt_mm - before_mm
 
-    def _is_fragment_of_a_track(self, find: Find) -> bool:
-        """Whether this left-over box is a fragment of a defect that is already tracked (seen in pieces, or cut)."""
-        placed = find.spot.shifted(self._now.mm)
-        return any(
-            not track.static
-            and track.ballot.winner == find.detection.defect
-            and track.placed.shared_mm2(placed) >= OF_TRACK * max(placed.area_mm2, 1e-9)
-            for track in self._tracks
-        )
+    def _finds(self, detections: Sequence[Detection]) -> Finds:
+        assert self._view is not None
+        boxes_px = np.array([one.box_xyxy_px for one in detections], np.float64).reshape(-1, 4)
+        return Finds(detections, Boxes(*self._view.sides_from_px(boxes_px)), self._now)
+
+    def _begin(self, finds: Finds, columns: Rows) -> None:
+        """Begin tracks with the finds that belong to none, and are not fragments of a defect that is already tracked
+        (seen in pieces, or cut)."""
+        if len(columns) and len(self._tracks):
+            spots = finds.spots[columns].shifted(self._now.mm)
+            fragments = self._tracks.placed.shared_mm2(spots) >= OF_TRACK * spots.areas_mm2
+            if fragments.any():
+                names = np.array(finds.names)[columns]
+                fragments &= np.array(self._tracks.names)[:, None] == names
+                columns = columns[~fragments.any(axis=0)]
+        if len(columns):
+            self._tracks.begin(finds, columns, self._now, self._next_number)
+            self._next_number += len(columns)
 
     def _note_following(self, before: BeltNow) -> None:
         """Note which tracks were seen where they were due, and what became of the finds of the frame before."""
         due_mm = self._now.reading_mm - before.reading_mm
-        due = sum(track.moves and track.detection is not None for track in self._tracks)
-        new = [track for track in self._tracks if track.hits == 1 and track.detection is not None]
+        tracks = self._tracks
+        seen, once = tracks["seen"], tracks["hits"] == 1
+        due = int(np.count_nonzero(tracks["moves"] & seen))
+        lost = (once & ~seen & (tracks["last"]["pts_s"] == before.pts_s)).nonzero()[0]
+        lost = lost[due_mm < self._seen_until_mm + tracks["last"]["sides"][lost, 0]]
         gone, elsewhere = 0, list[float | None]()
-        for track in self._tracks:
-            is_lost = track.hits == 1 and track.detection is None and track.last_pts_s == before.pts_s
-            if not is_lost or not self._fit.slack_mm / 4 < due_mm < self._seen_until_mm + track.spot.along.low:
-                continue
-            alike = [other for other in new if self._fit.alike(track.spot, other.spot)]
-            if alike:
-                went_mm = -track.spot.along.offset_to(alike[0].spot.along)
-                elsewhere.append(went_mm / due_mm if len(alike) == 1 else None)
-            else:
-                gone += 1
+        if len(lost) and due_mm > self._fit.slack_mm / 4:
+            spots, new = tracks.spots[lost], tracks.spots[np.flatnonzero(once & seen)]
+            alike = self._fit.pairs(spots, new).alike
+            went = meeting(spots, new).low / due_mm
+            for row, found in enumerate(alike.sum(axis=1).tolist()):
+                if found:
+                    elsewhere.append(float(went[row, alike[row]][0]) if found == 1 else None)
+                else:
+                    gone += 1
         self._following.note(due, gone, elsewhere)
 
     @property
@@ -145,39 +176,55 @@ class BeltTracker:
     def _end(self) -> tuple[list[TrackUpdate], list[TrackUpdate]]:
         """(live, ended) after this frame."""
         assert self._view is not None
-        now, slack_mm = self._now, self._fit.slack_mm
-        out_mm = self._view.length_mm + slack_mm
-        stuck = [track for track in self._tracks if not track.static and track.is_stuck(now, slack_mm)]
-        for track in stuck:
-            track.static = True
-        left = [track for track in self._tracks if not track.static and track.has_left(now, out_mm)]
-        lost = [track for track in self._tracks if track not in left and track.is_lost(now, self._forget_after_s)]
-        for track in left:
-            if (vote := track.speed_vote(4 * slack_mm)) is not None:
+        tracks, now, slack_mm = self._tracks, self._now, self._fit.slack_mm
+        stuck = tracks.stuck(now, slack_mm)
+        left = tracks.left(now, self._view.length_mm + slack_mm) & ~stuck
+        lost = tracks.lost(now, self._forget_after_s) & ~stuck & ~left
+        ends = stuck | left | lost
+        ended: list[TrackUpdate] = []
+        if len(self._static):
+            self._static.keep(self._static.kept_static(now))
+        if ends.any():
+            for vote in tracks.speed_votes(left, 4 * slack_mm):
                 self._motion.vote(vote)
-        self._tracks = [track for track in self._tracks if track not in left and track not in lost]
-        live = [self._report(track, left=False) for track in self._tracks if not track.static]
-        ended = [self._report(track, left=True) for track in left]
-        ended += [self._report(track, left=False) for track in (*stuck, *lost) if track in stuck or not track.static]
-        return live, ended
+            ended = self._reports(left, left=True) + self._reports(stuck | lost)
+            if stuck.any():
+                self._static.take_over(tracks, stuck)
+            tracks.keep(~ends)
+        return self._reports(np.ones(len(tracks), np.bool_)), ended
 
-    def _report(self, track: BeltTrack, *, left: bool) -> TrackUpdate:
+    def _reports(self, which: Bools, *, left: bool = False) -> list[TrackUpdate]:
+        """How these tracks stand."""
+        if not which.any():
+            return []
         assert self._view is not None
+        tracks, view, mm = self._tracks, self._view, self._now.mm
+        rows = which.nonzero()[0]
+        unseen = which & ~tracks["seen"]
+        expected_px = iter(view.px_from_sides(tracks["placed"][unseen], mm).tolist() if unseen.any() else ())
+        detections = [tracks.detections[row] for row in rows.tolist()]
+        boxes_px: list[Box] = [tuple(next(expected_px)) if one is None else one.box_xyxy_px for one in detections]
+        corners_px = np.array(boxes_px)
         speed_mm_s = self._belt.speed_mm_s * self._motion.speed_ratio
-        seen = track.detection
-        box_xyxy_px = seen.box_xyxy_px if seen else self._view.px_from_belt(track.placed, self._now.mm)
-        left_px, top_px, right_px, bottom_px = box_xyxy_px
-        centre_px = (left_px + right_px) / 2, (top_px + bottom_px) / 2
-        return TrackUpdate(
-            track=track.number,
-            defect=track.ballot.winner,
-            seen=seen is not None,
-            left=left,
-            score=track.score,
-            box_xyxy_px=box_xyxy_px,
-            velocity_px_s=self._view.velocity_px_s(speed_mm_s, centre_px),
-            first_pts_s=track.first_pts_s,
-            last_pts_s=track.last_pts_s,
-            doubtful=track.doubtful,
-            detection=seen,
-        )
+        velocities_px_s = view.velocities_px_s(speed_mm_s, (corners_px[:, :2] + corners_px[:, 2:]) / 2).tolist()
+        first, last = tracks["first"]["pts_s"][rows].tolist(), tracks["last"]["pts_s"][rows].tolist()
+        numbers, scores = tracks["number"][rows].tolist(), tracks["last"]["score"][rows].tolist()
+        columns = (numbers, scores, first, last, tracks.doubtful[rows].tolist(), boxes_px, velocities_px_s, detections)
+        return [
+            TrackUpdate(
+                track=number,
+                defect=tracks.names[row],
+                seen=detection is not None,
+                left=left,
+                score=score,
+                box_xyxy_px=box_xyxy_px,
+                velocity_px_s=tuple(velocity_px_s),
+                first_pts_s=first_pts_s,
+                last_pts_s=last_pts_s,
+                doubtful=doubtful,
+                detection=detection,
+            )
+            for row, number, score, first_pts_s, last_pts_s, doubtful, box_xyxy_px, velocity_px_s, detection in zip(
+                rows.tolist(), *columns, strict=True
+            )
+        ]

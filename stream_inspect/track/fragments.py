@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from stream_inspect.boxes import area, is_inside
 from stream_inspect.messages import Box, Detection
 
@@ -25,12 +27,24 @@ small defect."""
 
 def without_fragments(detections: Sequence[Detection]) -> list[Detection]:
     """The detections of one judged frame without fragments, in their order; of equal boxes the first stays."""
+    if not _overlap(detections):
+        return list(detections)
     kept: list[int] = []
     by_size = sorted(range(len(detections)), key=lambda index: (_size(detections[index]), -index), reverse=True)
     for index in by_size:
         if not any(_is_fragment(detections[index], detections[larger]) for larger in kept):
             kept.append(index)
     return [detections[index] for index in sorted(kept)]
+
+
+def _overlap(detections: Sequence[Detection]) -> bool:
+    """Whether any two cover so much of each other that one may be a fragment: of some tens none does, as a rule."""
+    boxes = np.array([one.box_xyxy_px for one in detections], np.float64).reshape(-1, 4)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    shared = np.minimum(boxes[:, None, 2:], boxes[:, 2:]) - np.maximum(boxes[:, None, :2], boxes[:, :2])
+    np.fill_diagonal(shared[..., 0], 0.0)
+    shared_px = np.maximum(shared, 0.0).prod(axis=2)
+    return bool((shared_px >= 0.99 * _OF_DETECTION * np.maximum(sizes, 0.0).prod(axis=1)).any())
 
 
 def _size(detection: Detection) -> tuple[float, Box]:

@@ -49,6 +49,7 @@ class IouTracker:
 
     static_finds: Sequence[Box] = ()
     not_followed = ""
+    speed_not_observable = ""
 
     def __init__(self, camera: CameraConfig, track: TrackConfig) -> None:
         self._forget_after_s = track.forget_after_s

@@ -173,6 +173,13 @@ class LineBelt:
         """What was wrong with the photo-eye's last triggers; "" while nothing is."""
         return self._eye.problem(now_mono_ns) if self._eye is not None else ""
 
+    def measured_mm(self, mono_ns: int) -> float | None:
+        """How far the belt had run at this time; None where that is not measured, not known, or not settled yet."""
+        if self._measured is None or not self._measured.settled(mono_ns):
+            return None
+        position = self._measured.at(mono_ns)
+        return None if position is None else position.mm
+
     def slip(self) -> str:
         """By how much the encoder and the picture disagree; "" while they agree."""
         return self._measured.slip if self._measured is not None else ""

@@ -47,9 +47,17 @@ reads events too, keeps whole numbers of up to 53 bits exact."""
 class _CameraTracks:
     """The tracker of one camera, and the session and picture size that it works in."""
 
-    def __init__(self, camera: CameraConfig, track: TrackConfig, first: int, ledger: CameraLedger | None) -> None:
+    def __init__(
+        self,
+        camera: CameraConfig,
+        track: TrackConfig,
+        first: int,
+        ledger: CameraLedger | None,
+        belt: LineBelt | None,
+    ) -> None:
         """`first` is added to every number that the tracker, which counts from 1, gives to a track."""
         self._first = first
+        self._belt = belt
         self._sampled_ns = 1e9 / camera.sampling.rate_hz
         self._intervals_ns: deque[int] = deque(maxlen=_INTERVALS_KNOWN)
         kind = ("belt" if camera.belt else "iou") if track.kind == "auto" else track.kind
@@ -84,8 +92,9 @@ class _CameraTracks:
         if self.last is not None and not _continues(self.last, frame):
             ended = self._numbered(self.tracker.reset())
         self.last = frame
-        size = TrackerFrame(frame.id.pts_s, frame.width_px, frame.height_px)
-        live, now_ended = map(self._numbered, self.tracker.update(size, inspection.detections))
+        belt_mm = self._belt.measured_mm(frame.capture_mono_ns) if self._belt is not None else None
+        known = TrackerFrame(frame.id.pts_s, frame.width_px, frame.height_px, belt_mm)
+        live, now_ended = map(self._numbered, self.tracker.update(known, inspection.detections))
         self.busy = bool(live)
         return Tracked(
             frame=frame,
@@ -151,7 +160,7 @@ class TrackStage:
     def _tracks_of(self, camera: CameraConfig, ledger: CameraLedger | None) -> _CameraTracks | StillTracks:
         if camera.stills:
             return StillTracks(self._first, ledger)
-        return _CameraTracks(camera, self._track, self._first, ledger)
+        return _CameraTracks(camera, self._track, self._first, ledger, self._belts.get(camera.name))
 
     def process(self, batch: Sequence[AnyMessage]) -> Iterable[Output]:
         now_ns = self._clock()
@@ -246,7 +255,11 @@ class TrackStage:
                 if isinstance(camera, _CameraTracks) and camera.has_belt:
                     finds = camera.tracker.static_finds
                     self._levels.put(static_level(message.frame, ConditionKind.STATIC_FIND, finds))
-                    self._levels.put(level(message.frame, ConditionKind.NOT_FOLLOWED, camera.tracker.not_followed))
+                    for kind, detail in (
+                        (ConditionKind.NOT_FOLLOWED, camera.tracker.not_followed),
+                        (ConditionKind.SPEED_NOT_OBSERVABLE, camera.tracker.speed_not_observable),
+                    ):
+                        self._levels.put(level(message.frame, kind, detail))
 
     @staticmethod
     def _end(camera: _CameraTracks | StillTracks) -> Iterable[Output]:

@@ -11,11 +11,15 @@ from stream_inspect.messages import Box, Detection, TrackUpdate
 
 @dataclass(frozen=True, slots=True)
 class TrackerFrame:
-    """What a tracker may know of a judged frame: its time in seconds of the media clock and its size."""
+    """What a tracker may know of a judged frame: its time in seconds of the media clock and its size.
+
+    `belt_mm` is how far the belt had run by its line's odometer, None where that is not measured or not known.
+    """
 
     pts_s: float
     width_px: int
     height_px: int
+    belt_mm: float | None = None
 
 
 class Tracker(Protocol):
@@ -33,6 +37,11 @@ class Tracker(Protocol):
     def not_followed(self) -> str:
         """Why the last finds were not found again where the belt should have carried them, in words: nothing of what
         passes is confirmed then. "" while they are, and without a belt."""
+
+    @property
+    def speed_not_observable(self) -> str:
+        """Why the judged frames do not show how fast the belt runs, in words: a burst of frames would. "" while they
+        do, and without a belt."""
 
     def update(
         self, frame: TrackerFrame, detections: Sequence[Detection]

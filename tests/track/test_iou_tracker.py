@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from stream_inspect.commands.bench import track as bench
+from stream_inspect.commands.bench.track import track_ours
+from stream_inspect.commands.bench.track_sequences import generate
 from stream_inspect.config.models import TrackConfig
 from stream_inspect.track.iou_tracker import IouTracker
+from tests.track.identities import identities, oracle
 from tests.track.line import camera, found, frame
 
 
@@ -57,6 +59,5 @@ def test_a_track_is_kept_for_the_configured_time_only():
 
 @pytest.mark.parametrize("widths", [0.25, 0.5])
 def test_small_displacements_need_no_belt(widths):
-    line = bench.looks(widths, False, seed=7)
-    result = bench.score(line, bench.track_ours("iou", line, 1.0))
-    assert result.idf1 > bench.ceiling() - 0.08
+    run = generate(widths, "random", seed=7, frames=75)
+    assert identities(run, track_ours("iou", run).tracks).idf1 > oracle(run).idf1 - 0.08

@@ -1,57 +1,78 @@
-"""Runs one tracker of the `trackers` package: detections as JSON on stdin, the track of each box as JSON on stdout.
+"""Runs one tracker of the `trackers` package: MOT boxes on disk, a JSON request on stdin; tracks as MOT files.
 
-It runs with the interpreter of `.venv-bench`, without stream_inspect. The package's defaults are for closed-set
-detectors and drop everything under 0.6 to 0.7; open-vocabulary scores are 0.1 to 0.5, so the thresholds let all boxes
-pass, and tracks may pause for a second as ours do.
+It runs with the interpreter of `.venv-bench`, without stream_inspect. `settings` are arguments of the tracker's
+constructor; without any it has the package's defaults, and knows the rate of judged frames. The answer on stdout is the
+time of each update in milliseconds.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import supervision  # type: ignore[import-not-found]
 import trackers  # type: ignore[import-not-found]
 
+CLASSES = {"bytetrack": trackers.ByteTrackTracker, "sort": trackers.SORTTracker, "ocsort": trackers.OCSORTTracker}
+SIMILARITIES = {
+    "IoU": trackers.IoU(),
+    "buffered IoU 0.5": trackers.BIoU(0.5),
+    "buffered IoU 1.5": trackers.BIoU(1.5),
+    "GIoU": trackers.GIoU(),
+}
 
-def make(name: str, rate_hz: float) -> Any:
+
+def make(name: str, rate_hz: float, settings: dict[str, Any]) -> Any:
     """The tracker of this name."""
-    common: dict[str, Any] = {"lost_track_buffer": 30, "frame_rate": rate_hz, "minimum_consecutive_frames": 1}
-    if name == "bytetrack":
-        return trackers.ByteTrackTracker(track_activation_threshold=0.1, high_conf_det_threshold=0.1, **common)
-    if name == "sort":
-        return trackers.SORTTracker(track_activation_threshold=0.1, minimum_iou_threshold=0.1, **common)
-    if name == "ocsort":
-        return trackers.OCSORTTracker(high_conf_det_threshold=0.1, minimum_iou_threshold=0.1, **common)
-    raise SystemExit(f"unknown tracker {name}")
+    arguments = dict(settings)
+    if "iou" in arguments:
+        arguments["iou"] = SIMILARITIES[arguments["iou"]]
+    return CLASSES[name](frame_rate=rate_hz, **arguments)
 
 
-def follow(name: str, rate_hz: float, frames: list[dict[str, Any]]) -> list[list[int]]:
-    """The track of each box of each frame, -1 for none."""
-    tracker = make(name, rate_hz)
-    answer = []
-    for frame in frames:
-        boxes = np.asarray(frame["boxes"], dtype=np.float32).reshape(-1, 4)
-        detections = supervision.Detections(
-            xyxy=boxes,
-            confidence=np.asarray(frame["scores"], dtype=np.float32),
-            class_id=np.zeros(len(boxes), dtype=int),
-            data={"place": np.arange(len(boxes))},
-        )
-        found = tracker.update(detections)
-        tracks = [-1] * len(boxes)
-        for place, track in zip(found.data["place"], found.tracker_id, strict=True):
-            tracks[int(place)] = int(track)
-        answer.append(tracks)
-    return answer
+def follow(tracker: Any, source: Path, frames: int, target: Path) -> list[float]:
+    """Track the boxes of one run; the milliseconds of each update."""
+    rows = np.loadtxt(source, delimiter=",", ndmin=2)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    times_ms = []
+    with target.open("w", encoding="utf-8") as out:
+        for number in range(1, frames + 1):
+            seen = rows[rows[:, 0] == number]
+            corners = np.concatenate((seen[:, 2:4], seen[:, 2:4] + seen[:, 4:6]), axis=1).astype(np.float32)
+            detections = supervision.Detections(
+                xyxy=corners,
+                confidence=seen[:, 6].astype(np.float32),
+                class_id=np.zeros(len(seen), dtype=int),
+                data={"place": np.arange(len(seen))},
+            )
+            began_s = time.perf_counter()
+            found = tracker.update(detections)
+            times_ms.append(1e3 * (time.perf_counter() - began_s))
+            for place, track in zip(found.data["place"], found.tracker_id, strict=True):
+                if track >= 0:
+                    left, top, width, height = seen[int(place), 2:6]
+                    out.write(f"{number},{track + 1},{left:.2f},{top:.2f},{width:.2f},{height:.2f},1.0,1\n")
+    return times_ms
 
 
 def main() -> None:
-    """One request, one answer."""
+    """One request, one answer: of each run, in order."""
     request = json.load(sys.stdin)
-    json.dump([follow(request["tracker"], request["rate_hz"], line) for line in request["lines"]], sys.stdout)
+    folder = Path(request["folder"])
+    times_ms = [
+        follow(
+            make(request["tracker"], request["rate_hz"], settings),
+            folder / "boxes" / f"{run}.txt",
+            frames,
+            folder / "tracks" / request["into"] / f"{run}.txt",
+        )
+        for run, frames, settings in request["runs"]
+    ]
+    json.dump(times_ms, sys.stdout)
 
 
 if __name__ == "__main__":

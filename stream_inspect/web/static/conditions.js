@@ -18,6 +18,7 @@ const MEANING = {
   demo_models: { title: "demonstration models", effect: "their verdicts mean nothing here", isBad: true },
   bad_frames: { title: "damaged frames", effect: "damaged frames are not inspected" },
   static_find: { title: "static find", effect: "dirt or glare: what passes there is hidden" },
+  speed_not_observable: { title: "belt speed not observable", effect: "a defect may be taken for its neighbour" },
   unchanged: { title: "picture does not change", effect: "the belt stands or the camera is frozen: not known" },
   overload: { title: "overload", effect: "fewer looks at each part" },
   output_failing: { title: "output failing", effect: "its alerts are queued and sent later" },
