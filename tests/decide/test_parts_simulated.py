@@ -99,7 +99,6 @@ BREAKS: dict[str, tuple[type, str, object]] = {
     "a part that is cut counts as seen": (CameraWindow, "shows_whole", lambda *_: True),
     "a finder forgets what has left": (PartFinder, "_forget", forgets_what_left),
     "a restart begins to count again": (PartsLedger, "restore", restored_without_its_counts),
-    "what a killed process may have seen is forgotten": (PartsLedger, "miss", lambda *_: None),
     "no part ever enters": (PartsLedger, "_is_forgotten", lambda *_: True),
 }
 
