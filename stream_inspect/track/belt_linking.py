@@ -87,7 +87,7 @@ class BeltLinking:
         self._motion.observe(self._due_mm, measured, now.pts_s, way_mm)
         if measured is not None:
             now.mm = before_mm + measured
-        if self._motion.sure:
+        if self._motion.sure and len(rows):
             rows, columns = self._without_outliers(pairs, rows, columns)
         self._take(rows, columns, pairs, [now.mm, *places_mm])
 

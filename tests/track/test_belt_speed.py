@@ -104,6 +104,17 @@ def test_a_line_that_measures_its_belt_leaves_nothing_to_suppose() -> None:
     assert live[0].velocity_px_s[0] == pytest.approx(192.0 * RATE_HZ)
 
 
+def test_frames_that_show_nothing_are_followed_where_the_line_measures_its_belt() -> None:
+    """Nothing at all, a first defect, one far from where that is due, and nothing again."""
+    tracker = BeltTracker(camera(speed_mm_s=300.0), TrackConfig())
+    seen = []
+    for step, box in enumerate([None, None, (100, 100, 140, 140), (900, 500, 940, 540), None]):
+        frame_of = TrackerFrame(step / RATE_HZ, WIDTH_PX, HEIGHT_PX, belt_mm=300.0 * step / RATE_HZ)
+        live, _ = tracker.update(frame_of, [found(box)] if box else [])
+        seen.append(sum(update.seen for update in live))
+    assert seen == [0, 0, 1, 1, 0]
+
+
 def test_the_way_that_the_line_measured_is_the_trackers() -> None:
     """The encoder counts 300 mm/s on a belt that is configured with 600."""
     config = plant_line.config()
