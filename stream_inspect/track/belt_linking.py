@@ -199,7 +199,7 @@ class BeltLinking:
         spots, seen = tracks.spots[rows], self._finds.spots[columns]
         went_mm = meeting(spots, seen).known
         due_mm = (now.reading_mm - tracks["last"]["reading_mm"][rows])[:, None]
-        share = went_mm / due_mm
+        share = went_mm / np.where(due_mm > 0, due_mm, np.nan)  # it may have run back to where it was
         fits = self._fit.pairs(spots, seen).alike & (share > 0.15) & (share < FASTEST) & (went_mm > self._fit.slack_mm)
         for ratio in share[fits].tolist():
             self._motion.guess(ratio, now.frame)

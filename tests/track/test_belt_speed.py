@@ -115,6 +115,15 @@ def test_frames_that_show_nothing_are_followed_where_the_line_measures_its_belt(
     assert seen == [0, 0, 1, 1, 0]
 
 
+def test_a_belt_that_ran_back_to_where_it_was_says_nothing_of_its_speed() -> None:
+    """A reading is missing, for which the configured speed stands: the way since the only sight adds up to nothing."""
+    tracker = BeltTracker(camera(speed_mm_s=400.0), TrackConfig())
+    boxes = [None, (100, 100, 140, 140), None, (300, 100, 340, 140)]
+    for step, (belt_mm, box) in enumerate(zip([0.0, 100.0, 0.0, None], boxes, strict=True)):
+        live, _ = tracker.update(TrackerFrame(step / 4, WIDTH_PX, HEIGHT_PX, belt_mm), [found(box)] if box else [])
+    assert [update.track for update in live if update.seen] == [2]
+
+
 def test_the_way_that_the_line_measured_is_the_trackers() -> None:
     """The encoder counts 300 mm/s on a belt that is configured with 600."""
     config = plant_line.config()
