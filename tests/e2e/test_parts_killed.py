@@ -10,6 +10,7 @@ import msgspec
 from stream_inspect.decide.line_parts import LineRecord
 from stream_inspect.decide.parts import LaneCounts, LedgerRecord
 from stream_inspect.messages import BeltSight, Inspection, Reason
+from stream_inspect.service.run_dir import records_path
 from tests.e2e.track_process import TrackProcess
 from tests.service.parts_line import BACK, END, KILLED, PARTS_MM, STEP_MM, Belt
 from tests.track.plant_line import config
@@ -38,7 +39,7 @@ def test_each_part_is_counted_once_though_the_process_is_killed(tmp_path: Path) 
             track.wait_for(lambda begin=begin: begin in track.answered)
 
     def counts() -> LaneCounts:
-        record = tmp_path / "run" / "parts.line1"
+        record = records_path(tmp_path / "run") / "parts.line1"
         if not record.exists():
             return LaneCounts()
         known = msgspec.msgpack.decode(record.read_bytes(), type=LineRecord)

@@ -16,7 +16,7 @@ from stream_inspect.messages import AnyMessage, Event, Inspection, Tracked
 from stream_inspect.service.heartbeats import HeartbeatTable, ProcessState
 from stream_inspect.service.plan import plan
 from stream_inspect.service.process import LOG_FD, LaunchSpec
-from stream_inspect.service.run_dir import heartbeats_path, ledger_path
+from stream_inspect.service.run_dir import heartbeats_path, ledger_path, records_path
 from stream_inspect.store.events import EventStore
 from stream_inspect.store.files import events_database
 from stream_inspect.transport.ledger import Ledger
@@ -52,6 +52,7 @@ class TrackProcess:
         )
         the_plan = plan(self.config)
         self._index = next(index for index, row in enumerate(the_plan.rows) if row.name == "track")
+        records_path(run_dir).mkdir(exist_ok=True)
         self._heartbeats = HeartbeatTable(heartbeats_path(run_dir), len(the_plan.rows), create=True)
         self._ledger = Ledger.create(ledger_path(run_dir), ["top"])
         self._channels = ZmqChannels(run_dir, FEEDER, the_plan.writers())
