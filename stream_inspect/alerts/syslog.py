@@ -220,12 +220,12 @@ def _timestamp(event: Event) -> str:
 
 def _fields(event: Event) -> dict[str, list[str]]:
     """The parameters of each field that says something, what must stay first. A field of its own fields has several."""
-    whole = msgspec.to_builtins(event)
+    whole, nothing = msgspec.to_builtins(event), (None, "", [])
     found = {name: [_param(name, str(whole.pop(name)))] for name in _ALWAYS}
     for name, value in whole.items():
         if isinstance(value, dict):
-            found[name] = [_param(f"{name}.{key}", below) for key, below in value.items() if below is not None]
-        elif value not in (None, "", []) and name not in ("type", "outline_px"):
+            found[name] = [_param(f"{name}.{key}", below) for key, below in value.items() if below not in nothing]
+        elif value not in nothing and name not in ("type", "outline_px"):
             found[name] = [_param(name, value)]
     return found
 
