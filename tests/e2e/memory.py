@@ -69,11 +69,11 @@ class MemoryWatch:
         self._stopping.set()
         self._thread.join(10)
 
-    def growth(self, after_s: float) -> list[Growth]:
-        """Of each row's longest process, from this monotonic time on."""
+    def growth(self, warm_up_s: float) -> list[Growth]:
+        """Of each row's longest process, once it has been watched for so long: one that was killed begins again."""
         longest: dict[str, list[tuple[float, float, float]]] = {}
         for (row, _), samples in self._samples.items():
-            late = [sample for sample in samples if sample[0] >= after_s]
+            late = [sample for sample in samples if sample[0] >= samples[0][0] + warm_up_s]
             if len(late) > len(longest.get(row, [])):
                 longest[row] = late
         return [_growth(row, samples) for row, samples in sorted(longest.items())]

@@ -61,7 +61,7 @@ def growth_mb_an_hour(folder: Path, seconds: float) -> dict[str, float]:
         memory.close()
         frames_an_hour = (judged(service) - before) * 3600 / (time.monotonic() - began_s)
         assert service.stop() == 0
-    grown = memory.growth(began_s)
+    grown = memory.growth(0.0)
     print(f"\n{frames_an_hour / 3600:.1f} frames judged a second\n{HEADER}", *grown, sep="\n")
     return {one.process: one.mb_per_hour * FRAMES_OF_AN_HOUR / frames_an_hour for one in grown}
 
