@@ -188,7 +188,7 @@ class LineParts:
             self._judged.setdefault(frame.id.camera, deque(maxlen=_JUDGED_KEPT)).append(seen)
         for update in tracked.tracks:
             if update.seen and not update.doubtful:
-                self._found(frame, update, seen.odometer_mm, is_confirmed=update.track in confirmed)
+                self._found(seen, update, is_confirmed=update.track in confirmed)
         for update in tracked.ended:
             self._ids.pop((frame.id.camera, update.track), None)
         self._ledger.report(frame.id.camera, frame.due, judged=True)
@@ -424,12 +424,38 @@ class LineParts:
             return View.OUTSIDE_REGION
         return View.USABLE
 
-    def _found(self, frame: FrameHeader, update: TrackUpdate, odometer_mm: float, *, is_confirmed: bool) -> None:
+    def _part_with(self, placed: BeltBox, seen: PartsSeen) -> int | None:
+        """The part that a defect in this judged frame lies on. Where parts of a lane overlap, the picture tells them
+        apart.
+        """
+        assert self._ledger is not None
+        assert seen.odometer_mm is not None
+        along_mm, across_mm = placed.along.centre, placed.across.centre
+        parts = self._ledger.parts_at(lane_at(self._lanes, across_mm), along_mm)
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        boxes = [self._placed(seen.frame, sight.outline_px, seen.odometer_mm) for sight in seen.sights]
+        around = [
+            box.along
+            for box in boxes
+            if box.along.low <= along_mm <= box.along.high and box.across.low <= across_mm <= box.across.high
+        ]
+        places = {part: self._ledger.place_of(part)[0] for part in parts}
+
+        def likeness(part: int) -> float:
+            known = places[part]
+            return max((known.shared(box) / max(known.length, box.length) for box in around), default=0.0)
+
+        return max(parts, key=likeness)
+
+    def _found(self, seen: PartsSeen, update: TrackUpdate, *, is_confirmed: bool) -> None:
         """A defect was seen: note it at the part that it lies on. A track is confirmed for one part alone."""
         assert self._ledger is not None
-        placed = self._placed(frame, update.box_xyxy_px, odometer_mm)
+        assert seen.odometer_mm is not None
+        frame = seen.frame
+        placed = self._placed(frame, update.box_xyxy_px, seen.odometer_mm)
         key = frame.id.camera, update.track
-        part = self._ledger.part_at(lane_at(self._lanes, placed.across.centre), placed.along.centre)
+        part = self._part_with(placed, seen)
         part = self._ids.get(key) if part is None else part
         if part is None:
             return

@@ -290,16 +290,15 @@ class PartsLedger:
         part = self._parts[part_id]
         return part.along, part.lane
 
-    def part_at(self, lane: int, s_mm: float) -> int | None:
-        """The part of this lane that holds a place; where two do, the one whose middle is nearer."""
+    def parts_at(self, lane: int, s_mm: float) -> list[int]:
+        """The parts of this lane that hold a place, the one whose middle is nearest first."""
         slack_mm = self._line.joined_mm
         holders = [
             part
             for part in self._parts.values()
             if part.lane == lane and part.along.low - slack_mm <= s_mm <= part.along.high + slack_mm
         ]
-        nearest = min(holders, key=lambda part: abs(part.along.centre - s_mm), default=None)
-        return None if nearest is None else nearest.id
+        return [part.id for part in sorted(holders, key=lambda part: abs(part.along.centre - s_mm))]
 
     def counts(self) -> dict[int, LaneCounts]:
         """The sums of each lane as they stand."""

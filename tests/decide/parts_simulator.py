@@ -185,7 +185,7 @@ class Track:
         self.hits[result.camera, thing.number] += 1
         confirmed = self.hits[result.camera, thing.number] >= 2
         assert thing.defect_at is not None
-        part = self.ledger.part_at(thing.lane, thing.defect_at + result.reading_mm - result.at_mm)
+        part = next(iter(self.ledger.parts_at(thing.lane, thing.defect_at + result.reading_mm - result.at_mm)), None)
         if part is not None:
             found = PartDefect(
                 camera=result.camera, track=thing.number, defect="scratch", score=0.5, confirmed=confirmed

@@ -261,12 +261,12 @@ def test_a_defect_belongs_to_the_part_that_holds_its_place():
     line = Line()
     first, second = line.enter(0, 100), line.enter(90, 190)
     other_lane = line.enter(0, 100, lane=1)
-    assert line.ledger.part_at(0, 50) == first
-    assert line.ledger.part_at(0, 94) == first, "where two overlap, the one whose middle is nearer"
-    assert line.ledger.part_at(0, 98) == second
-    assert line.ledger.part_at(1, 50) == other_lane
-    assert line.ledger.part_at(0, -5) == first, "a little off"
-    assert line.ledger.part_at(0, 300) is None
+    assert line.ledger.parts_at(0, 50) == [first]
+    assert line.ledger.parts_at(0, 94) == [first, second], "where two overlap, first the one whose middle is nearer"
+    assert line.ledger.parts_at(0, 98) == [second, first]
+    assert line.ledger.parts_at(1, 50) == [other_lane]
+    assert line.ledger.parts_at(0, -5) == [first], "a little off"
+    assert line.ledger.parts_at(0, 300) == []
 
 
 # --- when it is given ---
