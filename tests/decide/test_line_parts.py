@@ -213,6 +213,18 @@ def test_a_defect_seen_twice_at_one_place_of_a_part_fails_it_however_its_track_w
     assert [verdict.verdict for verdict in line.verdicts] == [Verdict.FAIL]
 
 
+def test_of_two_parts_side_by_side_in_a_lane_the_one_fails_that_the_defect_lies_on() -> None:
+    """Along the belt its place is nearer to the middle of the other."""
+    line = Line()
+    sides = ((0.0, 200.0, 50.0), (100.0, 300.0, 250.0))
+    changes = [PartChange(What.ENTERED, n, 0, Interval(low, high), 0) for n, (low, high, _) in enumerate(sides, 1)]
+    boxes = [(500.0 - high, top, 500.0 - low, top + 80) for low, high, top in sides]
+    sights = [PartSight(box_xyxy_px=box, clipped_share=0.0, sharpness=100.0) for box in boxes]
+    line.parts.see(PartsSeen(frame=frame(0), odometer_mm=500.0, changes=changes, sights=sights))
+    line.parts.judged(Tracked(frame=frame(0), tracks=[track((385.0, 285.0, 395.0, 295.0))]), {7})
+    assert [(verdict.part, verdict.verdict) for verdict in line.parts.take()] == [(2, Verdict.FAIL)]
+
+
 def test_a_result_of_a_frame_from_before_the_belt_was_lost_is_of_no_part() -> None:
     """Its places are of another zero: they may be those of a part that came in since."""
     line = Line()
