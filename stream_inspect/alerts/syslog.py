@@ -43,6 +43,7 @@ _ALWAYS = ("id", "key", "kind", "state", "line", "camera", "name", "severity")
 """Fields that are never left out: with the names that a configuration allows they always fit."""
 _TEXT_BYTES = 400
 """The text ends after this many; the field `reason` holds the whole reason."""
+_NOTHING: tuple[Any, ...] = (None, "", [])
 _MUST_BE_ESCAPED, _ESCAPED = r'(["\\\]])', r"\\\1"
 _BOM = "\ufeff"
 """Begins a text that is not ASCII, as RFC 5424 asks for."""
@@ -220,12 +221,12 @@ def _timestamp(event: Event) -> str:
 
 def _fields(event: Event) -> dict[str, list[str]]:
     """The parameters of each field that says something, what must stay first. A field of its own fields has several."""
-    whole, nothing = msgspec.to_builtins(event), (None, "", [])
+    whole = msgspec.to_builtins(event)
     found = {name: [_param(name, str(whole.pop(name)))] for name in _ALWAYS}
     for name, value in whole.items():
         if isinstance(value, dict):
-            found[name] = [_param(f"{name}.{key}", below) for key, below in value.items() if below not in nothing]
-        elif value not in nothing and name not in ("type", "outline_px"):
+            found[name] = [_param(f"{name}.{key}", below) for key, below in value.items() if below not in _NOTHING]
+        elif value not in _NOTHING and name not in ("type", "outline_px"):
             found[name] = [_param(name, value)]
     return found
 
