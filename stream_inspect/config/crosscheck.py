@@ -68,7 +68,7 @@ def _lines(config: Config) -> Iterator[ConfigFinding]:
         if line.name in {other.name for other in config.lines[:index]}:
             yield ConfigFinding(("lines", index, "name"), "is listed twice")
     for index, alert in enumerate(config.alerts):
-        if alert.verdicts and "verdicts" in alert.model_fields_set and not config.lines:
+        if not config.lines and alert.verdicts not in ([], type(alert).model_fields["verdicts"].default):
             message = "has no effect: no line's parts are accounted for, see `lines`"
             yield ConfigFinding(("alerts", index, "verdicts"), message)
     for index, camera in enumerate(config.cameras):

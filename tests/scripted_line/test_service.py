@@ -46,7 +46,7 @@ def run(folder: Path, seed: int, parts: int, failing: Failures, odometer: str) -
     return wrong + (["a traceback in the log"] if "Traceback" in line.logs else [])
 
 
-@pytest.mark.alone
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_killed_processes_lose_no_part(tmp_path: Path) -> None:
     assert run(tmp_path, SEED, 250, FEW, "encoder") == []
