@@ -425,9 +425,7 @@ class LineParts:
         return View.USABLE
 
     def _part_with(self, placed: BeltBox, seen: PartsSeen) -> int | None:
-        """The part that a defect in this judged frame lies on. Where parts of a lane overlap, the picture tells them
-        apart.
-        """
+        """The part that a defect in this judged frame lies on; where parts of a lane overlap, the one around it."""
         assert self._ledger is not None
         assert seen.odometer_mm is not None
         along_mm, across_mm = placed.along.centre, placed.across.centre
