@@ -62,7 +62,7 @@ FAST := $(SHARED) -m "not soak and not slow and not alone"
 SLOW := $(SHARED) -m "slow and not soak"
 ALONE := $(BIN)/python -m pytest -m "alone and not soak"
 
-test: $(READY)  ## every test but the long ones; twenty minutes on two cores
+test: $(READY)  ## every test but the long ones; half an hour on two cores
 	$(FAST) $(ARGS) || test $$? = 5
 	$(SLOW) $(ARGS) || test $$? = 5
 	$(ALONE) $(ARGS) || test $$? = 5
